@@ -23,8 +23,8 @@ import numpy as np
 
 from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.conditioning import Direction
-from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, with_eye_contact
-from avatargpt.face.audio_model.idle import Span, idle_share
+from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, spans_after, with_eye_contact
+from avatargpt.face.audio_model.idle import Span, calm_spans, idle_share, jaw_spans, lid_spans
 from avatargpt.face.pipeline import FacePipeline, driver_folder
 from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.lm.checkpoint import find_part
@@ -506,10 +506,24 @@ class AvatarStream:
         """Add a gesture of the bank at a word; see `MotionStream.cue`."""
         self._gestures.cue(gesture, word)
 
-    def direct(self, change: Direction) -> None:
-        """Feelings from the face's next frame on, from which their seconds count; each is reached 0.4 s later."""
-        self._direction = self._direction.followed(change, self._face.frames / sound.FPS, False)
+    def direct(self, direction: Direction, score: Score | None = None, instructed: bool = False) -> int:
+        """Other feelings, or another instruction, from the face's next frame on; feelings are reached 0.4 s later.
+
+        Args:
+            direction: its seconds count from there. score: of the instruction.
+            instructed: whether it takes the place of the instruction before; else that goes on.
+
+        Returns:
+            The number of the frame.
+        """
+        frame = self._face.frames
+        at = frame / sound.FPS
+        self._direction = self._direction.followed(direction, at, instructed)
         self._face.direct(self._direction)
+        if instructed:
+            self._lively.direct(at, lid_spans(score), calm_spans(score), jaw_spans(score))
+            self._calm = spans_after(self._calm, calm_spans(score), at)
+        return frame
 
     @property
     def repaired(self) -> int:

@@ -20,10 +20,15 @@ from mcp import Client, StdioServerParameters  # noqa: E402
 from motionmcp import client as mmcp  # noqa: E402
 
 from avatargpt import export  # noqa: E402
+from avatargpt.avatar.pipeline import AvatarPipeline  # noqa: E402
 from avatargpt.export.avatar import AvatarMotion  # noqa: E402
+from avatargpt.face.audio_model.conditioning import parse_emotions  # noqa: E402
+from avatargpt.gesture.semantics import Manner  # noqa: E402
+from avatargpt.server.frames import frame_rows  # noqa: E402
 from avatargpt.server.mmcp import EFFECTORS  # noqa: E402
 from avatargpt.server.tools import TOOLS  # noqa: E402
-from tests.server.live_server import running, sound_file, uploaded  # noqa: E402
+from tests.server.live_server import RATE, running, sound_file, uploaded, voice  # noqa: E402
+from vqvae import arkit  # noqa: E402
 from vqvae import rotations as rot  # noqa: E402
 from vqvae.skeleton import SMPL22  # noqa: E402
 
@@ -221,6 +226,89 @@ def test_what_mmcp_does_not_hold_is_not_declared_and_refused(address: str) -> No
         generated(address, [text(WALK, 40)], [{"type": "ground_height", "points": [[0, 0, 0]]}])
     with pytest.raises(mmcp.MmcpError, match="exceeds max_duration_seconds"):
         generated(address, [text(WALK, 99_999)])
+
+
+# Sockets
+
+
+def messages(connection: Any) -> Iterator[tuple[dict[str, Any], np.ndarray | None]]:
+    """Messages as they come, frames with their rows."""
+    while True:
+        row = json.loads(connection.recv(timeout=60))
+        rows = None
+        if row["type"] == "frames":
+            rows = np.frombuffer(connection.recv(timeout=60), "<f4").reshape(row["frames"], -1)
+        yield row, rows
+        if row["type"] in ("done", "stopped"):
+            return
+
+
+def test_a_live_avatar_is_that_of_the_whole_sound(address: str) -> None:
+    from websockets.sync.client import connect
+
+    sound = voice(2.0)
+    with connect(address.replace("http", "ws") + "/v1/stream") as socket:
+        socket.send(json.dumps({"type": "start", "seed": 4, "emotion": "joyful:0.8"}))
+        ready = json.loads(socket.recv(timeout=60))
+        assert ready["type"] == "ready" and len(ready["joints"]) == 52 and len(ready["face"]) == 52
+        for k in range(0, len(sound), 701):
+            socket.send(sound[k : k + 701].tobytes())
+        socket.send(json.dumps({"type": "end"}))
+        got = list(messages(socket))
+        rows = np.concatenate([r for _, r in got if r is not None])
+        assert [row["start"] for row, r in got if r is not None][0] == 0 and got[-1][0]["frames"] == len(rows) == 60
+    pipeline = AvatarPipeline.load()
+    whole = pipeline.speak(
+        sound, RATE, feelings=parse_emotions("joyful:0.8"), seed=4, semantics=Manner()
+    )
+    assert np.allclose(rows, frame_rows(whole)[1], atol=1e-5)
+
+
+def test_events_direct_a_live_avatar_and_mistakes_are_told(address: str) -> None:
+    from websockets.sync.client import connect
+
+    with connect(address.replace("http", "ws") + "/v1/stream") as socket:
+        for wrong, message in (("{", "Invalid JSON"), (b"abcd", "no stream"), ('{"type": "fly"}', "'fly'"),
+                               ('{"type": "start", "rate": 1}', "rate"), ('{"type": "end"}', "no stream")):  # fmt: skip
+            socket.send(wrong)
+            error = json.loads(socket.recv(timeout=60))
+            assert error["type"] == "error" and message in error["message"], error
+        socket.send(json.dumps({"type": "start", "words": True}))
+        assert json.loads(socket.recv(timeout=60))["type"] == "ready"
+        socket.send(json.dumps({"type": "words", "words": [{"text": "huge", "start": 0.2, "end": 0.6}]}))
+        socket.send(json.dumps({"type": "text", "text": "close the eyes"}))
+        assert json.loads(socket.recv(timeout=60)) == {"type": "directed", "frame": 0}
+        socket.send(voice(1.5).tobytes())
+        socket.send(json.dumps({"type": "end"}))
+        rows = np.concatenate([r for _, r in messages(socket) if r is not None])
+        assert rows[:, 3 + 4 * 52 + arkit.INDEX["eyeBlinkLeft"]].max() > 0.5
+
+
+def test_long_motion_waits_for_its_client(address: str) -> None:
+    from websockets.sync.client import connect
+
+    with connect(address.replace("http", "ws") + "/v1/stream") as socket:
+        socket.send(json.dumps({"type": "long", "scene": "a man makes breakfast", "seconds": 8}))
+        assert json.loads(socket.recv(timeout=60))["fps"] == 20
+        arrived = 0
+
+        def take(timeout: float) -> int:
+            row = json.loads(socket.recv(timeout=timeout))
+            if row["type"] == "frames":
+                socket.recv(timeout=60)
+            return row.get("frames", 0)
+
+        while arrived <= 40:  # then the next piece may not fit
+            arrived += take(60)
+        with pytest.raises(TimeoutError):
+            for _ in range(9):
+                arrived += take(1.5)
+        assert arrived <= 60  # no more than 3 s are not acknowledged
+        socket.send(json.dumps({"type": "ack", "frame": arrived}))
+        more = next(row for row, rows in messages(socket) if rows is not None)
+        assert more["start"] == arrived
+        socket.send(json.dumps({"type": "stop"}))
+        assert list(messages(socket))[-1][0]["type"] == "stopped"
 
 
 # Voices

@@ -1,0 +1,516 @@
+"""``WS /v1/stream``: sound in, face, hands and body out on the sound's clock; long motion out as it is made."""
+# Text messages are JSON with a `type`; binary ones are sound. Frames come as a text message that says what they are,
+# followed by one binary message of float32 rows as in `.frames`.
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, FastAPI, WebSocket
+from pydantic import Field, TypeAdapter, ValidationError
+from starlette.websockets import WebSocketDisconnect
+
+from avatargpt.options import check_text
+from avatargpt.server.core import Server, server_of
+from avatargpt.server.errors import Refusal, bad, body, busy, refusal_of
+from avatargpt.server.frames import DIGITS, frame_rows
+from avatargpt.server.long_motion import FPS as LONG_FPS
+from avatargpt.server.long_motion import LongBody, chunks, step_json
+from avatargpt.server.services import Body, body_of
+from avatargpt.server.voices import Instruction, feelings_of
+from avatargpt.speech.audio import FPS, RATE, check_rate
+from avatargpt.speech.words import Word as SpokenWord
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22, SMPL52, Skeleton
+
+if TYPE_CHECKING:
+    from avatargpt.avatar.pipeline import AvatarPipeline, AvatarStream
+    from avatargpt.export.avatar import AvatarMotion
+    from avatargpt.face.audio_model.conditioning import Feeling
+    from instruct_data.face.score import Score
+
+MAX_STREAMS = 32  # sockets at once
+THREADS = 2  # threads for frames; each network call is too small to be shared
+IDLE_SECONDS = 60.0  # without a message, after which a socket is closed
+SEND_SECONDS = 20.0  # in which a client takes a message
+MAX_MISTAKES, MAX_EVENTS = 20, 200  # of one client; text messages that wait
+WAITING_SECONDS = 30.0  # of sound that may wait
+BLOCK_SECONDS = 0.5  # of sound that is worked on at once
+AHEAD_SECONDS = 3.0  # of long motion that a client has not acknowledged
+PIECE = 20  # frames of long motion in a message, at most
+MAX_WORDS = 1000  # of a message
+MAX_DIRECTIONS = 4  # instructions of a client that are being read
+_TRY_LATER, _POLICY, _DEFECT = 1013, 1008, 1011  # close codes
+
+
+class Start(Body):
+    """Sound follows."""
+
+    type: Literal["start"]
+    rate: int = 16_000  # samples a second, 16 bit mono
+    text: str = Instruction  # what the face does at the beginning
+    emotion: str = Field(default="", max_length=400)
+    body: str = Instruction  # what pelvis and legs do, in words; empty: they stand
+    motion: str = ""  # id of the motion that they do in place of words
+    words: bool = False  # whether words with their times will come
+    speaker: str = Field(default="", max_length=80)
+    calm: bool = False
+    energy: float = Field(default=1.0, ge=0.2, le=2.0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class Text(Body):
+    """Another instruction from now on; empty ends the one before."""
+
+    type: Literal["text"]
+    text: str = Instruction
+
+
+class Emotion(Body):
+    """Other feelings from now on."""
+
+    type: Literal["emotion"]
+    emotion: str = Field(min_length=1, max_length=400)
+
+
+class Word(Body):
+    """A word and its time in the sound, seconds."""
+
+    text: str = Field(min_length=1, max_length=80)
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+
+
+class Words(Body):
+    """Words of the sound, in order, before their frames are made."""
+
+    type: Literal["words"]
+    words: list[Word] = Field(min_length=1, max_length=MAX_WORDS)
+
+
+class End(Body):
+    """The sound is over."""
+
+    type: Literal["end"]
+
+
+class Long(LongBody):
+    """Long motion is to be made."""
+
+    type: Literal["long"]
+
+
+class Ack(Body):
+    """Frames of long motion that have arrived."""
+
+    type: Literal["ack"]
+    frame: int = Field(ge=0)  # all before it
+
+
+class Stop(Body):
+    """Long motion is to end."""
+
+    type: Literal["stop"]
+
+
+Event = Start | Text | Emotion | Words | End | Long | Ack | Stop
+_EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+class Studio:
+    """What all streams of a server share: threads, and networks of their own beside the model's thread."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.threads = ThreadPoolExecutor(THREADS, "stream", _one_thread)
+        self.reader = ThreadPoolExecutor(1, "instructions", _one_thread)
+        self.loading = asyncio.Lock()
+        self.open = 0
+        self._pipeline: AvatarPipeline | None = None
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Work on frames, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *args)
+
+    async def read(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Work on instructions, one after the other, while frames go on."""
+        return await asyncio.get_running_loop().run_in_executor(self.reader, function, *args)
+
+    async def pipeline(self) -> AvatarPipeline:
+        """Loaded with the first stream."""
+        async with self.loading:
+            if self._pipeline is None:
+                source = await self.on_model(lambda report: self.server.model.source)
+                self._pipeline = await self.read(_loaded, source or None)
+            return self._pipeline
+
+    async def on_model(self, function: Callable[[Any], Any]) -> Any:
+        """Work with the model on its thread; its result is not kept."""
+        job = self.server.submit("stream", function)
+        try:
+            return await asyncio.wrap_future(job.future)
+        finally:
+            job.cancel()
+            self.server.jobs.pop(job.id, None)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _loaded(folder: str | None) -> AvatarPipeline:
+    """The networks, used once: the first time takes longest."""
+    from avatargpt.avatar.pipeline import AvatarPipeline
+
+    pipeline = AvatarPipeline.load(folder)
+    pipeline.stream(text="smile").push(np.zeros(RATE, np.int16))
+    return pipeline
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Threads of an application's streams."""
+    app.state.studio = studio = Studio(app.state.server)
+    try:
+        yield
+    finally:
+        studio.threads.shutdown(wait=False, cancel_futures=True)
+        studio.reader.shutdown(wait=False, cancel_futures=True)
+
+
+router = APIRouter(lifespan=lifespan)
+
+
+@router.websocket("/v1/stream")
+async def stream(socket: WebSocket) -> None:
+    """One client: a live avatar, or long motion, one after the other."""
+    studio: Studio = socket.app.state.studio
+    await socket.accept()
+    if studio.open >= MAX_STREAMS:
+        await socket.close(_TRY_LATER, f"{MAX_STREAMS} streams are open")
+        return
+    studio.open += 1
+    client = _Client(socket, studio)
+    try:
+        await client.listen()
+    except (WebSocketDisconnect, RuntimeError):  # RuntimeError: it left while something was sent
+        pass
+    except TimeoutError:
+        with suppress(RuntimeError):
+            await socket.close(_POLICY, "idle")
+    finally:
+        studio.open -= 1
+        await client.close()
+
+
+class _Client:
+    """A socket and what it does."""
+
+    def __init__(self, socket: WebSocket, studio: Studio) -> None:
+        self.socket, self.studio, self.server = socket, studio, server_of(socket)
+        self.live: AvatarStream | None = None
+        self.samples = self.frames = 0
+        self.rate, self.with_words = 16_000, False
+        self.long: asyncio.Task[None] | None = None
+        self.acked, self.room = 0, asyncio.Event()
+        self.mistakes = 0
+        self._sending, self._using = asyncio.Lock(), asyncio.Lock()  # one message; one user of the avatar
+        self._waiting: deque[str | bytearray] = deque()
+        self._come = asyncio.Event()
+        self._directions: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> None:
+        """Messages of the client until it leaves. They are taken as they come, so that what keeps a socket alive is
+        heard, and done in order."""
+        receiving = asyncio.create_task(self._receive())
+        try:
+            while (item := await self._next(receiving)) is not None:
+                try:
+                    if isinstance(item, str):
+                        await self._event(_parsed(item))
+                    else:
+                        await self._sound(bytes(item))
+                except (Refusal, UserError) as e:
+                    await self._refused(e)
+                    if self.mistakes >= MAX_MISTAKES:
+                        await self.socket.close(_POLICY, f"{MAX_MISTAKES} mistakes")
+                        return
+                except (WebSocketDisconnect, RuntimeError, TimeoutError):
+                    raise
+                except Exception as e:  # a defect, which the log names
+                    await self._refused(e)
+                    await self.socket.close(_DEFECT)
+                    return
+        finally:
+            receiving.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await receiving
+
+    async def _receive(self) -> None:
+        """Take messages; sound that follows sound becomes one with it. Raises TimeoutError for a silent client."""
+        while True:
+            making = self.long is not None and not self.long.done()
+            message = await asyncio.wait_for(self.socket.receive(), None if making else IDLE_SECONDS)
+            if message["type"] == "websocket.disconnect":
+                return
+            data, text = message.get("bytes"), message.get("text")
+            if text is not None:
+                if len(self._waiting) >= MAX_EVENTS:
+                    raise TimeoutError
+                self._waiting.append(text)
+            elif data:
+                if self._waiting and isinstance(self._waiting[-1], bytearray):
+                    self._waiting[-1] += data
+                else:
+                    self._waiting.append(bytearray(data))
+                if sum(len(w) for w in self._waiting if isinstance(w, bytearray)) > 2 * self.rate * WAITING_SECONDS:
+                    text = "the speed of speech, on a server that keeps up"
+                    await self._refused(busy(f"more than {WAITING_SECONDS:g} s of sound wait; accepted: {text}", 1))
+                    await self.socket.close(_TRY_LATER, "behind")
+                    return
+            self._come.set()
+
+    async def _next(self, receiving: asyncio.Task[None]) -> str | bytearray | None:
+        """The next message, at most `BLOCK_SECONDS` of sound; None at the end."""
+        while not self._waiting:
+            if receiving.done():
+                receiving.result()
+                return None
+            self._come.clear()
+            coming = asyncio.create_task(self._come.wait())
+            await asyncio.wait({coming, receiving}, return_when=asyncio.FIRST_COMPLETED)
+            coming.cancel()
+        first = self._waiting[0]
+        most = 2 * round(self.rate * BLOCK_SECONDS)
+        if isinstance(first, str) or len(first) <= most:
+            return self._waiting.popleft()
+        block = first[:most]
+        del first[:most]
+        return block
+
+    async def close(self) -> None:
+        """End what goes on."""
+        for task in [*self._directions, *([] if self.long is None else [self.long])]:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+    async def _refused(self, error: BaseException) -> None:
+        self.mistakes += 1
+        refusal = refusal_of(error, self.server.store.private)
+        await self._send({"type": "error", **body(refusal.code, refusal.message, refusal.where)["error"]})
+
+    async def _send(self, row: dict[str, Any], data: bytes | None = None) -> None:
+        async with self._sending, asyncio.timeout(SEND_SECONDS):
+            await self.socket.send_text(json.dumps(row))
+            if data is not None:
+                await self.socket.send_bytes(data)
+
+    async def _event(self, event: Event) -> None:
+        actions: dict[str, Callable[[Any], Awaitable[None]]] = {
+            "start": self._start, "text": self._direct, "emotion": self._direct, "words": self._say, "end": self._end,
+            "long": self._begin_long, "ack": self._acknowledged, "stop": self._stop,
+        }  # fmt: skip
+        await actions[event.type](event)
+
+    # A live avatar
+
+    async def _start(self, event: Start) -> None:
+        from avatargpt.avatar.pipeline import Clip, Standing
+        from avatargpt.gesture.semantics import Manner
+
+        self._check_free()
+        check_rate(event.rate, 1, "rate")
+        feelings = feelings_of(event.emotion, None)
+        under: Clip | Standing = Standing(event.seed)
+        if event.body and event.motion:
+            raise bad("body and motion; accepted one of them", "body")
+        if event.motion:
+            under = Clip(body_of(self.server.store.motion(event.motion, "motion"), "motion"))
+        elif event.body:
+            check_text(event.body)
+            motions = await self.studio.on_model(
+                lambda report: self.server.model.generate([event.body], seed=event.seed)
+            )
+            under = Clip(motions[0])
+        pipeline = await self.studio.pipeline()
+        make = partial(
+            pipeline.stream, event.rate, event.text, feelings, body=under, seed=event.seed,
+            words=[] if event.words else None, semantics=Manner(None, event.calm, event.energy),
+            speaker=event.speaker or None,
+        )  # fmt: skip
+        self.live = await self.studio.read(make)
+        self.samples = self.frames = 0
+        self.rate, self.with_words = event.rate, event.words
+        await self._send(_ready(SMPL52, FPS, True, round(self.live.latency, 4)))
+
+    def _check_free(self) -> None:
+        if self.live is not None or (self.long is not None and not self.long.done()):
+            raise bad("a stream goes on; accepted after its end", "type")
+
+    def _playing(self) -> AvatarStream:
+        if self.live is None:
+            raise bad('no stream; accepted after {"type": "start"}', "type")
+        return self.live
+
+    async def _sound(self, data: bytes) -> None:
+        live = self._playing()
+        if len(data) % 2:
+            raise bad(f"{len(data)} bytes of sound; accepted 16 bit samples, little-endian, mono", "sound")
+        pcm = np.frombuffer(data, "<i2")
+        self.samples += len(pcm)
+        if len(pcm):
+            async with self._using:
+                result = await self.studio.run(_pushed, live, pcm)
+            await self._frames(result)
+
+    async def _frames(self, result: tuple[int, bytes]) -> None:
+        """Frames that are ready, to the client."""
+        count, data = result
+        if count:
+            row = {"type": "frames", "fps": FPS, "start": self.frames, "frames": count, "joints": len(SMPL52.names),
+                   "channels": arkit.COUNT}  # fmt: skip
+            self.frames += count
+            await self._send(row, data)
+
+    async def _direct(self, event: Text | Emotion) -> None:
+        """Reads words beside the sound, which goes on meanwhile."""
+        live = self._playing()
+        feelings = feelings_of(event.emotion, None) if isinstance(event, Emotion) else []
+        if len(self._directions) >= MAX_DIRECTIONS:
+            raise bad(f"{MAX_DIRECTIONS} instructions are being read; accepted again when one has been done", "type")
+        task = asyncio.create_task(self._directed(live, event, feelings))
+        self._directions.add(task)
+        task.add_done_callback(self._directions.discard)
+
+    async def _directed(self, live: AvatarStream, event: Text | Emotion, feelings: list[Feeling]) -> None:
+        face = (await self.studio.pipeline()).face
+        text = event.text if isinstance(event, Text) else ""
+        try:
+            score, direction = await self.studio.read(_read_face, face, text, feelings)
+        except UserError as e:
+            await self._refused(e)
+            return
+        async with self._using:
+            if live is not self.live:
+                return
+            frame = live.direct(direction, score, isinstance(event, Text))
+        row: dict[str, Any] = {"type": "directed", "frame": frame}
+        if score is not None and (doubt := face.doubt(text, score)):
+            row["warning"] = doubt
+        await self._send(row)
+
+    async def _say(self, event: Words) -> None:
+        live = self._playing()
+        if not self.with_words:
+            raise bad('words: accepted after {"type": "start", "words": true}', "words")
+        words = [SpokenWord(w.text, w.start, w.end) for w in event.words]
+        async with self._using:
+            await self.studio.run(live.say, words)
+
+    async def _end(self, event: End) -> None:
+        live = self._playing()
+        if not self.samples:
+            raise bad("end: no sound has come", "type")
+        async with self._using:
+            result = await self.studio.run(_finished, live)
+            self.live = None
+        await self._frames(result)
+        await self._send({"type": "done", "frames": self.frames, "seconds": round(self.samples / self.rate, 3)})
+
+    # Long motion
+
+    async def _begin_long(self, event: Long) -> None:
+        self._check_free()
+        check_text(event.scene)
+        self.acked, self.room = 0, asyncio.Event()
+        self.long = asyncio.create_task(self._make_long(event))
+
+    async def _acknowledged(self, event: Ack) -> None:
+        self.acked = max(self.acked, event.frame)
+        self.room.set()
+
+    async def _stop(self, event: Stop) -> None:
+        if self.long is not None:
+            self.long.cancel()
+
+    async def _make_long(self, event: Long) -> None:
+        """Chunks of the loop, one piece of the model's work each, as far as the client has taken them."""
+        sent = 0
+        try:
+            made = await self.studio.on_model(lambda report: chunks(self.server, event))
+            await self._send(_ready(SMPL22, LONG_FPS, False, 0.0))
+            while (chunk := await self.studio.on_model(lambda report: next(made, None))) is not None:
+                for first in range(0, len(chunk.motion), PIECE):
+                    piece = chunk.motion.slice(first, min(first + PIECE, len(chunk.motion)))
+                    sent = await self._sent(sent, piece)
+                for span in chunk.spans:
+                    await self._send({"type": "step", **step_json(span)})
+            await self._send({"type": "done", "frames": sent, "seconds": sent / LONG_FPS})
+        except asyncio.CancelledError:
+            with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+                await asyncio.shield(self._send({"type": "stopped", "frames": sent}))
+        except (Refusal, UserError) as e:
+            await self._refused(e)
+        except (RuntimeError, WebSocketDisconnect, TimeoutError):  # the client has gone
+            pass
+
+    async def _sent(self, sent: int, piece: Motion) -> int:
+        """Send frames when there is room for them; frames in all."""
+        while sent + len(piece) - self.acked > AHEAD_SECONDS * LONG_FPS:
+            self.room.clear()
+            await asyncio.wait_for(self.room.wait(), IDLE_SECONDS)
+        row = {"type": "frames", "fps": LONG_FPS, "start": sent, "frames": len(piece), "joints": len(SMPL22.names),
+               "channels": 0}  # fmt: skip
+        await self._send(row, frame_rows(piece)[1].tobytes())
+        return sent + len(piece)
+
+
+def _parsed(message: str) -> Event:
+    """The event of a message. Raises Refusal for another one."""
+    try:
+        return _EVENTS.validate_json(message)
+    except ValidationError as e:
+        first = e.errors()[0]
+        place = ".".join(map(str, first["loc"][1:])) or "type"
+        raise bad(f"{place}: {first['msg']}", place) from None
+
+
+def _ready(skeleton: Skeleton, fps: int, face: bool, latency: float) -> dict[str, Any]:
+    """What frames mean: as the header of ``.frames``."""
+    return {
+        "type": "ready", "fps": fps, "latency": latency, "joints": list(skeleton.names),
+        "parents": list(skeleton.parents), "offsets": np.round(skeleton.offsets, DIGITS).tolist(),
+        "face": list(arkit.NAMES) if face else [],
+    }  # fmt: skip
+
+
+def _pushed(live: AvatarStream, pcm: np.ndarray) -> tuple[int, bytes]:
+    return _rows(live.push(pcm))
+
+
+def _finished(live: AvatarStream) -> tuple[int, bytes]:
+    return _rows(live.finish())
+
+
+def _rows(piece: AvatarMotion | None) -> tuple[int, bytes]:
+    """Number of frames and their bytes."""
+    return (0, b"") if piece is None else (len(piece), frame_rows(piece)[1].tobytes())
+
+
+def _read_face(face: Any, text: str, feelings: Any) -> tuple[Score | None, Any]:
+    """The score and direction of an instruction, or of feelings."""
+    score = face.read([text])[0] if text.strip() else None
+    return score, face.direction(score, feelings)
