@@ -112,7 +112,13 @@ class Sessions:
             motion.with_caption(caption or motion.caption).save(talk.outputs / name)
             reply = talk.do(Act("load", file=name))
             if reply.ok:
-                self._keep(number, talk.memory, {talk.timeline.segments[-1].key: entry.id})
+                segment = talk.timeline.segments[-1]
+                text = f"Added: {segment.caption} ({segment.motion.seconds:.1f} s)."
+                reply = replace(reply, text=text)
+                talk.memory.turns[-1] |= {"user": "", "reply": text}
+                assert talk.store is not None
+                talk.store.save(talk.memory)
+                self._keep(number, talk.memory, {segment.key: entry.id})
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}
 
     @contextmanager

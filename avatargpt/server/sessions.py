@@ -206,6 +206,9 @@ async def python(server: AnyServer, id: str) -> PlainTextResponse:
     lines = ["from avatargpt import AvatarGPT", "from avatargpt.chat import Conversation", "",
              "talk = Conversation(AvatarGPT.from_pretrained())"]  # fmt: skip
     for row in memory.turns:
+        for act in row["acts"]:
+            if act["do"] == "load":
+                lines.append(f"# {act['file']}: from /v1/sessions/{id}/files/{act['file']}")
         if acts := lines_of(row["acts"]):
             lines.append(f"talk.do({', '.join(map(repr, acts))})")
     if memory.now.segments:

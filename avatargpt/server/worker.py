@@ -113,7 +113,7 @@ class Worker:
         self._running: list[Job] = []
         self._stopping = self._ended = False
         self._usual = USUAL_SECONDS
-        self._idle = 0  # threads that wait for work
+        self._idle = self._grouped = 0  # threads that wait for work, and that are at a group
         self._threads = [threading.Thread(target=self._loop, name="model", daemon=True)]
         self._threads += [threading.Thread(target=self._help, args=(h,), daemon=True) for h in helpers]
         for thread in self._threads:
@@ -220,7 +220,8 @@ class Worker:
                 self._idle -= 1
 
     def _popped(self, groups: bool) -> list[Job]:
-        """Take a job, and a share of its group that leaves other idle threads theirs, out of the queue."""
+        """Take a job, and of its group a share, out of the queue; threads that wait, or are at groups, get the others'.
+        """
         first = self._next(groups)
         if first is None:
             return []
@@ -228,7 +229,7 @@ class Worker:
         if first.group is not None:
             key = first.group.key
             jobs = [j for j in self._waiting if j.group is not None and j.group.key == key]
-            jobs = jobs[: min(self.batch, -(-len(jobs) // max(1, self._idle)))]
+            jobs = jobs[: min(self.batch, -(-len(jobs) // max(1, self._idle + self._grouped)))]
         for job in jobs:
             self._waiting.remove(job)
         return jobs
@@ -237,8 +238,10 @@ class Worker:
         if not jobs:
             return
         start = time.monotonic()
+        grouped = int(jobs[0].group is not None)
         with self._changed:
             self._running += jobs
+            self._grouped += grouped
             self._changed.notify_all()
         for job in jobs:
             job.status, job.started = "running", start
@@ -248,6 +251,7 @@ class Worker:
                 self._settle(job, result)
         finally:
             with self._changed:
+                self._grouped -= grouped
                 for job in jobs:
                     self._running.remove(job)
             spent = time.monotonic() - start

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from contextlib import suppress
 
@@ -34,6 +35,11 @@ def process(tmp_path):
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         yield running
         running.kill()
+
+
+def figures_of(address: str) -> dict[str, float]:
+    lines = urllib.request.urlopen(f"{address}/metrics").read().decode().splitlines()
+    return {name: float(value) for name, _, value in (x.partition(" ") for x in lines if not x.startswith("#"))}
 
 
 def test_a_process(process):
@@ -66,9 +72,17 @@ def test_a_process(process):
     asking.start()
     asking.join(5)
     assert answers and answers[0]["motions"][0]["frames"] == 20
+    with socket.create_connection(("127.0.0.1", port)) as leaving:
+        leaving.send(request + b'18\r\n\r\n{"prompt": "wait"}')
+        time.sleep(0.5)
+    until = time.monotonic() + 5
+    while (figures := figures_of(address))["avatargpt_running"] and time.monotonic() < until:
+        time.sleep(0.05)
+    assert figures["avatargpt_clients_gone_total"] == 1 and figures["avatargpt_running"] == 0, "left, so cancelled"
     process.send_signal(signal.SIGTERM)
-    out, log = process.communicate(timeout=15)
+    out, log = process.communicate(timeout=60)
     assert process.returncode == 0 and out == ""
     rows = [json.loads(row) for row in log.splitlines()]
-    assert [r["status"] for r in rows if r["event"] == "request"] == [408, 413, 200]
+    answered = [r["status"] for r in rows if r["event"] == "request" and r["route"] != "/metrics"]
+    assert answered == [408, 413, 200, 499]
     assert rows[-1] == rows[-1] | {"event": "stopped", "given back": 0} and "private" not in log

@@ -131,6 +131,10 @@ def test_a_motion_is_appended_with_its_clip(client, session, tmp_path):
     body = {"motion": motion, "caption": "a person glides"}
     row = client.post(f"/v1/sessions/{session}/motions", json=body).json()
     (segment,) = row["session"]["segments"]
+    assert row["reply"]["text"] == "Added: a person glides (2.5 s)." and row["session"]["turns"][0]["user"] == ""
+    python = client.get(f"/v1/sessions/{session}/python").text
+    name = python.partition("load: ")[2].partition("'")[0]
+    assert client.get(f"/v1/sessions/{session}/files/{name}").status_code == 200
     assert row["reply"]["ok"] and segment["clip"] == motion and segment["caption"] == "a person glides"
     assert segment["kind"] == "file" and row["session"]["frames"] == 50
     assert turn(client, session, "undo")["session"]["segments"] == []
