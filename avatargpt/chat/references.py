@@ -145,7 +145,8 @@ def _relative(tokens: list[str], outlook: Outlook, similarity: Similarity | None
             if REST & set(head):
                 return Target(numbers[-1], several=numbers if len(numbers) > 1 else ())
             return Target(numbers[0] if word in AFTER else numbers[-1])
-    if "rest" in tokens and outlook.focus and outlook.focus < outlook.count:
+    rests = "rest" in tokens and any("rest" in lemmas(c) for c in (*outlook.captions, *outlook.activities))
+    if "rest" in tokens and not rests and outlook.focus and outlook.focus < outlook.count:
         return Target(outlook.count, several=tuple(range(outlook.focus + 1, outlook.count + 1)))
     if "other" in tokens:
         return _other([t for t in tokens if t != "other"], outlook, similarity)

@@ -240,6 +240,9 @@ def test_names_and_what_is_not_there() -> None:
     with pytest.raises(OpenReference, match="which one.*segment 1 or 2") as raised:
         target("the jump", seen(("a person jumps", "a person jumps high")))
     assert raised.value.options == (1, 2)
+    rested = ("a person rests", "a person jumps", "a person nods")
+    assert target("the rest", seen(rested, focus=2)) == Target(1), "what is done"
+    assert target("the rest", seen(focus=1)).several == (2, 3)
     stretches = ("a person stretches", "a person yawns", "a person stretches the left leg")
     assert target("the two stretches", seen(stretches)).several == (1, 3), "what is called like a segment"
     assert target("the yawn", seen(("a person walks with a yawn", "a person yawns"))) == Target(2), "what is done"
