@@ -10,6 +10,7 @@ from typing import Any
 
 from avatargpt.requests.resolver import ResolvedRequest
 from tests.clips import gliding
+from tests.server.stand_ins import LineIntent
 from vqvae.motion import Motion, concatenate
 
 
@@ -19,6 +20,9 @@ class StandIn:
     Args:
         pause: seconds that a call of `generate` takes.
     """
+
+    grounder = phrase_index = None
+    source = ""
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause = pause
@@ -60,7 +64,7 @@ def running(store: Path, model: Any, **settings: Any) -> Iterator[str]:
 
     chosen = ServerSettings(store=store, **{"grace_seconds": 2.0, **settings})
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    server = uvicorn_of(create_app(chosen, model), chosen)
+    server = uvicorn_of(create_app(chosen, model, LineIntent()), chosen)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     until = time.monotonic() + 30
