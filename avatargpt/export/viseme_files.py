@@ -58,7 +58,7 @@ FPS = 30.0  # of clips from events
 RAMP = 0.08  # s in which one viseme becomes the next
 LAST = 0.2  # s of a last event
 MIN_SHARE = 0.25  # of a viseme that counts as being spoken
-MAX_SECONDS = 4 * 3600.0
+MAX_SECONDS = 2 * 3600.0
 
 
 def poses() -> np.ndarray:

@@ -69,6 +69,7 @@ def write_motions(folder: Path) -> dict[str, Path]:
         ("nine.npy", gesture(), {"layout": "pos7"}), ("hands.npz", gesture(), {"layout": "smplx"}),
         ("face.npz", face(), {}), ("face.glb", face(), {}), ("face.vrma", face(), {}), ("face.csv", face(), {}),
         ("audio2face.json", face(), {}), ("beat.json", face(), {"layout": "beat"}),
+        *((f"{layout}.json", face(), {"layout": layout}) for layout in ("oculus", "azure", "azure_shapes")),
     ):  # fmt: skip
         out[name] = export.save(motion, folder / name, **options)
     names = np.zeros((6, 52))

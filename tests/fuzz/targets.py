@@ -20,6 +20,7 @@ from tests.fuzz.seeds import Motions
 from tests.instruct_data import corpus_trees as trees
 from vqvae.errors import UserError
 
+VISEMES = ("oculus.json", "azure.json", "azure_shapes.json")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -76,7 +77,7 @@ def _motions(folder: Path) -> dict[str, Target]:
                          lambda path: read_avatar(path).names, True, 2),
         "vrma": Target(_files(here, "face.vrma"), ".vrma", read, True, 2),
         "csv": Target(_files(here, "face.csv"), ".csv", read, True, 2),
-        "json of a face": Target(_files(here, "audio2face.json", "beat.json"), ".json", read, True, 2),
+        "json of a face": Target(_files(here, "audio2face.json", "beat.json", *VISEMES), ".json", read, True, 2),
         **({"usda": Target(_files(here, "rig.usda"), ".usda", read, True, 0.3),
             "usdc": Target(_files(here, "rig.usdc"), ".usdc", read, share=0.3)} if find_spec("pxr") else {}),
     }  # fmt: skip
