@@ -42,6 +42,8 @@ STRAY_WEIGHT, SKATE_WEIGHT, TOKEN_WEIGHT = 0.2, 0.1, 0.001
 
 # cost of a candidate for each metre between its first pose and the body's pose, in the scorer's cosine
 POSE_COST = 1.0
+# and for each metre by which it leaves the ground higher or lower, where its words do not
+RISE_COST = 1.0
 
 # metres of the root: below it the body sits, kneels or lies; standing it is at about 0.95
 MAX_LOW_HEIGHT = 0.72
@@ -221,8 +223,13 @@ class StepPipeline:
             detour: cost of a candidate's path, in the scorer's cosine.
         """
         if not len(tail):
-            best = max(candidates, key=lambda c: c.score - detour(c.codes))
-            return ClauseCodes(clause, self.trimmed(best.codes, self._decoded([best.codes])[0]), 0)
+            shown = self._decoded([c.codes for c in candidates])
+            values = [
+                c.score - detour(c.codes) - RISE_COST * self.risen(x, clause)
+                for c, x in zip(candidates, shown, strict=True)
+            ]
+            first = int(np.argmax(values))
+            return ClauseCodes(clause, self.trimmed(candidates[first].codes, shown[first]), 0)
         pose = self.poses(self._decoded([tail[-CONTEXT:]])[0])[-1]
         pool = list(candidates)
         if pose[HEIGHT] < MAX_LOW_HEIGHT:
@@ -231,7 +238,8 @@ class StepPipeline:
         scores = []
         for c, features in zip(pool, decoded, strict=True):
             distance = 0.0 if c.continues else float(np.abs(self.poses(features[:1])[0] - pose).mean())
-            scores.append(c.score - POSE_COST * distance - detour(c.codes))
+            cost = POSE_COST * distance + RISE_COST * self.risen(features, clause)
+            scores.append(c.score - cost - detour(c.codes))
         row = int(np.argmax(scores))
         best = pool[row]
         codes = self.trimmed(best.codes, decoded[row], after_transition=not best.continues)
@@ -239,6 +247,11 @@ class StepPipeline:
             return ClauseCodes(clause, codes, 0)
         transition = self.transition(tail, codes, clause.seed)
         return ClauseCodes(clause, np.concatenate([transition, codes]), len(transition))
+
+    def risen(self, features: np.ndarray, clause: StepClause) -> float:
+        """Metres that the ground rises or falls in features (T, 270), against the words of a clause."""
+        ground = float(features[:, self.tokenizer.spec.slices().get("rise", slice(0))].sum())
+        return {"up": max(-ground, 0.0), "down": max(ground, 0.0)}.get(clause.attributes.get("rise", ""), abs(ground))
 
     def _decoded(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Features (T, 270) of codes (N, R) of one length."""

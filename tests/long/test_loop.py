@@ -33,6 +33,7 @@ from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.attributes import POSTURES
 from tests.long.conftest import ListPlanner
 from vqvae.errors import UserError
+from vqvae.features import BodyFeatures
 from vqvae.motion import Motion
 
 ONE, TWO = GenerationConfig(best_of=1), GenerationConfig(best_of=2)
@@ -234,6 +235,18 @@ def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: Avata
     assert np.array_equal(pipeline.trimmed(*short, after_transition=True), short[0])
     features[per : 3 * per, hand] = 0  # begins at rest, and the waiting is cut off
     assert np.array_equal(pipeline.trimmed(codes, features, after_transition=True), codes[2:])
+
+
+def test_the_ground_stays_level_unless_words_say_so(gpt: AvatarGPT) -> None:
+    pipeline, spec = StepPipeline(gpt.body, ONE), BodyFeatures()
+    pipeline.tokenizer = types.SimpleNamespace(spec=spec)  # type: ignore[assignment]
+    features = np.zeros((40, spec.dim), np.float32)
+    features[:, spec.slices()["rise"]] = 0.01
+    plain = StepClause(0, "he waves", 10, 0)
+    up, down = (replace(plain, attributes={"rise": way}) for way in ("up", "down"))
+    risen = [pipeline.risen(features, clause) for clause in (plain, up, down)]
+    np.testing.assert_allclose(risen, [0.4, 0.0, 0.4], atol=1e-5)
+    np.testing.assert_allclose([pipeline.risen(-features, c) for c in (plain, up, down)], [0.4, 0.4, 0.0], atol=1e-5)
 
 
 def test_what_the_end_cuts_off_a_step_is_said(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
