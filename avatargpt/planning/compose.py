@@ -350,7 +350,7 @@ def stumbles(steps: Sequence[str], pose: Pose) -> int:
     return count
 
 
-Weak = Callable[[Sequence[str]], int]
+Shown = Callable[[Sequence[str]], list[bool]]  # of each step whether a body shows it
 # activities among which one is looked for whose steps can all be shown
 MAX_TRIALS = 4
 VARIATION = 0.04  # of the fits of activities, at temperature 1
@@ -364,9 +364,9 @@ class ActivityChooser:
     """Takes activities from one plan; it never mixes their steps."""
 
     def __init__(
-        self, story: Story, person: Person, rng: np.random.Generator, temperature: float, weak: Weak | None = None
+        self, story: Story, person: Person, rng: np.random.Generator, temperature: float, shown: Shown | None = None
     ) -> None:
-        self.story, self.person, self.weak = story, person, weak
+        self.story, self.person, self.shown = story, person, shown
         noise = rng.gumbel(0, VARIATION * temperature, len(story.parts)) if temperature > 0 else 0.0
         refused = [sum(person.refuses(s) for s in p.steps) for p in story.parts]
         self.worth = story.fits + noise - REFUSAL_COST * np.array(refused)
@@ -412,7 +412,7 @@ class ActivityChooser:
         for i in self._ranked(places, state, past):
             trial = state.copy()
             if (activity := self._try(i, trial)) is not None:
-                possible.append((0 if self.weak is None else self.weak(activity.steps), i))
+                possible.append((0 if self.shown is None else self.shown(activity.steps).count(False), i))
                 if not possible[-1][0] or len(possible) == MAX_TRIALS:
                     break
         if not possible:

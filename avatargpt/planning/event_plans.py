@@ -127,14 +127,25 @@ class EventPlanner:
 
     def _steps(self, event: Event, state: State, near: np.ndarray) -> tuple[list[str], State]:
         """The steps of an event where its time does not matter, and the state after them."""
-        if self._score(f"a person {event.words}") < MIN_PLAIN:
-            for row in self.alike(event, near):
+        words = f"a person {event.words}"
+        told: list[tuple[int, tuple[str, ...], State]] = []  # steps that a body does not show, all of them, state after
+        if self._score(words) < MIN_PLAIN:
+            for row in self.alike(event, near)[:TRIED]:
                 after = state.copy()
                 cut = replace(row.part, steps=row.part.steps[:MAX_EVENT_STEPS])
                 activity = tell(cut, event.person, after)
                 if activity is not None:
-                    return list(activity.steps), after
+                    told.append((self._shown(activity.steps).count(False), activity.steps, after))
+                    if not told[-1][0]:
+                        break
+        if told:
+            hidden, steps, after = min(told, key=lambda t: t[0])
+            if not hidden or not all(self._shown([words])):
+                return list(steps), after
         return self._plain(event, state), state
+
+    def _shown(self, steps: Sequence[str]) -> list[bool]:
+        return [True] * len(steps) if self.checker is None else self.checker.shown(steps)
 
     def _plain(self, event: Event, state: State) -> list[str]:
         """The event itself, after what makes it possible."""

@@ -19,6 +19,7 @@ from avatargpt.planning.library import actor_of, embedded, gender_of, normalized
 from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
+from avatargpt.requests.fidelity import HIGHEST, MIN_FIDELITY, fidelities
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
 from avatargpt.requests.vector_index import ranked, unit
@@ -431,6 +432,7 @@ class StepChecker:
         self.phrase_index, self.grounder, self.min_score = phrase_index, grounder, min_score
         self._scores: OrderedDict[str, float] = OrderedDict()
         self._seconds: OrderedDict[str, float] = OrderedDict()
+        self._shown: OrderedDict[str, bool] = OrderedDict()
 
     def ready(self) -> None:
         """Index the phrasings now; else the first step waits for it."""
@@ -479,9 +481,16 @@ class StepChecker:
             self._seconds.popitem(last=False)
         return out
 
-    def weak(self, steps: Sequence[str]) -> int:
-        """Number of steps that are not known well enough."""
-        return sum(score < self.min_score for score in self.can_do(steps))
+    def shown(self, steps: Sequence[str]) -> list[bool]:
+        """Whether each step is shown by captions that say what it does (`avatargpt.requests.fidelity`)."""
+        for step in dict.fromkeys(steps):
+            if step not in self._shown:
+                values = fidelities(self.phrase_index.clauses(step, self.grounder), self.grounder)
+                self._shown[step] = float(values.min(initial=HIGHEST)) >= MIN_FIDELITY
+        out = [self._shown[s] for s in steps]
+        while len(self._shown) > MAX_REMEMBERED:
+            self._shown.popitem(last=False)
+        return out
 
     def nearest_movement(self, step: str) -> str:
         """A step in the words of the index, with its own subject; empty where nothing is near."""

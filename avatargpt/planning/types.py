@@ -89,8 +89,8 @@ class StepScores(Protocol):
         """A score for every movement, about 0 to 1.2."""
         ...
 
-    def weak(self, steps: Sequence[str]) -> int:
-        """Number of steps that are not known well enough."""
+    def shown(self, steps: Sequence[str]) -> list[bool]:
+        """Whether each step is shown by captions that say what it does."""
         ...
 
     def seconds(self, steps: Sequence[str]) -> list[float]:
