@@ -195,7 +195,10 @@ class MotionGeneration:
 
     def _generate(self, jobs: Sequence[_Job], config: GenerationConfig) -> list[GenerationResult]:
         rate = self.model.tokenizer.tokens_per_second
-        takes = [_Take(j, motion_specs(j.request, j.seconds, j.seed, rate)) for j in jobs]
+        takes = [
+            _Take(j, motion_specs(j.request, j.seconds, j.seed, rate), last=_pose(j.after, -1) if j.after else None)
+            for j in jobs
+        ]
         for place in range(max(len(t.plan) for t in takes)):
             # clause by clause, since each continues the motion of those before it
             present = [t for t in takes if place < len(t.plan)]

@@ -10,9 +10,10 @@ from avatargpt import planning
 from avatargpt.chat import motion_acts, segments  # noqa: F401  the acts register themselves
 from avatargpt.chat.acts import clarifying, relative
 from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
+from avatargpt.chat.maker import Maker
 from avatargpt.chat.parts import ALL_STEPS
 from avatargpt.chat.questions import OpenQuestion
-from avatargpt.chat.scene import TURN_PICTURE, Progress, Scene, perform, sheet
+from avatargpt.chat.scene import TURN_PICTURE, OnSegment, Progress, Scene, perform, sheet
 from avatargpt.chat.timeline import FPS, MAX_TURNS, Memory, Store, Timeline
 from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
 from avatargpt.llm import LanguageModel
@@ -68,6 +69,8 @@ class Conversation:
         llm: a language model that reads turns, and plans where `planner` is None. tell: takes the line about a missing
             answer of it.
         served: the user is at another machine: files are read in the outputs alone, nothing is opened on this desktop.
+        on_segment: called while a plan is made, with the timeline as far as it has come (`Timeline.stretch` gives the
+            motion) and the number, from 1, of the segment that is finished. A turn that fails has changed nothing.
 
     Raises:
         UserError: a damaged session, or a model without a reader of turns.
@@ -77,9 +80,10 @@ class Conversation:
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
         intent: Intent | None = None, outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
         progress: Progress = None, llm: LanguageModel | None = None, tell: Callable[[str], None] | None = None,
-        served: bool = False,
+        served: bool = False, on_segment: OnSegment = None,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress, self._served = model, view, progress, served
+        self.on_segment, self._maker = on_segment, Maker(model)
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
         self._intent = open_intent(model) if intent is None else intent
@@ -299,8 +303,8 @@ class Conversation:
     def _scene(self, text: str, state: Timeline | None = None) -> Scene:
         state = self.timeline if state is None else state
         return Scene(
-            self.model, self.planner, self.outputs, self.previews, state, self.memory.seed, text, self.memory.saved,
-            self.progress, self._bounded, self._served,
+            self.model, self._maker, self.planner, self.outputs, self.previews, state, self.memory.seed, text,
+            self.memory.saved, self.progress, self._bounded, self._served, self.on_segment,
         )  # fmt: skip
 
     def _travel(self, act: Act) -> str:

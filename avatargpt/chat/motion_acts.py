@@ -10,6 +10,7 @@ from avatargpt.chat.segments import before_index, inserted, new_segment, remade,
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, MAX_TAKES, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES, as_caption, changed
 from avatargpt.options import mix
+from avatargpt.planning.language_planner import CheckedPlanner
 from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -154,10 +155,13 @@ def load(scene: Scene, act: Act) -> ActResult:
 
 @performs("plan")
 def plan(scene: Scene, act: Act) -> ActResult:
-    """Every step of the plan becomes a segment; what stands stays."""
+    """Every step of the plan becomes a segment, handed out as soon as it is finished; what stands stays."""
     state = scene.state
     at = len(state.segments) if act.at is None else state.index(act.at)
-    planned = scene.planner().plan(str(act.scene), act.activities, seed=scene.seed, seconds=act.seconds)
+    planner = scene.planner()
+    if isinstance(planner, CheckedPlanner) and scene.maker.verifier is not None:
+        planner = planner.unnoted()  # each segment is judged itself
+    planned = planner.plan(str(act.scene), act.activities, seed=scene.seed, seconds=act.seconds)
     rows = [(a.task.rstrip(" ."), a.steps, a.seconds or [None] * len(a.steps)) for a in planned.activities]
     steps = [(task, *step) for task, words, lengths in rows for step in zip(words, lengths, strict=True)]
     if len(state.segments) + len(steps) > MAX_SEGMENTS:
@@ -171,6 +175,7 @@ def plan(scene: Scene, act: Act) -> ActResult:
         new.append(replace(segment, activity=task))
         if scene.progress:
             scene.progress(k + 1, len(steps))
+        scene.stands(inserted(state, at, new), at + k + 1)
     state = inserted(state, at, new)
     which = f"Segment {at + 1} is" if len(new) == 1 else f"Segments {at + 1} to {at + len(new)} are"
     length = duration(sum(b - a for a, b in state.spans[at : at + len(new)]) / FPS)

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from avatargpt.chat.maker import Maker
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, Timeline
 from avatargpt.chat.turn_text import simplified
 from avatargpt.planning.types import Planner
@@ -19,6 +20,7 @@ from vqvae.io.files import real_path
 from vqvae.motion import Motion
 
 Progress = Callable[[int, int], object] | None
+OnSegment = Callable[[Timeline, int], object] | None
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Scene:
     """The context of an act."""
 
     model: Any  # an `avatargpt.AvatarGPT`, or anything with its methods
+    maker: Maker  # of motions
     planner: Callable[[], Planner]  # gives the planner when it is first needed
     outputs: Path  # folder that names of files are relative to
     previews: Path  # folder of pictures and films for viewing
@@ -36,6 +39,7 @@ class Scene:
     progress: Progress = None  # called with (done, total) during long work
     bounded: bool = False  # nothing is written outside of the outputs
     served: bool = False  # for a user at another machine: nothing is read outside either, nothing is opened here
+    on_segment: OnSegment = None  # called with the timeline so far and the number of its segment that is finished
 
     def within(self, path: Path, folder: Path | None = None) -> Path:
         """The path, if it is within the outputs or another folder (where these are bounded); raises UserError else."""
@@ -57,9 +61,13 @@ class Scene:
         return not self.served and open_file(path)
 
     def generate(self, caption: str, seconds: float | None, seed: int, after: Motion | None = None) -> Motion:
-        """The model's motion for a caption, which goes on from another motion."""
-        motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed, after=after)
-        return motions[0]
+        """The motion for a caption, which goes on from another motion; see `avatargpt.chat.maker`."""
+        return self.maker.motion(caption, seconds, seed, after)
+
+    def stands(self, timeline: Timeline, segment: int) -> None:
+        """Hand out a segment (from 1) of the timeline so far, while others are being made."""
+        if self.on_segment:
+            self.on_segment(timeline, segment)
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,8 @@ def plan_lines(state: Timeline, start: int = 0, end: int = MAX_SEGMENTS) -> str:
             continue
         which = f"{first + 1}" if first == last else f"{first + 1} to {last + 1}"
         lines.append(f"  {activity} (segment{'' if first == last else 's'} {which})")
-        lines += [f"    {n + 1}. {state.segments[n].caption}" for n in range(first, last + 1)]
+        lines += [f"    {n + 1}. {s.caption}{f'  [{s.note}]' * bool(s.note)}"
+                  for n, s in enumerate(state.segments[first : last + 1], first)]  # fmt: skip
     return "\n".join(lines)
 
 

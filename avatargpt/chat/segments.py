@@ -25,9 +25,9 @@ CHUNK_SECONDS = 600.0  # the most that one call makes
 STRETCH_RANGE = (0.75, 1.35)
 # a movement that cannot be made anew is stretched at most so much
 MAX_STRETCH = 5.0
-# metres between the joints of two poses, in the mean, that a seam may blend over
+# metres between the joints of two poses, in the mean, that a seam may blend over; candidates are chosen by
+# `body.generate.POSE_WEIGHT`, this one says when a body must get up first, or a segment must be made again
 MAX_GAP = 0.25
-MORE_TRIES = 2  # of a movement that begins farther from the pose before it
 RISES, RISE_NOTE = "a person gets up", "gets up first"
 # of getting up: how much faster than usual it may be, and seconds of the movement itself that are left after it
 MAX_RISE_TEMPO, MIN_SECONDS_LEFT = 1.5, 1.0
@@ -93,29 +93,19 @@ def _onward(
     scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion
 ) -> tuple[Motion, str]:
     """A motion that begins near the pose in which another one ends; who lies or sits gets up, which is said."""
-    motion = _nearest(scene, caption, seconds, seed, after)
+    motion = scene.generate(caption, seconds, seed, after)
     low, stands = after.root[-1, 1] < MAX_LOW_HEIGHT, float(np.median(motion.root[:, 1])) >= MAX_LOW_HEIGHT
     if pose_gap(after, motion) <= MAX_GAP or not (low and stands):
         return motion, ""
-    rise = _nearest(scene, RISES, None, mix(seed, 31), after)
+    rise = scene.generate(RISES, None, mix(seed, 31), after)
     if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < MAX_LOW_HEIGHT:
         return motion, ""
     if seconds is not None:  # as much of the length as getting up leaves; where that is too little, it becomes longer
         frames = round(len(rise) / MAX_RISE_TEMPO)
         rise = retimed(rise, min(len(rise), max(frames, round((seconds - MIN_SECONDS_LEFT) * FPS))))
         seconds = max(round(seconds * FPS) - len(rise), round(MIN_SECONDS_LEFT * FPS)) / FPS
-    motion = _nearest(scene, caption, seconds, seed, rise)
+    motion = scene.generate(caption, seconds, seed, rise)
     return replace(join_motions(rise, motion), notes=motion.notes), RISE_NOTE
-
-
-def _nearest(scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion) -> Motion:
-    """Of some motions that are made where the first begins too far from a pose, the one that begins nearest to it."""
-    best = scene.generate(caption, seconds, seed, after)
-    for k in range(MORE_TRIES):
-        if pose_gap(after, best) <= MAX_GAP:
-            break
-        best = min(best, scene.generate(caption, seconds, mix(seed, 40 + k), after), key=lambda m: pose_gap(after, m))
-    return best
 
 
 def pose_gap(before: Motion, after: Motion) -> float:

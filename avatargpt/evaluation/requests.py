@@ -452,7 +452,9 @@ def figures(name: str, turns: Sequence[Turn], answers: Sequence[Sequence[Act]]) 
 
 
 class StandingModel:
-    """A model whose motions stand still; everything else is the model's."""
+    """A model whose motions stand still, which nobody need judge; everything else is the model's."""
+
+    body = None
 
     def __init__(self, model: Any) -> None:
         self._model = model

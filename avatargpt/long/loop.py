@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import Protocol
 
@@ -22,7 +22,7 @@ import numpy as np
 from avatargpt import planning
 from avatargpt.body.tasks import Body
 from avatargpt.lm.loaded import CHUNK
-from avatargpt.long.outcome import Verifier, measured, worst
+from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, measured, unseen, worst
 from avatargpt.long.pipeline import ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import Frames, MotionStream
@@ -143,7 +143,6 @@ def manner_of(scene: str, phrase_index: PhraseIndex | None) -> str:
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
 MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
-MAX_RETRIES = 2  # of a motion that does not show its caption
 # clauses whose candidates are generated side by side
 GROUP_SIZE = 4
 # a path beyond this share of the radius costs so much of the scorer's cosine for each radius beyond it
@@ -296,30 +295,18 @@ class Loop:
 
     def _verified(self, result: ClauseCodes) -> ClauseCodes:
         """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
-        clause, note = result.clause, result.clause.note
-        best, judged, takes = result, self.verifier.judged(result), 1
-        for attempt, word in self._attempts(clause):
-            if judged.verdict == "shown" or (attempt.action != clause.action and judged.verdict == "partly"):
-                break
-            retry = self._generated(attempt)
-            found, takes = self.verifier.judged(retry), takes + 1
-            instead = attempt.action != clause.action
-            if found.cost < judged.cost and (not instead or found.verdict == "shown"):
-                best, judged = retry, found
-                note = f"{clause.caption!r} {word}: {attempt.caption!r}" if word else clause.note
-        if judged.verdict != "shown":
-            seen = "is only partly seen" if judged.verdict == "partly" else "may not look as it reads"
-            note = "; ".join(filter(None, (note, f"{best.clause.caption!r} {seen}")))
-        return replace(best, note=note, verdict=judged.verdict, takes=takes)
+        tries = (
+            Try(partial(self._generated, clause), note, instead)
+            for clause, note, instead in self.verifier.tries(result.clause)
+        )
+        best = best_of_tries(result, self._judged, tries)
+        notes = best.note or result.clause.note, unseen(best.made.clause.caption, best.verdict)
+        note = "; ".join(filter(None, notes))
+        return replace(best.made, note=note, verdict=best.verdict, takes=best.takes)
 
-    def _attempts(self, clause: StepClause) -> Iterator[tuple[StepClause, str]]:
-        """Clauses to try in place of one, with the words for what is other."""
-        for attempt in range(MAX_RETRIES):
-            yield replace(clause, seed=mix(clause.seed, 60 + attempt)), ""
-        for other in self.verifier.reworded(clause):
-            yield other, "in other words"
-        for other in self.verifier.similar(clause):
-            yield other, "could not be shown; shown instead"
+    def _judged(self, result: ClauseCodes) -> Judgement:
+        codes = result.codes[result.transition :]
+        return self.verifier.judged(self.stream.tokenizer.decode(codes), result.clause)
 
     def _generated(self, clause: StepClause) -> ClauseCodes:
         return self.pipeline.choose(clause, self.pipeline.candidates([clause])[0], self.tail, self._detour())

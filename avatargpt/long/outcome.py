@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from avatargpt.body.constraints import shows
 from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.joints import Signals
-from avatargpt.long.pipeline import ClauseCodes, StepClause, Verdict
+from avatargpt.long.pipeline import StepClause, Verdict
+from avatargpt.options import mix
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
 from avatargpt.requests.vector_index import ranked, unit
 from instruct_data.attributes import Measures
 from vqvae.motion import Motion
 
+MAX_RETRIES = 2  # of a motion that does not show its caption
 # captions of other actions that a motion is compared with
 COMPARED_ACTIONS = 96
 MAX_BETTER = 4  # of them may fit better
@@ -55,6 +58,12 @@ class Judgement:
             return "shown"
         return "partly" if fits or self.seen else "not"
 
+    @classmethod
+    def of(cls, parts: Sequence[Judgement]) -> Judgement:
+        """Of several clauses together: that of the worst."""
+        seen = [p.seen for p in parts]
+        return cls(max((p.better for p in parts), default=0), False if False in seen else True in seen or None)
+
     @property
     def cost(self) -> tuple[int, int]:
         """The lower, the better."""
@@ -72,6 +81,48 @@ def measured(motion: Motion, place: np.ndarray, facing: float, verdict: Verdict,
     seen = Measures.of(motion)
     x, z = (round(float(v), 2) for v in place)
     return Outcome(verdict, seen.posture(len(seen.joints) - 1), (x, z), round(facing, 1), seen.hand, takes)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Try(Generic[T]):
+    """Something else to make in place of what is not shown."""
+
+    make: Callable[[], T]
+    note: str = ""  # what is other about it; empty = another seed alone
+    instead: bool = False  # whether it shows another action
+
+
+@dataclass(frozen=True)
+class Best(Generic[T]):
+    """What is taken of all that was made."""
+
+    made: T
+    verdict: Verdict
+    note: str  # what is other about it
+    takes: int  # how much was made
+
+
+def best_of_tries(first: T, judge: Callable[[T], Judgement], tries: Iterable[Try[T]]) -> Best[T]:
+    """What shows its words best: the first, or one of the tries, which are made until one is shown."""
+    best, judged, note, takes = first, judge(first), "", 1
+    for attempt in tries:
+        if judged.verdict == "shown" or (attempt.instead and judged.verdict == "partly"):
+            break
+        other = attempt.make()
+        found, takes = judge(other), takes + 1
+        if found.cost < judged.cost and (not attempt.instead or found.verdict == "shown"):
+            best, judged, note = other, found, attempt.note
+    return Best(best, judged.verdict, note, takes)
+
+
+def unseen(caption: str, verdict: Verdict) -> str:
+    """A note on what is not shown as it reads; empty = it is."""
+    if verdict == "shown":
+        return ""
+    return f"{caption!r} {'is only partly seen' if verdict == 'partly' else 'may not look as it reads'}"
 
 
 @dataclass
@@ -101,34 +152,39 @@ class Verifier:
         sentences = unit(index.index.vectors_of(np.array([rows[names[i]] for i in chosen])))
         return scorer.sentences(sentences), sentences
 
-    def judged(self, result: ClauseCodes) -> Judgement:
+    def judged(self, motion: Motion, clause: StepClause) -> Judgement:
         """Of a clause's motion without its transition; a turn is verified by its degrees already."""
-        if result.clause.turn is not None:
+        if clause.turn is not None:
             return Judgement(0, None)
-        codes = result.codes[result.transition :]
-        better = int(self.better([codes], result.clause.caption)[0])
-        return Judgement(better, self.seen(codes, result.clause))
+        seen = shows(Signals(motion), clause.action, clause.caption) if clause.action else None
+        return Judgement(self.better(motion, clause.caption), seen)
 
-    def seen(self, codes: np.ndarray, clause: StepClause) -> bool | None:
-        """Whether geometry sees a clause's action; None = no check is known."""
-        if not clause.action:
-            return None
-        return shows(Signals(self.model.tokenizer.decode(codes)), clause.action, clause.caption)
-
-    def better(self, codes: Sequence[np.ndarray], caption: str) -> np.ndarray:
-        """Number of captions of other actions that fit each motion better than its caption, (B,).
+    def better(self, motion: Motion, caption: str) -> int:
+        """Number of captions of other actions that fit a motion better than its caption.
 
         Captions that mean nearly the same do not count.
         """
         if not self.able:
-            return np.zeros(len(codes), int)
+            return 0
         scorer, grounder = self.model.motion_scorer, self.model.grounder
         assert scorer is not None and grounder is not None
         vectors, sentences = self._actions
-        motions = self.model.motion_vectors(codes)
-        fit = motions @ scorer.texts([caption], grounder)[0]
+        vector = scorer.motions([motion.joints], motion.fps)[0]
+        fit = vector @ scorer.texts([caption], grounder)[0]
         different = sentences @ grounder.sentence([caption])[0] < MAX_CAPTION_COSINE
-        return np.asarray((motions @ vectors[different].T > fit[:, None]).sum(1))
+        return int((vectors[different] @ vector > fit).sum())
+
+    def tries(self, clause: StepClause) -> Iterator[tuple[StepClause, str, bool]]:
+        """Clauses to make in place of one, what is other about each, and whether it is another action.
+
+        The same with other seeds, twice, then other words, then near actions.
+        """
+        for attempt in range(MAX_RETRIES):
+            yield replace(clause, seed=mix(clause.seed, 60 + attempt)), "", False
+        for other in self.reworded(clause):
+            yield other, f"{clause.caption!r} in other words: {other.caption!r}", False
+        for other in self.similar(clause):
+            yield other, f"{clause.caption!r} could not be shown; shown instead: {other.caption!r}", True
 
     def reworded(self, clause: StepClause) -> list[StepClause]:
         """The clause with other captions of its action, the nearest first."""

@@ -15,7 +15,7 @@ from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, mix, then
 from avatargpt.requests.clause_spec import MIN_KNOWN, TURN, ClauseSpec, Turn, is_above
-from avatargpt.requests.fidelity import MIN_FIDELITY, fidelities
+from avatargpt.requests.fidelity import doubts
 from instruct_data.requests.spec import Clause
 from instruct_data.text.english import side_of
 
@@ -159,18 +159,16 @@ class StepPipeline:
     def _notes(self, specs: Sequence[ClauseSpec]) -> list[str]:
         """What of each clause is not shown, or shown as something else; empty = nothing."""
         grounder = self.body.model.grounder
-        values = [MIN_FIDELITY] * len(specs) if grounder is None else fidelities(specs, grounder)
-        return [self._note(spec, value >= MIN_FIDELITY) for spec, value in zip(specs, values, strict=True)]
+        own = [""] * len(specs) if grounder is None else doubts(specs, grounder)
+        return [self._note(spec, doubt) for spec, doubt in zip(specs, own, strict=True)]
 
     @staticmethod
-    def _note(spec: ClauseSpec, surely: bool) -> str:
-        lost = []
+    def _note(spec: ClauseSpec, doubt: str) -> str:
+        lost = [doubt]
         if spec.words and spec.turn is None and spec.known < MIN_KNOWN:
             lost.append(f"{spec.words!r} is not known; shown instead: {spec.caption!r}")
         elif spec.in_sequence:
             lost.append(f"{spec.words!r} is shown after the other, for they do not go together")
-        elif not surely:
-            lost.append(f"{spec.words!r} is shown as {spec.caption!r}")
         if spec.route is not None and spec.route.shape != TURN:
             lost.append(f"the way {spec.route.description} is not shown")
         if spec.concurrent is not None:
@@ -178,7 +176,7 @@ class StepPipeline:
         side = spec.clause.side if spec.clause is not None else None
         if side in ("left", "right") and {side, side_of(spec.caption)} == {"left", "right"}:
             lost.append(f"shown to the {side_of(spec.caption)}: {spec.caption!r}")
-        return "; ".join(lost)
+        return "; ".join(filter(None, lost))
 
     def candidates(self, clauses: Sequence[StepClause]) -> list[list[Candidate]]:
         """For every clause `best_of` motions from its caption and attributes alone, in one batch."""

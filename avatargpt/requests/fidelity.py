@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
@@ -34,3 +34,12 @@ def fidelities(specs: Sequence[ClauseSpec], grounder: SentenceGrounder) -> np.nd
         out[free] = [float(c) + specs[i].known for c, i in zip(cosines, free, strict=True)]
     out[[i for i, s in enumerate(specs) if s.in_sequence]] = 0.0
     return out
+
+
+def doubts(specs: Sequence[ClauseSpec], grounder: SentenceGrounder) -> list[str]:
+    """For each known clause a note where its caption hardly says what it asks for; empty for the others."""
+    values = fidelities(specs, grounder)
+    return [
+        f"{s.words!r} is shown as {s.caption!r}" if s.known >= MIN_KNOWN and 0 < value < MIN_FIDELITY else ""
+        for s, value in zip(specs, values, strict=True)
+    ]

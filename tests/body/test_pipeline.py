@@ -580,6 +580,23 @@ def test_a_result_goes_on_from_a_motion(gpt: AvatarGPT, monkeypatch: pytest.Monk
     assert contexts[0] == [None] and np.array_equal(contexts[-1][0], gpt.body.model.tokenizer.encode(tail))
 
 
+def test_a_result_begins_near_the_pose_that_it_goes_on_from(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    poses: list[Any] = []
+    cost = generate._cost
+
+    def costs(motion: Motion, spec: MotionSpec, before: Any) -> float:
+        poses.append(before)
+        return cost(motion, spec, before)
+
+    monkeypatch.setattr(generate, "_cost", costs)
+    after = walk(60)
+    gpt.generate(LINES[0], seconds=2, best_of=2, after=after)
+    assert len(poses) == 2 and all(np.allclose(p, generate._pose(after, -1)) for p in poses)
+    del poses[:]
+    gpt.generate(LINES[0], seconds=2, best_of=2)
+    assert poses == [None, None]
+
+
 def test_a_rest_holds_the_posture_that_it_finds(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BodyModel, "continues_clauses", True)
     monkeypatch.setattr(generate, "motion_specs", lambda *_: [MotionSpec("rest", 10, action="hold_still")])

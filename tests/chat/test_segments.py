@@ -66,14 +66,16 @@ def test_what_jumps_after_a_change_is_made_again(talk):
     assert talk.say("undo").ok and talk.timeline.segments == stood
 
 
-def test_more_tries_where_a_movement_begins_elsewhere(talk, monkeypatch):
+def test_segments_of_a_plan_come_while_it_is_made(talk):
     talk.say("make 2s: a person walks")
-    calls = talk.model.calls
-    monkeypatch.setattr(PostureModel, "generate", lambda self, texts, seconds=None, seed=0, after=None: (
-        calls.append(seed) or [tilted(40, 90 if len(calls) < 3 else 0, 0, texts[0])]))  # fmt: skip
-    del calls[:]
-    talk.say("then 2s: a person waves")
-    assert len(set(calls)) == len(calls) == 3 and gaps(talk)[0] < MAX_GAP
+    seen, done = [], []
+    talk.on_segment = lambda timeline, n: seen.append((n, timeline.segments[n - 1], len(timeline.segments)))
+    talk.progress = lambda k, total: done.append((k, total, len(seen)))
+    assert talk.say("plan 2: a picnic").ok
+    made = talk.timeline.segments[1:]
+    assert [(n, count) for n, _, count in seen] == [(k + 2, k + 2) for k in range(len(made))]
+    assert [(s.key, s.caption) for _, s, _ in seen] == [(s.key, s.caption) for s in made], "as they stand in the end"
+    assert done == [(k + 1, len(made), k) for k in range(len(made))], "each before the next is begun"
 
 
 def test_the_order_of_loops_within_loops():

@@ -13,7 +13,7 @@ from avatargpt.body.contact import KEPT, LOOK_AHEAD
 from avatargpt.long import loop
 from avatargpt.long import loop as directing
 from avatargpt.long.loop import Director, likeness, manner_of
-from avatargpt.long.outcome import Judgement, worst
+from avatargpt.long.outcome import Judgement, Verifier, worst
 from avatargpt.long.pipeline import (
     CHUNK,
     MIN_TOKENS,
@@ -21,7 +21,6 @@ from avatargpt.long.pipeline import (
     ONSET_TOKENS,
     TRANSITION_SAMPLES,
     TRANSITIONS,
-    ClauseCodes,
     StepClause,
     StepPipeline,
 )
@@ -287,10 +286,12 @@ class Strict:
         self.found, self.instead, self.asked, self.lengths = found, list(near), [], []
         self.reworded_captions = {c.removesuffix(" again") for c in found if c.endswith(" again")}
 
-    def judged(self, result: ClauseCodes) -> Judgement:
-        caption = result.clause.caption
+    tries = Verifier.tries
+
+    def judged(self, motion: Motion, clause: StepClause) -> Judgement:
+        caption = clause.caption
         self.asked.append(caption)
-        self.lengths.append(len(result.codes) - result.transition)
+        self.lengths.append(len(motion))
         left = self.found.get(caption, [0])
         return Judgement(left.pop(0) if len(left) > 1 else left[0], None)
 
@@ -347,6 +348,6 @@ def test_a_transition_is_no_part_of_what_is_judged(gpt: AvatarGPT, planner: List
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(tokenizer), 0)
     run.verifier = strict = Strict({})  # type: ignore[assignment]
     _, spans = loop.collect(run.acted(1))
-    assert spans[1].transition and sum(strict.lengths) * tokenizer.downsample == sum(
+    assert spans[1].transition and sum(strict.lengths) == sum(
         s.end - s.start - s.transition for s in spans
     )

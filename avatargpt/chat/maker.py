@@ -1,0 +1,112 @@
+"""`Maker`: the motion of a caption in a conversation, judged, and made again where it does not show its words."""
+# The closed loop of long motion (`avatargpt.long.outcome`), with `AvatarGPT.generate` in place of the stream: paths,
+# counts and lengths of a turn are kept to, and what a note says is on the motion.
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+from avatargpt.body.generate import GenerationResult
+from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, unseen
+from avatargpt.long.pipeline import StepClause
+from avatargpt.options import GenerationConfig
+from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.fidelity import doubts
+from avatargpt.requests.resolver import ResolvedRequest
+from vqvae.motion import Motion
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A motion with what it was made for."""
+
+    request: ResolvedRequest
+    result: GenerationResult
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is asked for."""
+
+    seconds: float | None
+    seed: int
+    after: Motion | None
+
+
+@dataclass(eq=False)
+class Maker:
+    """Makes motions. `model`: an `AvatarGPT`, or anything with its `generate`, whose motions are taken as they are."""
+
+    model: Any
+
+    @cached_property
+    def verifier(self) -> Verifier | None:
+        """What judges motions; None without the networks for that."""
+        body = getattr(self.model, "body", None)
+        verifier = None if body is None else Verifier(body.model)
+        return verifier if verifier is not None and verifier.able else None
+
+    def motion(self, caption: str, seconds: float | None, seed: int, after: Motion | None = None) -> Motion:
+        """The motion that shows a caption best, which goes on from another one; its notes say what is not shown."""
+        verifier = self.verifier
+        if verifier is None:
+            motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed, after=after)
+            return motions[0]
+        request, order = verifier.model.resolve(caption), _Order(seconds, seed, after)
+        first = self._made(request, order)
+        best = best_of_tries(first, partial(self._judged, verifier), self._tries(verifier, first, order))
+        motion = best.made.result.motion
+        assert verifier.model.grounder is not None
+        own = doubts(request.clauses, verifier.model.grounder) if not best.note else []
+        lines = (*motion.notes, *own, best.note, unseen(caption, best.verdict))
+        return replace(motion, notes=tuple(dict.fromkeys(filter(None, lines))))
+
+    def _made(self, request: ResolvedRequest, order: _Order) -> _Made:
+        generation, config = self.model.body.generation, GenerationConfig(order.seed)
+        (result,) = generation.results([request], order.seconds, config, after=order.after)
+        return _Made(request, result)
+
+    def _judged(self, verifier: Verifier, made: _Made) -> Judgement:
+        return Judgement.of([judgement for judgement, _ in self._parts(verifier, made)])
+
+    @staticmethod
+    def _parts(verifier: Verifier, made: _Made) -> list[tuple[Judgement, int]]:
+        """A judgement of each clause, and its number; none where time made one of all."""
+        clauses, spans = made.request.clauses, made.result.spans
+        if len(clauses) != len(spans):
+            return []
+        rows = [(i, c, a, b) for i, (c, (a, b)) in enumerate(zip(clauses, spans, strict=True)) if b - a > 1]
+        return [(verifier.judged(made.result.motion.slice(a, b), _step(c, 0)), i) for i, c, a, b in rows]
+
+    def _tries(self, verifier: Verifier, first: _Made, order: _Order) -> Iterator[Try[_Made]]:
+        """Other motions for what is shown worst."""
+        parts = self._parts(verifier, first)
+        if not parts:
+            return
+        _, worst = max(parts, key=lambda p: p[0].cost)
+        clauses = first.request.clauses
+        for step, note, instead in verifier.tries(_step(clauses[worst], order.seed)):
+            clause = clauses[worst]
+            if note:
+                clause = _reworded(verifier, clause, step)
+            request = replace(first.request, clauses=(*clauses[:worst], clause, *clauses[worst + 1 :]))
+            yield Try(partial(self._made, request, replace(order, seed=step.seed)), note, instead)
+
+
+def _step(clause: ClauseSpec, seed: int) -> StepClause:
+    return StepClause(
+        0, clause.bent_caption, 0, seed, clause.turn, clause.action, clause=clause.clause, attributes=clause.attributes
+    )
+
+
+def _reworded(verifier: Verifier, clause: ClauseSpec, step: StepClause) -> ClauseSpec:
+    """A clause with another caption."""
+    index = verifier.model.phrase_index
+    assert index is not None
+    return replace(
+        clause, caption=step.caption, action=step.action, lengths=tuple(index.lengths.get(step.caption, ())),
+        measured=index.measured.get(step.caption, {}), alternatives=(),
+    )  # fmt: skip
