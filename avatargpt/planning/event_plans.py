@@ -128,20 +128,17 @@ class EventPlanner:
     def _steps(self, event: Event, state: State, near: np.ndarray) -> tuple[list[str], State]:
         """The steps of an event where its time does not matter, and the state after them."""
         words = f"a person {event.words}"
-        told: list[tuple[int, tuple[str, ...], State]] = []  # steps that a body does not show, all of them, state after
         if self._score(words) < MIN_PLAIN:
-            for row in self.alike(event, near)[:TRIED]:
+            for row in self.alike(event, near):
                 after = state.copy()
                 cut = replace(row.part, steps=row.part.steps[:MAX_EVENT_STEPS])
                 activity = tell(cut, event.person, after)
-                if activity is not None:
-                    told.append((self._shown(activity.steps).count(False), activity.steps, after))
-                    if not told[-1][0]:
-                        break
-        if told:
-            hidden, steps, after = min(told, key=lambda t: t[0])
-            if not hidden or not all(self._shown([words])):
-                return list(steps), after
+                if activity is None:
+                    continue
+                # the event itself, where a body shows that and not what the nearest activity tells
+                if all(self._shown(activity.steps)) or not all(self._shown([words])):
+                    return list(activity.steps), after
+                break
         return self._plain(event, state), state
 
     def _shown(self, steps: Sequence[str]) -> list[bool]:
