@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from avatargpt.cli import common
 from avatargpt.cli.common import check_range, option, say
@@ -46,18 +47,23 @@ def serve(
     local = host in LOOPBACK
     if not (local or key or no_key):
         raise UserError(f"--host {host}: other machines reach that; accepted with --api-key KEY, {KEY} or --no-key")
+    for page in origin or ():
+        if urlsplit(page).scheme not in ("http", "https") or urlsplit(page).path not in ("", "/"):
+            raise UserError(f"--origin {page}: accepted such as https://example.org")
     try:
+        from avatargpt.lm.checkpoint import check_model
         from avatargpt.server.run import run
         from avatargpt.server.settings import ServerSettings, default_store
     except ImportError as e:
         from avatargpt.server import INSTALL
 
         raise UserError(f"a server needs the package {e.name}; install it with {INSTALL}") from None
+    check_model(model)
     values: dict[str, Any] = {"processes": _processes(device) if processes is None else processes}
     if values["processes"] > 1 and threads is None:
         threads = max(1, (os.cpu_count() or 1) // values["processes"])
     if local:
-        values["hosts"] = LOOPBACK
+        values["hosts"] = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in origin or ()))
     settings = ServerSettings(
         store=store or default_store(), model=model, device=device, dtype=dtype, threads=threads, llm=llm,
         api_key=key, origins=tuple(o.rstrip("/") for o in origin or ()), queue=queue, batch=batch,

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,12 @@ from avatargpt.server.processes import Helper
 from avatargpt.server.results import Results
 from avatargpt.server.session_state import Sessions
 from avatargpt.server.settings import ServerSettings
-from avatargpt.server.worker import Function, Group, Job, Report, Worker
+from avatargpt.server.worker import Function, Group, Job, Report, Worker, job_json
+from vqvae.errors import UserError
 
 T = TypeVar("T")
 State = Literal["loading", "ok", "failed", "stopping"]
-SWEEP_SECONDS = 300.0
+SWEEP_SECONDS, TEND_SECONDS = 300.0, 1.0
 FILE_THREADS = 2  # threads for files: reading uploads, writing exports
 log = logging.getLogger("avatargpt.server")
 
@@ -36,7 +38,8 @@ class Server:
 
     Attributes:
         settings, store, worker, metrics: see their classes. state: what `/healthz` says.
-        jobs: of this process by id, for progress; the store holds their ends. turns: the last one of each session.
+        jobs: those of this process that clients have not waited for, by id, until their ends are in the store. turns:
+            the last one of each session.
         sessions: see `avatargpt.server.session_state`.
 
     Args:
@@ -62,8 +65,14 @@ class Server:
         self.jobs: dict[str, Job] = {}
         self.turns: dict[str, Job] = {}
         self.state: State = "ok" if model is not None else "loading"
-        self._files = threading.BoundedSemaphore(FILE_THREADS)
+        self._files = ThreadPoolExecutor(FILE_THREADS, "files")
+        self._drawing = ThreadPoolExecutor(1, "drawing")
+        self._keeping = threading.Lock()
         self._llm: Any = None
+        if settings.llm:
+            from avatargpt.llm import load_llm
+
+            self._llm = load_llm(settings.llm, device=settings.device or "cpu", threads=settings.threads)
         self._until = 0.0  # end of the time of grace
         self.started = time.time()
         if model is None:
@@ -74,7 +83,9 @@ class Server:
             self._model = load()
         except BaseException as e:
             self.state = "failed"
-            log.error("model", extra={"type": type(e).__name__})
+            # of the operator's own folder: no client's contents
+            reason = str(e) if isinstance(e, UserError) else ""
+            log.error("no model", extra={"type": type(e).__name__, "reason": reason})
             raise
         self.state = "ok" if self.state == "loading" else self.state
 
@@ -91,11 +102,7 @@ class Server:
         )
 
     def llm(self) -> Any:
-        """The language model of the settings, None without one; made when it is first needed."""
-        if self.settings.llm and self._llm is None:
-            from avatargpt.llm import load_llm
-
-            self._llm = load_llm(self.settings.llm)
+        """The language model of the settings, None without one."""
         return self._llm
 
     def submit(
@@ -105,26 +112,46 @@ class Server:
         """Work for the model; its `Job`, of which any thread may wait for the `result`. Raises as `Worker.submit`."""
         if self.state == "stopping":
             raise stopping()
-        job = self.worker.submit(kind, function, group, finish)
+        return self.worker.submit(kind, function, group, finish)
+
+    def keep(self, job: Job) -> None:
+        """Let a job that its client does not wait for be known to every process of the store."""
+
+        def ended(_: object) -> None:
+            with self._keeping:
+                self.store.write_job(job.id, job_json(job))
+                self.jobs.pop(job.id, None)
+
         self.jobs[job.id] = job
-        return job
+        self._tend(job)
+        job.future.add_done_callback(ended)
+
+    def _tend(self, job: Job) -> None:
+        with self._keeping:
+            if not job.future.done():
+                self.store.write_job(job.id, job_json(job))
+        if self.store.is_cancelled(job.id):
+            job.cancel()
+
+    async def tend(self) -> None:
+        """Write the progress of jobs, and read who cancelled them elsewhere, until cancelled."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            for job in list(self.jobs.values()):
+                with suppress(OSError, UserError):
+                    await asyncio.to_thread(self._tend, job)
 
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Work with files, beside the event loop; a few at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, partial(function, *args))
 
-        def limited() -> T:
-            with self._files:
-                return function(*args)
-
-        return await asyncio.to_thread(limited)
+    async def drawn(self, function: Callable[..., T], *args: Any) -> T:
+        """As `in_thread`, for films and pictures, which take long: one at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._drawing, partial(function, *args))
 
     def sweep(self) -> None:
         """Remove what has expired."""
         self.store.sweep()
-        now = time.monotonic()
-        for number, job in list(self.jobs.items()):
-            if job.future.done() and now - job.begun > self.settings.result_seconds:
-                del self.jobs[number]
         self.turns = {number: job for number, job in self.turns.items() if not job.future.done()}
 
     async def upkeep(self) -> None:
@@ -144,6 +171,8 @@ class Server:
         """Finish the work within the time of grace; how many jobs were given back."""
         self.begin_stop()
         left = self.worker.stop(max(0.0, self._until - time.monotonic()))
+        for pool in (self._files, self._drawing):
+            pool.shutdown(wait=False, cancel_futures=True)
         log.info("stopped", extra={"given back": left})
         return left
 

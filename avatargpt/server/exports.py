@@ -77,6 +77,7 @@ def written(
             _save(clip, file, options)
         target.parent.mkdir(exist_ok=True)
         changed = folder.stat()
+        server.store.size += file.stat().st_size
         os.replace(file, target)
         os.utime(folder, (changed.st_atime, changed.st_mtime))  # an export does not prolong a motion's life
     return target
@@ -128,5 +129,6 @@ async def get(request: Request, server: AnyServer, name: str) -> Response:
     entry = server.store.motion(number)
     query = dict(request.query_params)
     check_form(form, entry.about["kind"], "character" in query)
-    path = await server.in_thread(lambda: written(server, entry.folder, entry.clip(), form, query))
+    work = server.drawn if form in DRAWN else server.in_thread
+    path = await work(lambda: written(server, entry.folder, entry.clip(), form, query))
     return download(path, f"{entry.about['kind']}-{number[:8]}{form}")

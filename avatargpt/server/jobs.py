@@ -13,28 +13,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from avatargpt.server.core import AnyServer, Server
-from avatargpt.server.errors import Refusal, bad, refusal_of, unknown
-from avatargpt.server.worker import Cancelled, Job
+from avatargpt.server.errors import Refusal, bad
+from avatargpt.server.worker import Cancelled, Job, job_json
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 TICK = 0.1  # seconds between two looks at a job
 SILENCE = 10.0  # seconds after which a line says that the stream lives
+DEAD = 30.0  # seconds after which a job that no process writes of has none
 ENDED = ("done", "failed", "cancelled")
-
-
-def job_json(job: Job) -> dict[str, Any]:
-    """A job as clients get it."""
-    row: dict[str, Any] = {
-        "id": job.id, "kind": job.kind, "status": job.status,
-        "progress": {"done": job.done, "total": job.total, "stage": job.stage}, "error": None, "motions": [],
-    }  # fmt: skip
-    if job.status == "done":
-        result = job.result()
-        row |= result if isinstance(result, dict) else {}
-    elif job.status == "failed":
-        error = refusal_of(job.future.exception() or Cancelled())
-        row["error"] = {"code": error.code, "message": error.message, "where": error.where}
-    return row
 
 
 async def gone(request: Request) -> None:
@@ -85,14 +71,8 @@ async def answer(request: Request, server: Server, job: Job, wait: float) -> JSO
     result = await waited(request, server, job, wait)
     if result is not None:
         return JSONResponse(result)
-    keep(server, job)
+    server.keep(job)
     return JSONResponse({"job": job_json(job)}, 202, {"Location": f"/v1/jobs/{job.id}"})
-
-
-def keep(server: Server, job: Job) -> None:
-    """Let a job's end be known to every process of the store."""
-    server.store.write_job(job.id, job_json(job))
-    job.future.add_done_callback(lambda _: server.store.write_job(job.id, job_json(job)))
 
 
 def state(server: Server, number: str) -> dict[str, Any]:
@@ -100,7 +80,7 @@ def state(server: Server, number: str) -> dict[str, Any]:
     if (job := server.jobs.get(number)) is not None:
         return job_json(job)
     row, at = server.store.job(number)
-    if row["status"] not in ENDED and time.time() - at > server.settings.work_seconds:
+    if row["status"] not in ENDED and time.time() - at > DEAD:
         message = "the server that worked on it has ended; send the request again"
         row |= {"status": "failed", "error": {"code": "stopping", "message": message, "where": ""}}
     return row
@@ -115,10 +95,12 @@ async def get(server: AnyServer, id: str) -> JSONResponse:
 @router.delete("/{id}", summary="Cancel a job")
 async def cancel(server: AnyServer, id: str) -> JSONResponse:
     """What has begun ends at its next step."""
-    if (job := server.jobs.get(id)) is None:
-        raise unknown("job")
-    job.cancel()
-    return JSONResponse(job_json(job))
+    row = state(server, id)
+    if (job := server.jobs.get(id)) is not None:
+        job.cancel()
+    elif row["status"] not in ENDED:
+        server.store.cancel_job(id)  # for the process that works on it
+    return JSONResponse(row)
 
 
 @router.get("/{id}/events", summary="The progress of a job, as server-sent events")

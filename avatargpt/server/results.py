@@ -100,7 +100,7 @@ class Results:
                 (self.root / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as e:
             raise UserError(f"{self.root}: cannot be the store of a server ({e.strerror or e})") from None
-        self.size = 0  # bytes at the last sweep
+        self.size = 0  # bytes at the last sweep, and those of new entries since
 
     @property
     def private(self) -> tuple[Path, ...]:
@@ -146,7 +146,9 @@ class Results:
             entry.mkdir(mode=0o700)
             fill(entry)
             (entry / ABOUT).write_text(json.dumps(dict(about), ensure_ascii=False), encoding="utf-8")
+            size = _size(entry)
             entry.rename(self.root / kind / number)
+        self.size += size
         return Stored(number, self.root / kind / number, dict(about))
 
     def get(self, kind: str, number: str, what: str, where: str = "id") -> Stored:
@@ -216,6 +218,14 @@ class Results:
         """The state of a job, for every process of the store."""
         text = json.dumps(dict(row), ensure_ascii=False)
         atomic_write(self.root / JOBS / f"{number}.json", lambda p: p.write_text(text, encoding="utf-8"))
+
+    def cancel_job(self, number: str) -> None:
+        """Let the process that works on a job know that it is to end."""
+        (self.root / JOBS / f"{number}.cancel").touch()
+
+    def is_cancelled(self, number: str) -> bool:
+        """Whether another process cancelled a job."""
+        return (self.root / JOBS / f"{number}.cancel").exists()
 
     def touch(self, folder: Path) -> None:
         """Let an entry live on, as if it had just been made."""

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from avatargpt.server import services
 from avatargpt.server.core import AnyServer, Server
-from avatargpt.server.errors import bad, unknown
-from avatargpt.server.exports import check_form, download, written
+from avatargpt.server.errors import Refusal, bad, unknown
+from avatargpt.server.exports import DRAWN, check_form, download, written
 from avatargpt.server.frames import frames
 from avatargpt.server.jobs import SILENCE, TICK, answer
 from avatargpt.server.motions import Wait
@@ -54,7 +54,7 @@ async def create(server: AnyServer) -> JSONResponse:
 @router.get("/{id}", summary="The state of a session")
 async def get(server: AnyServer, id: str) -> JSONResponse:
     """Segments, takes, turns, and the open question."""
-    return JSONResponse(await server.in_thread(server.sessions.json, id))
+    return JSONResponse(await asyncio.to_thread(server.sessions.json, id))
 
 
 @router.post("/{id}/turns", summary="Say or do something")
@@ -144,7 +144,8 @@ async def exported(
         folder = server.store.session(id)
         return written(server, folder, motion, suffix, query, f"{state.digest} {a} {b} {whole}")
 
-    return download(await server.in_thread(made), f"motion{suffix}")
+    work = server.drawn if suffix in DRAWN else server.in_thread
+    return download(await work(made), f"motion{suffix}")
 
 
 @router.get("/{id}/takes/{n}.frames", summary="A take as frames")
@@ -180,7 +181,10 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
         last, version, quiet = "", -1, 0.0
         while server.state != "stopping":
             job = server.turns.get(id)
-            present = server.sessions.version(id)
+            try:
+                present = server.sessions.version(id)
+            except Refusal:  # it has expired
+                return
             running = job is not None and not job.future.done()
             row = {"done": job.done, "total": job.total, "stage": job.stage or job.status} if job and running else None
             text = f"event: progress\ndata: {json.dumps(row)}\n\n" if row else "event: idle\ndata: {}\n\n"

@@ -93,6 +93,21 @@ class Job:
             self.future.set_exception(error)
 
 
+def job_json(job: Job) -> dict[str, Any]:
+    """A job as clients get it."""
+    row: dict[str, Any] = {
+        "id": job.id, "kind": job.kind, "status": job.status,
+        "progress": {"done": job.done, "total": job.total, "stage": job.stage}, "error": None, "motions": [],
+    }  # fmt: skip
+    if job.status == "done":
+        result = job.result()
+        row |= result if isinstance(result, dict) else {}
+    elif job.status == "failed":
+        error = refusal_of(job.future.exception() or Cancelled())
+        row["error"] = {"code": error.code, "message": error.message, "where": error.where}
+    return row
+
+
 class Worker:
     """One thread for the model.
 

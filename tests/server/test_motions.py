@@ -155,6 +155,17 @@ def test_a_job_is_cancelled(client, model):
     assert made(client)["frames"] == 40
 
 
+def test_a_job_is_seen_and_cancelled_by_another_process(serve, model):
+    one, other = serve(), serve()
+    job = one.post("/v1/motions?wait=0", json={"prompt": "wait"}).json()["job"]["id"]
+    assert model.begun.wait(5) and other.get(f"/v1/jobs/{job}").json()["status"] in ("queued", "running")
+    other.delete(f"/v1/jobs/{job}")
+    until = time.time() + 10
+    while other.get(f"/v1/jobs/{job}").json()["status"] != "cancelled" and time.time() < until:
+        time.sleep(0.1)
+    assert one.get(f"/v1/jobs/{job}").json()["status"] == "cancelled" and not one.app.state.server.jobs
+
+
 def test_jobs_outlive_their_server(serve, tmp_path):
     job = serve().post("/v1/motions?wait=0", json={"prompt": "walk"}).json()["job"]["id"]
     time.sleep(0.2)
