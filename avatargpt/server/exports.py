@@ -50,7 +50,7 @@ def written(
     """The file of a clip in a format, written once for the same options, in a folder of the store.
 
     Args:
-        which: tells the clip from others of the same folder.
+        which: tells the clip from others of the folder; files of another first word, an earlier state, are removed.
 
     Raises:
         Refusal: 400 for a format or option that such a motion has not, 404 for an unknown character.
@@ -62,7 +62,8 @@ def written(
     if (number := query.pop("character", None)) is not None:
         entry, options["character"] = server.store.upload(number, "character", ("avatar", "motion"))
     options |= options_of(query)
-    target = folder / EXPORTS / f"{key}{form}"
+    state = hashlib.sha256(which.partition(" ")[0].encode()).hexdigest()[:12]
+    target = folder / EXPORTS / f"{state}-{key}{form}"
     if target.is_file():
         return target
     if form in DRAWN and clip.seconds > server.settings.film_seconds:
@@ -79,6 +80,9 @@ def written(
         changed = folder.stat()
         server.store.size += file.stat().st_size
         os.replace(file, target)
+        for old in target.parent.iterdir():
+            if not old.name.startswith(f"{state}-"):
+                old.unlink(missing_ok=True)
         os.utime(folder, (changed.st_atime, changed.st_mtime))  # an export does not prolong a motion's life
     return target
 

@@ -132,7 +132,11 @@ def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], No
         raise UserError(f"{host}:{port}: {reason}; accepted an address that is free") from None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except UserError:
+        listener.close()
+        raise
     root = logging.getLogger()
     root.handlers = [handler]  # libraries add some of their own
     root.setLevel(logging.WARNING)

@@ -88,6 +88,8 @@ def test_frames_and_files_of_the_timeline(client, session, tmp_path):
     turn(client, session, "undo")
     path.write_bytes(client.get(f"/v1/sessions/{session}/exports.npz").content)
     assert len(export.load(path)) == 40, "no file of an earlier state"
+    exports = client.app.state.server.store.session(session) / "exports"
+    assert [p.suffix for p in exports.iterdir()] == [".npz"], "and none of them stays"
 
 
 def test_written_files_are_fetched_and_nothing_else(client, session, tmp_path):
