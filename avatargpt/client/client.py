@@ -199,10 +199,14 @@ class Client:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         url = f"ws{self.url.removeprefix('http')}/v1/stream"
         try:
-            with connect(url, additional_headers=headers, max_size=1 << 24) as socket:
-                yield socket
+            socket = connect(url, additional_headers=headers, max_size=1 << 24)
         except (OSError, WebSocketException) as e:
-            raise ServerError(f"{url}: the stream has ended ({one_line(str(e))})") from None
+            raise ServerError(f"{url}: no stream ({one_line(str(e))})") from None
+        with socket:
+            try:
+                yield socket
+            except WebSocketException as e:
+                raise ServerError(f"{url}: the stream has ended ({one_line(str(e))})") from None
 
     # Files
 
