@@ -45,14 +45,14 @@ def stretch() -> float:
 class Server:
     """The stand-in in a process of its own, which can be killed and started again on its port."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.store, self.address = store, f"http://127.0.0.1:{self.port}/"
+        self.store, self.options, self.address = store, options, f"http://127.0.0.1:{self.port}/"
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tests.studio.stand_in", str(self.port), str(self.store)]
+        command = [sys.executable, "-m", "tests.studio.stand_in", str(self.port), str(self.store), *self.options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
         end = time.monotonic() + START

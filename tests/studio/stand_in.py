@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,9 +82,24 @@ class Model(FakeModel):
     def generate(
         self, texts: list[str], seconds: Any = None, seed: int = 0, after: Any = None, **_: Any
     ) -> list[Motion]:
+        if not isinstance(texts[0], str):
+            return [self.along(t.request.clauses[0].waypoints) for t in texts]
         notes = ("no cartwheel is known",) if "cartwheel" in texts[0] else ()
         clip = gliding(max(2, round((seconds or 2.0) * 20)), 0.4 + 0.2 * (seed % 7), caption=texts[0])
         return [Motion(clip.rotations, clip.root, caption=texts[0], notes=notes)]
+
+    def along(self, waypoints: list[tuple[float, float]]) -> Motion:
+        """From one place to the next, in one second each."""
+        places = np.array([(0.0, 0.0), *waypoints])
+        at = np.stack([np.interp(np.arange(20 * len(waypoints) + 1) / 20, range(len(places)), p) for p in places.T], 1)
+        clip = gliding(len(at))
+        return Motion(clip.rotations, np.stack([at[:, 0], 0 * at[:, 0] + 0.95, at[:, 1]], 1))
+
+    def resolve(self, requests: list[Any], *_: Any) -> list[Any]:
+        return [SimpleNamespace(request=r, captions=("a person walks",)) for r in requests]
+
+    def expected_seconds(self, requests: list[Any], *_: Any) -> list[float]:
+        return [2.0 for _ in requests]
 
     def describe(self, motions: list[Motion], num: int | None = None, **_: Any) -> list[Any]:
         lines = [f"a person moves for {len(m)} frames" for m in motions]
@@ -110,9 +126,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("store", type=Path)
+    parser.add_argument("--packaged", action="store_true", help="the packaged weights in place of the stand-in")
     given = parser.parse_args()
+    settings = ServerSettings(store=given.store)
+    if given.packaged:
+        return uvicorn.run(create_app(settings), port=given.port, log_level="warning")
     planning.load_planner = lambda *_, **__: FakePlanner()  # type: ignore[assignment, return-value]
-    app = create_app(ServerSettings(store=given.store), Model(), Words())
+    app = create_app(settings, Model(), Words())
     uvicorn.run(app, port=given.port, log_level="warning")
 
 

@@ -91,6 +91,34 @@ def test_takes_stand_side_by_side_until_one_is_kept(page, tell):
     assert not page.is_visible("#takes")
 
 
+def test_a_path_that_is_clicked_is_walked(page, tell):
+    tell("a person strolls")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("p")
+    page.wait_for_timeout(2500)  # the camera comes after the avatar
+    box = page.locator("#stage").bounding_box()
+    goals = []
+    for x, y in ((0.3, 0.7), (0.2, 0.85)):
+        goals.append(page.evaluate(f"studio.studio.stage.onFloor({x * box['width']}, {y * box['height']}).toArray()"))
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.wait_for_timeout(100)
+    page.get_by_role("button", name="Walk it").click()
+    until(page, f"({SEGMENTS}).length === 2 && !studio.studio.busy")
+    base = "studio.studio.blend.base"
+    end = page.evaluate(f"[0, 2].map((k) => {base}.rows[{base}.rows.length - {base}.stride + k])")
+    np.testing.assert_allclose(end, [goals[1][0], goals[1][2]], atol=0.12)
+
+
+def test_an_emotion_is_on_the_face(page, tell):
+    tell("a person strolls")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("e")
+    page.locator(".pad button", has_text="happy").click()
+    until(page, "studio.morphs.mouthSmileLeft > 0.5")
+    page.locator(".pad button", has_text="neutral").click()
+    until(page, "studio.morphs.mouthSmileLeft < 0.1 && !studio.studio.busy")
+
+
 def test_a_reload_keeps_the_session(page, tell):
     tell("a person strolls")
     tell("a person waves")

@@ -79,7 +79,7 @@ export class Waypoints {
       return [x * c - z * s, x * s + z * c].map((v) => Math.round(v * 100) / 100);
     });
     const done = await this.studio.work("Walking the path", async (progress, signal) => {
-      const request = { clauses: [{ action: "walk" }], waypoints };
+      const request = { clauses: [{ action: "walk", waypoints }] };
       const [motion] = await api.work("/v1/motions", { request }, progress, signal);
       if (motion) await this.studio.append(motion.id, "a person walks along a path", "The path is walked.");
     });
