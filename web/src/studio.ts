@@ -273,7 +273,7 @@ export class Studio {
     if (turns) {
       this.lines = turns.flatMap((t): Line[] => [
         ...(isActs(t) ? [] : [{ kind: "user", text: t.user } as Line]),
-        { kind: "reply", text: t.reply, acts: t.acts, ok: t.ok ?? true },
+        t.user ? { kind: "reply", text: t.reply, acts: t.acts, ok: t.ok ?? true } : { kind: "about", text: t.reply },
       ]);
       this.emit("lines");
     }
@@ -426,8 +426,8 @@ export class Studio {
 const same = (a: api.Segment, b?: api.Segment): boolean =>
   !!b && a.caption === b.caption && a.seconds === b.seconds && a.seed === b.seed && a.rounds === b.rounds && a.clip === b.clip;
 
-/** Turns that were clicked, not said, are written as the acts themselves. */
-const isActs = (turn: api.Turn): boolean => turn.user === turn.acts.join(" | ");
+/** Turns that were clicked, not said, are written as the acts themselves; what was appended has no words. */
+const isActs = (turn: api.Turn): boolean => !turn.user || turn.user === turn.acts.join(" | ");
 
 const AT_REST = { joints: ["pelvis", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow"], parents: [], offsets: [], face: [] };
 const turned = (z: number, y = 0): number[] => [0, Math.sin(y / 2), Math.sin(z / 2), Math.cos(Math.hypot(z, y) / 2)];
