@@ -113,8 +113,9 @@ export class Studio {
     const clip = await api.frames(`/v1/exports/${id}.frames`);
     document.title = `${clip.caption || "Motion"} · AvatarGPT`;
     this.setBlend(new Blend(clip, []));
+    // browsers let a page be heard only after a click
     if (sound) this.player.setSounds([{ start: 0, buffer: await this.sound(`/v1/uploads/${id}`) }]);
-    this.player.play(0);
+    else this.player.play(0);
   }
 
   private async resume(id: string): Promise<void> {
@@ -177,8 +178,14 @@ export class Studio {
 
   /** Words of the user. False where they did not arrive. */
   async send(text: string): Promise<boolean> {
-    this.say({ kind: "user", text });
-    return this.turn({ text }, "Reading");
+    const line: Line = { kind: "user", text };
+    this.say(line);
+    const arrived = await this.turn({ text }, "Reading");
+    if (this.state === "lost") {
+      this.lines = this.lines.filter((l) => l !== line);
+      this.emit("lines");
+    }
+    return arrived;
   }
 
   /** Acts, as the conversation knows them; what is done is listed beside. */

@@ -80,7 +80,8 @@ export class Own implements Wearer {
       this.nodes.get(clip.joints[j] as string)?.quaternion.fromArray(pose.turns, 4 * j);
     }
     if (clip.joints.length) this.nodes.get("pelvis")?.position.fromArray(pose.root);
-    if (clip.joints.length <= 22) this.restHands();
+    if (clip.joints.length > 22) this.handsRest = false;
+    else if (!this.handsRest) this.restHands();
     for (const mesh of this.faces) {
       const influences = mesh.morphTargetInfluences as number[];
       const dictionary = mesh.morphTargetDictionary as Record<string, number>;
@@ -92,8 +93,11 @@ export class Own implements Wearer {
     }
   }
 
+  private handsRest = false;
+
   /** Fingers hang a little bent where the motion has none. */
   private restHands(): void {
+    this.handsRest = true;
     for (const [name, node] of this.nodes) {
       const match = /^([lr])_(thumb|index|middle|ring|pinky)([123])$/.exec(name);
       if (!match) continue;
