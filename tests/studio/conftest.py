@@ -105,6 +105,7 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
 
     def opened(address: str = "", **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 960, "height": 640}, **options})
+        context.set_default_timeout(30_000 * stretch())
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda e: wrong.append(str(e)))

@@ -72,6 +72,7 @@ def test_a_click_on_the_timeline_seeks(page, tell):
     page.locator(".segment").nth(1).click(position={"x": 6, "y": 20})
     start = page.evaluate(f"({SEGMENTS})[1].start")
     assert page.evaluate("studio.time") == pytest.approx(start, abs=0.15)
+    assert page.locator(".segment").nth(1).get_attribute("aria-current") == "true"
     page.evaluate("document.activeElement.blur()")  # on a segment the arrows go to its neighbours
     page.keyboard.press("Home")
     assert page.evaluate("studio.time") == 0

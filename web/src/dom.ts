@@ -12,6 +12,10 @@ export function el<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("aria-")) {
+      if (value !== undefined && value !== null) node.setAttribute(name, String(value));
+      continue;
+    }
     if (value === undefined || value === false || value === null) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value as EventListener);
     else if (name === "class") node.className = String(value);
