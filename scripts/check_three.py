@@ -52,7 +52,7 @@ if (file.endsWith(".vrma")) {
   proxy.name = "VRMLookAtQuaternionProxy";
   vrm.scene.add(proxy);
   const mixer = new THREE.AnimationMixer(vrm.scene);
-  mixer.clipAction(createVRMAnimationClip(clip.userData.vrmAnimations[0], vrm)).play();
+  mixer.clipAction(createVRMAnimationClip(clip.userData.vrmAnimations.at(-1), vrm)).play();
   for (const time of times) {
     mixer.setTime(time); vrm.update(0); vrm.scene.updateMatrixWorld(true);
     const weights = {};

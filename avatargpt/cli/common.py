@@ -309,11 +309,15 @@ def format_options(
         chosen = layout if layout in available.get(path, ()) else None
         values: dict[str, Any] = {"size": size, "audio": audio, "layout": chosen}
         if names is not None and export.has_option(path, "names"):
-            kinds = {"presets": "presets", "all": "both"}
-            values["layout"] = chosen or kinds.get(names, "arkit")
-            values["names"] = None if names == "presets" else names
+            values |= vrma_options(names) | ({} if chosen is None else {"layout": chosen})
         out.append({k: v for k, v in values.items() if v is not None and export.has_option(path, k)})
     return out
+
+
+def vrma_options(names: str) -> dict[str, Any]:
+    """Options of a .vrma whose expressions have these names (`avatargpt.export.expressions.NAMES`)."""
+    layout = {"presets": "presets", "all": "both"}.get(names, "arkit")
+    return {"layout": layout} if names == "presets" else {"layout": layout, "names": names}
 
 
 MAX_CHARACTERS = 1000

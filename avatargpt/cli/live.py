@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli.common import DRAWN, Output, option, print_json, progress, say, write_results
-from avatargpt.speech.live import MAX_KEPT, SoundClock
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from avatargpt.export.avatar_file import AvatarFile
     from avatargpt.export.websocket import WebSocketServer
+    from avatargpt.speech.live import SoundClock
 
 PIPE = Path("-")
 LOCAL_HOST = "127.0.0.1"
@@ -53,6 +53,12 @@ Keep = Annotated[
 Subject = Annotated[str | None, option("--subject NAME", "Name of who is moving there; usually AvatarGPT.")]
 
 
+def _new_clock() -> SoundClock:
+    from avatargpt.speech.live import SoundClock
+
+    return SoundClock()
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiveLine:
     """A source of sound and the addresses of receivers."""
@@ -72,10 +78,12 @@ class LiveLine:
     names: str | None = None  # of expressions on VMC; None: those of `avatar`, or all
     avatar: AvatarFile | None = None  # that VMC moves
     keep: float = 0.0  # seconds of sound before the first frame that are kept
-    clock: SoundClock = field(default_factory=SoundClock)  # of the sound, for frames
+    clock: SoundClock = field(default_factory=_new_clock)  # of the sound, for frames
 
     def check(self) -> None:
         """Raises UserError for a stdin that is closed, and for options that go with a missing one."""
+        from avatargpt.speech.live import MAX_KEPT
+
         if self.audio == PIPE and sys.stdin is None:
             raise UserError("-: stdin is closed; accepted raw 16 bit mono PCM on it")
         if self.rate is not None and self.audio != PIPE and self.microphone is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
-from avatargpt.cli import common
+from avatargpt.cli import common, live
 from avatargpt.cli.common import argument, note, option
 from avatargpt.options import FPS
 from vqvae.errors import UserError
@@ -145,7 +145,7 @@ def note_floor(path: Path, motion: Motion | FaceMotion) -> None:
 
 RANKED = 7  # sentences for a body
 CANDIDATES = 16  # between two bodies
-_LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json: audio2face, beat; .vrma: both, arkit, presets."
+_LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/face_formats.md."
 File = Annotated[Path, argument("FILE", "A motion: .npz, .bvh and others.")]
 Seconds = Annotated[float, option("--seconds S", "Length of the new part.")]
 Text = Annotated[str | None, option("--text TEXT", "One movement of the new part; @FILE gives one per line.")]
@@ -345,6 +345,8 @@ def export(
     targets: Annotated[list[Path], argument("OUT...", "Files to write; the suffix is the format.")],
     fps: Annotated[float | None, option("--fps F", "Change the frame rate first.")] = None,
     layout: Annotated[str | None, option("--layout NAME", _LAYOUT)] = None,
+    names: live.Names = None,
+    avatar: live.AvatarOption = None,
     scale: Annotated[float | None, option("--scale X", ".bvh: units per metre, 100 for centimetres.")] = None,
     up: Up = None,
     unit: Unit = None,
@@ -361,6 +363,8 @@ def export(
     common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
     common.check_targets(targets, many=False, sources=(source,), character=character)
+    if (chosen := live.expression_names(names, avatar, targets, None)[0]) is not None:
+        options = common.vrma_options(chosen) | options
     motion = load_motion(source, up, from_fps, True, animation, unit, joints)
     options |= common.on_character(character, root, motion.modality)
     if character is not None:

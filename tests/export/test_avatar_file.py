@@ -11,7 +11,9 @@ from avatargpt.cli import app
 from avatargpt.export.avatar_file import read_avatar
 from avatargpt.export.expressions import MOODS, VISEMES, PresetMixer, choose_names
 from tests.export.avatars import write_vrm
+from tests.export.readers import contents
 from vqvae import arkit
+from vqvae.face import FaceMotion
 from vqvae.features import STANDING
 
 
@@ -96,3 +98,16 @@ def test_frames_one_by_one_are_those_of_the_clip() -> None:
     for k in range(len(weights)):
         row = mixer(weights[k : k + 1])
         assert all(row[n][0] == whole[n][k] for n in row)
+
+
+def test_a_vrma_for_an_avatar_has_one_kind_of_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    FaceMotion(talk("happy"), np.zeros((90, 3))).save(tmp_path / "a.npz")
+    for version, perfect_sync, kind, name in ((0, False, "preset", "aa"), (1, True, "custom", "JawOpen")):
+        avatar = write_vrm(tmp_path / "a.vrm", version, perfect_sync)
+        run = ["export", str(tmp_path / "a.npz"), str(tmp_path / "a.vrma"), "--avatar", str(avatar)]
+        assert app.run(run) == 0, capsys.readouterr().err
+        gltf, _ = contents(tmp_path / "a.vrma")
+        expressions = gltf["extensions"]["VRMC_vrm_animation"]["expressions"]
+        assert list(expressions) == [kind] and name in expressions[kind] and "jawOpen" not in expressions[kind]
+    assert app.run(["export", str(tmp_path / "a.npz"), str(tmp_path / "a.csv"), "--names", "camel"]) == 2
+    assert "accepted with --vmc HOST, or -o FILE.vrma" in capsys.readouterr().err
