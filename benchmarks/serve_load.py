@@ -144,10 +144,22 @@ class Client(threading.Thread):
         while True:
             began = time.monotonic()
             response = self.http.request(method, path, **request)
+            if response.status_code == 202:
+                response = self.ended(response.json()["job"]["id"])
             self.figures.add(kind, response, time.monotonic() - began)
             if response.status_code != 429 or time.monotonic() > self.until:
                 return response
             time.sleep(float(response.headers.get("Retry-After", 1)) * self.lot.uniform(0.5, 1))
+
+    def ended(self, job: str) -> httpx.Response:
+        """The end of work that outlasts an exchange; a failure of it is an error."""
+        while (response := self.http.get(f"/v1/jobs/{job}")).json().get("status") in ("queued", "running"):
+            time.sleep(0.5)
+        if response.json().get("status") != "done":
+            with self.figures.lock:
+                self.figures.errors.append(f"job: {response.text[:200]}")
+            response.status_code = 500
+        return response
 
     def motion(self) -> None:
         prompt = self.lot.choice(PROMPTS)
