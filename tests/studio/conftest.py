@@ -55,14 +55,15 @@ class Server:
         command = [sys.executable, "-m", "tests.studio.stand_in", str(self.port), str(self.store), *self.options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
-        end = time.monotonic() + START
+        end = time.monotonic() + START * stretch()
         while time.monotonic() < end:
             try:
                 if httpx.get(f"{self.address}healthz", timeout=5).status_code == 200:
                     return self.warm()
             except httpx.HTTPError:
                 time.sleep(0.1)
-        raise AssertionError(f"no server within {START:g} s")
+        self.kill()
+        raise AssertionError(f"no server within {START * stretch():g} s")
 
     def warm(self) -> None:
         """One turn: what is loaded for the first one is not what the tests measure."""
