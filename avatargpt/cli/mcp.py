@@ -7,6 +7,7 @@ from typing import Annotated
 
 from avatargpt.cli import common, live
 from avatargpt.cli.common import option, say
+from avatargpt.cli.serve import LOOPBACK
 from vqvae.errors import UserError
 
 OUTPUTS = Path("avatargpt-motions")
@@ -34,6 +35,9 @@ def mcp(
     host, port = live.address("--http", http, live.LOCAL_HOST, None) if http is not None else ("", 0)
     if http is not None and outputs is not None:
         raise UserError("--outputs: accepted over stdio; clients of --http get files as resources")
+    if http is not None and host not in LOOPBACK:
+        raise UserError(f"--http {http}: other machines reach that; accepted 127.0.0.1; `avatargpt serve --host {host} "
+                        "--api-key KEY` serves /mcp to others")  # fmt: skip
     try:
         from avatargpt.server.core import Server
         from avatargpt.server.mcp_server import PATH, mcp_server
@@ -45,13 +49,9 @@ def mcp(
         raise UserError(f"MCP needs the package {e.name}; install it with {INSTALL}") from None
     settings = ServerSettings(
         store=store or default_store(), model=model, device=device, threads=threads, llm=llm, grace_seconds=5.0,
+        hosts=LOOPBACK if http is not None else (),
     )  # fmt: skip
     if http is not None:
-        from avatargpt.export.websocket import is_local
-
-        if not is_local(host, port):
-            raise UserError(f"--http {http}: other machines reach that; accepted 127.0.0.1; `avatargpt serve --host "
-                            f"{host} --api-key KEY` serves {PATH} to others")  # fmt: skip
         run(settings, host, port, None if quiet else lambda _: say(f"MCP: http://{host}:{port}{PATH}", err=True))
         return
     server = Server(settings)

@@ -44,6 +44,7 @@ THREADS = 2  # threads for frames; each network call is too small to be shared
 IDLE_SECONDS = 60.0  # without a message, after which a socket is closed
 SEND_SECONDS = 20.0  # in which a client takes a message
 MAX_MISTAKES, MAX_EVENTS = 20, 200  # of one client; text messages that wait
+MAX_CHARACTERS = 1 << 17  # of a text message
 WAITING_SECONDS = 30.0  # of sound that may wait
 BLOCK_SECONDS = 0.5  # of sound that is worked on at once
 AHEAD_SECONDS = 3.0  # of long motion that a client has not acknowledged
@@ -267,8 +268,9 @@ class _Client:
                 return
             data, text = message.get("bytes"), message.get("text")
             if text is not None:
-                if len(self._waiting) >= MAX_EVENTS:
-                    raise TimeoutError
+                if len(self._waiting) >= MAX_EVENTS or len(text) > MAX_CHARACTERS:
+                    await self.socket.close(_POLICY, "messages that are too long, or too many at once")
+                    return
                 self._waiting.append(text)
             elif data:
                 if self._waiting and isinstance(self._waiting[-1], bytearray):

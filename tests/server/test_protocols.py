@@ -27,7 +27,8 @@ from avatargpt.gesture.semantics import Manner  # noqa: E402
 from avatargpt.server.frames import frame_rows  # noqa: E402
 from avatargpt.server.mmcp import EFFECTORS  # noqa: E402
 from avatargpt.server.tools import TOOLS  # noqa: E402
-from tests.server.live_server import RATE, running, sound_file, uploaded, voice  # noqa: E402
+from tests.server.running import running  # noqa: E402
+from tests.server.sounds import RATE, sound_file, uploaded, voice  # noqa: E402
 from vqvae import arkit  # noqa: E402
 from vqvae import rotations as rot  # noqa: E402
 from vqvae.skeleton import SMPL22  # noqa: E402
@@ -37,7 +38,7 @@ WALK = "a person walks forward"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("store")) as url:
+    with running(tmp_path_factory.mktemp("store"), None) as url:
         yield url
 
 
