@@ -57,14 +57,14 @@ class StandIn:
 
 @contextmanager
 def running(store: Path, model: Any, **settings: Any) -> Iterator[str]:
-    """The address of a server on a free port; stopped at the end."""
+    """The address of a server on a free port, stopped at the end; of the packaged weights where the model is None."""
     from avatargpt.server.app import create_app
     from avatargpt.server.run import uvicorn_of
     from avatargpt.server.settings import ServerSettings
 
     chosen = ServerSettings(store=store, **{"grace_seconds": 2.0, **settings})
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    server = uvicorn_of(create_app(chosen, model, LineIntent()), chosen)
+    server = uvicorn_of(create_app(chosen, model, None if model is None else LineIntent()), chosen)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     until = time.monotonic() + 30
