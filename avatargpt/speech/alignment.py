@@ -345,6 +345,15 @@ def has_pocketsphinx() -> bool:
     return find_spec("pocketsphinx") is not None
 
 
+def sphinx_decoder() -> Any:
+    """pocketsphinx with its English model, for `sphinx_words`."""
+    from pocketsphinx import Decoder, get_model_path
+
+    # Without its search for a better path, which failed on all or a part of 4 of LJ's first 14 sentences.
+    model = get_model_path("en-us/en-us")
+    return Decoder(hmm=model, lm=None, dict=None, loglevel="FATAL", samprate=RATE, bestpath=False)
+
+
 def refine(
     audio: np.ndarray, words: Sequence[TranscriptWord], aligned: AlignedText, progress: Progress | None = None
 ) -> tuple[list[Word], list[Passage]]:
@@ -352,18 +361,14 @@ def refine(
 
     A passage that is refused is halved in a pause, as long as it has one.
     """
-    from pocketsphinx import Decoder, get_model_path
-
-    # Without its search for a better path, which failed on all or a part of 4 of LJ's first 14 sentences.
-    model = get_model_path("en-us/en-us")
-    decoder = Decoder(hmm=model, lm=None, dict=None, loglevel="FATAL", samprate=RATE, bestpath=False)
+    decoder = sphinx_decoder()
     timed, refused = list(aligned.words), []
     waiting = _passages(aligned, len(audio) / RATE)[::-1]
     while waiting:
         passage = waiting.pop()
         if progress is not None:
             progress(round(passage.start), round(len(audio) / RATE))
-        refined = _sphinx_words(decoder, audio, words, passage)
+        refined = sphinx_words(decoder, audio, words, passage)
         if refined is not None:
             timed[passage.first : passage.stop] = refined
             continue
@@ -377,35 +382,44 @@ def refine(
     return timed, refused
 
 
-def _sphinx_words(
+def sphinx_words(
     decoder: Any, audio: np.ndarray, words: Sequence[TranscriptWord], passage: Passage
 ) -> list[Word] | None:
-    """The words of one passage; None where pocketsphinx finds no way through it."""
-    for k in range(passage.first, passage.stop):
-        for n, phones in enumerate(words[k].pronunciations):
-            name = f"w{k}" + (f"({n + 1})" if n else "")
-            if decoder.lookup_word(name) is None:
-                decoder.add_word(name, " ".join(p.rstrip("012") for p in phones), False)
+    """The words of one passage of a sound (n,) at 16 kHz; None where pocketsphinx finds no way through it."""
+    names = [_sphinx_entry(decoder, words[k]) for k in range(passage.first, passage.stop)]
     part = audio[round(passage.start * RATE) : round(passage.end * RATE)]
     samples = (np.clip(part, -1, 1) * 32767).astype("<i2").tobytes()
-    spans: dict[int, list[tuple[str, int, int]]] = {}  # word -> phones, their first frames, and how many
+    # Of each word that is not a pause its name, and its phones with their first frames and how many they have.
+    spans: list[tuple[str, list[tuple[str, int, int]]]] = []
     try:
-        decoder.set_align_text(" ".join(f"w{k}" for k in range(passage.first, passage.stop)))
+        decoder.set_align_text(" ".join(names))
         _decode(decoder, samples)
         if decoder.hyp() is None:
             return None
         decoder.set_alignment()
         _decode(decoder, samples)
         alignment = decoder.get_alignment()  # what it yields is freed with it: only plain values are stored
+        known = set(names)
         for word in alignment:
             name = word.name.partition("(")[0]
-            if name.startswith("w") and name[1:].isdigit() and int(name[1:]) not in spans:
-                spans[int(name[1:])] = [(p.name, p.start, p.duration) for p in word]
+            if name in known:
+                spans.append((name, [(p.name, p.start, p.duration) for p in word]))
     except RuntimeError:
         return None
-    if sorted(spans) != list(range(passage.first, passage.stop)) or not all(spans.values()):
+    if [name for name, _ in spans] != names or not all(phones for _, phones in spans):
         return None
-    return [_sphinx_word(words[k], spans[k], passage.start) for k in range(passage.first, passage.stop)]
+    numbers = range(passage.first, passage.stop)
+    return [_sphinx_word(words[k], phones, passage.start) for k, (_, phones) in zip(numbers, spans, strict=True)]
+
+
+def _sphinx_entry(decoder: Any, word: TranscriptWord) -> str:
+    """The name of a word in pocketsphinx's dictionary, which is extended by it: that of its pronunciations."""
+    ways = [[p.rstrip("012") for p in phones] for phones in word.pronunciations]
+    name = "w_" + "_or_".join("_".join(phones) for phones in ways)
+    for n, phones in enumerate(ways):
+        if decoder.lookup_word(entry := name + (f"({n + 1})" if n else "")) is None:
+            decoder.add_word(entry, " ".join(phones), False)
+    return name
 
 
 def _decode(decoder: Any, samples: bytes) -> None:

@@ -29,6 +29,8 @@ from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.clips import SpeechData
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.expressions import ExpressionClip
+from avatargpt.train.speech_data.labels import Labeller
+from avatargpt.train.speech_data.sources import sentences_of
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite
 from avatargpt.train.speech_data.validation import settle_gate, validate
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -218,6 +220,7 @@ class DriverTraining(Schedule):
     # Share of vowels that the finished gate may close falsely; 0 = the gate is not calibrated
     false_closures: Share = 0.0
     false_contacts: Share = 0.0  # the same for the gate of f and v
+    settled_on: str = ""  # source of the validation clips that decide; "" = synthetic voices
     val_every: PositiveInt = 1000
     losses: DriverLosses = DriverLosses()
     sampling: Sampling = Sampling()
@@ -272,17 +275,18 @@ def _synthetic(faces: Path, text_folder: str | None, options: SpeechData) -> Ite
 
 
 def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:
-    pronounce = Espeak().pronounce
+    pronounce, labeller = Espeak().pronounce, Labeller(driver)
     folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
     lj = faces / "ljspeech_sample"
     sentences: Iterator[recordings.Sentence] = chain(
         recordings.lj_sentences(lj) if lj.is_dir() else (), *(recordings.transcribed(p, pronounce) for p in folders)
     )
-    yield from speech_clips.labelled_clips(sentences, driver, options.copies, options.seed, options.coded)
+    yield from speech_clips.labelled_clips(sentences, labeller, options.copies, options.seed, options.coded)
     for folder in further:
-        sentences = recordings.sentences_of(folder, pronounce)
+        sentences = sentences_of(folder, pronounce)
         copies = options.further_copies
-        yield from speech_clips.labelled_clips(sentences, driver, copies, options.seed, options.coded)
+        yield from speech_clips.labelled_clips(sentences, labeller, copies, options.seed, options.coded)
+    print(f"left out: {labeller.left_out or 'none'}")
 
 
 def driver_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
@@ -350,7 +354,8 @@ class DriverStage(Stage):
 
     def finish(self) -> dict[str, float]:
         allowed = {"seal": self.schedule.false_closures, "bite": self.schedule.false_contacts}
-        shifts = {f"{g}_shift": settle_gate(self.network, self.clips, s, g) for g, s in allowed.items() if s}
+        source = self.schedule.settled_on
+        shifts = {f"{g}_shift": settle_gate(self.network, self.clips, s, g, source) for g, s in allowed.items() if s}
         return {**shifts, **self.validate()} if shifts else {}
 
     def save(self, out: Path) -> None:

@@ -163,7 +163,7 @@ def test_refused_passages_keep_the_times_of_the_network(monkeypatch: pytest.Monk
     def refuse(decoder: object, audio: object, words: object, passage: alignment.Passage) -> None:
         tries.append((passage.first, passage.stop))
 
-    monkeypatch.setattr(alignment, "_sphinx_words", refuse)
+    monkeypatch.setattr(alignment, "sphinx_words", refuse)
     audio = np.zeros(len(sound.scores) * 800 // 3, np.float32)
     words, refused = alignment.refine(audio, transcript_words(TEXT), aligned)
     assert words == aligned.words and [(p.first, p.stop) for p in refused] == [(0, 5), (5, 6), (6, 14)]

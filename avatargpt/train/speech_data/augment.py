@@ -26,6 +26,7 @@ FLOORS = np.append(np.full(BANDS, FLOOR), ENERGY_FLOOR)
 SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
 NOISE_SECONDS = 60  # of each slope
 ROOM_GAIN = (-9.0, 0.5)  # nepers of power, of that noise (-20 dB full scale) without speech
+MAX_STRETCH = 0.16  # of frequencies, as their logarithm: between the mouths of a child and of a tall man
 DIGITAL_SILENCE = -13.0  # log energy below which a frame holds no recording
 
 
@@ -243,6 +244,8 @@ class Disturber:
     Powers are added band by band, as those of independent sounds are on average. Equal generators give equal results.
     """
 
+    # formants: share of rows whose spectrum is stretched, as a shorter or longer mouth would
+    formants: float = 0.0
     # colour, echo: shares of rows with another frequency response, with reverberation
     colour: float = 0.0
     echo: float = 0.0
@@ -256,6 +259,8 @@ class Disturber:
         """Change the rows in place."""
         voices = parts.copy() if self.noise else parts
         for row in range(len(parts)):
+            if self.formants and rng.random() < self.formants:
+                _move_formants(parts[row], rng)
             if rng.random() < self.colour:
                 _colour_features(parts[row], rng)
             if rng.random() < self.echo:
@@ -314,6 +319,17 @@ def add_background(part: np.ndarray, background: np.ndarray, gain: float) -> Non
     # Autocorrelations of independent sounds add up, too: voicing and pitch are weighted by power.
     share = 1 / (1 + np.exp(np.clip(back - front, -30, 30)))[..., None]
     part[..., BANDS + 1 :] = share * part[..., BANDS + 1 :] + (1 - share) * background[..., BANDS + 1 :]
+
+
+def _move_formants(part: np.ndarray, rng: np.random.Generator) -> None:
+    # Another speaker: frequencies times a factor; pitch stays.
+    lowest, highest = 2595 * np.log10(1 + np.array([20.0, 7600.0]) / 700)
+    hz = 700 * (10 ** (np.linspace(float(lowest), float(highest), BANDS + 2)[1:-1] / 2595) - 1)
+    at = np.interp(hz / np.exp(float(rng.uniform(-MAX_STRETCH, MAX_STRETCH))), hz, np.arange(BANDS))
+    low = np.minimum(at.astype(int), BANDS - 2)
+    share = (at - low).astype(part.dtype)
+    bands = part[..., :BANDS]
+    part[..., :BANDS] = (1 - share) * bands[..., low] + share * bands[..., low + 1]
 
 
 def _colour_features(part: np.ndarray, rng: np.random.Generator) -> None:

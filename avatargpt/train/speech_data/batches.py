@@ -37,7 +37,9 @@ class Sampling(Strict):
     shares: Weights = {}
     masks: Share = 0.3  # share of rows with a masked frequency band
     level: Rate = 0.25  # standard deviation of the change in loudness, nepers of power
-    # colour, echo, noise, sounds: shares of disturbed rows, see `Disturber`; `sounds` by clips of the source ``sound``
+    # formants, colour, echo, noise, sounds: shares of disturbed rows, see `Disturber`; `sounds` by clips of the source
+    # ``sound``
+    formants: Share = 0.0
     colour: Share = 0.0
     echo: Share = 0.0
     noise: Share = 0.0
@@ -97,7 +99,7 @@ class Batches:
         bank = [c.features.reshape(-1, QUARTERS, PER_QUARTER) for c in self.clips if c.source == "sound"]
         if s.sounds and not bank:
             raise UserError("sampling: sounds: no clips of 'sound' in the caches; see configs/driver/9_sounds.yaml")
-        self._disturb = Disturber(s.colour, s.echo, s.noise, s.sounds, bank)
+        self._disturb = Disturber(s.formants, s.colour, s.echo, s.noise, s.sounds, bank)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Mean and std of the features, std of the taught and of the paired curves."""
@@ -145,7 +147,7 @@ class Batches:
     def _augmented(self, features: Tensor, rng: np.random.Generator) -> Tensor:
         rows = len(features)
         s = self.sampling
-        if max(s.colour, s.echo, s.noise, s.sounds) > 0:
+        if max(s.formants, s.colour, s.echo, s.noise, s.sounds) > 0:
             disturbed = features.cpu().numpy().reshape(*features.shape[:2], QUARTERS, PER_QUARTER)
             self._disturb(disturbed, rng)
             features = torch.from_numpy(disturbed.reshape(features.shape)).to(features)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.visemes import STYLE, WIDTH, viseme_curves
 from avatargpt.speech.audio import FPS, RATE, frames_in, resample
 from avatargpt.speech.features import extract
-from avatargpt.speech.phone_times import align_phones
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import any_coded, articulate, band, insert_pauses, noise, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
+from avatargpt.train.speech_data.labels import Labeller
 from avatargpt.train.speech_data.recordings import Sentence
 from avatargpt.train.speech_data.synthesizers import VOICES
 from instruct_data.text.everyday import everyday_requests
@@ -192,12 +191,8 @@ VALIDATION_VOICES = (
 )  # fmt: skip
 # Recent utterances that serve as voices in the background.
 MAX_BACKGROUND = 21
-# Fit of `align_phones` below which a sentence is left out: of sentences aligned with another text of similar length
-# nine tenths are below it, of right ones in eleven languages a third, in English hardly any.
-MIN_FIT = -1.9
 # Length up to which short sentences of one speaker are joined.
 MIN_SECONDS = 4.5
-MAX_PHONE_RATE = 40  # phones a second; more are never spoken: sound and text do not belong together
 
 
 def own_texts(texts: Path | None) -> list[str]:
@@ -419,13 +414,11 @@ class AlignedSentence:
         return self.name.rsplit("/", 1)[0]
 
 
-def aligned_sentences(sentences: Iterable[Sentence], driver: Driver) -> Iterator[AlignedSentence]:
-    """Sentences aligned with the driver's phone head; those whose text does not fit are left out."""
+def aligned_sentences(sentences: Iterable[Sentence], labeller: Labeller) -> Iterator[AlignedSentence]:
+    """Sentences with the times of their phones; those that the labeller finds doubtful are left out."""
     for sentence in sentences:
-        if len(sentence.phones) > len(sentence.audio) / RATE * MAX_PHONE_RATE:
-            continue
-        phones, fit = align_phones(driver, sentence.audio, sentence.phones)
-        if fit >= MIN_FIT:
+        phones = labeller(sentence)
+        if phones is not None:
             yield AlignedSentence(sentence.name, sentence.audio, phones, sentence.split)
 
 
@@ -453,14 +446,14 @@ def joined_sentences(
 
 
 def labelled_clips(
-    sentences: Iterable[Sentence], driver: Driver, copies: int, seed: int, coded_share: float = 0.0
+    sentences: Iterable[Sentence], labeller: Labeller, copies: int, seed: int, coded_share: float = 0.0
 ) -> Iterator[SpeechClip]:
     """Clips of recorded speech with rule-based curves, and for training `copies` more of each.
 
     Copies are replayed at other speeds and in simulated recording situations, so that one speaker stands for several; a
     share of them passes through an encoder.
     """
-    clips = joined_sentences(aligned_sentences(sentences, driver), np.random.default_rng([seed, 9]))
+    clips = joined_sentences(aligned_sentences(sentences, labeller), np.random.default_rng([seed, 9]))
     for i, sentence in enumerate(clips):
         neutral = np.zeros(len(STYLE))
         yield rule_clip(sentence.audio, sentence.phones, sentence.audio, neutral, sentence.split, sentence.name)

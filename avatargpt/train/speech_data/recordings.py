@@ -1,7 +1,7 @@
 """Recorded speech: faces with their sound, and sentences with their transcripts.
 
 Sources: FACEGOOD's pairs, LJ Speech, LibriVox, folders in the usual layouts, the spoken descriptions of Tux Paint's
-stamps, and the dialogue of an adventure game.
+stamps, and the dialogue of an adventure game; another game is read in `avatargpt.train.speech_data.steel_sky`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -134,11 +133,12 @@ class Sentence:
     audio: np.ndarray  # (n,) float32 at 16 kHz
     phones: tuple[str, ...]  # in order; SIL where a pause may be
     split: str
+    text: str = ""  # English; "" for other languages
 
 
 def lj_sentences(folder: Path) -> Iterator[Sentence]:
     """The LJ sample with its phones, without sentences that have a word of unknown pronunciation (``spn``)."""
-    lines = _lj_rows(folder)
+    lines, texts = _lj_rows(folder), lj_texts(folder)
     table = folder / LJ_TABLE
     for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
         match = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
@@ -148,7 +148,8 @@ def lj_sentences(folder: Path) -> Iterator[Sentence]:
         if UNKNOWN in symbols:
             continue
         phones = tuple(p for s in symbols if (p := from_arpabet(s)) is not None)
-        yield Sentence(f"lj/{wave.stem}", resample(*load(wave)), phones, "train" if i < LJ_TEST else "val")
+        split = "train" if i < LJ_TEST else "val"
+        yield Sentence(f"lj/{wave.stem}", resample(*load(wave)), phones, split, texts[wave.stem])
 
 
 def lj_texts(folder: Path) -> dict[str, str]:
@@ -175,9 +176,9 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
     for wave in sorted(p for s in ("wav", "flac") for p in folder.rglob(f"*.{s}")):
         text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
         transcript = read_text(text, MAX_TEXT) if text is not None else words.get(wave.stem)
-        phones = pronounce(" ".join(transcript.split())) if transcript and transcript.strip() else ()
-        if phones:
-            yield Sentence(f"real/{wave.stem}", resample(*load(wave)), phones, "train")
+        spoken = " ".join((transcript or "").split())
+        if spoken and (phones := pronounce(spoken)):
+            yield Sentence(f"real/{wave.stem}", resample(*load(wave)), phones, "train", spoken)
 
 
 def _words(folder: Path) -> dict[str, str]:
@@ -237,7 +238,8 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
             continue
         split = "val" if language is None else "train"
         name = f"stamps/{language or 'en'}/{match.group(1)}"
-        yield Sentence(name, resample(*load(wave)), phones, split)
+        english = text.strip() if voice == ENGLISH else ""
+        yield Sentence(name, resample(*load(wave)), phones, split, english)
 
 
 def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Sentence]:
@@ -274,7 +276,7 @@ def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Itera
         split = "train" if zlib.crc32(text.lower().encode()) % DIALOGUE_VALIDATION else "val"
         sound = _decoded(data[at[0] : at[0] + at[1]])
         if len(sound):
-            yield Sentence(f"dialogue/{'_'.join(_speaker(name))}/{name}", sound, phones, split)
+            yield Sentence(f"dialogue/{'_'.join(_speaker(name))}/{name}", sound, phones, split, text)
 
 
 def _speaker(name: str) -> tuple[str, str]:
@@ -349,21 +351,3 @@ def _decoded(data: bytes) -> np.ndarray:
     except (av.FFmpegError, IndexError):
         return np.zeros(0, np.float32)
     return resample(np.pad(sound, round(QUIET * rate)), rate) if len(sound) else sound
-
-
-def sentences_of(folder: Path, pronounce: Callable[..., tuple[str, ...]]) -> Iterator[Sentence]:
-    """The sentences of a folder of `stamps`, `dialogue`, or sounds with transcripts.
-
-    `pronounce` maps a text (for stamps with a voice) to phones.
-    """
-    read: Callable[[Path, Any], Iterator[Sentence]] = transcribed
-    if next(folder.rglob("*_desc*.ogg"), None) is not None:
-        read = stamps
-    elif next(folder.rglob(ARCHIVE), None) is not None:
-        read = dialogue
-    sentences = read(folder, pronounce)
-    first = next(sentences, None)
-    if first is None:
-        raise UserError(f"{folder}: no recordings with their words; accepted: {TRANSCRIBED}")
-    yield first
-    yield from sentences

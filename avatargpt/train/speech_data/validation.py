@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
 
 # Candidate shifts of a gate's bias, in the order of readiness to close.
-SHIFTS = np.round(np.arange(-1.0, 2.001, 0.05), 2)
+SHIFTS = np.round(np.arange(-3.0, 2.001, 0.05), 2)
 # Gate -> the source of the calibration clips, and the false activations that count. Clean vowels are hardly ever
 # taken for an f or v: on such clips that gate would be set too eager.
 MEASURED = {
@@ -71,16 +71,20 @@ def _clipped(curves: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: float, gate: str = "seal") -> float:
+def settle_gate(
+    network: DriverNetwork, clips: Sequence[SpeechClip], share: float, gate: str = "seal", source: str = ""
+) -> float:
     """Set a gate's bias so that it acts as readily as allowed; returns the shift.
 
     It may act falsely in `share` of the vowels of validation clips, and of the consonants for the gate ``seal``.
 
     Args:
-        clips: those of the source in `MEASURED` are used, or all taught ones where there are none.
+        clips: those of the source are used, or all taught ones where there are none.
         gate: ``seal`` closes the lips, ``bite`` brings the lower one to the teeth.
+        source: the first part of clips' names; "" = that of `MEASURED`.
     """
-    source, counted = MEASURED[gate]
+    usual, counted = MEASURED[gate]
+    source = source or usual
     taught = [c for c in clips if c.split == "val" and c.kind == "taught"]
     used = [c for c in taught if c.source == source] or taught
     if not getattr(network.config, gate) or not used:

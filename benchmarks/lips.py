@@ -1,0 +1,154 @@
+"""Lips on real voices: p, b, m closed, f, v at the teeth and not pressed, and false ones, speaker by speaker.
+
+    python benchmarks/lips.py VOICES [--model DRIVER] [--json FILE] [--misses]
+
+VOICES has a folder for each speaker, with sounds. Phone times are those of NAME.TextGrid or NAME.phone.json beside
+NAME.wav; without them pocketsphinx (extra ``align``) aligns NAME.txt, and words on which it fails do not count.
+`borne_out` is the share of labials next to a vowel that are at least 6 dB weaker than it between 400 and 3,500 Hz: how
+far the times can be trusted. Labials that are not borne out count all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.metrics.face import Lips, channel, closed
+from avatargpt.speech.alignment import align_words, refine, score_sound
+from avatargpt.speech.audio import FPS, RATE, load, resample
+from avatargpt.speech.phones import CLOSED, LABIODENTAL, Phone
+from avatargpt.speech.pronouncing import transcript_words
+from avatargpt.speech.word_files import read
+from avatargpt.train.speech_data.labels import MIN_DIP, dips
+from vqvae.errors import UserError
+
+SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
+LOUD = 15  # frames over which loudness and jaw are averaged, where songs are compared
+
+
+@dataclass
+class Voice:
+    """What is counted of one speaker."""
+
+    lips: Lips = field(default_factory=Lips)
+    pressed: list[float] = field(default_factory=list)  # f, v away from p, b, m with pressed lips
+    borne_out: list[float] = field(default_factory=list)
+    loudness: list[float] = field(default_factory=list)  # r of jaw and level, both smoothed, of each sound
+    misses: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def timed(path: Path, audio: np.ndarray, driver: Driver) -> list[Phone]:
+    """The phones of a sound, from the file beside it or of pocketsphinx."""
+    for suffix in (".TextGrid", ".phone.json"):
+        if (file := path.with_name(path.stem + suffix)).is_file():
+            phones = [p for word in read(file).words for p in word.phones]
+            if phones:
+                return phones
+    text = path.with_suffix(".txt")
+    if not text.is_file():
+        return []
+    words = transcript_words(text.read_text(encoding="utf-8").lower())
+    refined, refused = refine(audio, words, align_words(score_sound(driver, audio), words))
+    lost = {k for passage in refused for k in range(passage.first, passage.stop)}
+    return [p for k, word in enumerate(refined) if k not in lost for p in word.phones]
+
+
+def count(voice: Voice, name: str, audio: np.ndarray, phones: list[Phone], curves: np.ndarray) -> None:
+    """Add a sound (n,) at 16 kHz with its phones and curves (T, 55)."""
+    voice.seconds += len(audio) / RATE
+    voice.lips.add(curves, phones)
+    shut = closed(curves)
+    lips = [p for p in phones if p.name in CLOSED]
+    for p in phones:
+        a, b = int(np.ceil(p.start * FPS - 1e-6)), int(np.ceil(p.end * FPS - 1e-6))
+        if p.name in LABIODENTAL and all(o.start - p.end > 0.1 or p.start - o.end > 0.1 for o in lips):
+            voice.pressed.append(float(shut[a:b].any()))
+        if p.name in CLOSED | LABIODENTAL:
+            one = Lips()
+            one.add(curves, [p])
+            if not (one.closure + one.contact)[0]:
+                voice.misses.append(f"{name} {p.start:.2f} {p.name}")
+    voice.borne_out += [float(dip >= MIN_DIP) for _, dip in dips(audio, phones)]
+    hop = RATE // FPS
+    power = (audio[: len(audio) // hop * hop].reshape(-1, hop) ** 2).mean(1)
+    jaw = channel(curves, "jawOpen")[: len(power)]
+    if len(jaw) >= 4 * LOUD:
+        kernel = np.ones(LOUD) / LOUD
+        smooth = [np.convolve(x, kernel, "valid") for x in (jaw, 10 * np.log10(power[: len(jaw)] + 1e-8))]
+        voice.loudness.append(float(np.corrcoef(*smooth)[0, 1]))
+
+
+def measured(folder: Path, driver: Driver, aligner: Driver) -> Iterator[tuple[str, Voice]]:
+    """Speaker by speaker."""
+    for speaker in sorted(p for p in folder.iterdir() if p.is_dir()):
+        voice = Voice()
+        for path in sorted(p for p in speaker.iterdir() if p.suffix in SOUNDS):
+            audio = resample(*load(path))
+            if phones := timed(path, audio, aligner):
+                count(voice, path.stem, audio, phones, driver.drive(audio, RATE).curves)
+        if voice.seconds:
+            yield speaker.name, voice
+
+
+def figures(voices: list[Voice]) -> dict[str, tuple[float, int]]:
+    """Mean and number of each share, over some speakers."""
+    def joined(name: str) -> list[float]:
+        return [x for v in voices for x in getattr(v.lips if hasattr(v.lips, name) else v, name)]
+
+    values = {
+        "closure": joined("closure"), "contact": joined("contact"), "f, v pressed": joined("pressed"),
+        "false closure": joined("closure_vowel") + joined("closure_consonant"),
+        "in vowels": joined("closure_vowel"), "in consonants": joined("closure_consonant"),
+        "false contact": joined("contact_vowel") + joined("contact_consonant"), "borne_out": joined("borne_out"),
+        "jaw, loudness": joined("loudness"),
+    }  # fmt: skip
+    return {name: (float(np.mean(v)) if v else float("nan"), len(v)) for name, v in values.items()}
+
+
+def voices_of(folder: Path, model: str | None) -> dict[str, Voice]:
+    """Speaker -> what is counted. Raises UserError where there is nothing to measure."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; one with a folder of sounds for each speaker is needed")
+    voices = dict(measured(folder, Driver.load(model), Driver.load()))
+    if not voices:
+        raise UserError(f"{folder}: no sound with phone times or a text beside it")
+    return voices
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("voices", type=Path, help="folder of folders, one for each speaker")
+    parser.add_argument("--model", help="folder of a driver; default: the packaged one")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--misses", action="store_true", help="list the labials that fail: sound, second, phone")
+    args = parser.parse_args()
+    try:
+        voices = voices_of(args.voices, args.model)
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    rows = {name: figures([voice]) for name, voice in voices.items()} | {"all": figures(list(voices.values()))}
+    names = list(rows["all"])
+    print(f"{'':16s}{'s':>7s}" + "".join(f"{n:>20s}" for n in names))
+    for who, row in rows.items():
+        seconds = sum(v.seconds for v in voices.values()) if who == "all" else voices[who].seconds
+        cells = "".join(f"{f'{row[n][0]:.3f} ({row[n][1]})':>20s}" for n in names)
+        print(f"{who:16s}{seconds:7.1f}{cells}")
+    if args.misses:
+        print("\n".join(f"{who}: {miss}" for who, voice in voices.items() for miss in voice.misses))
+    if args.json:
+        args.json.write_text(json.dumps({w: {n: {"mean": m, "n": k} for n, (m, k) in r.items()}
+                                         for w, r in rows.items()}, indent=1) + "\n")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

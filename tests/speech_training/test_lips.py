@@ -1,0 +1,62 @@
+"""The benchmark of lips on real voices: what is counted, speaker by speaker."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.word_files import write
+from avatargpt.speech.words import Word, Words
+from benchmarks import lips
+from tests.factories import voice
+from vqvae.arkit import INDEX, expand
+
+PHONES = (Phone("M", 0.3, 0.4), Phone("AA", 0.4, 0.9), Phone("F", 0.9, 1.0), Phone("AA", 1.0, 1.3),
+          Phone("P", 1.3, 1.4), Phone("S", 1.6, 1.7))  # fmt: skip
+
+
+def curves(closed: tuple[slice, ...], bitten: tuple[slice, ...]) -> np.ndarray:
+    out = np.zeros((60, 55), np.float32)
+    out[:, INDEX["jawOpen"]] = 0.3
+    for part in (*closed, *bitten):
+        out[part, INDEX["jawOpen"]] = 0.05
+        for name in expand("mouthPress") if part in closed else ["mouthRollLower"]:
+            out[part, INDEX[name]] = 0.5
+    return out
+
+
+def test_hits_false_ones_and_misses() -> None:
+    right, wrong = lips.Voice(), lips.Voice()
+    shut = (slice(9, 12), slice(39, 42))
+    lips.count(right, "a", voice(2.0), list(PHONES), curves(shut, (slice(27, 30),)))
+    lips.count(wrong, "a", voice(2.0), list(PHONES), curves((slice(27, 30), slice(48, 51)), ()))
+    good, bad, both = lips.figures([right]), lips.figures([wrong]), lips.figures([right, wrong])
+    assert good["closure"] == (1.0, 2) and good["contact"] == (1.0, 1) and good["f, v pressed"] == (0.0, 1)
+    assert good["false closure"] == (0.0, 2) and right.misses == []  # the f, and the s; vowels are beside a p or m
+    assert bad["closure"] == (0.0, 2) and bad["f, v pressed"] == (1.0, 1) and bad["false closure"] == (1.0, 2)
+    assert wrong.misses == ["a 0.30 M", "a 0.90 F", "a 1.30 P"] and both["closure"] == (0.5, 4)
+
+
+def test_a_folder_of_speakers(
+    tmp_path: Path, driver: Driver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("anna", "ben"):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "a.wav", voice(2.0), RATE)
+        words = Words((Word("mafap", 0.3, 1.4, PHONES[:5]), Word("s", 1.6, 1.7, PHONES[5:])), 2.0, "hand", ())
+        write(words, tmp_path / name / "a.TextGrid")
+    soundfile.write(tmp_path / "ben" / "untold.wav", voice(1.0), RATE)  # neither times nor words
+    driver.save(tmp_path / "driver")
+    monkeypatch.setattr(lips.Driver, "load", lambda path=None: driver)
+    monkeypatch.setattr("sys.argv", ["lips.py", str(tmp_path), "--json", str(tmp_path / "out.json")])
+    assert lips.main() == 0
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert list(rows) == ["anna", "ben", "all"] and rows["all"]["closure"]["n"] == 4
+    for folder, message in (("nobody", "no such folder"), ("driver", "no sound with phone times")):
+        monkeypatch.setattr("sys.argv", ["lips.py", str(tmp_path / folder)])
+        assert lips.main() == 2 and message in capsys.readouterr().err
