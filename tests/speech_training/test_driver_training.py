@@ -23,6 +23,7 @@ from avatargpt.train.speech_data import corpus, expressions
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from avatargpt.train.speech_data.validation import SHIFTS, predict, settle_gate
+from scripts import settle_gates
 from tests.factories import PHONES, RandomGrounder, speech_clip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
@@ -320,3 +321,19 @@ def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
             train(tmp_path / "x", directed=[expression()], **options)
+
+
+def test_gates_of_a_mean_are_settled_in_eight_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = DriverNetwork(DriverConfig(**MODEL, seal=True, bite=True))
+    Driver(network).save(tmp_path / "a")
+    corpus.save([speech_clip("val", seed=4)], tmp_path / "cache")
+    arguments = [f"{tmp_path / 'a'},{tmp_path / 'a'}", "--speech", str(tmp_path / "cache"), "--source", "made"]
+    allowed = ["--false-closures", "1", "--false-contacts", "1"]
+    assert settle_gates.main([*arguments, *allowed, "-o", str(tmp_path / "out")]) == 0
+    settled = Driver.load(tmp_path / "out").network
+    for gate in (settled.seal, settled.bite):
+        assert float(gate.bias.detach()) == pytest.approx(-4 + SHIFTS[-1], abs=0.02)
+    assert "seal: +2.00" in capsys.readouterr().out
+    arguments[2] = str(tmp_path / "nowhere")
+    assert settle_gates.main([*arguments, "-o", str(tmp_path / "further")]) == 2
+    assert "no speech.safetensors" in capsys.readouterr().err and not (tmp_path / "further").exists()
