@@ -55,7 +55,7 @@ def before(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before_index(scene.state, at))
     state = inserted(scene.state, at, [segment])
-    return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}.")
+    return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}, from {state.spans[at][0] / FPS:g} s on.")
 
 
 @performs("replace")

@@ -295,10 +295,9 @@ class Loop:
 
     def _verified(self, result: ClauseCodes) -> ClauseCodes:
         """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
-        tries = (
-            Try(partial(self._generated, clause), note, instead)
-            for clause, note, instead in self.verifier.tries(result.clause)
-        )
+        # what plays first is not made again: somebody waits for it; its note says how far it shows its words
+        clauses = self.verifier.tries(result.clause) if self.out else ()
+        tries = (Try(partial(self._generated, clause), note, instead) for clause, note, instead in clauses)
         best = best_of_tries(result, self._judged, tries)
         notes = best.note or result.clause.note, unseen(best.made.clause.caption, best.verdict)
         note = "; ".join(filter(None, notes))

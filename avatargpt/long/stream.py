@@ -18,7 +18,7 @@ import numpy as np
 from avatargpt.body.contact import FootLock, PenetrationStream
 from avatargpt.long.spans import Span, timeline
 from vqvae.errors import UserError
-from vqvae.features import BodyFeatures, RootState
+from vqvae.features import MIN_RISE_RATE, BodyFeatures, RootState
 from vqvae.io.data_files import read_arrays, read_object
 from vqvae.io.files import LOCK, folder_lock, parsing, read_text
 from vqvae.motion import Motion, atomic_write, check_fps
@@ -149,7 +149,8 @@ class MotionStream:
     Args:
         radius: metres around the start that the path stays within; None = anywhere.
         lock_feet: hold feet that stand (`avatargpt.body.contact`).
-        lift: raise a body that has sunk into the floor (`avatargpt.body.contact`).
+        lift: raise a body that has sunk into the floor (`avatargpt.body.contact`), and let the ground fall no lower
+            than the floor.
     """
 
     def __init__(
@@ -203,12 +204,26 @@ class MotionStream:
             features[0, self.spec.slices().get("rise", slice(0))] = 0
         if self.keeper is not None:
             features = self.keeper.steer(features, self.state)
+        if self.floor is not None:
+            features = self._above_floor(features)
         rotations, root, self.state = self.spec.decode_chunk(features, self.state)
         ground = root[:, 1] - features[:, 0]
         self.ground = np.concatenate([self.ground, ground])
         if self.floor is not None:
             rotations, root = self.floor.push(rotations, root, ground)
         return self._on_feet(rotations, root)
+
+    def _above_floor(self, features: np.ndarray) -> np.ndarray:
+        """Features (F, 270) whose ground falls no lower than the floor: who climbs down there steps on the spot."""
+        channel = self.spec.slices().get("rise")
+        if channel is None or self.state is None:
+            return features
+        start, rise = self.state.position[1], features[:, channel][:, 0]
+        level = start + np.cumsum(np.where(np.abs(rise) < MIN_RISE_RATE, 0, rise))
+        level -= np.minimum(np.minimum.accumulate(level), 0)
+        out = features.copy()
+        out[:, channel] = np.diff(level, prepend=start)[:, None]
+        return out
 
     def _on_feet(self, rotations: np.ndarray, root: np.ndarray) -> Frames:
         ground, self.ground = self.ground[: len(root)], self.ground[len(root) :]

@@ -311,14 +311,14 @@ class Strict:
 def test_what_does_not_show_is_made_again_or_replaced(
     gpt: AvatarGPT, planner: ListPlanner, found: dict[str, list[int]], near: Sequence[str], tries: int, said: str
 ) -> None:
-    planner.activities = [Activity("sweep", ("he sweeps",))]
+    planner.activities = [Activity("sweep", ("he walks", "he waits", "he sweeps"))]
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
     run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
     _, spans = loop.collect(run.acted(1))
-    assert len(strict.asked) == tries and (said in spans[0].note if said else spans[0].note == "")
-    assert spans[0].text == "he sweeps" and spans[0].takes == tries
-    assert spans[0].verdict == ("not" if "may not" in said else "shown")
-    outcome = timeline("a scene", 20.0, 999, spans, {})["activities"][0]["steps"][0]["outcome"]
+    assert len(strict.asked) == 2 + tries and (said in spans[2].note if said else spans[2].note == "")
+    assert spans[2].text == "he sweeps" and spans[2].takes == tries
+    assert spans[2].verdict == ("not" if "may not" in said else "shown")
+    outcome = timeline("a scene", 20.0, 999, spans, {})["activities"][0]["steps"][2]["outcome"]
     assert outcome["posture"] in POSTURES and outcome["takes"] == tries and len(outcome["place"]) == 2
 
 
@@ -332,6 +332,14 @@ def test_verdicts_of_scorer_and_geometry(better: int, seen: bool | None, verdict
 
 def test_a_step_is_as_good_as_its_clauses() -> None:
     assert worst(["shown", "shown"]) == "shown" and worst(["not"]) == "not" and worst(["shown", "not"]) == "partly"
+
+
+def test_what_plays_first_is_not_made_again(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    planner.activities = [Activity("sweep", ("he sweeps",))]
+    run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
+    run.verifier = strict = Strict({"he sweeps": [9, 1]}, ("he wipes",))  # type: ignore[assignment]
+    _, spans = loop.collect(run.acted(1))
+    assert len(strict.asked) == 1 and spans[0].verdict == "not" and "may not look as it reads" in spans[0].note
 
 
 def test_where_the_body_is(gpt: AvatarGPT, planner: ListPlanner) -> None:

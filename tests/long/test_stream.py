@@ -76,6 +76,24 @@ def test_a_lifted_stream_equals_the_lifted_whole(sizes: tuple[int, ...]) -> None
     assert np.abs(np.diff(got - root, 3, axis=0)).max() < 0.1 * 0.25, "smooth"
 
 
+@pytest.mark.parametrize("pieces", [1, 6])
+def test_who_climbs_down_on_the_floor_stays_on_it(tokenizer: MotionTokenizer, pieces: int) -> None:
+    stream = MotionStream(tokenizer)
+    stream.spec = spec = BodyFeatures()
+    features = np.zeros((60, spec.dim), np.float32)
+    features[:, 0] = 0.95  # metres of the root above the ground
+    features[:, spec.slices()["rise"]] = np.repeat([0.02, -0.03, 0.01], 20)[:, None]
+    stream.state = RootState(0.0, np.zeros(3))
+    level = []
+    for piece in np.array_split(features, pieces):
+        held = stream._above_floor(piece)
+        _, root, stream.state = spec.decode_chunk(held, stream.state)
+        level += list(root[:, 1] - held[:, 0])
+    # up 0.4 m, down to the floor instead of 0.2 m below it, and up 0.2 m
+    np.testing.assert_allclose(np.array(level)[[19, 39, 59]], [0.4, 0.0, 0.2], atol=1e-5)
+    assert min(level) > -1e-6
+
+
 def test_a_stream_may_go_downstairs() -> None:
     (clip,) = (c for c in keyframed(families()["climb_stairs"], [0]) if c.extra["params"]["way"] == "down")
     motion, stream = clip.load(), PenetrationStream()
