@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from avatargpt.body.contact import on_the_floor
 from instruct_data.requests.spec import Pin, Place, PoseKey
@@ -235,5 +234,7 @@ def _curve(frames: Sequence[int], values: np.ndarray, count: int) -> np.ndarray:
     """(T, D) through values (K, D) in their frames, monotonic between two, level outside."""
     if len(frames) == 1:
         return np.repeat(values, count, axis=0)
+    from scipy.interpolate import PchipInterpolator  # takes longer to import than the rest of this module
+
     inside = PchipInterpolator(frames, values)(np.clip(np.arange(count), frames[0], frames[-1]))
     return np.asarray(inside)

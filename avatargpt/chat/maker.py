@@ -45,8 +45,8 @@ class Maker:
     @cached_property
     def verifier(self) -> Verifier | None:
         """What judges motions; None without the networks for that."""
-        body = getattr(self.model, "body", None)
-        verifier = None if body is None else Verifier(body.model)
+        body = getattr(getattr(self.model, "body", None), "model", None)
+        verifier = None if body is None else Verifier(body)
         return verifier if verifier is not None and verifier.able else None
 
     def motion(self, caption: str, seconds: float | None, seed: int, after: Motion | None = None) -> Motion:

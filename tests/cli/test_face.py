@@ -84,7 +84,9 @@ def test_text_and_emotion_make_a_face_without_sound(clip_of: Any) -> None:
     text, both = (weights_of("--text", "close both eyes", *options) for options in ((), ("--emotion", "angry")))
     for a, b in ((angry, calm), (text, calm), (both, text)):
         assert np.abs(a - b).max() > 1e-3
-    assert np.abs(later[0] - calm[0]).max() < 1e-6 and np.abs(later[-1] - angry[-1]).max() < 1e-3
+    # blinks and glances differ with all that the face did before
+    steady = [i for i, name in enumerate(arkit.NAMES) if not name.startswith("eye")]
+    assert np.abs(later[0] - calm[0]).max() < 1e-6 and np.abs(later[-1] - angry[-1])[steady].max() < 1e-3
     assert clip_of("--emotion", "5:angry").seconds > 5.5  # long enough to be seen
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 schemathesis = pytest.importorskip("schemathesis", reason="needs the extra dev")
@@ -23,6 +24,12 @@ from avatargpt.server.settings import ServerSettings  # noqa: E402
 pytestmark = pytest.mark.skipif(not (resources.PACKAGE / "weights" / "config.json").is_file(), reason="no weights")
 CASES = int(os.environ.get("AVATARGPT_CASES", "5"))
 ENDLESS = "/events"
+
+
+@pytest.fixture(autouse=True)
+def _subnormal_numbers() -> None:
+    """A training in this process may flush subnormal numbers to zero, which hypothesis refuses."""
+    torch.set_flush_denormal(False)
 
 
 def test_routes_answer_whatever_is_sent(tmp_path: Path) -> None:
