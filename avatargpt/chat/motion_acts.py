@@ -144,7 +144,8 @@ def load(scene: Scene, act: Act) -> ActResult:
     path = find_file(scene, str(act.file))
     motion = export.load(path)
     try:
-        segment = segment_of(motion.caption or f"the motion in {path.name}", motion, 0, False, "file")
+        # a file is played whole: a path that begins where the body stands must not lose its beginning
+        segment = segment_of(motion.caption or f"the motion in {path.name}", motion, 0, True, "file")
     except UserError as e:
         raise UserError(f"{path.name}: {e}") from None
     count = len(scene.state.segments)
