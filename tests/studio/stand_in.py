@@ -91,7 +91,8 @@ class Model(FakeModel):
     def along(self, waypoints: list[tuple[float, float]]) -> Motion:
         """From one place to the next, in five seconds each: at a seam a body keeps its pace for a moment."""
         places = np.array([(0.0, 0.0), *waypoints])
-        at = np.stack([np.interp(np.arange(100 * len(waypoints) + 1) / 100, range(len(places)), p) for p in places.T], 1)
+        times = np.arange(100 * len(waypoints) + 1) / 100
+        at = np.stack([np.interp(times, range(len(places)), p) for p in places.T], 1)
         clip = gliding(len(at))
         return Motion(clip.rotations, np.stack([at[:, 0], 0 * at[:, 0] + 0.95, at[:, 1]], 1))
 
