@@ -111,7 +111,7 @@ def test_a_path_that_is_clicked_is_walked(page, tell):
     until(page, f"({SEGMENTS}).length === 2 && !studio.studio.busy")
     base = "studio.studio.blend.base"
     end = page.evaluate(f"[0, 2].map((k) => {base}.rows[{base}.rows.length - {base}.stride + k])")
-    np.testing.assert_allclose(end, [goals[1][0], goals[1][2]], atol=0.12)
+    np.testing.assert_allclose(end, [goals[1][0], goals[1][2]], atol=0.2)  # the seam keeps the pace of the stroll
 
 
 def test_an_emotion_is_on_the_face(page, tell):
