@@ -14,7 +14,7 @@ from avatargpt.server.errors import bad
 from avatargpt.server.jobs import answer
 from avatargpt.server.motions import Wait
 from avatargpt.server.services import Body, check_length
-from avatargpt.server.voices import Instruction, Seed, Transcript, counter, feelings_of, one, sound_of, words_of
+from avatargpt.server.voices import Instruction, Seed, Transcript, counter, doubts, feelings_of, one, sound_of, words_of
 from avatargpt.server.worker import Job, Report
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
@@ -54,14 +54,13 @@ def faces(server: Server, body: FaceBody) -> Job:
     def work(report: Report) -> JsonValue:
         from avatargpt.face.audio_model.controls import LIVELY
 
-        pipeline, notes = server.model.avatars.face, []
+        pipeline = server.model.avatars.face
         words = words_of(server, sound, body.transcript) if sound else None
         spoken = [(w.text, w.start, w.end) for w in words.words] if words else []
         score = pipeline.place([body.text], length, sound is not None, feelings, words=spoken)[0]
         seconds = length or pipeline.default_seconds(score, feelings)
         check_length(server, seconds, "text")
-        if score is not None and (doubt := pipeline.doubt(body.text, score)):
-            notes.append(f"text: {doubt}")
+        notes = doubts(pipeline, body.text, score)
         clip = pipeline.perform(
             body.text, sound.path if sound else None, feelings=feelings, seconds=None if sound else length,
             score=score, progress=counter(report, seconds),

@@ -17,7 +17,7 @@ from avatargpt.server.gestures import GestureBody
 from avatargpt.server.jobs import answer
 from avatargpt.server.motions import Wait
 from avatargpt.server.services import body_of
-from avatargpt.server.voices import Instruction, counter, feelings_of, one, sound_of, words_of
+from avatargpt.server.voices import Instruction, counter, doubts, feelings_of, one, sound_of, words_of
 from avatargpt.server.worker import Job, Report
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
@@ -60,8 +60,7 @@ def speak(server: Server, body: SpeakBody) -> Job:
             (motion,) = server.model.generate([body.body], seed=body.seed)
             legs, notes = Clip(motion), [f"body: {note}" for note in motion.notes]
         score = pipeline.face.place([body.text], sound.seconds, True, feelings)[0]
-        if score is not None and (doubt := pipeline.face.doubt(body.text, score)):
-            notes.append(f"text: {doubt}")
+        notes += doubts(pipeline.face, body.text, score)
         avatar = pipeline.speak(
             sound.path, text=body.text, feelings=feelings, score=score, body=legs, seed=body.seed, progress=step,
             words=None if words is None else words.words, semantics=Manner(None, body.calm, body.energy),

@@ -16,7 +16,9 @@ from avatargpt.server.worker import Report
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
+    from avatargpt.face.pipeline import FacePipeline
     from avatargpt.speech.words import Words
+    from instruct_data.face.score import Score
 
 MAX_WORDS = 20_000  # characters of a transcript
 MAX_INSTRUCTION = 1000  # characters
@@ -57,6 +59,11 @@ def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
     from avatargpt.face.audio_model.conditioning import parse_emotions
 
     return parse_emotions(emotion, seconds, "emotion") if emotion.strip() else []
+
+
+def doubts(face: FacePipeline, text: str, score: Score | None) -> list[str]:
+    """A note where the score of an instruction may not be what its text means."""
+    return [f"text: {doubt}"] if score is not None and (doubt := face.doubt(text, score)) else []
 
 
 def counted(report: Report, total: int, done: int) -> None:
