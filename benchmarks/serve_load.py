@@ -4,9 +4,10 @@
 
 Starts `avatargpt serve` on a free port with a store in a temporary folder. Each client asks for one thing after the
 other, by lot: motions, descriptions, exports, uploads, plans, turns of a session, faces. Counted are answers by status,
-the medians and 95th percentiles of their times, and results that carry the hash of another prompt. Then microphones
-speak for 20 seconds: how late frames come. At last 16 clients ask for motions alone, of a server that decodes up to 16
-requests together and of one that decodes them one by one.
+the medians and 95th percentiles of their times, and results that carry the hash of another prompt; the memory, after a
+fifth of that once more, too. Then a quarter, half, three quarters and all of the microphones speak for 20 seconds: how
+late frames come, beside the latency that the server names. At last 16 clients ask for motions alone, of a server as it
+is by default, of one process that decodes up to 16 requests together, and of one that decodes them one by one.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ ACTIONS = ("walks forward", "waves with the left hand", "jumps", "sits down", "b
 WAYS = ("", " slowly", " twice", ", then stands still", " and looks around", " quickly", ", then steps back", " again")
 PROMPTS = [f"a person {what}{how}" for what in ACTIONS for how in WAYS]
 SCENES = ("a man makes breakfast", "a tired gardener finishes the day's work", "a child waits for the bus")
-LATE = 0.25  # seconds after its place in the sound from which a frame counts as late
+LATE = 0.25  # seconds after its place in the sound and the stream's latency from which a frame counts as late
 WAIT = 300.0  # seconds that a client waits for an answer
 # what a client does -> how often, of 100
 MIX = {"motion": 45, "export": 20, "describe": 10, "upload": 5, "session": 8, "plan": 5, "face": 5, "mistake": 2}
 ACCEPTED = {"motion": {200}, "export": {200}, "describe": {200}, "upload": {201}, "session": {200, 201}, "plan": {200},
             "face": {200}, "mistake": {400}}  # fmt: skip
+# name, requests decoded together, options
+SERVERS = (("default", 16, []), ("one process", 16, ["--processes", "1"]), ("one by one", 1, ["--processes", "1"]))
 
 
 @contextmanager
@@ -242,7 +245,7 @@ def listen(url: str, seconds: float, late: list[float], errors: list[str]) -> No
         with Reader(url) as reader:
             for frames in reader.live(blocks(), rate):
                 now = time.monotonic() - began
-                late += [now - (frames.start + k) / frames.fps for k in range(len(frames.root))]
+                late += [now - frames.latency - (frames.start + k) / frames.fps for k in range(len(frames.root))]
     except ServerError as e:
         errors.append(str(e))
 
@@ -285,20 +288,21 @@ def main() -> None:
                 "error_count": len(figures.errors), "during_mb": round(resident(process))}  # fmt: skip
         time.sleep(20)
         row["after_mb"] = round(resident(process))
+        load(url, args.clients, args.seconds / 5, MIX)
+        time.sleep(20)
+        row["after_again_mb"] = round(resident(process))
         print(json.dumps(row, indent=1), flush=True)
-        if args.streams:
-            print(json.dumps(streams(url, args.streams, 20.0)), flush=True)
+        for quarter in (1, 2, 3, 4) if args.streams else ():
+            print(json.dumps(streams(url, -(-args.streams * quarter // 4), 20.0)), flush=True)
     rates = {}
-    for batch in (16, 1) if args.together else ():
-        with server(options, batch) as (url, _):
-            load(url, 2, 3.0, {"motion": 1})
+    for name, batch, more in SERVERS if args.together else ():
+        with server([*options, *more], batch) as (url, _):
+            load(url, 16, 10.0, {"motion": 1})  # until every process has its model
             figures, seconds = load(url, 16, args.together, {"motion": 1})
-            rates[batch] = len(figures.times["motion"]) / seconds
-            print(
-                json.dumps({"batch": batch, "motions_a_second": round(rates[batch], 2)} | figures.table()), flush=True
-            )
-    if rates:
-        print(json.dumps({"together_to_one_by_one": round(rates[16] / rates[1], 2)}))
+            rates[name] = len(figures.times["motion"]) / seconds
+            print(json.dumps({"server": name, "motions_a_second": round(rates[name], 2)} | figures.table()), flush=True)
+    for name in rates:
+        print(json.dumps({f"{name} to one by one": round(rates[name] / rates["one by one"], 2)}))
     if figures.errors or warm.errors:
         sys.exit("; ".join([*warm.errors, *figures.errors][:3]))
 

@@ -177,8 +177,8 @@ class Client:
         """
         with self._socket() as socket:
             socket.send(json.dumps({"type": "start", "rate": rate, **_plain(fields)}))
-            message(socket)
-            yield from send_sound(socket, blocks, rate)
+            ready = message(socket)
+            yield from send_sound(socket, blocks, rate, float(ready["latency"]))
 
     def long(self, scene: str, seconds: float, **fields: Any) -> Iterator[Frames]:
         """Long motion as it is made; it waits for a reader who is slow. `fields`: seed, radius, planner."""

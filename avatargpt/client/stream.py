@@ -33,7 +33,8 @@ class Frames:
     """Frames of a stream.
 
     Attributes:
-        start: number of the first one. fps: their rate.
+        start: number of the first one. fps: their rate. latency: seconds from a frame's time in the sound to its last
+            sample that is needed; 0 for long motion.
         root: (T, 3) metres. rotations: (T, J, 4) local quaternions w, x, y, z of `vqvae.skeleton.SMPL22` or `SMPL52`.
         weights: (T, 52) of ARKit's shapes in 0..1; (T, 0) without a face.
     """
@@ -43,18 +44,21 @@ class Frames:
     root: np.ndarray
     rotations: np.ndarray
     weights: np.ndarray
+    latency: float = 0.0
 
     @classmethod
-    def of(cls, row: dict[str, Any], data: bytes) -> Self:
+    def of(cls, row: dict[str, Any], data: bytes, latency: float = 0.0) -> Self:
         """From the two messages of the server."""
         joints, channels = int(row["joints"]), int(row["channels"] or 0)
         rows = np.frombuffer(data, "<f4").reshape(int(row["frames"]), 3 + 4 * joints + channels)
         turns = np.roll(rows[:, 3 : 3 + 4 * joints].reshape(-1, joints, 4), 1, axis=-1)
-        return cls(int(row["start"]), float(row["fps"]), rows[:, :3], turns, rows[:, 3 + 4 * joints :])
+        return cls(
+            int(row["start"]), float(row["fps"]), rows[:, :3], turns, rows[:, 3 + 4 * joints :], latency
+        )  # fmt: skip
 
 
-def send_sound(socket: Any, blocks: Iterable[np.ndarray], rate: int) -> Iterator[Frames]:
-    """Send blocks of int16 samples on a thread of its own; the frames that come meanwhile.
+def send_sound(socket: Any, blocks: Iterable[np.ndarray], rate: int, latency: float) -> Iterator[Frames]:
+    """Send blocks of int16 samples on a thread of its own; the frames that come meanwhile, `latency` with them.
 
     Raises:
         ServerError: what the server says; whatever the blocks raise.
@@ -63,7 +67,7 @@ def send_sound(socket: Any, blocks: Iterable[np.ndarray], rate: int) -> Iterator
     thread = threading.Thread(target=sender.send, args=(socket, blocks), daemon=True)
     thread.start()
     try:
-        for frames in frames_of(socket):
+        for frames in frames_of(socket, latency):
             sender.arrived((frames.start + len(frames.root)) / frames.fps)
             yield frames
     except Exception:
@@ -124,8 +128,8 @@ def message(socket: Any) -> dict[str, Any]:
     return row
 
 
-def frames_of(socket: Any) -> Iterator[Frames]:
+def frames_of(socket: Any, latency: float = 0.0) -> Iterator[Frames]:
     """Frames until the server has done."""
     while (row := message(socket))["type"] not in ("done", "stopped"):
         if row["type"] == "frames":
-            yield Frames.of(row, socket.recv())
+            yield Frames.of(row, socket.recv(), latency)
