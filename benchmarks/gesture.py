@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from avatargpt.gesture.features import PROSODY, SENTENCE, WIDTH, SentenceWords
+from avatargpt.gesture.features import PROSODY, SENTENCE, WIDTH
 from avatargpt.gesture.network import GestureConfig, GestureDriver, GestureNetwork, GestureOptions
 from avatargpt.gesture.stream import GestureChunk, SpeechGestureStream
+from avatargpt.gesture.word_encoders import SentenceWords
 from vqvae.networks import TokenizerConfig
 from vqvae.tokenizer import MotionTokenizer
 

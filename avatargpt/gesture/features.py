@@ -9,25 +9,21 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from avatargpt.lm.checkpoint import no_bars
 from avatargpt.speech import audio as sounds
 from avatargpt.speech.audio import FPS, RATE, AudioInfo, FrameBlocks, Sound, frames_in
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
 from avatargpt.speech.features import WIDTH as SPEECH_WIDTH
 from vqvae.errors import UserError
-from vqvae.io.files import reason, regular_file
 
 # The name of the frozen sentence encoder's states in a model's configuration.
 SENTENCE = "sentence"
 PAUSE = 0.6  # s between words at which a phrase ends
 MAX_PHRASE = 32  # words
 CONTEXT = 16  # words before a phrase that are encoded with it
-ACCEPTED = "'sentence', or a folder, a Hugging Face name or a .gguf file of a language model"
 
 
 class TimedWord(Protocol):
@@ -54,112 +50,6 @@ class WordEncoder(Protocol):
 
     def states(self, words: Sequence[str]) -> np.ndarray:
         """Consecutive words of a text -> (n, width) float32; a word without tokens is zero."""
-
-
-def _spans(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    # The words joined by spaces, and the characters of each in that text.
-    text, spans = "", []
-    for word in words:
-        start = len(text) + bool(text)
-        text = f"{text} {word}" if text else word
-        spans.append((start, len(text)))
-    return text, spans
-
-
-def _last_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
-    # The last token of each word, -1 where it has none.
-    out = [-1] * len(spans)
-    word = 0
-    for token, (start, end) in enumerate(offsets):
-        if end <= start:
-            continue  # a special token
-        while word < len(spans) - 1 and spans[word][1] < end:
-            word += 1
-        if start < spans[word][1] and end > spans[word][0]:
-            out[word] = token
-    return out
-
-
-def _word_states(states: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-    # (tokens, width) -> (words, width) float32.
-    out = np.zeros((len(tokens), states.shape[1]), np.float32)
-    for i, token in enumerate(tokens):
-        if token >= 0:
-            out[i] = states[token]
-    return out
-
-
-class SentenceWords:
-    """Token states of the frozen sentence encoder (all-MiniLM-L6-v2), the default: (n, 384)."""
-
-    name, width = SENTENCE, 384
-    _MAX_TOKENS = 512
-
-    def __init__(self, device: str = "cpu") -> None:
-        from tokenizers import Tokenizer
-
-        from avatargpt.lm.text_encoder import LAYERS, SentenceEncoder
-        from avatargpt.resources import sentence_model_file
-
-        self._model, self._device = SentenceEncoder(LAYERS, device), device
-        self._tokenizer = Tokenizer.from_file(str(sentence_model_file("tokenizer.json")))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self._MAX_TOKENS)
-
-    def states(self, words: Sequence[str]) -> np.ndarray:
-        import torch
-
-        text, spans = _spans([w.lower() for w in words])
-        encoding = self._tokenizer.encode(text)
-        ids = torch.tensor([encoding.ids], device=self._device)
-        with torch.inference_mode():
-            states = self._model(ids, torch.ones_like(ids))[-1][0].float().cpu().numpy()
-        return _word_states(states, _last_tokens(encoding.offsets, spans))
-
-
-class LanguageModelWords:
-    """Last hidden states of a causal or encoder model of Hugging Face: by name, folder, or GGUF file."""
-
-    def __init__(self, name: str, device: str = "cpu") -> None:
-        from transformers import AutoModel, AutoTokenizer
-
-        where, options = name, {}
-        if name.endswith(".gguf"):
-            file = regular_file(name, "a GGUF file of a language model is needed")
-            where, options = str(Path(file).parent), {"gguf_file": Path(file).name}
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(where, **options)
-            with no_bars():
-                model, info = AutoModel.from_pretrained(where, output_loading_info=True, **options)
-        except Exception as e:  # the library raises whatever the files make it raise
-            raise UserError(f"{name}: no language model ({reason(e)}); accepted: {ACCEPTED}") from None
-        if not self._tokenizer.is_fast:
-            raise UserError(f"{name}: its tokenizer gives no offsets; accepted: one with tokenizer.json")
-        missing = sorted(k for k in info["missing_keys"] if ".layer" in f".{k}")
-        if missing:  # transformers would go on with random ones
-            raise UserError(f"{name}: an incomplete language model ({missing[0]} is missing); accepted: {ACCEPTED}")
-        model = model.get_encoder() if model.config.is_encoder_decoder else model
-        self._model, self._device = model.eval().to(device), device
-        self.name, self.width = name, int(model.config.hidden_size)
-
-    def states(self, words: Sequence[str]) -> np.ndarray:
-        import torch
-
-        text, spans = _spans(words)
-        encoding = self._tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
-        offsets = [(int(a), int(b)) for a, b in encoding.pop("offset_mapping")[0]]
-        inputs = {k: v.to(self._device) for k, v in encoding.items() if k in ("input_ids", "attention_mask")}
-        if not offsets:
-            return np.zeros((len(words), self.width), np.float32)
-        with torch.inference_mode():
-            output = self._model(**inputs, output_hidden_states=True)
-        states = output.hidden_states[-1][0].float().cpu().numpy()
-        return _word_states(states, _last_tokens(offsets, spans))
-
-
-def word_encoder(name: str, device: str = "cpu") -> WordEncoder:
-    """The encoder of a configuration's name. Raises UserError where it cannot be loaded."""
-    return SentenceWords(device) if name == SENTENCE else LanguageModelWords(name, device)
 
 
 def phrases(words: Iterable[Word]) -> Iterator[list[Word]]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.gesture.features import InterlocutorAudio, TimedWord, WordEncoder, check_lengths, loudness, word_encoder
+from avatargpt.gesture.features import InterlocutorAudio, TimedWord, WordEncoder, check_lengths, loudness
 from avatargpt.gesture.network import NAME, GestureDriver, GestureOptions
 from avatargpt.gesture.semantics import Manner, StrokePlanner, check_cues, packaged_guesser
+from avatargpt.gesture.word_encoders import word_encoder
 from avatargpt.lm.checkpoint import find_part
 from avatargpt.resources import PACKAGE
 from avatargpt.speech import audio as sound

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.features import WIDTH, LanguageModelWords, ProsodyStream, SentenceWords, WordRows, prosody
+from avatargpt.gesture.features import WIDTH, ProsodyStream, WordRows, prosody
+from avatargpt.gesture.word_encoders import LanguageModelWords, SentenceWords
 from avatargpt.speech.audio import frames_in
 from tests.gesture.conftest import Spelling, Word
 from vqvae.errors import UserError
@@ -114,7 +115,7 @@ def test_the_last_piece_carries_a_word(llama: Path) -> None:
 
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
-    for name in (tmp_path, tmp_path / "none.gguf"):
+    for name in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match="accepted|is needed") as e:
             LanguageModelWords(str(name))
         assert "\n" not in str(e.value)

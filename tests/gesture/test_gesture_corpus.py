@@ -19,6 +19,7 @@ from avatargpt.speech.words import Word
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.gesture import corpus_stage as stage
 from avatargpt.train.gesture.data import load_corpus, spread
+from avatargpt.train.gesture.rows import word_at, word_states
 from avatargpt.train.gesture.takes import (
     MAX_CLIP,
     Accent,
@@ -28,8 +29,6 @@ from avatargpt.train.gesture.takes import (
     clips,
     planned,
     transcript,
-    word_at,
-    word_states,
 )
 from avatargpt.train.gesture.talks import CorpusRecipe, Voices, mixed, words_from_phones
 from instruct_data.gesture.bank import Bank, keyed_strokes
@@ -144,7 +143,7 @@ def stage_args(
     monkeypatch.setattr(stage, "read_bank", lambda folder: library[0])
     monkeypatch.setattr(stage, "word_classes", lambda: library[1])
     monkeypatch.setattr(stage, "Voices", made_up.Voices)
-    monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
+    monkeypatch.setattr(stage, "word_encoder", lambda name: Spelling())
     monkeypatch.setattr("avatargpt.train.gesture.talks.MIN_SECONDS", 5.0)
     monkeypatch.setattr("avatargpt.train.gesture.talks.MAX_SECONDS", 6.0)
     return argparse.Namespace(output=str(tmp_path / "out"), gestures="none", texts=None, faces=None, tokenizer=None,

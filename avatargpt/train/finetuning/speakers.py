@@ -12,8 +12,9 @@ import torch
 
 from avatargpt.face.audio_model.driver import OWN, Driver, paired_channels
 from avatargpt.face.audio_model.network import DriverNetwork
-from avatargpt.gesture.features import WordEncoder, prosody, word_encoder
+from avatargpt.gesture.features import prosody
 from avatargpt.gesture.network import NAME, GestureDriver, Material
+from avatargpt.gesture.word_encoders import word_encoder
 from avatargpt.metrics.face import correlation
 from avatargpt.speech.features import extract
 from avatargpt.speech.word_files import read as read_words
@@ -23,7 +24,7 @@ from avatargpt.train.finetuning.films import films_of, record, sources
 from avatargpt.train.finetuning.run import EarlyStopping, Finetuning
 from avatargpt.train.gesture.data import FILE, Take, load_corpus, save_corpus
 from avatargpt.train.gesture.data import Sampling as GestureSampling
-from avatargpt.train.gesture.takes import word_at, word_states
+from avatargpt.train.gesture.rows import motion_rows, voice_rows, with_end_held_out
 from avatargpt.train.gesture.training import GestureRecipe, GestureStage, GestureTraining
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.batches import Sampling as SpeechSampling
@@ -214,30 +215,16 @@ class GestureFinetuning(SpeakerFinetuning):
 
 def gesture_takes(recordings: Sequence[Recording], driver: GestureDriver) -> Iterator[Take]:
     """Each recording as a take of training and one, its end, that is held out; tokens by the driver's tokenizer."""
-    config = driver.network.config
-    encoder, n = word_encoder(config.words), config.downsample
+    config, tokenizer = driver.network.config, driver.tokenizer
+    assert tokenizer is not None
+    encoder = word_encoder(config.words)
     for recording in recordings:
-        arrays = _take_arrays(recording, driver, encoder)
-        frames = len(arrays["features"])
-        # At a token boundary.
-        cut = recording.held_from // n * n
-        for split, part in (("train", slice(0, cut)), ("val", slice(cut, frames))):
-            rows = {k: v[part] for k, v in arrays.items() if k in ("audio", "features", "word_at")}
-            rows["codes"] = arrays["codes"][part.start // n : -(-part.stop // n)]
-            rows["word_states"] = arrays["word_states"]
-            yield Take(f"{recording.name}/{split}", config.speakers[0], split, rows)
-
-
-def _take_arrays(recording: Recording, driver: GestureDriver, encoder: WordEncoder) -> dict[str, np.ndarray]:
-    tokenizer: Any = driver.tokenizer
-    audio = prosody(recording.audio, recording.rate)
-    frames = min(len(audio), len(recording.motion))
-    times = next((f for f in recording.files if f.suffix in WORD_FILES), None)
-    words = read_words(times, len(recording.audio) / recording.rate).words if times is not None else ()
-    inside = [w for w in words if w.start * 30 < frames]
-    motion = recording.motion.slice(0, frames)
-    return {
-        "audio": audio[:frames], "features": GestureFeatures().encode(motion),
-        "codes": np.asarray(tokenizer.encode(motion)), "word_states": word_states(inside, encoder),
-        "word_at": word_at(inside, frames),
-    }  # fmt: skip
+        audio = prosody(recording.audio, recording.rate)
+        frames = min(len(audio), len(recording.motion))
+        times = next((f for f in recording.files if f.suffix in WORD_FILES), None)
+        words = () if times is None else read_words(times, len(recording.audio) / recording.rate).words
+        arrays = voice_rows(audio, words, encoder, frames)
+        arrays |= motion_rows(GestureFeatures().encode(recording.motion.slice(0, frames)), tokenizer)
+        yield from with_end_held_out(
+            recording.name, config.speakers[0], arrays, recording.held_from, config.downsample
+        )

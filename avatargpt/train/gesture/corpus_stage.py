@@ -24,11 +24,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from avatargpt.config import RESOLVED, save_resolved
-from avatargpt.gesture.features import PROSODY, WordEncoder, word_encoder
-from avatargpt.gesture.features import WIDTH as PROSODY_WIDTH
-from avatargpt.gesture.network import Material
+from avatargpt.gesture.word_encoders import word_encoder
 from avatargpt.speech.audio import FPS
 from avatargpt.train.gesture.data import Arrays, Take, save_corpus
+from avatargpt.train.gesture.rows import load_tokenizer, material_of, motion_rows
 from avatargpt.train.gesture.takes import clips, figures, takes_of
 from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, CorpusRecipe, Talks, Voices, write_talk
 from avatargpt.train.runtime import Runtime
@@ -57,9 +56,7 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
     out = Path(args.output)
     workers = args.threads or os.cpu_count() or 1
     Runtime.start(1, "cpu")
-    tokenizer = MotionTokenizer.load(args.tokenizer) if args.tokenizer else None
-    if tokenizer is not None and tokenizer.config.modality != "gesture":
-        raise UserError(f"--tokenizer {args.tokenizer}: of the modality {tokenizer.config.modality}; accepted: gesture")
+    tokenizer = load_tokenizer(args.tokenizer) if args.tokenizer else None
     _check_same(recipe, out)
     files = _generate_all(recipe, args, out / GENERATED, workers)
     # Manifests are written last: where there is one, the store is complete.
@@ -69,23 +66,11 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
         takes = ((path.stem, arrays["features"], about, _split(recipe, path)) for path, arrays, about in _read(files))
         Store.write(clips(takes, word_classes(), SOURCE, LICENCE), out / CLIPS)
     if tokenizer is not None:
-        save_corpus(_with_codes(recipe, files, tokenizer), material(recipe, tokenizer), out / TAKES)
+        material = material_of(tokenizer, word_encoder(recipe.data.words), list(recipe.speakers))
+        save_corpus(_with_codes(recipe, files, tokenizer), material, out / TAKES)
     results = figures((arrays, about) for _, arrays, about in _read(files))
     atomic_write(out / FIGURES, lambda p: p.write_text(json.dumps(results, indent=1) + "\n"))
     print(f"{out}: {len(files)} takes; " + ", ".join(f"{name} {value:.3g}" for name, value in results.items()))
-
-
-def material(recipe: CorpusRecipe, tokenizer: MotionTokenizer) -> Material:
-    """The description of the takes' rows."""
-    spec, c = GestureFeatures(), tokenizer.config
-    spans = spec.slices()
-    places = spans["positions"]
-    return Material(
-        audio=PROSODY, words=recipe.data.words, audio_width=PROSODY_WIDTH, word_width=_encoder(recipe).width,
-        features=spec.dim, levels=c.levels, codebook_size=c.codebook_size, downsample=c.downsample,
-        rotations=[[spans["rotations"].start, spans["fingers"].stop]], positions=[[places.start, places.stop]],
-        speakers=list(recipe.speakers), tokenizer=tokenizer.fingerprint,
-    )  # fmt: skip
 
 
 def _check_same(recipe: CorpusRecipe, out: Path) -> None:
@@ -96,10 +81,6 @@ def _check_same(recipe: CorpusRecipe, out: Path) -> None:
             raise UserError(f"{out}: begun with another configuration ({RESOLVED}); accepted: that one, a new folder")
         return
     save_resolved(recipe, out)
-
-
-def _encoder(recipe: CorpusRecipe) -> WordEncoder:
-    return word_encoder(recipe.data.words)
 
 
 class _Generator:
@@ -113,7 +94,7 @@ class _Generator:
         lines = own_texts(Path(texts) if texts else None)
         sentences = utterances(lines, np.random.default_rng([data.seed, 63]), 4000)
         self.talks = Talks(data, Voices(data.flite), sentences, recordings)
-        self.encoder = _encoder(recipe)
+        self.encoder = word_encoder(recipe.data.words)
 
     def write_takes(self, number: int, folder: Path) -> list[str]:
         """Write each take of a talk to a file, unless they exist; returns the names."""
@@ -212,5 +193,5 @@ def _tokenizer_clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
 def _with_codes(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) -> Iterator[Take]:
     # All takes with the tokenizer's codes.
     for path, arrays, about in _read(files):
-        arrays["codes"] = tokenizer.encode_features(arrays["features"]).astype(np.int32)
+        arrays |= motion_rows(arrays["features"], tokenizer)
         yield Take(about["name"], about["speaker"], _split(recipe, path), arrays)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.gesture.features import CONTEXT, WordEncoder, frame_span, phrases, prosody
+from avatargpt.gesture.features import WordEncoder, prosody
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.phones import VOWELS
 from avatargpt.speech.words import Word
 from avatargpt.train.gesture.data import Arrays
+from avatargpt.train.gesture.rows import heard_rows, voice_rows
 from avatargpt.train.gesture.talks import CorpusRecipe, Talk
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import Bank
@@ -355,26 +356,6 @@ class CorpusTake:
     about: dict[str, Any]
 
 
-def word_states(words: Sequence[Word], encoder: WordEncoder) -> np.ndarray:
-    """(W, V) states of all words, phrase by phrase as in `avatargpt.gesture.features.WordRows`."""
-    out = [np.zeros((0, encoder.width), np.float32)]
-    context: list[str] = []
-    for phrase in phrases(words):
-        texts = [w.text for w in phrase]
-        out.append(encoder.states([*context, *texts])[len(context) :])
-        context = [*context, *texts][-CONTEXT:]
-    return np.concatenate(out)
-
-
-def word_at(words: Sequence[Word], frames: int) -> np.ndarray:
-    """(frames,) number of each frame's word, -1 = none; every word has at least one frame."""
-    out = np.full(frames, -1, np.int32)
-    for number, word in enumerate(words):
-        first, stop = frame_span(word)
-        out[first:stop] = number
-    return out
-
-
 def takes_of(
     talk: Talk, name: str, recipe: CorpusRecipe, bank: Bank, classes: WordClasses, encoder: WordEncoder,
     rng: np.random.Generator,
@@ -385,13 +366,7 @@ def takes_of(
     # More voices than configured speakers: some styles occur twice.
     while len(speakers) < len(talk.tracks):
         speakers.append(names[int(rng.integers(len(names)))])
-    voices = []
-    for track in talk.tracks:
-        rows = prosody(track.audio, RATE)[: talk.frames]
-        rows = np.concatenate([rows, np.repeat(rows[-1:], talk.frames - len(rows), 0)])
-        states = word_states(track.words, encoder).astype(np.float16)
-        at = word_at(track.words, talk.frames)
-        voices.append({"audio": rows.astype(np.float16), "word_states": states, "word_at": at})
+    voices = [voice_rows(prosody(track.audio, RATE), track.words, encoder, talk.frames) for track in talk.tracks]
     out = []
     for k, track in enumerate(talk.tracks):
         other = 1 - k if len(talk.tracks) == 2 else None
@@ -401,7 +376,7 @@ def takes_of(
         plan = planned(track.words, stresses, talk.frames, style, bank, classes, rng, answers)
         arrays = dict(voices[k])
         if other is not None:
-            arrays |= {f"other_{key}": value for key, value in voices[other].items()}
+            arrays |= heard_rows(voices[other])
         arrays["features"] = GestureFeatures().encode(motion_of(perform(plan, bank, rng)))
         about = description(plan, track.words, answers) | {"voice": track.voice}
         out.append(CorpusTake(f"{name}/{k}" if other is not None else name, speakers[k], arrays, about))
