@@ -299,14 +299,14 @@ class Store:
                 raise UserError(f"{path / name}: shard differs from its SHA-256 in {MANIFEST}; prepare the store again")
         return cls(path, manifest)
 
-    def _rows(self, kind: str, split: str | None) -> Iterator[dict[str, Any]]:
+    def _rows(self, kind: str, split: str | None, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         if self.kind != kind:
             raise UserError(f"{self.path}: holds {self.kind}; {kind} wanted")
         check_split(split)
         for shard in self.manifest["shards"]:
             with parsing(self.path / shard["file"], "a readable shard"):
                 file = pq.ParquetFile(self.path / shard["file"])
-                batches = file.iter_batches(ROWS_AT_ONCE)
+                batches = file.iter_batches(ROWS_AT_ONCE, columns=columns)
             while True:
                 with parsing(self.path / shard["file"], "a readable shard"):
                     if (batch := next(batches, None)) is None:
@@ -318,9 +318,13 @@ class Store:
         """Clips of any store but one of codes, with their motions."""
         return (self.clip(row) for row in self.rows(split))
 
-    def rows(self, split: str | None = None) -> Iterator[dict[str, Any]]:
-        """What `clip` makes the clips of a store from, as it is read: cheap, and can be sent to another process."""
-        return self._rows("motion" if self.kind == "codes" else self.kind, split)
+    def rows(self, split: str | None = None, motion: bool = True) -> Iterator[dict[str, Any]]:
+        """What `clip` makes the clips of a store from, as it is read: cheap, and can be sent to another process.
+
+        Without `motion` the columns that hold it are not read.
+        """
+        columns = None if motion else [name for name, _ in _ABOUT]
+        return self._rows("motion" if self.kind == "codes" else self.kind, split, columns)
 
     def clip(self, row: dict[str, Any]) -> Clip:
         """The clip of one of `rows`."""

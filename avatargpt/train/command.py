@@ -154,7 +154,11 @@ STAGES: dict[str, StageEntry] = {
     "gesture": training(
         "gesture.training:gesture_stage", "train the gesture network: speech and words to gesture",
         "gesture.training:GestureRecipe",
-        takes=Option("cache of takes (gesture.json)", needed=True),
+        takes=Option("cache of takes (gesture.json); with --store where it is made, default: in the run's folder"),
+        store=Option("store of talks of `avatargpt data build`, or several with commas between"),
+        tokenizer=Option("with --store: gesture tokenizer folder"),
+        words=Option("with --store: encoder of words: sentence (default), a Hugging Face name, folder or .gguf file"),
+        speech=Option("with --store: folder of NAME.npy, features of the sounds; default: prosody"),
         start=Option("folder of a gesture network to begin from"),
     ),
     "parser": training(

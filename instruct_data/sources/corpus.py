@@ -71,7 +71,7 @@ class Corpus:
 
     def locate(self, folder: str | os.PathLike[str]) -> Path:
         """The folder that holds the corpus: `folder`, or the one folder in it that does (as archives unpack)."""
-        folder = Path(folder)
+        folder = Path(folder).absolute()  # clips name files of it, and a store is read from anywhere
         if folder.suffix.lower() in self.suffixes and folder.is_file():
             return folder
         if not folder.is_dir():

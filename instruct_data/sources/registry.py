@@ -121,21 +121,24 @@ CORPORA = {c.name: c for c in (
     ),
     Corpus(
         "zeroeggs", "talks:read_zeroeggs", "ZeroEGGS terms (CC BY-NC-ND 4.0)",
-        "clean/ with NAME.bvh, NAME.wav and, where there are words, NAME.csv", "monologues with sound and style",
+        "data/ with info.csv and, of Zeggs_data.zip, clean/ with NAME.bvh and NAME.wav; where there are words, "
+        "NAME.TextGrid or NAME.csv", "monologues with sound and style",
         ("**/*.bvh",),
     ),
     Corpus(
-        "llavataros", "talks:read_llavataros", "not stated", "NAME.npy, (frames, 9, 7), each with NAME.wav beside it",
-        "upper bodies of monologues with sound", ("**/*.npy",),
+        "llavataros", "talks:read_llavataros", "not stated", "data/ with datasets/zaos1/NAME.npy, (frames, 9, 7), "
+        "each with NAME.wav, and alignments/NAME.TextGrid, or NAME.npy with NAME.wav in a folder",
+        "upper bodies of monologues with sound, and words where there are some", ("**/*.npy",),
     ),
     Corpus(
         "genea2023", "talks:read_genea", "CC BY-NC 4.0 (Talking With Hands 16.2M)",
         "trn/ and val/, each with main-agent/ and interloctr/, of which each has bvh/, wav/ and tsv/ of "
-        "SPLIT_2023_v0_NUMBER_ROLE", "conversations: sound and words of both, motion of the main agent",
+        "SPLIT_2023_v0_NUMBER_ROLE, and metadata.csv",
+        "conversations: sound and words of both, motion of the main agent",
         ("trn/main-agent/bvh/*.bvh|val/main-agent/bvh/*.bvh|tst/main-agent/bvh/*.bvh",), (),
     ),
     Corpus(
-        "talking-with-hands", "talks:read_talking_with_hands", "CC BY-NC 4.0",
+        "twh", "talks:read_talking_with_hands", "CC BY-NC 4.0",
         "mocap_data/SESSION/TAKE/*PERSON*.bvh and audio_data/SESSION/TAKE/*PERSON*.wav, PERSON as deep2 or shallow7",
         "conversations with the sound of both", ("mocap_data/*/*/**/*.bvh",),
     ),

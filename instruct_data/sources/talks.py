@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ NINE_JOINT_RATES = (30.0, 60.0)
 MAX_LENGTH_DIFFERENCE = 0.03  # of motion and sound, as a share of the sound
 _GENEA_SPLITS = {"trn": "train", "val": "val", "tst": "test"}
 _GENEA_ROLES = ("main-agent", "interloctr")
+WORD_SUFFIXES = (".TextGrid", ".csv")  # of word times that users put beside sounds
 _PERSON = re.compile(r"(deep|shallow)\d+")
 
 
@@ -54,7 +56,10 @@ def read_beat(root: Path, corpus: Corpus, report: Report, split: str = "train") 
 
 
 def read_beat2(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
-    """BEAT2 (Liu et al. 2024), SMPL-X at 30 frames a second; its "additional" takes count as training."""
+    """BEAT2 (Liu et al. 2024), SMPL-X at 30 frames a second; its "additional" takes count as training.
+
+    The tree of H-Liu1997/BEAT2 on Hugging Face, ``beat_english_v2.0.0`` (PantoMatrix/PantoMatrix, README.md).
+    """
     table = root / "train_test_split.csv"
     splits = {}
     for n, line in enumerate(read_text(table, MAX_TEXT_BYTES, f"accepted {corpus.tree}").splitlines()[1:], 2):
@@ -106,23 +111,52 @@ def read_quantised_take(path: str | os.PathLike[str]) -> Motion:
         return Motion(rotations, data["root"], float(data["fps"]), "gesture", fingers=fingers)
 
 
-def read_zeroeggs(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
-    """ZeroEGGS (Ghorbani et al. 2022): ``NUMBER_STYLE_TAKE_(mirror_)x_1_0.bvh`` at 60 frames a second."""
-    for path in find_files(root, "**/*.bvh"):
+def read_zeroeggs(root: Path, corpus: Corpus, report: Report, split: str | None = None) -> Iterator[Clip]:
+    """ZeroEGGS (Ghorbani et al. 2022): ``NUMBER_STYLE_TAKE_(mirror_)x_1_0.bvh`` at 60 frames a second.
+
+    ``Zeggs_data.zip`` has the folders ``original`` and ``clean``; only in the latter are sound and motion in step.
+    ``data/info.csv`` beside them says which takes validate (ubisoft/ubisoft-laforge-ZeroEGGS, README.md,
+    ZEGGS/data_pipeline.py). No words are published: those beside a sound are the user's.
+    """
+    held = _zeroeggs_validation(root)
+    clean = root / "clean"
+    for path in find_files(clean if clean.is_dir() else root, "**/*.bvh"):
         parts = path.stem.split("_")
         extra = {"speaker": "zeroeggs", "style": parts[1] if len(parts) > 1 else "", "mirrored": "mirror" in parts}
-        words = next((w for s in (".csv", ".TextGrid") if (w := path.with_suffix(s)).is_file()), None)
-        files = {"audio": path.with_suffix(".wav"), **({"transcript": words} if words else {})}
-        clip = Clip(path.stem, BvhFile(path, hands=True), [], "zeroeggs", corpus.licence, split, extra=extra)
-        yield from with_files(clip, files, report)
+        part = split or ("val" if "_".join(parts[:3]) in held else "train")
+        clip = Clip(path.stem, BvhFile(path, hands=True), [], "zeroeggs", corpus.licence, part, extra=extra)
+        yield from with_files(clip, _sound_with_words(path.with_suffix(".wav")), report)
+
+
+def _zeroeggs_validation(root: Path) -> set[str]:
+    """``NUMBER_STYLE_TAKE`` of the recordings that ``info.csv`` keeps for validation; none without that file."""
+    table = next((p for folder in (root, root.parent) if (p := folder / "info.csv").is_file()), None)
+    if table is None:
+        return set()
+    with parsing(table, "the list of ZeroEGGS' recordings"):
+        rows = csv.DictReader(read_text(table, MAX_TEXT_BYTES).splitlines())
+        return {Path(row["audio_filename"]).stem for row in rows if row["validation"].strip().upper() == "TRUE"}
+
+
+def _sound_with_words(sound: Path, *folders: Path) -> dict[str, Path]:
+    """The sound and, where there is one, a file of its word times beside it or in one of the folders."""
+    names = [sound.with_suffix(s) for s in WORD_SUFFIXES]
+    places = [*names, *(folder / name.name for folder in folders for name in names)]
+    words = next((p for p in places if p.is_file()), None)
+    return {"audio": sound} | ({} if words is None else {"transcript": words})
 
 
 def read_llavataros(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
-    """Folders of LLAvatarOS: arrays of nine joints (`vqvae.io.pos7`), whose rate follows from the sound's length."""
-    for path in find_files(root, "**/*.npy"):
-        sound, words = path.with_suffix(".wav"), path.with_suffix(".TextGrid")
-        files = {"audio": sound, **({"transcript": words} if words.is_file() else {})}
-        clip = Clip(path.stem, _NineJoints(path, sound), [], "llavataros", corpus.licence, split)
+    """Folders of LLAvatarOS: arrays of nine joints (`vqvae.io.pos7`), whose rate follows from the sound's length.
+
+    Its ``data`` folder has sounds and motions in ``datasets/zaos1``, Montreal's word times in ``alignments``, and
+    generated motions, which are left out, in ``animations`` (santuario/llavataros, README.md, utils/data_loader.py).
+    """
+    data = root / "data" if (root / "data" / "datasets").is_dir() else root
+    for path in find_files(data / "datasets" if (data / "datasets").is_dir() else data, "**/*.npy"):
+        files = _sound_with_words(path.with_suffix(".wav"), data / "alignments")
+        load = _NineJoints(path, files["audio"])
+        clip = Clip(path.stem, load, [], "llavataros", corpus.licence, split, extra={"speaker": "llavataros"})
         yield from with_files(clip, files, report)
 
 
@@ -156,18 +190,26 @@ def _rate_of(frames: int, seconds: float, path: Path) -> float:
 
 
 def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
-    """The main agents of GENEA 2023 (Kucherenko et al. 2023): pieces of about a minute of Talking With Hands."""
+    """The main agents of GENEA 2023 (Kucherenko et al. 2023): pieces of about a minute of Talking With Hands.
+
+    Of both persons there are ``bvh``, ``wav`` and ``tsv``; ``metadata.csv`` of a split has the numbers of the persons.
+    Tables of who says nothing are empty, the test split has no motion of the main agent
+    (genea-workshop/genea_challenge_2023, dataset/README.md).
+    """
     for part, split in _GENEA_SPLITS.items():
+        speakers = _genea_speakers(root / part / "metadata.csv")
         for path in find_files(root, f"{part}/{_GENEA_ROLES[0]}/bvh/*.bvh"):
             agent, listener = (
                 _genea_files(root / part / role, path.stem.replace(_GENEA_ROLES[0], role)) for role in _GENEA_ROLES
             )
-            interlocutor = {key: str(value) for key, value in listener.items()}
-            motion = root / part / _GENEA_ROLES[1] / "bvh" / f"{path.stem.replace(*_GENEA_ROLES)}.bvh"
+            persons = speakers.get(path.stem.removesuffix(f"_{_GENEA_ROLES[0]}"), {})
+            interlocutor = {"name": path.stem.replace(*_GENEA_ROLES)} | persons.get(_GENEA_ROLES[1], {})
+            interlocutor |= {key: str(value) for key, value in listener.items()}
+            motion = root / part / _GENEA_ROLES[1] / "bvh" / f"{interlocutor['name']}.bvh"
             if motion.is_file():
                 interlocutor["motion"] = str(motion)
-            extra, load = {"interlocutor": interlocutor}, BvhFile(path, hands=True)
-            clip = Clip(path.stem, load, [], "genea2023", corpus.licence, split, extra=extra)
+            extra = persons.get(_GENEA_ROLES[0], {}) | {"interlocutor": interlocutor}
+            clip = Clip(path.stem, BvhFile(path, hands=True), [], "genea2023", corpus.licence, split, extra=extra)
             yield from with_files(clip, agent, report, listener.values())
 
 
@@ -175,8 +217,22 @@ def _genea_files(folder: Path, name: str) -> dict[str, Path]:
     return {"audio": folder / "wav" / f"{name}.wav", "transcript": folder / "tsv" / f"{name}.tsv"}
 
 
+def _genea_speakers(table: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Of each recording (``SPLIT_2023_v0_NUMBER``) and role the speaker; empty without that file."""
+    if not table.is_file():
+        return {}
+    with parsing(table, "the list of GENEA's recordings"):
+        rows = csv.DictReader(read_text(table, MAX_TEXT_BYTES).splitlines())
+        return {r["prefix"]: {role: {"speaker": f"genea_{r[f'{role}_id']}"} for role in _GENEA_ROLES} for r in rows}
+
+
 def read_talking_with_hands(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
-    """Both persons of every take (Lee et al. 2019); takes without released sound are skipped."""
+    """Both persons of every take (Lee et al. 2019); takes without released sound are skipped.
+
+    ``mocap_data/sessionN/takeM.zip`` and ``audio_data/sessionN/takeM.zip``, each unpacked into a folder of its name
+    (facebookresearch/TalkingWithHands32M, README.md); names of files hold ``deepN`` or ``shallowN``. No words are
+    published: those beside a sound are the user's.
+    """
 
     def person_of(path: Path) -> str:
         match = _PERSON.search(path.stem)
@@ -192,8 +248,10 @@ def read_talking_with_hands(root: Path, corpus: Corpus, report: Report, split: s
         extra: dict[str, Any] = {"speaker": person}
         partners = [(speaker, sound) for speaker, sound in sounds.items() if speaker != person]
         if len(partners) == 1:
-            extra["interlocutor"] = {"speaker": partners[0][0], "audio": str(partners[0][1])}
+            speaker, sound = partners[0]
+            heard = {key: str(p) for key, p in _sound_with_words(sound).items()}
+            extra["interlocutor"] = {"name": "_".join((*place, speaker)), "speaker": speaker} | heard
         load = BvhFile(path, hands=True)
         clip = Clip(name, load, [], "talking_with_hands", corpus.licence, split, extra=extra)
-        sound = sounds.get(person, audio.joinpath(*place, f"{name}.wav"))
-        yield from with_files(clip, {"audio": sound}, report)
+        files = _sound_with_words(sounds.get(person, audio.joinpath(*place, f"{name}.wav")))
+        yield from with_files(clip, files, report)

@@ -126,3 +126,25 @@ def same(a: Motion, b: Motion) -> bool:
     assert a.fingers is not None and b.fingers is not None
     pairs = ((a.rotations, b.rotations), (a.root, b.root), (a.fingers, b.fingers))
     return len(a) == len(b) and all(np.array_equal(x, y) for x, y in pairs)
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal language model of transformers, random, 16 wide."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+    pieces = Tokenizer(models.BPE())
+    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pieces.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    pieces.train_from_iterator(["we went there"] * 9, trainers.BpeTrainer(initial_alphabet=alphabet, vocab_size=270))
+    torch.manual_seed(0)
+    shape = LlamaConfig(
+        vocab_size=pieces.get_vocab_size(), hidden_size=16, intermediate_size=16, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("llama")
+    PreTrainedTokenizerFast(tokenizer_object=pieces).save_pretrained(folder)
+    LlamaModel(shape).save_pretrained(folder)
+    return folder

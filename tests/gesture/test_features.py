@@ -81,27 +81,6 @@ def test_the_sentence_encoder_gives_each_word_its_last_piece() -> None:
     assert np.linalg.norm(other[2] - made[4]) < np.linalg.norm(other[1] - made[4])
 
 
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
-
-    pieces = Tokenizer(models.BPE())
-    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    pieces.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    pieces.train_from_iterator(["we went there"] * 9, trainers.BpeTrainer(initial_alphabet=alphabet, vocab_size=270))
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=pieces.get_vocab_size(), hidden_size=16, intermediate_size=16, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=2,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("llama")
-    PreTrainedTokenizerFast(tokenizer_object=pieces).save_pretrained(folder)
-    LlamaModel(shape).save_pretrained(folder)
-    return folder
-
-
 def test_the_last_piece_carries_a_word(llama: Path) -> None:
     encoder = LanguageModelWords(str(llama))
     words = ["we", "went", "", "Überdies", "there"]

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from avatargpt.speech import word_files
+from avatargpt.speech.words import Word, Words
 from vqvae import rotations as rot
 from vqvae.io import pos7
 from vqvae.io.bvh import write_bvh
@@ -328,10 +330,16 @@ def wav(path: Path, seconds: float = 1.0) -> Path:
     return path
 
 
+def word_times(path: Path) -> Path:
+    words = (Word("well", 0.1, 0.3), Word("hello", 0.4, 0.9))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return word_files.write(Words(words, 1.0), path)
+
+
 def beat(folder: Path) -> Path:
     talk_bvh(folder / "2" / "2_scott_0_1_1.bvh", 120)
     wav(folder / "2" / "2_scott_0_1_1.wav")
-    text(folder / "2" / "2_scott_0_1_1.TextGrid", "x")
+    word_times(folder / "2" / "2_scott_0_1_1.TextGrid")
     return folder
 
 
@@ -352,15 +360,19 @@ def smplx(path: Path, motion: Motion) -> None:
 def beat2(folder: Path) -> Path:
     smplx(folder / "smplxflame_30" / "2_scott_0_1_1.npz", talking())
     wav(folder / "wave16k" / "2_scott_0_1_1.wav")
-    text(folder / "textgrid" / "2_scott_0_1_1.TextGrid", "x")
+    word_times(folder / "textgrid" / "2_scott_0_1_1.TextGrid")
     text(folder / "train_test_split.csv", "id,type\n2_scott_0_1_1,additional\n1_wayne_0_1_1,test\n")
     return folder
 
 
 def zeroeggs(folder: Path) -> Path:
-    talk_bvh(folder / "clean" / "001_Neutral_0_x_1_0.bvh")
-    wav(folder / "clean" / "001_Neutral_0_x_1_0.wav")
-    text(folder / "clean" / "001_Neutral_0_x_1_0.csv", "x")
+    for name in ("clean/001_Neutral_0_x_1_0", "clean/001_Neutral_0_mirror_x_1_0", "clean/005_Neutral_4_x_1_0",
+                 "original/001_Neutral_0"):  # fmt: skip
+        talk_bvh(folder / f"{name}.bvh")
+        wav(folder / f"{name}.wav")
+    text(folder / "clean" / "001_Neutral_0_x_1_0.csv", "Begin,End,Label,Type,Speaker\n0.1,0.4,well,words,\n")
+    text(folder / "info.csv", "audio_filename,style,validation\n001_Neutral_0.wav,Neutral,FALSE\n"
+                              "005_Neutral_4.wav,Neutral,TRUE\n")  # fmt: skip
     return folder
 
 
@@ -369,7 +381,9 @@ def genea(folder: Path) -> Path:
         name = f"trn_2023_v0_000_{role}"
         talk_bvh(folder / "trn" / role / "bvh" / f"{name}.bvh", 30)
         wav(folder / "trn" / role / "wav" / f"{name}.wav")
-        text(folder / "trn" / role / "tsv" / f"{name}.tsv", "x")
+        text(folder / "trn" / role / "tsv" / f"{name}.tsv", "0.100\t0.300\tWell,\n0.300\t0.800\tI think so\n")
+    text(folder / "trn" / "metadata.csv", "prefix,main-agent_id,main-agent_has_fingers,interloctr_id,"
+         "interloctr_has_fingers\ntrn_2023_v0_000,03,fingers_incl,11,fingers_excl\n")  # fmt: skip
     return folder
 
 
@@ -384,6 +398,14 @@ def llavataros(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "a.npy", pos7.to_array(talking(60, 60.0)))
     wav(folder / "a.wav")
+    return folder
+
+
+def llavataros_data(folder: Path) -> Path:
+    """Its repository: sounds and motions, word times apart, a generated motion."""
+    llavataros(folder / "data" / "datasets" / "zaos1")
+    llavataros(folder / "data" / "animations")
+    word_times(folder / "data" / "alignments" / "a.TextGrid")
     return folder
 
 

@@ -38,9 +38,9 @@ def check_talking(motion: Motion) -> None:
     [
         ("beat", trees.beat, "2_scott_0_1_1", {"speaker": "2_scott", "kind": "speech"}),
         ("beat2", trees.beat2, "2_scott_0_1_1", {"speaker": "2_scott", "kind": "speech"}),
-        ("zeroeggs", trees.zeroeggs, "001_Neutral_0_x_1_0", {"style": "Neutral", "mirrored": False}),
-        ("genea2023", trees.genea, "trn_2023_v0_000_main-agent", {}),
-        ("talking-with-hands", trees.talking_with_hands, "session1_take3_deep2", {"speaker": "deep2"}),
+        ("zeroeggs", trees.zeroeggs, "001_Neutral_0_mirror_x_1_0", {"style": "Neutral", "mirrored": True}),
+        ("genea2023", trees.genea, "trn_2023_v0_000_main-agent", {"speaker": "genea_03"}),
+        ("twh", trees.talking_with_hands, "session1_take3_deep2", {"speaker": "deep2"}),
     ],
 )
 def test_published_layouts(tmp_path: Path, name: str, make: Callable[[Path], Path], first: str, extra: dict) -> None:
@@ -49,7 +49,7 @@ def test_published_layouts(tmp_path: Path, name: str, make: Callable[[Path], Pat
     clip = clips[0]
     assert clip.id == first and clip.split == "train" and extra.items() <= clip.extra.items()
     assert len(clips) == report.read and not report.skipped
-    assert Path(clip.extra["audio"]).is_file() and ("transcript" in clip.extra) == (name != "talking-with-hands")
+    assert Path(clip.extra["audio"]).is_file() and ("transcript" in clip.extra) == (name not in ("twh", "zeroeggs"))
     check_talking(clip.load())
     if name != "beat2":  # whose needs name the sound
         Path(clip.extra["audio"]).unlink()
@@ -60,13 +60,35 @@ def test_published_layouts(tmp_path: Path, name: str, make: Callable[[Path], Pat
 
 def test_a_listener_belongs_to_a_conversation(tmp_path: Path) -> None:
     (clip,) = read("genea2023", trees.genea(tmp_path / "genea"))
-    assert {Path(p).name for p in clip.extra["interlocutor"].values()} == {
-        f"trn_2023_v0_000_interloctr.{s}" for s in ("wav", "tsv", "bvh")
-    }
+    other, name = clip.extra["interlocutor"], "trn_2023_v0_000_interloctr"
+    assert (other["name"], other["speaker"]) == (name, "genea_11")
+    files = {Path(other[key]).name for key in ("audio", "transcript", "motion")}
+    assert files == {f"{name}.{s}" for s in ("wav", "tsv", "bvh")}
     Path(clip.extra["interlocutor"]["transcript"]).unlink()
     assert not read("genea2023", tmp_path / "genea")
-    first, second = read("talking-with-hands", trees.talking_with_hands(tmp_path / "hands"))
-    assert first.extra["interlocutor"] == {"speaker": "shallow7", "audio": second.extra["audio"]}
+    first, second = read("twh", trees.talking_with_hands(tmp_path / "hands"))
+    about = {"name": "session1_take3_shallow7", "speaker": "shallow7", "audio": second.extra["audio"]}
+    assert first.extra["interlocutor"] == about
+    words = trees.word_times(Path(second.extra["audio"]).with_suffix(".TextGrid"))
+    first, second = read("twh", tmp_path / "hands")
+    assert second.extra["transcript"] == first.extra["interlocutor"]["transcript"] == str(words)
+
+
+def test_only_clean_takes_of_zeroeggs(tmp_path: Path) -> None:
+    clips = {c.id: c for c in read("zeroeggs", trees.zeroeggs(tmp_path))}
+    assert {name: c.split for name, c in clips.items()} == {
+        "001_Neutral_0_mirror_x_1_0": "train", "001_Neutral_0_x_1_0": "train", "005_Neutral_4_x_1_0": "val",
+    }  # fmt: skip
+    assert clips["001_Neutral_0_x_1_0"].extra["transcript"].endswith("clean/001_Neutral_0_x_1_0.csv")
+    assert {c.split for c in read_corpus("zeroeggs", tmp_path / "clean", Report(), split="test")} == {"test"}
+    trees.text(tmp_path / "info.csv", "audio_filename,style\n001_Neutral_0.wav,Neutral\n")
+    with pytest.raises(UserError, match="not the list of ZeroEGGS"):
+        read("zeroeggs", tmp_path)
+
+
+def test_word_times_of_llavataros_lie_apart(tmp_path: Path) -> None:
+    (clip,) = read("llavataros", trees.llavataros_data(tmp_path))
+    assert "zaos1" in clip.extra["audio"] and clip.extra["transcript"].endswith("alignments/a.TextGrid")
 
 
 def test_beat2_states_its_splits(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class Index(Strict):
     version: Literal[1]
     material: Material
     takes: list[dict[str, Any]]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ class Corpus:
     """An opened cache; the takes' arrays stay in their files.
 
     Attributes:
-        material: what the rows hold. takes: of all splits.
+        material: what the rows hold. takes: of all splits. source: digest of the stores and files that they were made
+            from, empty where they are of no store.
     """
 
-    def __init__(self, folder: Path, material: Material, takes: list[Entry]) -> None:
-        self.folder, self.material, self.takes = folder, material, takes
+    def __init__(self, folder: Path, material: Material, takes: list[Entry], source: str = "") -> None:
+        self.folder, self.material, self.takes, self.source = folder, material, takes, source
 
     def split(self, name: str) -> list[Entry]:
         """The takes of a split."""
@@ -133,21 +135,43 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames:
 
 def save_corpus(takes: Iterable[Take], material: Material, folder: str | os.PathLike[str]) -> Path:
     """Write a cache, take after take, the index last; `takes` may be a generator."""
-    entries: list[dict[str, Any]] = []
-    for number, take in enumerate(takes):
-        file, frames = f"{number:06d}.safetensors", len(take.arrays["features"])
-        if take.speaker not in material.speakers:
-            raise UserError(f"{take.name}: speaker {take.speaker!r}; accepted: {', '.join(material.speakers)}")
-        arrays = {k: np.ascontiguousarray(v, TYPES[k.removeprefix("other_")]) for k, v in take.arrays.items()}
-        with parsing(take.name, "a take of this material"):
-            check_shapes({k: v.shape for k, v in arrays.items()}, material, frames)
-        atomic_write(Path(folder) / file, lambda p, a=arrays: save_file(a, p))  # type: ignore[misc]
-        about = {"file": file, "name": take.name, "speaker": take.speaker, "split": take.split, "frames": frames}
-        entries.append(Entry.read(about, take.name).model_dump())
+    entries = [write_take(take, material, folder, f"{n:06d}.safetensors") for n, take in enumerate(takes)]
+    return write_index(entries, material, folder)
+
+
+def write_take(take: Take, material: Material, folder: str | os.PathLike[str], file: str, key: str = "") -> Entry:
+    """Write the file of a take; `key`: of what it was made from, see `kept_take`."""
+    if take.speaker not in material.speakers:
+        raise UserError(f"{take.name}: speaker {take.speaker!r}; accepted: {', '.join(material.speakers)}")
+    arrays = {k: np.ascontiguousarray(v, TYPES[k.removeprefix("other_")]) for k, v in take.arrays.items()}
+    frames = len(arrays["features"])
+    with parsing(take.name, "a take of this material"):
+        check_shapes({k: v.shape for k, v in arrays.items()}, material, frames)
+    about = {"file": file, "name": take.name, "speaker": take.speaker, "split": take.split, "frames": frames}
+    entry = Entry.read(about, take.name)
+    header = {"key": key, "entry": json.dumps(about)}
+    atomic_write(Path(folder) / file, lambda p: save_file(arrays, p, header))
+    return entry
+
+
+def kept_take(path: Path, key: str) -> Entry | None:
+    """The entry of a take that was written with this key; None where there is no such file."""
+    if not path.is_file():
+        return None
+    with parsing(path, "a take of this cache", "delete it"), safe_open(regular_file(path), "np") as file:
+        header = file.metadata() or {}
+        return Entry.read(json.loads(header["entry"]), str(path)) if header.get("key") == key else None
+
+
+def write_index(
+    entries: Sequence[Entry], material: Material, folder: str | os.PathLike[str], source: str = ""
+) -> Path:
+    """Write the index of takes whose files are there; without it a folder is incomplete. `source`: see `Corpus`."""
     if not entries:
         raise UserError(f"{folder}: no takes to store")
-    # The index comes last: a folder without it is incomplete.
-    text = json.dumps({"version": VERSION, "material": material.model_dump(), "takes": entries}, indent=1) + "\n"
+    takes = [entry.model_dump() for entry in entries]
+    index = {"version": VERSION, "material": material.model_dump(), "takes": takes, "source": source}
+    text = json.dumps(index, indent=1) + "\n"
     return atomic_write(Path(folder) / FILE, lambda p: p.write_text(text, encoding="utf-8")).parent
 
 
@@ -163,7 +187,7 @@ def load_corpus(folder: str | os.PathLike[str]) -> Corpus:
             raise UserError(f"{path}: {take.file!r}; accepted: names of files in this folder")
         if take.speaker not in index.material.speakers:
             raise UserError(f"{path}: {take.name}: speaker {take.speaker!r} is not in the material")
-    return Corpus(Path(folder), index.material, takes)
+    return Corpus(Path(folder), index.material, takes, index.source)
 
 
 class Sampling(Strict):

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule
 from avatargpt.gesture.network import GestureConfig, GestureDriver, GestureNetwork, GestureShape
-from avatargpt.train.gesture.data import Batch, Batches, Corpus, Sampling, load_corpus
+from avatargpt.train.gesture.data import Batch, Batches, Corpus, Sampling
+from avatargpt.train.gesture.store_takes import corpus_of
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -121,7 +122,8 @@ def gesture_stage(recipe: GestureRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the gesture network."""
     runtime = Runtime.start(args.threads, args.device)
     start = GestureDriver.load(args.start) if args.start else None
-    train(recipe, load_corpus(args.takes), Path(args.output), runtime, start, args.until, str(args.config))
+    corpus = corpus_of(args, None if start is None else start.network.config)
+    train(recipe, corpus, Path(args.output), runtime, start, args.until, str(args.config))
 
 
 class GestureStage(Stage):
