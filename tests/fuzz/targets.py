@@ -251,6 +251,8 @@ def _models(folder: Path) -> dict[str, Target]:
 
 
 def _corpora(folder: Path) -> dict[str, Target]:
+    from avatargpt.gesture.speech_file import speech_rows
+    from avatargpt.train.gesture.store_takes import corpus_words
     from instruct_data.sources.amass import labels
     from instruct_data.sources.corpus import Report
     from instruct_data.sources.humanml3d import read_index
@@ -295,6 +297,9 @@ def _corpora(folder: Path) -> dict[str, Target]:
         "asf": Target([asf], ".asf", skeleton, True),
         "amc": Target([amc], ".amc", motion, True),
         "index of humanml3d": Target([index], ".csv", read_index, True, 0.5),
+        "words of genea": Target([b"0.1\t0.3\tWell,\n0.3\t0.8\tI think so\n"], ".tsv", corpus_words, True, 0.5),
+        "features of a sound": Target([seeds.npy(np.ones((9, 4), np.float32))], ".npy",
+                                      lambda p: speech_rows(p, 0.2, 6), share=0.5),
         "cuts of 100style": Target([cuts], ".csv", frame_cuts, True, 0.5),
         "labels of babel": Target([json.dumps(recording).encode()], ".json", spans, True, 0.5),
         "parameters of a body": Target([(here / "smplx.npz").read_bytes()], ".npz", read_parameters),
