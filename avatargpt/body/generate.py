@@ -30,6 +30,7 @@ from vqvae.motion import Motion, concatenate
 from vqvae.smoothing import gaussian
 
 Progress = Callable[[int, int], object] | None
+Draft = Callable[[Motion], object] | None
 DEFAULT_CONFIG = GenerationConfig()
 # of a motion to its words, less its costs; below it another round is sampled
 MIN_FIT = 0.3
@@ -135,9 +136,13 @@ class MotionGeneration:
     def results(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
         config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
-        after: Motion | None = None,
+        after: Motion | None = None, draft: Draft = None,
     ) -> list[GenerationResult]:  # fmt: skip
-        """A result per text and number, see `AvatarGPT.generate`."""
+        """A result per text and number, see `AvatarGPT.generate`.
+
+        Args:
+            draft: called with the motion of the clauses so far, each time that one more is there and others follow.
+        """
         jobs = []
         for request, length, seed in _rows(texts, seconds, config.seed if seeds is None else seeds):
             resolved = self.model.resolve(request, config.literal)
@@ -147,7 +152,7 @@ class MotionGeneration:
         out: list[GenerationResult] = []
         step = max(1, self.model.loaded.rows // config.best_of)
         for i in range(0, len(jobs), step):
-            out += self._generate(jobs[i : i + step], config)
+            out += self._generate(jobs[i : i + step], config, draft)
             if progress:
                 progress(len(out), len(jobs))
         return out
@@ -193,7 +198,7 @@ class MotionGeneration:
         decoded = loaded.generator.decode(prompt, "text", max_tokens=64, beams=4, no_repeat=4, min_tokens=3)
         return loaded.text.decode(decoded.codes[0].tolist())
 
-    def _generate(self, jobs: Sequence[_Job], config: GenerationConfig) -> list[GenerationResult]:
+    def _generate(self, jobs: Sequence[_Job], config: GenerationConfig, draft: Draft) -> list[GenerationResult]:
         rate = self.model.tokenizer.tokens_per_second
         takes = [
             _Take(j, motion_specs(j.request, j.seconds, j.seed, rate), last=_pose(j.after, -1) if j.after else None)
@@ -211,6 +216,8 @@ class MotionGeneration:
                 self._append(take, [next(rows) for _ in take.plan[place].actions])
                 if place + 1 < len(take.plan):
                     take.last = _pose(self.model.tokenizer.decode(codes[first]), -1)
+                    if draft and take.motion is not None:
+                        draft(on_the_floor(take.motion.canonical().with_caption(take.job.request.text)))
         return [self._result(take) for take in takes]
 
     def _parts(self, take: _Take, place: int) -> list[_Part]:

@@ -285,7 +285,7 @@ def lines(state: Timeline) -> str:
     rows: list[str] = []
     first = {i: (activity, j) for activity, i, j in scenes.activities_of(state)}
     for n, (segment, (start, end)) in enumerate(zip(state.segments, state.spans, strict=True), 1):
-        if n - 1 in first:
+        if n - 1 in first and first[n - 1][0]:
             rows.append(f"  {first[n - 1][0]}:")
         extra = [segment.name] if segment.name else []
         extra += [f"{segment.tempo:.3g}x"] if abs(segment.tempo - 1) > 0.005 else []
@@ -302,9 +302,7 @@ def lines(state: Timeline) -> str:
 def show(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     if act.what == "plan":
-        if not state.planned:
-            raise UserError("there is no plan yet; say: plan a picnic in the park")
-        return ActResult(state, f"The activities:\n{scenes.plan_lines(state)}")
+        return ActResult(state, _plan(state))
     if act.what == "frames":
         path = scenes.sheet(state, scene.preview(FRAMES))
         text = "Here are the frames." if scene.opened(path) else f"The frames are in {path}."
@@ -313,6 +311,13 @@ def show(scene: Scene, act: Act) -> ActResult:
         text = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))
         return ActResult(state, text or "Nothing has been made yet.")
     return ActResult(state, lines(state))
+
+
+def _plan(state: Timeline) -> str:
+    """The activities and their steps, with the segments that no plan made; raises UserError where there are none."""
+    if not state.segments:
+        raise UserError("there is no plan yet; say: plan a picnic in the park")
+    return f"{'The activities' if state.planned else 'The steps'}:\n{scenes.plan_lines(state)}"
 
 
 @performs("question")
@@ -332,7 +337,7 @@ def answer(state: Timeline, about: str, request: str) -> str:
     if not count:
         return "Nothing has been made yet."
     if topic.plan:
-        return scenes.plan_lines(state) if state.planned else "There is no plan yet."
+        return _plan(state)
     lengths = [(b - a) / FPS for a, b in state.spans]
     if topic.extreme:
         at = lengths.index((max if topic.extreme == "longest" else min)(lengths))

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt import planning
-from avatargpt.chat import motion_acts, segments  # noqa: F401  the acts register themselves
+from avatargpt.chat import motion_acts, pulling, segments  # noqa: F401  the acts register themselves
 from avatargpt.chat.acts import clarifying, relative
 from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
 from avatargpt.chat.maker import Maker
 from avatargpt.chat.parts import ALL_STEPS
 from avatargpt.chat.questions import OpenQuestion
-from avatargpt.chat.scene import TURN_PICTURE, OnSegment, Progress, Scene, perform, sheet
+from avatargpt.chat.scene import TURN_PICTURE, OnDraft, OnSegment, Progress, Scene, perform, sheet
 from avatargpt.chat.timeline import FPS, MAX_TURNS, Memory, Store, Timeline
 from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
 from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
-from instruct_data.dialogue.acts import Act, from_json, read, write
+from instruct_data.dialogue.acts import BY_HAND, Act, from_json, read, write
 from instruct_data.requests.spec import Asked, Stands, TurnState
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
@@ -71,6 +71,8 @@ class Conversation:
         served: the user is at another machine: files are read in the outputs alone, nothing is opened on this desktop.
         on_segment: called while a plan is made, with the timeline as far as it has come (`Timeline.stretch` gives the
             motion) and the number, from 1, of the segment that is finished. A turn that fails has changed nothing.
+        on_draft: called while a segment is made, with a timeline that ends with it as far as it has come: its first
+            actions, or what may still give way to a better one.
 
     Raises:
         UserError: a damaged session, or a model without a reader of turns.
@@ -80,10 +82,10 @@ class Conversation:
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
         intent: Intent | None = None, outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
         progress: Progress = None, llm: LanguageModel | None = None, tell: Callable[[str], None] | None = None,
-        served: bool = False, on_segment: OnSegment = None,
+        served: bool = False, on_segment: OnSegment = None, on_draft: OnDraft = None,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress, self._served = model, view, progress, served
-        self.on_segment, self._maker = on_segment, Maker(model)
+        self.on_segment, self.on_draft, self._maker = on_segment, on_draft, Maker(model)
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
         self._intent = open_intent(model) if intent is None else intent
@@ -240,7 +242,8 @@ class Conversation:
     def _state(self) -> TurnState:
         """The state that a turn is read in."""
         now, question = self.timeline, self.memory.question
-        last = next((a.do for a in self._last()), "none") if question is None else question.act
+        spoken = (a.do for a in self._last() if a.do not in BY_HAND)
+        last = next(spoken, "none") if question is None else question.act
         stands: Stands = "plan" if now.planned else ("empty", "one", "some")[min(len(now.segments), 2)]
         asked: Asked = "take" if len(now.takes) > 1 else "none"
         return TurnState(asked=asked if question is None else question.asked, last=last, timeline=stands)
@@ -305,6 +308,7 @@ class Conversation:
         return Scene(
             self.model, self._maker, self.planner, self.outputs, self.previews, state, self.memory.seed, text,
             self.memory.saved, self.progress, self._bounded, self._served, self.on_segment,
+            self.on_draft,
         )  # fmt: skip
 
     def _travel(self, act: Act) -> str:

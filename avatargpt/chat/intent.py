@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from avatargpt.requests.reader import RequestReader
 
 NEED_SEGMENTS = frozenset(
-    "then before replace edit retime total speed mirror again delete move loop play save export".split()
+    "then before replace edit retime total speed mirror again delete move loop pull play save export".split()
 )
 MOVEMENTS = ("make", "then", "before", "replace")
 _ANSWERS = frozenset("chat clarify help question show describe".split())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from avatargpt.body.generate import GenerationResult
+from avatargpt.body.generate import Draft, GenerationResult
 from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, unseen
 from avatargpt.long.pipeline import StepClause
 from avatargpt.options import GenerationConfig
@@ -18,9 +18,19 @@ from avatargpt.requests.fidelity import doubts
 from avatargpt.requests.resolver import ResolvedRequest
 from vqvae.motion import Motion
 
+Actions = tuple[tuple[str, float], ...]  # captions, and where each begins: its share of the whole
+
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
+    """A motion, and its actions where there are several, one after another."""
+
+    motion: Motion
+    actions: Actions = ()
+
+
+@dataclass(frozen=True)
+class _Result:
     """A motion with what it was made for."""
 
     request: ResolvedRequest
@@ -49,31 +59,40 @@ class Maker:
         verifier = None if body is None else Verifier(body)
         return verifier if verifier is not None and verifier.able else None
 
-    def motion(self, caption: str, seconds: float | None, seed: int, after: Motion | None = None) -> Motion:
-        """The motion that shows a caption best, which goes on from another one; its notes say what is not shown."""
+    def made(
+        self, caption: str, seconds: float | None, seed: int, after: Motion | None = None, draft: Draft = None
+    ) -> Made:
+        """The motion that shows a caption best, which goes on from another one; its notes say what is not shown.
+
+        Args:
+            draft: takes what there is first, while more is made or something better is looked for.
+        """
         verifier = self.verifier
         if verifier is None:
             motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed, after=after)
-            return motions[0]
+            return Made(motions[0])
         request, order = verifier.model.resolve(caption), _Order(seconds, seed, after)
-        first = self._made(request, order)
+        first = self._result(request, order, draft)
+        if draft:
+            draft(first.result.motion)
         best = best_of_tries(first, partial(self._judged, verifier), self._tries(verifier, first, order))
         motion = best.made.result.motion
         assert verifier.model.grounder is not None
         own = doubts(request.clauses, verifier.model.grounder) if not best.note else []
         lines = (*motion.notes, *own, best.note, unseen(caption, best.verdict))
-        return replace(motion, notes=tuple(dict.fromkeys(filter(None, lines))))
+        motion = replace(motion, notes=tuple(dict.fromkeys(filter(None, lines))))
+        return Made(motion, _actions(best.made))
 
-    def _made(self, request: ResolvedRequest, order: _Order) -> _Made:
+    def _result(self, request: ResolvedRequest, order: _Order, draft: Draft = None) -> _Result:
         generation, config = self.model.body.generation, GenerationConfig(order.seed)
-        (result,) = generation.results([request], order.seconds, config, after=order.after)
-        return _Made(request, result)
+        (result,) = generation.results([request], order.seconds, config, after=order.after, draft=draft)
+        return _Result(request, result)
 
-    def _judged(self, verifier: Verifier, made: _Made) -> Judgement:
+    def _judged(self, verifier: Verifier, made: _Result) -> Judgement:
         return Judgement.of([judgement for judgement, _ in self._parts(verifier, made)])
 
     @staticmethod
-    def _parts(verifier: Verifier, made: _Made) -> list[tuple[Judgement, int]]:
+    def _parts(verifier: Verifier, made: _Result) -> list[tuple[Judgement, int]]:
         """A judgement of each clause, and its number; none where time made one of all."""
         clauses, spans = made.request.clauses, made.result.spans
         if len(clauses) != len(spans):
@@ -81,7 +100,7 @@ class Maker:
         rows = [(i, c, a, b) for i, (c, (a, b)) in enumerate(zip(clauses, spans, strict=True)) if b - a > 1]
         return [(verifier.judged(made.result.motion.slice(a, b), _step(c, 0)), i) for i, c, a, b in rows]
 
-    def _tries(self, verifier: Verifier, first: _Made, order: _Order) -> Iterator[Try[_Made]]:
+    def _tries(self, verifier: Verifier, first: _Result, order: _Order) -> Iterator[Try[_Result]]:
         """Other motions for what is shown worst."""
         parts = self._parts(verifier, first)
         if not parts:
@@ -93,7 +112,14 @@ class Maker:
             if note:
                 clause = _reworded(verifier, clause, step)
             request = replace(first.request, clauses=(*clauses[:worst], clause, *clauses[worst + 1 :]))
-            yield Try(partial(self._made, request, replace(order, seed=step.seed)), note, instead)
+            yield Try(partial(self._result, request, replace(order, seed=step.seed)), note, instead)
+
+
+def _actions(made: _Result) -> Actions:
+    """The actions of a motion that has several, in the user's words."""
+    clauses, spans, frames = made.request.clauses, made.result.spans, len(made.result.motion)
+    words = made.result.captions if len(clauses) != len(spans) else [c.words or c.caption for c in clauses]
+    return tuple((w, a / frames) for w, (a, b) in zip(words, spans, strict=True) if b > a) if len(spans) > 1 else ()
 
 
 def _step(clause: ClauseSpec, seed: int) -> StepClause:

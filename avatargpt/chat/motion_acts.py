@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from avatargpt.chat import segments
 from avatargpt.chat.scene import ActResult, Scene, duration, find_file, performs, plan_lines, short
-from avatargpt.chat.segments import before_index, inserted, new_segment, remade, with_segment
+from avatargpt.chat.segments import inserted, new_segment, remade, with_segment
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, MAX_TAKES, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES, as_caption, changed
 from avatargpt.options import mix
@@ -35,7 +35,7 @@ def then(scene: Scene, act: Act) -> ActResult:
     if act.text == CONTINUES:
         segment = _continued(scene, act)
     else:
-        segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before[-1] if before else None)
+        segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before)
     state = inserted(scene.state, len(before), [segment])
     return ActResult(state, f"Segment {len(before) + 1}: {_about(segment)}.")
 
@@ -53,7 +53,7 @@ def _continued(scene: Scene, act: Act) -> Segment:
 @performs("before")
 def before(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
-    segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before_index(scene.state, at))
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed, scene.state.segments[:at])
     state = inserted(scene.state, at, [segment])
     return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}, from {state.spans[at][0] / FPS:g} s on.")
 
@@ -63,7 +63,7 @@ def replace_segment(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     old = scene.state.segments[at]
     seconds = old.motion.seconds if old.fixed else None
-    segment = new_segment(scene, str(act.text), seconds, scene.seed, before_index(scene.state, at))
+    segment = new_segment(scene, str(act.text), seconds, scene.seed, scene.state.segments[:at])
     own = segments.without_loops(scene.state, at).loops
     segment = replace(segment, activity=old.activity, loops=tuple(x for x in old.loops if x not in own))
     return _with(scene, at, segment, f"Segment {at + 1} is now: {_about(segment)}.")
@@ -171,8 +171,8 @@ def plan(scene: Scene, act: Act) -> ActResult:
         )
     new: list[Segment] = []
     for k, (task, step, seconds) in enumerate(steps):
-        last = new[-1] if new else before_index(state, at)
-        segment = new_segment(scene, as_caption(step), seconds, mix(scene.seed, k), last)
+        present = (*state.segments[:at], *new)
+        segment = new_segment(scene, as_caption(step), seconds, mix(scene.seed, k), present)
         new.append(replace(segment, activity=task))
         if scene.progress:
             scene.progress(k + 1, len(steps))

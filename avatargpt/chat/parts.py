@@ -416,7 +416,7 @@ _SAID: dict[str, str] = {
     "loop": "play {which} {times} times", "speed": "play {which} {factor:g} times as fast",
     "mirror": "exchange left and right of {which}", "load": "load {file}", "save": "save {name}", "chat": "just listen",
     "help": "explain what is possible", "describe": "describe {which}", "rename": "call segment {segment} {name}",
-    "move": "move segment {segment} to place {to}", "keep": "keep take {choice}",
+    "pull": "pull {pin}", "move": "move segment {segment} to place {to}", "keep": "keep take {choice}",
 }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from avatargpt.chat.maker import Maker
+from avatargpt.body.generate import Draft
+from avatargpt.chat.maker import Made, Maker
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, Timeline
 from avatargpt.chat.turn_text import simplified
 from avatargpt.planning.types import Planner
@@ -21,6 +22,7 @@ from vqvae.motion import Motion
 
 Progress = Callable[[int, int], object] | None
 OnSegment = Callable[[Timeline, int], object] | None
+OnDraft = Callable[[Timeline], object] | None
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Scene:
     bounded: bool = False  # nothing is written outside of the outputs
     served: bool = False  # for a user at another machine: nothing is read outside either, nothing is opened here
     on_segment: OnSegment = None  # called with the timeline so far and the number of its segment that is finished
+    on_draft: OnDraft = None  # called with a timeline that ends with a segment as far as it has come
 
     def within(self, path: Path, folder: Path | None = None) -> Path:
         """The path, if it is within the outputs or another folder (where these are bounded); raises UserError else."""
@@ -60,9 +63,11 @@ class Scene:
         """Hand a file to the desktop of the user; False where there is none."""
         return not self.served and open_file(path)
 
-    def generate(self, caption: str, seconds: float | None, seed: int, after: Motion | None = None) -> Motion:
+    def generate(
+        self, caption: str, seconds: float | None, seed: int, after: Motion | None = None, draft: Draft = None
+    ) -> Made:
         """The motion for a caption, which goes on from another motion; see `avatargpt.chat.maker`."""
-        return self.maker.motion(caption, seconds, seed, after)
+        return self.maker.made(caption, seconds, seed, after, draft)
 
     def stands(self, timeline: Timeline, segment: int) -> None:
         """Hand out a segment (from 1) of the timeline so far, while others are being made."""
@@ -113,9 +118,9 @@ def find_file(scene: Scene, name: str) -> Path:
 
 
 def activities_of(state: Timeline) -> list[tuple[str, int, int]]:
-    """Name, first and last index of each activity that stands."""
+    """Name, first and last index of each activity that stands; without a name what no plan made."""
     runs = groupby(enumerate(state.segments), key=lambda row: row[1].activity)
-    rows = [(activity, [i for i, _ in run]) for activity, run in runs if activity]
+    rows = [(activity, [i for i, _ in run]) for activity, run in runs]
     return [(activity, numbers[0], numbers[-1]) for activity, numbers in rows]
 
 
@@ -126,8 +131,9 @@ def plan_lines(state: Timeline, start: int = 0, end: int = MAX_SEGMENTS) -> str:
         if not start <= first < end:
             continue
         which = f"{first + 1}" if first == last else f"{first + 1} to {last + 1}"
-        lines.append(f"  {activity} (segment{'' if first == last else 's'} {which})")
-        lines += [f"    {n + 1}. {s.caption}{f'  [{s.note}]' * bool(s.note)}"
+        if activity:
+            lines.append(f"  {activity} (segment{'' if first == last else 's'} {which})")
+        lines += [f"{'    ' if activity else '  '}{n + 1}. {s.caption}{f'  [{s.note}]' * bool(s.note)}"
                   for n, s in enumerate(state.segments[first : last + 1], first)]  # fmt: skip
     return "\n".join(lines)
 

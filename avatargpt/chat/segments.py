@@ -9,7 +9,9 @@ from itertools import takewhile
 
 import numpy as np
 
+from avatargpt.body.generate import Draft
 from avatargpt.body.stitch import retimed
+from avatargpt.chat.maker import Made
 from avatargpt.chat.scene import Scene, duration
 from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES
@@ -75,37 +77,56 @@ def looped(state: Timeline, chosen: set[int], times: int) -> list[Segment]:
 
 
 def new_segment(
-    scene: Scene, caption: str, seconds: float | None, seed: int, after: Segment | None = None
+    scene: Scene, caption: str, seconds: float | None, seed: int, before: Sequence[Segment] = ()
 ) -> Segment:
-    """A segment that the model makes of a caption, going on from the posture in which another one ends."""
+    """A segment that the model makes of a caption, going on from the posture in which the last one before it ends."""
     if seconds is not None and seconds > CHUNK_SECONDS:
         raise UserError(f"{seconds:g} seconds in one segment; accepted at most {CHUNK_SECONDS:g}")
-    if after is None:
-        motion, lead = scene.generate(caption, seconds, seed), ""
+    follows = before[-1].key if before else ""
+
+    def segment(motion: Motion) -> Segment:
+        return replace(segment_of(caption, motion, seed, seconds is not None), follows=follows)
+
+    def draft(motion: Motion) -> None:
+        if scene.on_draft:
+            scene.on_draft(Timeline().replaced([*before, segment(motion)]))
+
+    draft_or_none = draft if scene.on_draft else None
+    if before:
+        made, lead = _onward(scene, caption, seconds, seed, before[-1].motion, draft_or_none)
     else:
-        motion, lead = _onward(scene, caption, seconds, seed, after.motion)
-    segment = segment_of(caption, motion, seed, seconds is not None)
-    note = "; ".join(filter(None, (lead, *motion.notes)))
-    return replace(segment, follows="" if after is None else after.key, note=note)
+        made, lead = scene.generate(caption, seconds, seed, draft=draft_or_none), ""
+    note = "; ".join(filter(None, (lead, *made.motion.notes)))
+    return replace(segment(made.motion), note=note, actions=made.actions)
 
 
 def _onward(
-    scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion
-) -> tuple[Motion, str]:
+    scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion, draft: Draft
+) -> tuple[Made, str]:
     """A motion that begins near the pose in which another one ends; who lies or sits gets up, which is said."""
-    motion = scene.generate(caption, seconds, seed, after)
+
+    def near(first: Motion) -> None:
+        if draft and pose_gap(after, first) <= MAX_GAP:
+            draft(first)
+
+    made = scene.generate(caption, seconds, seed, after, near if draft else None)
+    motion = made.motion
     low, stands = after.root[-1, 1] < MAX_LOW_HEIGHT, float(np.median(motion.root[:, 1])) >= MAX_LOW_HEIGHT
     if pose_gap(after, motion) <= MAX_GAP or not (low and stands):
-        return motion, ""
-    rise = scene.generate(RISES, None, mix(seed, 31), after)
+        return made, ""
+    rise = scene.generate(RISES, None, mix(seed, 31), after, draft).motion
     if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < MAX_LOW_HEIGHT:
-        return motion, ""
+        return made, ""
     if seconds is not None:  # as much of the length as getting up leaves; where that is too little, it becomes longer
         frames = round(len(rise) / MAX_RISE_TEMPO)
         rise = retimed(rise, min(len(rise), max(frames, round((seconds - MIN_SECONDS_LEFT) * FPS))))
         seconds = max(round(seconds * FPS) - len(rise), round(MIN_SECONDS_LEFT * FPS)) / FPS
-    motion = scene.generate(caption, seconds, seed, rise)
-    return replace(join_motions(rise, motion), notes=motion.notes), RISE_NOTE
+    made = scene.generate(caption, seconds, seed, rise)
+    whole = join_motions(rise, made.motion)
+    risen = len(whole) - len(made.motion)
+    own = made.actions or ((caption, 0.0),)
+    actions = tuple((c, (risen + at * len(made.motion)) / len(whole)) for c, at in own)
+    return Made(replace(whole, notes=made.motion.notes), ((RISES, 0.0), *actions)), RISE_NOTE
 
 
 def pose_gap(before: Motion, after: Motion) -> float:
@@ -130,25 +151,21 @@ def settled(scene: Scene, before: Timeline) -> tuple[Timeline, list[int]]:
         if segment.caption == CONTINUES or pose_gap(last.motion, segment.motion) <= MAX_GAP:
             continue
         seconds = segment.motion.seconds if segment.fixed else None
-        new = remade(replace(scene, state=state), i, segment.caption, seconds, segment.seed)
+        new = remade(replace(scene, state=state, on_draft=None), i, segment.caption, seconds, segment.seed)
         if pose_gap(last.motion, new.motion) < pose_gap(last.motion, segment.motion):
             state = replace(with_segment(state, i, new), focus=state.focus, takes=state.takes, chosen=state.chosen)
             numbers.append(i + 1)
     return state, numbers
 
 
-def before_index(state: Timeline, at: int) -> Segment | None:
-    """The segment before index `at`."""
-    return state.segments[at - 1] if at else None
-
-
 def mirrored(segment: Segment) -> Segment:
     """The same movement with its sides exchanged, in the caption, too."""
     motion = segment.motion.mirrored().canonical()
     caption = mirror_text(segment.caption)
+    actions = tuple((mirror_text(c), at) for c, at in segment.actions)
     if caption != segment.caption and segment.kind == "made":
-        return replace(segment, motion=motion, caption=caption)
-    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored)
+        return replace(segment, motion=motion, caption=caption, actions=actions)
+    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored, actions=actions)
 
 
 def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
@@ -171,7 +188,9 @@ def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int
     """Segment `at` generated again, `seconds` as shown, with name, loops, speed and sides of the former one."""
     old = scene.state.segments[at]
     base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
-    new = new_segment(scene, caption, base, seed, before_index(scene.state, at))
+    if old.mirrored or old.tempo != 1:  # what is there first is of the other side, or at another speed
+        scene = replace(scene, on_draft=None)
+    new = new_segment(scene, caption, base, seed, scene.state.segments[:at])
     new = replace(new, name=old.name, activity=old.activity, loops=old.loops)
     if old.mirrored:
         new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True)

@@ -57,6 +57,8 @@ class Segment:
     loops: tuple[tuple[int, int], ...] = ()
     follows: str = ""  # key of the segment that it was generated to go on from
     note: str = ""  # what of its words is not shown, or what is shown instead
+    # Where it has several actions: captions, and where each begins, 0 to 1 of its length
+    actions: tuple[tuple[str, float], ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -74,7 +76,7 @@ class Segment:
             "caption": self.caption, "seed": self.seed, "fixed": self.fixed, "tempo": self.tempo,
             "mirrored": self.mirrored, "kind": self.kind, "motion": self.key, "name": self.name,
             "activity": self.activity, "loops": [list(x) for x in self.loops], "follows": self.follows,
-            "note": self.note,
+            "note": self.note, "actions": [list(x) for x in self.actions],
         }  # fmt: skip
 
 
@@ -375,5 +377,5 @@ class Store:
             str(row["caption"]), motions[key], int(row["seed"]), bool(row["fixed"]), float(row["tempo"]),
             bool(row["mirrored"]), row["kind"], str(row.get("name", "")), str(row.get("activity", "")),
             tuple((int(n), int(times)) for n, times in row.get("loops", ())), str(row.get("follows", "")),
-            str(row.get("note", "")),
+            str(row.get("note", "")), tuple((str(c), float(at)) for c, at in row.get("actions", ())),
         )  # fmt: skip

@@ -10,6 +10,7 @@ head with 52 morph targets.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,14 @@ _PARTS: list[tuple[str, _Point, _Point, float, float, str]] = [
     ("l_foot", (-0.012, 0.028, -0.010), (-0.010, 0.024, 0.050), 0.030, 0.025, "shoe"),
     ("l_foot", (0.020, 0.028, -0.015), (0.016, 0.024, 0.036), 0.029, 0.024, "shoe"),
 ]
+# What clothes change: shoulders that slope from the neck, legs without the hem of shorts.
+_WORN: list[tuple[str, _Point, _Point, float, float, str]] = [
+    ("spine3", (0.050, 0.158, -0.020), (0.130, 0.146, -0.022), 0.036, 0.038, "shirt"),
+    ("l_collar", (0.010, 0.004, 0.006), (0.100, 0.018, -0.006), 0.060, 0.050, "shirt"),
+    ("l_shoulder", (0.002, -0.006, 0.0), (0.080, 0.0, 0.0), 0.049, 0.048, "arm"),
+    ("l_shoulder", (0.080, 0.0, 0.0), (0.260, 0.0, 0.0), 0.048, 0.040, "arm"),
+    ("l_hip", (0.0, -0.140, 0.006), (0.0, -0.392, 0.0), 0.081, 0.053, "leg"),
+]
 # A palm whose fingers bend: from the wrist to each knuckle, the heel of the hand, the ball of the thumb.
 _PALM: list[tuple[str, _Point, _Point, float, float, str]] = [
     ("l_wrist", (-0.012, 0.0, 0.0), (0.020, -0.002, 0.0), 0.026, 0.023, "skin"),
@@ -88,8 +97,11 @@ _FINGER_RADII = {
 }  # fmt: skip
 
 
-def _with_fingers() -> list[tuple[str, _Point, _Point, float, float, str]]:
+def _with_fingers(clothed: bool) -> list[tuple[str, _Point, _Point, float, float, str]]:
     parts = [p for p in _PARTS if p[0] != "l_wrist"] + _PALM
+    if clothed:
+        changed = {(name, colour) for name, *_, colour in _WORN if name != "spine3"}
+        parts = [p for p in parts if (p[0], p[-1]) not in changed] + _WORN
     for name in FINGER_NAMES[: len(FINGER_NAMES) // 2]:
         end, k = finger_ends(SMPL52.index(name)), int(name[-1])
         x, y, z = (float(v) for v in end)
@@ -106,6 +118,7 @@ class Figure:
     ends: np.ndarray  # (P, 2, 3) end points in that joint's frame, metres
     radii: np.ndarray  # (P, 2) metres
     colours: np.ndarray  # (P, 3) sRGB in 0..1
+    chains: np.ndarray  # (P,) number: what continues another one in a limb does not bulge where both meet
     eyes: np.ndarray  # (P,) True for the eyes
 
     def posed(self, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
@@ -119,7 +132,8 @@ def figure(fingers: bool = False, clothed: bool = False) -> Figure:
     """The capsules of the whole body, with hands of five fingers or mittens; `clothed`: coloured as `CLOTHED`."""
     palette = CLOTHED if clothed else PALETTE
     joint, ends, radii, colours, eyes = [], [], [], [], []
-    for name, a, b, ra, rb, colour in _with_fingers() if fingers else _PARTS:
+    chains: list[Any] = []
+    for name, a, b, ra, rb, colour in _with_fingers(clothed) if fingers else _PARTS:
         for side in (1, -1):
             paired = name.startswith("l_") or min(a[0], b[0]) > 0
             if side < 0 and not paired:
@@ -130,9 +144,19 @@ def figure(fingers: bool = False, clothed: bool = False) -> Figure:
             radii.append((ra, rb))
             colours.append(palette[key])
             eyes.append(colour == "eye")
-    return Figure(np.array(joint), np.array(ends), np.array(radii), np.array(colours) / 255.0, np.array(eyes))
+            limb = _LIMBS.get(name) if clothed else None
+            chains.append((limb, side * (min(a[0], b[0]) > 0 or limb != "trunk")) if limb else len(chains))
+    numbers = {chain: i for i, chain in enumerate(dict.fromkeys(chains))}
+    return Figure(
+        np.array(joint), np.array(ends), np.array(radii), np.array(colours) / 255.0,
+        np.array([numbers[c] for c in chains]), np.array(eyes),
+    )  # fmt: skip
 
 
+# of clothes: the limb that goes on from one joint to the next
+_LIMBS = {"pelvis": "trunk", "spine1": "trunk", "spine2": "trunk", "l_shoulder": "arm", "l_elbow": "arm",
+          "l_hip": "leg", "l_knee": "leg"}  # fmt: skip
+SMOOTHED = 12  # times that normals of clothes are averaged with their neighbours'
 CELL = 0.013  # m, edge of a grid cell
 BLEND = 0.007  # m, roundness of the smooth union
 HAND_CELL, HAND_BLEND = 0.0045, 0.0018  # m, of hands with fingers
@@ -187,8 +211,10 @@ def body_mesh(fingers: bool = False, clothed: bool = False) -> Mesh:
     hands = [_hand(shape, side) for side in "lr"] if fingers else []
     trunk = ~shape.eyes & ~np.any([*hands, np.zeros(len(ends), bool)], 0)
     # hands with fingers are skins of their own, on a finer grid; they reach into the ends of the sleeves
-    skins = [_skin(ends[trunk], radii[trunk], CELL, BLEND)]
-    skins += [_skin(ends[hand], radii[hand], HAND_CELL, HAND_BLEND) for hand in hands]
+    skins = [_skin(ends[trunk], radii[trunk], shape.chains[trunk], CELL, BLEND)]
+    if clothed:
+        skins[0] = (skins[0][0], _averaged(skins[0][1], skins[0][2], SMOOTHED), skins[0][2])
+    skins += [_skin(ends[hand], radii[hand], shape.chains[hand], HAND_CELL, HAND_BLEND) for hand in hands]
     above = np.cumsum([0, *(len(s[0]) for s in skins[:-1])])
     vertices, normals = (np.concatenate([s[k] for s in skins]) for k in (0, 1))
     triangles = np.concatenate([s[2] + n for s, n in zip(skins, above, strict=True)])
@@ -218,14 +244,26 @@ def _hand(shape: Figure, side: str) -> np.ndarray:
     return np.array([SMPL52.names[j] in names for j in shape.joint])
 
 
-def _skin(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _averaged(normals: np.ndarray, triangles: np.ndarray, times: int) -> np.ndarray:
+    """Unit normals (V, 3), each the mean of its own and its neighbours', so many times."""
+    sides = triangles[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2)
+    for _ in range(times):
+        total = normals.copy()
+        np.add.at(total, sides[:, 0], normals[sides[:, 1]])
+        normals = total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-9)
+    return normals
+
+
+def _skin(
+    ends: np.ndarray, radii: np.ndarray, chains: np.ndarray, cell: float, blend: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices (V, 3), normals (V, 3) and triangles (F, 3) around some capsules."""
-    vertices, triangles = _surface(ends, radii, cell, blend)
+    vertices, triangles = _surface(ends, radii, chains, cell, blend)
     # Newton steps onto the zero level: the grid leaves no facets
     for _ in range(2):
-        value, gradient = _field(vertices, ends, radii, blend)
+        value, gradient = _field(vertices, ends, radii, chains, blend)
         vertices = vertices - np.clip(value, -cell / 2, cell / 2)[:, None] * gradient
-    return vertices, _field(vertices, ends, radii, blend)[1], triangles
+    return vertices, _field(vertices, ends, radii, chains, blend)[1], triangles
 
 
 def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -236,18 +274,25 @@ def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[n
     return np.sqrt(np.einsum("...k,...k", gap, gap)) - (radii[0] + t * (radii[1] - radii[0])), gap
 
 
-def _field(points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth union -k log sum exp(-d / k) at points (N, 3), and its unit gradient (N, 3)."""
+def _field(
+    points: np.ndarray, ends: np.ndarray, radii: np.ndarray, chains: np.ndarray, blend: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth union -k log sum exp(-d / k) of chains at points (N, 3), and its unit gradient (N, 3)."""
     total, gradient = np.full(len(points), 1e-30, np.float32), np.zeros_like(points)
-    for e, r in zip(ends, radii, strict=True):
-        d, gap = _capsule(points, e, r)
-        weight = np.exp(-np.maximum(d, -0.1) / blend)
-        total += weight
-        gradient += (weight / np.maximum(d + r.max(), 1e-4))[:, None] * gap
+    for chain in dict.fromkeys(chains.tolist()):
+        own = zip(ends[chains == chain], radii[chains == chain], strict=True)
+        rows = [(*_capsule(points, e, r), r.max()) for e, r in own]
+        nearest = np.stack([d for d, *_ in rows]).argmin(0)
+        for i, (d, gap, radius) in enumerate(rows):
+            weight = np.where(nearest == i, np.exp(-np.maximum(d, -0.1) / blend), 0).astype(np.float32)
+            total += weight
+            gradient += (weight / np.maximum(d + radius, 1e-4))[:, None] * gap
     return -blend * np.log(total), gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-9)
 
 
-def _surface(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tuple[np.ndarray, np.ndarray]:
+def _surface(
+    ends: np.ndarray, radii: np.ndarray, chains: np.ndarray, cell: float, blend: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Naive surface nets of the smooth union: vertices (V, 3) and triangles (F, 3)."""
     margin = 0.045
     low = (ends.min(1) - radii.max(1, keepdims=True)).min(0) - margin
@@ -255,11 +300,15 @@ def _surface(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> 
     size = np.ceil((high - low) / cell).astype(int) + 1
     axes = [(low[k] + cell * np.arange(size[k])).astype(np.float32) for k in range(3)]
     total = np.full(tuple(size), 1e-9, np.float32)
-    for e, r in zip(ends, radii, strict=True):
-        a = np.maximum(((e.min(0) - r.max() - margin - low) / cell).astype(int), 0)
-        b = np.minimum(((e.max(0) + r.max() + margin - low) / cell).astype(int) + 2, size)
-        grid = np.stack(np.meshgrid(*(axes[k][a[k] : b[k]] for k in range(3)), indexing="ij"), -1)
-        total[a[0] : b[0], a[1] : b[1], a[2] : b[2]] += np.exp(-_capsule(grid, e, r)[0] / blend)
+    for chain in dict.fromkeys(chains.tolist()):
+        near = np.full(tuple(size), np.inf, np.float32)
+        for e, r in zip(ends[chains == chain], radii[chains == chain], strict=True):
+            a = np.maximum(((e.min(0) - r.max() - margin - low) / cell).astype(int), 0)
+            b = np.minimum(((e.max(0) + r.max() + margin - low) / cell).astype(int) + 2, size)
+            grid = np.stack(np.meshgrid(*(axes[k][a[k] : b[k]] for k in range(3)), indexing="ij"), -1)
+            block = near[a[0] : b[0], a[1] : b[1], a[2] : b[2]]
+            np.minimum(block, _capsule(grid, e, r)[0], out=block)
+        total += np.exp(-near / blend)
     value = -blend * np.log(total)
     inside = value < 0
     corners = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]

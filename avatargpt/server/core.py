@@ -11,12 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from avatargpt.chat.conversation import Conversation
+from avatargpt.chat.scene import OnDraft, OnSegment
+from avatargpt.chat.timeline import Timeline
+from avatargpt.server.avatar import avatar_glb
+from avatargpt.server.drafts import Drafts
 from avatargpt.server.errors import Refusal, stopping
 from avatargpt.server.metrics import Metrics
 from avatargpt.server.processes import Helper
@@ -29,6 +34,7 @@ from vqvae.errors import UserError
 T = TypeVar("T")
 State = Literal["loading", "ok", "failed", "stopping"]
 SWEEP_SECONDS, TEND_SECONDS = 300.0, 1.0
+FIRST = "a person walks forward and waves"
 FILE_THREADS = 2  # threads for files: reading uploads, writing exports
 log = logging.getLogger("avatargpt.server")
 
@@ -40,7 +46,7 @@ class Server:
         settings, store, worker, metrics: see their classes. state: what `/healthz` says.
         jobs: those of this process that clients have not waited for, by id, until their ends are in the store. turns:
             the last one of each session.
-        sessions: see `avatargpt.server.session_state`.
+        sessions, drafts: see `avatargpt.server.session_state` and `avatargpt.server.drafts`.
 
     Args:
         model: an `avatargpt.AvatarGPT`, or anything with its methods; None = loaded on the worker's thread.
@@ -61,7 +67,7 @@ class Server:
             settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked,
             [Helper(load, settings.work_seconds) for _ in range(others)],
         )  # fmt: skip
-        self.sessions = Sessions(self.store, self._conversation)
+        self.sessions, self.drafts = Sessions(self.store, self._conversation), Drafts()
         self.jobs: dict[str, Job] = {}
         self.turns: dict[str, Job] = {}
         self.state: State = "ok" if model is not None else "loading"
@@ -80,7 +86,9 @@ class Server:
 
     def _load(self, load: Callable[[], Any]) -> None:
         try:
-            self._model = load()
+            model = load()
+            _warm(model, self.intent)
+            self._model = model
         except BaseException as e:
             self.state = "failed"
             # of the operator's own folder: no client's contents
@@ -96,10 +104,13 @@ class Server:
             raise Refusal(503, "the model could not be loaded; the server's log says why", code="no_model")
         return self._model
 
-    def _conversation(self, folder: Path, outputs: Path, report: Report | None) -> Conversation:
+    def _conversation(
+        self, folder: Path, outputs: Path, report: Report | None, draft: OnDraft
+    ) -> Conversation:
         return Conversation(
-            self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm(), progress=report, served=True
-        )
+            self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm(), progress=report, served=True,
+            on_segment=_finished(draft), on_draft=draft,
+        )  # fmt: skip
 
     def llm(self) -> Any:
         """The language model of the settings, None without one."""
@@ -175,6 +186,20 @@ class Server:
             pool.shutdown(wait=False, cancel_futures=True)
         log.info("stopped", extra={"given back": left})
         return left
+
+
+def _warm(model: Any, intent: Any) -> None:
+    """A turn that nobody asked for: what is read or computed for the first one is there from now on."""
+    with TemporaryDirectory() as folder, suppress(UserError):  # weights without a reader of turns have none
+        Conversation(model, outputs=folder, intent=intent, served=True).say(FIRST)
+    avatar_glb()
+
+
+def _finished(draft: OnDraft) -> OnSegment:
+    """A finished step of a plan is what there is up to it."""
+    if draft is None:
+        return None
+    return lambda timeline, number: draft(Timeline().replaced(timeline.segments[:number]))
 
 
 def _loaded(model: Path | None, device: str | None, dtype: str | None, threads: int | None) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.chat.conversation import Conversation, Reply
+from avatargpt.chat.scene import OnDraft
 from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, Store, Timeline
 from avatargpt.server.errors import busy, without
 from avatargpt.server.results import Results, Stored, new_id, written_forms
@@ -58,10 +59,10 @@ class Sessions:
     """The sessions of a store, read without their lock; the timelines of the last ones stay in memory.
 
     Args:
-        talk: folder, outputs, report -> the conversation of that folder.
+        talk: folder, outputs, report, taker of drafts -> the conversation of that folder.
     """
 
-    def __init__(self, store: Results, talk: Callable[[Path, Path, Report | None], Conversation]) -> None:
+    def __init__(self, store: Results, talk: Callable[[Path, Path, Report | None, OnDraft], Conversation]) -> None:
         self.store, self._talk = store, talk
         self._views: OrderedDict[str, tuple[Any, Memory, State]] = OrderedDict()
         self._lock = threading.Lock()
@@ -98,9 +99,11 @@ class Sessions:
         """The version of a session; cheap where nothing has changed."""
         return self.view(number)[1].version
 
-    def turn(self, number: str, report: Report, text: str, acts: Sequence[Act | str]) -> dict[str, Any]:
+    def turn(
+        self, number: str, report: Report, text: str, acts: Sequence[Act | str], draft: OnDraft = None
+    ) -> dict[str, Any]:
         """One turn, in words or in acts; its reply and the session as they go out."""
-        with self.conversation(number, report) as talk:
+        with self.conversation(number, report, draft) as talk:
             reply = talk.do(*acts) if acts else talk.say(text)
             self._keep(number, talk.memory)
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}
@@ -122,11 +125,13 @@ class Sessions:
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}
 
     @contextmanager
-    def conversation(self, number: str, report: Report | None = None) -> Iterator[Conversation]:
+    def conversation(
+        self, number: str, report: Report | None = None, draft: OnDraft = None
+    ) -> Iterator[Conversation]:
         """A session's conversation, locked while the block runs. Raises Refusal: 404, or 429 where it is busy."""
         folder = self.store.session(number)
         try:
-            talk = self._talk(folder, folder / FILES, report)
+            talk = self._talk(folder, folder / FILES, report, draft)
         except LockedError:
             raise busy("another turn of this session is going on; try again", RETRY) from None
         try:
@@ -172,7 +177,8 @@ class Sessions:
                 "n": i + 1, "caption": segment.caption, "name": segment.name, "activity": segment.activity,
                 "start": start / FPS, "seconds": (end - start) / FPS, "rounds": rounds, "note": segment.note,
                 "kind": segment.kind, "focus": i == focus, "seed": segment.seed, "tempo": segment.tempo,
-                "mirrored": segment.mirrored, "clip": clip, "sound": self._sound(clip),
+                "mirrored": segment.mirrored, "actions": [{"caption": c, "at": at} for c, at in segment.actions],
+                "clip": clip, "sound": self._sound(clip),
             })  # fmt: skip
         return rows
 

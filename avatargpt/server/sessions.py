@@ -17,7 +17,7 @@ from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
 from avatargpt.server.exports import DRAWN, check_form, download, written
 from avatargpt.server.frames import frames
-from avatargpt.server.jobs import SILENCE, TICK, answer
+from avatargpt.server.jobs import SILENCE, answer
 from avatargpt.server.motions import Wait
 from avatargpt.server.session_state import FILES, lines_of
 from avatargpt.server.worker import Job, Report
@@ -27,6 +27,7 @@ from vqvae.motion import Motion
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 MAX_ACTS = 50  # of one turn
 MAX_CHARACTERS = 2000  # of a turn
+LOOK = 0.04  # seconds between two looks at a running turn: its first frames are waited for
 Number = Annotated[int | None, Query(ge=1, le=999)]
 
 
@@ -77,7 +78,8 @@ def turns(server: Server, number: str, body: TurnBody) -> Job:
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 0)
-        return server.sessions.turn(number, report, body.text, body.acts)
+        with server.drafts.open(number) as draft:
+            return server.sessions.turn(number, report, body.text, body.acts, draft)
 
     return _submitted(server, number, work)
 
@@ -120,6 +122,16 @@ async def timeline_frames(
         return frames(now.motion, first)
 
     return Response(await server.in_thread(made), media_type="application/octet-stream")
+
+
+@router.get("/{id}/draft.frames", summary="What is being made, as far as it has come")
+async def draft_frames(server: AnyServer, id: str) -> Response:
+    """``.frames`` of the last `draft` of the session's events; gone when the turn has ended."""
+    server.store.session(id)
+    draft = server.drafts.of(id)
+    if draft is None:
+        raise unknown("draft")
+    return Response(draft.frames, media_type="application/octet-stream")
 
 
 @router.get("/{id}/exports.{form}", summary="The timeline, or a stretch of it, as a file")
@@ -174,11 +186,15 @@ async def file(server: AnyServer, id: str, name: str) -> Response:
 
 @router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events")
 async def events(server: AnyServer, id: str) -> StreamingResponse:
-    """``progress`` while a turn runs, ``session`` with the version where it changed, ``idle`` when a turn has ended."""
+    """``progress`` and ``draft`` while a turn runs, ``session`` with the version where it changed, ``idle`` when a turn
+    has ended.
+
+    A draft is a segment as far as it has come: its number, start, seconds and words; what the turn keeps may differ.
+    """
     server.store.session(id)
 
     async def rows() -> AsyncIterator[str]:
-        last, version, quiet = "", -1, 0.0
+        last, version, quiet, take = "", -1, 0.0, 0
         while server.state != "stopping":
             job = server.turns.get(id)
             try:
@@ -191,11 +207,15 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
             if present != version:
                 version, quiet = present, 0.0
                 yield f"event: session\ndata: {json.dumps({'version': version})}\n\n"
+            draft = server.drafts.of(id) if running else None
+            if draft is not None and draft.take != take:
+                take, quiet = draft.take, 0.0
+                yield f"event: draft\ndata: {json.dumps(draft.row)}\n\n"
             if text != last:
                 last, quiet = text, 0.0
                 yield text
-            await asyncio.sleep(TICK)
-            quiet += TICK
+            await asyncio.sleep(LOOK)
+            quiet += LOOK
             if quiet >= SILENCE:
                 quiet = 0.0
                 yield ": still here\n\n"

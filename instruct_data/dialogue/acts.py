@@ -34,7 +34,7 @@ SHAPES: dict[str, Shape] = {
     "segment": "count", "to": "count", "steps": "count", "activities": "count", "at": "place",
     "seconds": "seconds",
     "factor": "factor", "times": "factor", "choice": "word", "format": "word", "what": "word",
-    "text": "text", "change": "text", "scene": "text", "about": "text", "name": "text", "file": "text",
+    "pin": "text", "text": "text", "change": "text", "scene": "text", "about": "text", "name": "text", "file": "text",
 }  # fmt: skip
 # act -> what it takes, in the order it is written; "?" = may be left out
 TAKES: dict[str, tuple[str, ...]] = {
@@ -42,12 +42,15 @@ TAKES: dict[str, tuple[str, ...]] = {
     "replace": ("segment", "text"), "edit": ("segment?", "change"), "retime": ("segment?", "seconds"),
     "total": ("seconds",), "speed": ("segment?", "factor"), "mirror": ("segment?",), "again": ("segment?",),
     "keep": ("choice",), "delete": ("segment",), "move": ("segment", "to"), "loop": ("segment?", "times"),
-    "load": ("file",), "plan": ("activities?", "seconds?", "at?", "scene"), "rename": ("segment?", "to?", "name"),
-    "describe": ("segment?", "file?"),
+    "pull": ("pin",), "load": ("file",), "plan": ("activities?", "seconds?", "at?", "scene"),
+    "rename": ("segment?", "to?", "name"), "describe": ("segment?", "file?"),
     "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
     "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"), "face": ("text",),
     "speak": ("file", "text?"), "help": (), "chat": (), "clarify": (),
 }  # fmt: skip
+
+# acts that are done by hand; no words of a turn ask for them, and the reader of turns does not know them
+BY_HAND = frozenset({"pull"})
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Act:
     choice: str | None = None  # a take, ``a``, ``b``, ...
     format: str | None = None  # a suffix of `FORMATS`
     what: str | None = None  # what to show
+    # a hand or foot, a second of the timeline, and its place there in metres: ``left_hand 3.2 0.10 1.25 0.40``
+    pin: str | None = None
     text: str | None = None  # a caption or a facial instruction
     change: str | None = None  # what is different
     scene: str | None = None  # of a plan

@@ -24,7 +24,7 @@ from typing import Any, get_args
 
 import yaml
 
-from instruct_data.dialogue.acts import SHOWN, TAKES
+from instruct_data.dialogue.acts import BY_HAND, SHOWN, TAKES
 from instruct_data.requests.spec import (
     ASKED,
     STANDS,
@@ -55,7 +55,8 @@ NUMBERS = {
 LISTED = {"being": "beings", "other": "others", "group": "groups", "impossible": "impossible"}
 FILLERS = ("who", "they", "them", "their", "place", "obj", "opp", "said", *LISTED)
 DOMAINS = ("body", "face", "chat")
-ACTS = (*TAKES, "faster", "slower", "longer", "shorter")  # of turns
+SPOKEN = tuple(act for act in TAKES if act not in BY_HAND)
+ACTS = (*SPOKEN, "faster", "slower", "longer", "shorter")  # of turns
 TOPICS = ("total_length", "frames", "length", "start", "text", "count", "longest", "shortest", "files", "plan", "side")
 CHOICES: dict[str, tuple[str, ...]] = {
     "side": get_args(Side), "tempo": get_args(Tempo), "size": get_args(Size), "strength": get_args(Strength),
@@ -80,7 +81,7 @@ _ACT = re.compile(r"\[(?:(?P<clause>[A-H])\.)?act=(?P<act>[a-z]+)\]")
 _ACTION = re.compile(r"^(?:(?P<clauses>[A-H][+!]?(?:,[A-H][+!]?)*):)?(?P<words>.*)$", re.S)
 _OPTION = re.compile(r"<[^<>|]*\|[^<>]*>|[^<]+|<")
 _STATE = re.compile(r"<<([^<>]*)>>\s*")
-STATES = {"asked": ASKED, "last": ("none", *TAKES), "timeline": STANDS}  # of a conversation, see `TurnState`
+STATES = {"asked": ASKED, "last": ("none", *SPOKEN), "timeline": STANDS}  # of a conversation, see `TurnState`
 _OPENS, _CLOSES = "\ue000", "\ue001"
 MAX_COMBINATIONS = 120
 _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|\{[^{}]*\})*\)|[^{}\[\](]+")

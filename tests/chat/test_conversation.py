@@ -154,11 +154,14 @@ def test_a_plan_enters_the_timeline(talk, model):
     assert "no plan" in talk.say("show plan").text
     say(talk, "make 3s: a person walks", "then 2s: a person waves")
     stood = talk.timeline.segments
+    for line in ("show plan", "question: plan"):
+        assert say(talk, line).text == "The steps:\n  1. a person walks\n  2. a person waves"
     text = say(talk, "plan 2: a picnic").text
     assert "Segments 3 to 6 are a picnic (8 s, stand-in):\n  activity 0 (segments 3 to 4)\n    3. a person" in text
     assert talk.timeline.segments[:2] == stood and captions(talk)[2:] == ["a person walks", "a person sits"] * 2
     assert [s.activity for s in talk.timeline.segments] == ["", "", *["activity 0"] * 2, *["activity 1"] * 2]
-    assert "activity 1 (segments 5 to 6)" in say(talk, "show plan").text
+    plan = say(talk, "show plan").text
+    assert "activity 1 (segments 5 to 6)" in plan and "\n  2. a person waves\n" in plan, "with what no plan made"
     assert [call[2] for call in model.calls[2:]] == [None] * 4
     say(talk, "plan 1 12s @2: a walk")
     assert len(talk.timeline.segments) == 8 and talk.timeline.segments[3:] == (stood[1], *talk.timeline.segments[4:])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from avatargpt import export
+from avatargpt.chat.maker import Maker
 from tests.clips import gliding
 
 
@@ -170,6 +171,37 @@ def test_events_of_a_session(client, session):
     threading.Timer(0.5, client.app.state.server.begin_stop).start()
     events = client.get(f"/v1/sessions/{session}/events").text
     assert 'event: session\ndata: {"version": 1}' in events and "event: idle" in events
+
+
+def test_drafts_come_while_a_turn_runs(client, session, model):
+    server, rows = client.app.state.server, []
+    turn(client, session, "make 2s: a person walks")
+    assert client.get(f"/v1/sessions/{session}/draft.frames").status_code == 404
+    began, go = threading.Event(), threading.Event()
+    made = Maker.made
+
+    def slow(self, caption, seconds, seed, after=None, draft=None):
+        out = made(self, caption, seconds, seed, after)
+        draft(out.motion.slice(0, 20))
+        began.set()
+        assert go.wait(20)
+        return out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Maker, "made", slow)
+        body = {"acts": ["then 3s: a person waves"]}
+        client.post(f"/v1/sessions/{session}/turns?wait=0", json=body)
+        assert began.wait(20)
+        draft = client.get(f"/v1/sessions/{session}/draft.frames").content
+        rows.append(server.drafts.of(session).row)
+        threading.Timer(0.5, server.begin_stop).start()
+        events = client.get(f"/v1/sessions/{session}/events").text
+        go.set()
+        done = server.turns[session].result(20)
+    assert about(draft)["frames"] == 20 and f"event: draft\ndata: {json.dumps(rows[0])}\n\n" in events
+    assert {k: rows[0][k] for k in ("n", "start", "seconds", "caption")} == {
+        "n": 2, "start": 2.0, "seconds": 1.0, "caption": "a person waves"}  # fmt: skip
+    assert done["session"]["segments"][1]["seconds"] == 3 and server.drafts.of(session) is None
 
 
 def test_python_of_a_session(client, session):

@@ -33,6 +33,54 @@ def test_words_move_the_avatar_within_two_seconds(page):
     assert not page.is_visible("#welcome")
 
 
+# times at which playing has begun
+BEGINS = """(window.begins = [], studio.studio.player.onChange(
+    () => studio.studio.player.playing && begins.push(studio.studio.player.time)))"""
+
+
+def test_the_first_frames_are_played_while_the_rest_is_made(page):
+    page.evaluate(BEGINS)
+    page.fill("#words", "a person strolls slowly")
+    begun = time.monotonic()
+    page.press("#words", "Enter")
+    until(page, "studio.studio.player.playing && studio.time > 0.1")
+    assert time.monotonic() - begun < 1.5 * stretch() and page.evaluate("!!studio.studio.busy")
+    assert page.evaluate("studio.studio.player.seconds") == pytest.approx(1.0), "half of it"
+    assert "being made" in page.text_content(".segment.draft")
+    until(page, "studio.time > 0.95")
+    assert page.evaluate("begins") == [0], "it waits at the end of what is there"
+    until(page, "!studio.studio.busy")
+    assert page.evaluate("begins") == [0] and page.evaluate("studio.studio.player.seconds") == 2, "it goes on"
+    assert page.locator(".segment.draft").count() == 0 and captions(page) == ["a person strolls slowly"]
+
+
+def test_a_better_take_is_played_from_its_beginning(page):
+    page.evaluate(BEGINS)
+    page.fill("#words", "a person strolls slowly, better")
+    page.press("#words", "Enter")
+    until(page, "!!studio.studio.busy && studio.time > 0.3")
+    until(page, "!studio.studio.busy")
+    assert page.evaluate("begins") == [0, 0], "the draft, and what is kept"
+
+
+def test_a_turn_that_is_cancelled_leaves_no_draft(page, tell):
+    tell("a person strolls")
+    before = page.evaluate("studio.studio.player.seconds")
+    page.fill("#words", "a person strolls slowly")
+    page.press("#words", "Enter")
+    until(page, "!!document.querySelector('.segment.draft')")
+    page.evaluate("studio.studio.busy.stop()")  # as its button does, at once
+    until(page, "!studio.studio.busy && !document.querySelector('.segment.draft')")
+    assert captions(page) == ["a person strolls"] and page.evaluate("studio.studio.player.seconds") == before
+
+
+def test_a_segment_marks_its_actions(page, tell):
+    tell("a person strolls and waves")
+    assert page.locator(".segment .mark").all_text_contents() == ["strolls and waves", "waves"]
+    box, mark = page.locator(".segment").bounding_box(), page.locator(".segment .mark").nth(1).bounding_box()
+    assert mark["x"] - box["x"] == pytest.approx(box["width"] / 2, abs=3)
+
+
 def test_a_plan_becomes_activities_and_segments(page, tell):
     tell("plan 12s: a picnic")
     assert page.locator(".activity").all_text_contents() == ["activity 0", "activity 1", "activity 2"]
@@ -211,3 +259,23 @@ def test_first_paint_and_script_per_frame(page, tell):
     cost = page.evaluate("studio.cost")
     assert paint < 1000 * stretch(), paint  # ms
     assert np.median(cost) < 4 * stretch(), cost  # ms
+
+
+def test_a_hand_is_dragged_to_a_place(page, tell):
+    tell("a person strolls")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("h")
+    page.evaluate("studio.studio.player.seek(1)")
+    wrist = page.evaluate("studio.joints.l_wrist")
+    x, y = page.evaluate(f"Object.values(studio.studio.stage.onPage(...{wrist}))")
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + x - 25, box["y"] + y - 10, steps=4)
+    page.mouse.up()
+    until(page, "studio.studio.session.turns?.length === 2 || studio.studio.lines.length > 2")
+    until(page, "!studio.studio.busy")
+    moved = np.subtract(page.evaluate("studio.joints.l_wrist"), wrist)
+    assert 0.05 < np.linalg.norm(moved) < 0.5 and page.evaluate("studio.time") == pytest.approx(1, abs=0.05)
+    page.keyboard.press("Control+z")
+    until(page, f"!studio.studio.busy && Math.hypot(...studio.joints.l_wrist.map((v, i) => v - {wrist}[i])) < 0.3")

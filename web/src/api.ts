@@ -17,6 +17,21 @@ export interface Segment {
   /** A motion with fingers and face that the segment was appended from. */
   clip?: string | null;
   sound?: string | null;
+  /** Where it has several: their words, and where each begins, 0 to 1 of its length. */
+  actions?: { caption: string; at: number }[];
+  /** It is being made. */
+  draft?: boolean;
+}
+
+/** A segment that is being made, as far as it has come. */
+export interface Draft {
+  take: number;
+  n: number;
+  start: number;
+  seconds: number;
+  caption: string;
+  activity: string;
+  frames: string;
 }
 
 export interface Turn {
@@ -213,21 +228,28 @@ async function ended(job: Job, progress: (p: Progress) => void, signal?: AbortSi
 }
 
 /** Server-sent events of a running turn, until the signal is aborted. */
-export async function watch(id: string, progress: (p: Progress) => void, signal: AbortSignal): Promise<void> {
+export async function watch(
+  id: string,
+  heard: { progress: (p: Progress) => void; draft: (d: Draft) => void },
+  signal: AbortSignal,
+): Promise<void> {
   try {
     const response = await request(`/v1/sessions/${id}/events`, { signal });
     const reader = (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream() as never).getReader() as
       ReadableStreamDefaultReader<string>;
     let rest = "";
+    let name = "";
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       const lines = (rest + value).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
+        if (line.startsWith("event:")) name = line.slice(6).trim();
         if (!line.startsWith("data:")) continue;
-        const event = JSON.parse(line.slice(5)) as Partial<Progress>;
-        if (typeof event.total === "number") progress({ done: event.done ?? 0, total: event.total, stage: event.stage ?? "" });
+        const data = JSON.parse(line.slice(5)) as never;
+        if (name === "progress") heard.progress(data);
+        else if (name === "draft") heard.draft(data);
       }
     }
   } catch {

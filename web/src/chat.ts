@@ -48,7 +48,10 @@ export class Chat {
   private line({ kind, text, acts, ok, files }: Line): HTMLElement {
     const tone = kind === "reply" && ok === false ? "reply no" : kind === "about" && ok === false ? "about bad" : kind;
     const node = el("li", { class: tone }, text);
-    if (acts?.length) node.append(el("span", { class: "acts" }, acts.join("\n")));
+    if (acts?.length) {
+      const about = el("summary", { title: "What was done, as lines that a script can do again" }, "What was done");
+      node.append(el("details", { class: "acts" }, about, el("code", {}, acts.join("\n"))));
+    }
     for (const file of files ?? []) {
       const get = async (): Promise<void> => save(await (await request(file.href)).blob(), file.name);
       node.append(el("button", { type: "button", class: "chip", onclick: () => void get() }, file.name));

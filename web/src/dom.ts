@@ -31,10 +31,13 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   return node as T;
 }
 
-/** A button that is an icon, with its name for those who do not see it. */
-export function iconButton(name: Icon, label: string, run: (event: MouseEvent) => void, extra: Record<string, unknown> = {}): HTMLButtonElement {
+/** A button that is an icon, with a word beside it where there is room, and its name for those who do not see it. */
+export function iconButton(
+  name: Icon, label: string, run: (event: MouseEvent) => void, extra: Record<string, unknown> = {}, word = "",
+): HTMLButtonElement {
   const button = el("button", { type: "button", class: "tool", "aria-label": label, title: label, onclick: run, ...extra });
   button.append(icon(name));
+  if (word) button.append(el("span", { class: "word" }, word));
   return button;
 }
 

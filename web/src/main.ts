@@ -9,8 +9,9 @@ import { ACCEPTED, acceptDrops, addFiles, record } from "./files";
 import { icon } from "./icons";
 import { listen, sheet, type Shortcut } from "./keys";
 import { ask, tell } from "./menu";
+import { Pulls } from "./pulls";
 import { Stage } from "./stage";
-import { restPose, Studio, type State } from "./studio";
+import { Studio, type State } from "./studio";
 import { Takes } from "./takes";
 import { Timeline } from "./timeline";
 import { Waypoints } from "./waypoints";
@@ -102,22 +103,24 @@ const timeline = new Timeline(byId("timeline"), studio);
 new Chat(byId("chat"), studio, suggest);
 new Takes(studio);
 acceptDrops(studio, byId("drop"));
-const pathButton = iconButton("path", "Draw a path on the floor (P)", () => waypoints.toggle(), { "aria-pressed": "false", class: "tool wide edit" });
+const pathButton = iconButton("path", "Draw a path on the floor (P)", () => waypoints.toggle(), { "aria-pressed": "false", class: "tool wide edit" }, "Path");
 const waypoints = new Waypoints(studio, pathButton);
-const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.act("undo"), { id: "undo", class: "tool edit" });
-const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.act("redo"), { id: "redo", class: "tool edit" });
+const pullButton = iconButton("hand", "Pull a hand or a foot (H)", () => pulls.toggle(), { "aria-pressed": "false", class: "tool wide edit" }, "Pull");
+const pulls = new Pulls(studio, pullButton);
+const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.act("undo"), { id: "undo", class: "tool edit" }, "Undo");
+const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.act("redo"), { id: "redo", class: "tool edit" }, "Redo");
 const take = el("button", { type: "button", class: "plain", id: "export", onclick: () => exportMenu(studio) });
 take.append(icon("download"), "Export");
 take.setAttribute("aria-label", "Export");
 const gap = (): HTMLElement => el("span", { class: "gap" });
-const bare = iconButton("body", "Our own avatar again", () => studio.undress(), { id: "own-avatar", hidden: true });
+const bare = iconButton("body", "Our own avatar again", () => studio.undress(), { id: "own-avatar", hidden: true }, "Own avatar");
 byId("tools").append(
-  undo, redo, gap(), bare, iconButton("face", "Emotion (E)", () => emotionPad(studio), { class: "tool edit" }), pathButton, gap(), themeButton,
-  iconButton("help", "Keyboard (?)", () => sheet(shortcuts), { class: "tool wide" }), take,
+  undo, redo, gap(), bare, iconButton("face", "Emotion (E)", () => emotionPad(studio), { class: "tool edit" }, "Emotion"), pathButton, pullButton, gap(), themeButton,
+  iconButton("help", "Keyboard (?)", () => sheet(shortcuts), { class: "tool wide" }, "Keys"), take,
 ); // prettier-ignore
 
 // view
-const follow = iconButton("target", "Camera follows (F)", () => setFollow(!stage.follow), { "aria-pressed": "true" });
+const follow = iconButton("target", "Camera follows (F)", () => setFollow(!stage.follow), { "aria-pressed": "true" }, "Follow");
 function setFollow(on: boolean): void {
   stage.follow = on;
   follow.setAttribute("aria-pressed", String(on));
@@ -125,8 +128,8 @@ function setFollow(on: boolean): void {
 }
 byId("view").append(
   follow,
-  iconButton("fit", "Whole body (1)", () => stage.look(false)),
-  iconButton("close_up", "Face (2)", () => stage.look(true)),
+  iconButton("body", "Whole body (1)", () => stage.look(false), {}, "Body"),
+  iconButton("close_up", "Face (2)", () => stage.look(true), {}, "Face"),
 );
 
 const step = (frames: number) => (): void => {
@@ -153,6 +156,7 @@ const shortcuts: Shortcut[] = [
   { keys: "G", about: "Graphs", run: () => timeline.toggleGraphs() },
   { keys: "E", about: "Emotion", run: () => emotionPad(studio) },
   { keys: "P", about: "Draw a path on the floor", run: () => waypoints.toggle() },
+  { keys: "H", about: "Pull a hand or a foot to a place", run: () => pulls.toggle() },
   { keys: "F", about: "Camera follows", run: () => setFollow(!stage.follow) },
   { keys: "1 or 2", about: "Whole body, face" },
   { keys: "+ or 0", about: "Zoom of the timeline" },
@@ -235,11 +239,7 @@ window.studio = about;
 
 studio.begin().then(
   () => {
-    if (!studio.player.seconds) {
-      studio.avatar?.wear(restPose.shape, restPose.pose, 0);
-      studio.redraw();
-      words.focus({ preventScroll: true });
-    }
+    if (!studio.player.seconds) words.focus({ preventScroll: true });
     state();
   },
   (error: unknown) => {

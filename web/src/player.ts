@@ -11,6 +11,8 @@ export class Player {
   loop = true;
   speed = 1;
   seconds = 0;
+  /** More is being made: at the end it waits. */
+  more = false;
   /** A stretch that is played over and over in place of all. */
   range: [number, number] | null = null;
   readonly out: { stream: MediaStream | null } = { stream: null };
@@ -127,7 +129,10 @@ export class Player {
       this.time = at;
       return true;
     }
-    if (this.loop) {
+    if (this.more) {
+      this.time = this.base = Math.max(low, high - 1e-3);
+      this.origin = this.now();
+    } else if (this.loop) {
       this.time = low;
       this.restart();
     } else {

@@ -175,10 +175,15 @@ export class Stage {
 
   /** The point of the floor under a pixel of the host, or null above the horizon. */
   onFloor(x: number, y: number): three.Vector3 | null {
+    return this.onPlane(x, y, new three.Plane(new three.Vector3(0, 1, 0), 0));
+  }
+
+  /** The point of a plane under a pixel of the host. */
+  onPlane(x: number, y: number, plane: three.Plane): three.Vector3 | null {
     const ray = new three.Raycaster();
     const at = new three.Vector2((x / this.host.clientWidth) * 2 - 1, 1 - (y / this.host.clientHeight) * 2);
     ray.setFromCamera(at, this.camera);
-    return ray.ray.intersectPlane(new three.Plane(new three.Vector3(0, 1, 0), 0), new three.Vector3());
+    return ray.ray.intersectPlane(plane, new three.Vector3());
   }
 }
 

@@ -2,6 +2,7 @@
 
 import * as api from "./api";
 import { Blend, type Layer } from "./blend";
+import { alike, spliced } from "./drafts";
 import { tell } from "./menu";
 import { Player } from "./player";
 import type { Clip, Pose } from "./frames";
@@ -50,6 +51,7 @@ export class Studio {
 
   constructor(readonly stage: Stage) {
     stage.tick = () => this.tick();
+    stage.controls.addEventListener("change", () => (this.refresh = true));
     this.player.onChange(() => stage.touch());
   }
 
@@ -80,9 +82,12 @@ export class Studio {
 
   private pose(): void {
     for (const one of this.stand) one.draw(this.player.time);
-    if (!this.stand.length && this.blend && this.wearer) {
-      this.wearer.wear(this.blend.shape, this.blend.at(this.player.time), this.player.time);
-    }
+    if (this.stand.length || !this.wearer) return;
+    const { blend, wearer } = this;
+    if (blend) wearer.wear(blend.shape, blend.at(this.player.time), this.player.time);
+    else wearer.wear(AT_REST, REST_POSE, 0);
+    // who has no face of his own to show looks at the one who watches
+    if (!blend?.shape.face.length && wearer instanceof Own) wearer.lookAt(this.stage.camera.position);
   }
 
   get avatar(): Wearer | null {
@@ -197,13 +202,51 @@ export class Studio {
     return this.work(text, async (progress, signal) => {
       const id = await this.id();
       const watching = new AbortController();
-      void api.watch(id, progress, watching.signal);
+      const draft = (d: api.Draft): void => void this.drafted(d, watching.signal);
+      void api.watch(id, { progress, draft }, watching.signal);
       try {
-        await this.done(await api.takeTurn(id, turn, signal));
+        const done = await api.takeTurn(id, turn, signal);
+        watching.abort();
+        await this.done(done);
       } finally {
         watching.abort();
+        if (this.draft) await this.undraft();
       }
     });
+  }
+
+  /** What is being made: where it begins, and the segments with it in place. */
+  private draft: { start: number; segments: api.Segment[] } | null = null;
+
+  /** The segments as the timeline shows them: while something is made, as far as it has come. */
+  get segments(): api.Segment[] {
+    return this.draft?.segments ?? this.session?.segments ?? [];
+  }
+
+  /** Play what there is of a turn that goes on. */
+  private async drafted({ frames, take, n, start, seconds, caption, activity }: api.Draft, signal: AbortSignal): Promise<void> {
+    if (this.character && !(this.wearer instanceof Vrm)) return; // it moves by the server's retargeting alone
+    const clip = await api.frames(`${frames}?take=${take}`).catch(() => null);
+    if (!clip || signal.aborted) return;
+    const first = !this.draft;
+    const one: api.Segment = { n, caption, name: "", activity, start, seconds, rounds: 1, note: "", kind: "made", focus: true, draft: true };
+    const layers = (this.blend?.layers ?? []).filter((l) => l.faceOnly || l.start + l.seconds <= start + 0.01);
+    this.draft = { start: this.draft?.start ?? start, segments: [...this.segments.slice(0, n - 1), one] };
+    this.player.more = true;
+    if (first) this.player.setSounds([]);
+    this.setBlend(new Blend(spliced(this.blend?.base ?? null, start, clip), layers));
+    if (first) this.player.play(start);
+    if (this.busy) this.busy.text = "Making the rest";
+    this.emit("busy");
+  }
+
+  /** Back to what the session holds. */
+  private async undraft(): Promise<void> {
+    this.draft = null;
+    this.player.more = false;
+    this.shown = "";
+    if (this.session && this.state !== "lost") await this.reload();
+    this.emit("session");
   }
 
   private async done({ reply, session }: api.Done): Promise<void> {
@@ -212,12 +255,18 @@ export class Studio {
       const { text, acts, ok, files = [] } = reply;
       this.say({ kind: "reply", text: reply.question && !text ? reply.question : text, acts, ok, files });
     }
+    const draft = this.draft && this.blend ? { start: this.draft.start, clip: this.blend.base } : null;
+    this.draft = null;
+    this.player.more = false;
+    if (draft) this.shown = "";
     await this.take(session);
     const first = session.segments.find((s, i) => !same(s, before[i]));
-    if (first) {
-      this.select(first.n);
-      if (session.takes.length < 2) this.player.play(first.start);
-    }
+    if (!first) return;
+    this.select(first.n);
+    if (session.takes.length > 1) return;
+    // what is kept may be another movement than what was played so far; else it goes on
+    const goesOn = draft && this.blend && alike(this.blend.base, draft.clip, draft.start) && this.player.playing;
+    if (!goesOn) this.player.play(first.start);
   }
 
   /** Do something long: one at a time, with progress, cancelled by its button. */
@@ -234,7 +283,7 @@ export class Studio {
       await run(({ done, total, stage }) => {
         if (!this.busy) return;
         this.busy.share = total > 1 ? done / total : null;
-        this.busy.text = stage && stage !== "running" && stage !== "queued" ? stage : total > 1 ? `Making ${done} of ${total}` : "Making the motion";
+        if (!this.draft) this.busy.text = stage && stage !== "running" && stage !== "queued" ? stage : total > 1 ? `Making ${done} of ${total}` : "Making the motion";
         this.emit("busy");
       }, control.signal);
       return true;
@@ -299,7 +348,6 @@ export class Studio {
       this.player.pause();
       this.player.seconds = 0;
       this.player.setSounds([]);
-      this.own?.wear(AT_REST, REST_POSE);
       this.emit("clip");
       this.redraw();
       return;
@@ -436,6 +484,7 @@ const same = (a: api.Segment, b?: api.Segment): boolean =>
 /** Turns that were clicked, not said, are written as the acts themselves; what was appended has no words. */
 const isActs = (turn: api.Turn): boolean => !turn.user || turn.user === turn.acts.join(" | ");
 
+// an avatar that has nothing to do yet
 const AT_REST = { joints: ["pelvis", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow"], parents: [], offsets: [], face: [] };
 const turned = (z: number, y = 0): number[] => [0, Math.sin(y / 2), Math.sin(z / 2), Math.cos(Math.hypot(z, y) / 2)];
 const REST_POSE: Pose = {
@@ -443,5 +492,3 @@ const REST_POSE: Pose = {
   turns: new Float32Array([0, 0, 0, 1, ...turned(-1.22), ...turned(1.22), ...turned(0, -0.16), ...turned(0, 0.16)]),
   face: new Float32Array(0),
 };
-/** The pose of an avatar that has nothing to do yet. */
-export const restPose = { shape: AT_REST, pose: REST_POSE };

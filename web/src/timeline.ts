@@ -11,6 +11,7 @@ const HUES = 5;
 const STEPS = [0.5, 1, 2, 5, 10, 30, 60, 120];
 const LEAST = 0.4; // seconds that a segment can be dragged to
 const TICK_PX = 70;
+const HINT = "timeline hint";
 
 export class Timeline {
   private readonly play = iconButton("play", "Play", () => this.studio.player.toggle(), { class: "tool play" });
@@ -18,9 +19,10 @@ export class Timeline {
   private readonly tracks = el("div", { class: "tracks" });
   private readonly lane = el("div", { class: "lane" });
   private readonly head = el("div", { class: "head" });
-  private readonly loop = iconButton("loop", "Play over and over", () => this.toggleLoop(), { "aria-pressed": "true" });
+  private readonly loop = iconButton("loop", "Play over and over", () => this.toggleLoop(), { "aria-pressed": "true" }, "Loop");
   private readonly legend = el("div", { class: "legend", hidden: true });
   private readonly slider = el("input", { type: "range", class: "hidden", min: "0", step: "0.05", "aria-label": "Time in seconds" });
+  private readonly hint = el("p", { class: "once", hidden: true });
   readonly graphs: Graphs;
   private zoom = 1;
 
@@ -35,16 +37,20 @@ export class Timeline {
       studio.player.seek(studio.player.time);
     });
     this.graphs = new Graphs(studio, this.legend);
-    const graph = iconButton("graph", "Graphs (G)", () => this.toggleGraphs(), { "aria-pressed": "false", id: "graph-button" });
+    const graph = iconButton("graph", "Graphs (G)", () => this.toggleGraphs(), { "aria-pressed": "false", id: "graph-button" }, "Graphs");
     const transport = el(
       "div", { class: "transport", role: "toolbar", "aria-label": "Playback" },
       this.play, this.time, this.loop, speed, el("span", { class: "fill" }),
       iconButton("plus", "Zoom in (+)", () => this.scale(1.5)),
-      iconButton("fit", "Show all (0)", () => this.scale(0)), graph,
+      iconButton("fit", "Show all (0)", () => this.scale(0), {}, "Fit"), graph,
     ); // prettier-ignore
     this.slider.addEventListener("input", () => studio.player.seek(Number(this.slider.value)));
     this.tracks.append(this.lane);
-    host.append(transport, this.slider, this.tracks, this.legend);
+    this.hint.append(
+      "Click a segment to go there, drag its right edge for its length, double click for its words, right click for more.",
+      iconButton("close", "Close the hint", () => this.known()),
+    );
+    host.append(transport, this.slider, this.tracks, this.legend, this.hint);
     for (const event of ["session", "clip", "select"] as const) studio.on(event, () => this.draw());
     studio.player.onChange(() => this.state());
     this.tracks.addEventListener("wheel", (event) => {
@@ -60,6 +66,12 @@ export class Timeline {
     requestAnimationFrame(move);
     this.draw();
     this.state();
+  }
+
+  /** The hint has been read, or what it says was done. */
+  private known(): void {
+    localStorage.setItem(HINT, "read");
+    this.hint.hidden = true;
   }
 
   toggleLoop(): void {
@@ -114,7 +126,7 @@ export class Timeline {
   }
 
   private draw(): void {
-    const segments = this.studio.session?.segments ?? [];
+    const { segments } = this.studio;
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["n"] : undefined;
     if (!this.seconds) {
       this.lane.replaceChildren(el("p", { class: "empty" }, "What you make appears here, step by step."));
@@ -145,6 +157,7 @@ export class Timeline {
     if (voices.length) parts.push(this.voices(voices, px));
     if (this.graphs.shown) parts.push(this.graphs.draw(this.width));
     this.legend.hidden = !this.graphs.shown;
+    this.hint.hidden = !segments.length || !!localStorage.getItem(HINT);
     this.lane.replaceChildren(...parts, this.head);
     this.last = -1;
     this.moveHead();
@@ -179,7 +192,7 @@ export class Timeline {
     place(item, s.start * px, s.seconds * px);
     const group = groups.findIndex((g) => g.first <= s.n && s.n <= g.last);
     const about = `Segment ${s.n}: ${s.caption}, ${s.seconds.toFixed(1)} seconds${s.rounds > 1 ? `, played ${s.rounds} times` : ""}${s.note ? `. Note: ${s.note}` : ""}`;
-    const small = el("small", {}, `${s.seconds.toFixed(1)} s`);
+    const small = el("small", {}, s.draft ? "being made" : `${s.seconds.toFixed(1)} s`);
     if (s.rounds > 1) small.append(el("span", {}, `×${s.rounds}`));
     if (s.note) {
       const badge = el("span", { class: "badge" });
@@ -189,10 +202,10 @@ export class Timeline {
     const button = el(
       "button",
       {
-        type: "button", class: "segment", "data-n": s.n, "aria-label": about, title: about,
+        type: "button", class: s.draft ? "segment draft" : "segment", disabled: !!s.draft, "data-n": s.n, "aria-label": about, title: about,
         "aria-current": s.n === this.studio.selected, "aria-haspopup": "menu",
       },
-      el("b", {}, s.name || plain(s.caption)), small,
+      el("b", {}, s.name || plain(s.caption)), small, ...marks(s, px),
     ); // prettier-ignore
     button.style.setProperty("--hue", `var(--hue-${(group < 0 ? s.n - 1 : group) % HUES})`);
     button.addEventListener("click", (event) => {
@@ -219,9 +232,11 @@ export class Timeline {
       event.preventDefault();
       event.stopPropagation();
     });
+    item.append(button);
+    if (s.draft) return item;
     const edge = el("span", { class: "edge", title: "Drag to change the length", "aria-hidden": "true" });
     edge.addEventListener("pointerdown", (event) => this.drag(event, edge, item, s, px));
-    item.append(button, edge);
+    item.append(edge);
     return item;
   }
 
@@ -239,6 +254,7 @@ export class Timeline {
     };
     edge.onpointerup = () => {
       edge.onpointermove = edge.onpointerup = null;
+      this.known();
       if (Math.abs(seconds - s.seconds) < 0.05) this.draw();
       else void this.studio.act(`retime ${s.n} ${(Math.round(seconds * 20) / 20).toFixed(2)}s`).then((ok) => ok || this.draw());
     };
@@ -256,6 +272,7 @@ export class Timeline {
     const close = (write: boolean): void => {
       if (over) return;
       over = true;
+      this.known();
       const text = input.value.replaceAll("|", " ").trim();
       this.draw();
       if (write && text && text !== s.caption) void this.studio.act(`replace ${s.n}: ${text}`);
@@ -337,6 +354,17 @@ function grouped(segments: Segment[]): Group[] {
     else if (s.activity) out.push({ name: s.activity, first: s.n, last: s.n, start: s.start, seconds: s.seconds });
   }
   return out;
+}
+
+/** Where each action of a segment of several begins, with its words. */
+function marks(s: Segment, px: number): HTMLElement[] {
+  const actions = s.actions ?? [];
+  return actions.map(({ caption, at }, i) => {
+    const mark = el("i", { class: "mark", title: caption }, plain(caption));
+    mark.style.left = `${100 * at}%`;
+    mark.style.width = `${((actions[i + 1]?.at ?? 1) - at) * s.seconds * px}px`;
+    return mark;
+  });
 }
 
 const plain = (caption: string): string => caption.replace(/^(an?|the) (person|man|woman|figure) /i, "");

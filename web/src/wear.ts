@@ -61,6 +61,10 @@ function dispose(object: three.Object3D): void {
   VRMUtils.deepDispose(object);
 }
 
+const EYES = new three.Vector3(0, 0.06, 0.05); // metres from the joint of the head
+const EYE_TURN = 0.52; // radians that the eyes turn at full weight
+const FADES = 0.7; // radians aside from which on they no longer follow
+
 /** A character with our joints' names, as `/v1/avatar.glb`. */
 export class Own implements Wearer {
   readonly name: string = "AvatarGPT";
@@ -90,6 +94,30 @@ export class Own implements Wearer {
         const at = dictionary[name];
         if (at !== undefined) influences[at] = pose.face[k] as number;
       });
+    }
+  }
+
+  /** Turn the eyes to a place of the world, as far as eyes go; ahead where it is beside or behind the head. */
+  lookAt(goal: three.Vector3): void {
+    const head = this.nodes.get("head");
+    if (!head) return;
+    head.updateWorldMatrix(true, false);
+    const local = head.worldToLocal(goal.clone()).sub(EYES);
+    const yaw = Math.atan2(local.x, local.z); // to the person's left
+    const pitch = Math.atan2(local.y, Math.hypot(local.x, local.z));
+    const aside = Math.hypot(yaw, pitch);
+    const share = 1 - three.MathUtils.smoothstep(aside, FADES, 1.6 * FADES);
+    const side = three.MathUtils.clamp(yaw / EYE_TURN, -1, 1) * share;
+    const up = three.MathUtils.clamp(pitch / EYE_TURN, -1, 1) * share;
+    const weights: Record<string, number> = {
+      eyeLookOutLeft: side, eyeLookInRight: side, eyeLookInLeft: -side, eyeLookOutRight: -side,
+      eyeLookUpLeft: up, eyeLookUpRight: up, eyeLookDownLeft: -up, eyeLookDownRight: -up,
+    }; // prettier-ignore
+    for (const mesh of this.faces) {
+      for (const [name, weight] of Object.entries(weights)) {
+        const at = mesh.morphTargetDictionary?.[name];
+        if (at !== undefined && mesh.morphTargetInfluences) mesh.morphTargetInfluences[at] = Math.max(0, weight);
+      }
     }
   }
 
