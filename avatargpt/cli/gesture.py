@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from avatargpt.speech.words import Words
     from vqvae.motion import Motion
 
+_FEATURES = "features of the sound (.npy), for a network trained with --speech."
 _TRANSCRIPT = "What is said, in English: a text, a file of it, or of word times (.TextGrid, .ctm, .srt, .json)."
 
 
@@ -24,6 +25,10 @@ def gesture(
     transcript: Annotated[str | None, option("--transcript TEXT|FILE", _TRANSCRIPT)] = None,
     interlocutor: speech.Interlocutor = None,
     interlocutor_transcript: speech.InterlocutorTranscript = None,
+    features: Annotated[Path | None, option("--speech FILE", f"Of AUDIO: {_FEATURES}")] = None,
+    interlocutor_features: Annotated[
+        Path | None, option("--interlocutor-speech FILE", f"Of the other speaker: {_FEATURES}")
+    ] = None,
     asr: speech.Asr = None,
     speaker: speech.Speaker = None,
     semantic: speech.Semantic = None,
@@ -83,7 +88,12 @@ def gesture(
     if head not in HEADS:
         raise UserError(f"--head {head}: accepted {', '.join(HEADS)}")
     speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript, temperature)
-    sources = speech.source_files(file, interlocutor, transcript, interlocutor_transcript)
+    heard = [path for path in (features, interlocutor_features) if path is not None]
+    if heard and (file is None or line.live):
+        raise UserError(f"--speech {heard[0]}: accepted with AUDIO, a file, and -o")
+    if interlocutor_features is not None and (features is None or interlocutor is None):
+        raise UserError(f"--interlocutor-speech {interlocutor_features}: accepted with --speech and --interlocutor")
+    sources = speech.source_files(file, interlocutor, transcript, interlocutor_transcript, *heard)
     check_targets(output, False, "gesture", sources, character=character)
     on = common.on_character(character, root, "gesture")
     options = format_options(output, "gesture", None, size, file, on)
@@ -108,7 +118,7 @@ def gesture(
     if file is None or pipeline is None or line.live:
         _perform_live(folder, line, words, interlocutor, settings, out)
         return
-    motion = _perform(pipeline, file, words, interlocutor, quiet, settings)
+    motion = _perform(pipeline, file, words, interlocutor, quiet, settings | {"features": heard})
     for text in motion.notes:
         warn(text)
     notes = [note for part in (words, answer, motion) if part is not None for note in part.notes]

@@ -14,6 +14,7 @@ import numpy as np
 from avatargpt.gesture.features import InterlocutorAudio, TimedWord, WordEncoder, check_lengths, loudness
 from avatargpt.gesture.network import NAME, GestureDriver, GestureOptions
 from avatargpt.gesture.semantics import Manner, StrokePlanner, check_cues, packaged_guesser
+from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.gesture.word_encoders import word_encoder
 from avatargpt.lm.checkpoint import find_part
 from avatargpt.resources import PACKAGE
@@ -105,7 +106,7 @@ class GesturePipeline:
     def stream(
         self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None,
-        semantics: Manner | None = None, loud: Sequence[float] = (), **options: Any,
+        semantics: Manner | None = None, loud: Sequence[float] = (), heard: Sequence[SpeechFile] = (), **options: Any,
     ) -> MotionStream:  # fmt: skip
         """A live stream; its pieces joined are the result of `perform`.
 
@@ -114,6 +115,7 @@ class GesturePipeline:
             words: known by now; an empty list where they come later, with ``say``; None = words are off.
             loud: loudness of each of them, standard deviations above the mean.
             other: whether the interlocutor is heard. The rest: as in `perform`.
+            heard: features by file of each voice, for a network that hears these.
         """
         from avatargpt.gesture.stream import MotionStream, SpeechGestureStream
 
@@ -128,7 +130,7 @@ class GesturePipeline:
             overlay = self.overlay(semantics, words, loud, settings.seed, rates)
         speech = SpeechGestureStream(
             self.driver, rate, self.encoder if with_words else None, words or (), other, other_words or (), other_rate,
-            settings,
+            settings, heard,
         )  # fmt: skip
         return MotionStream(speech, overlay)
 
@@ -136,7 +138,8 @@ class GesturePipeline:
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE,
         words: Iterable[TimedWord] | None = None, other: str | os.PathLike[str] | np.ndarray | None = None,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None,
-        semantics: Manner | None = None, progress: Callable[[int], None] | None = None, **options: Any,
+        semantics: Manner | None = None, progress: Callable[[int], None] | None = None,
+        features: Sequence[str | os.PathLike[str]] = (), **options: Any,
     ) -> Motion:  # fmt: skip
         """A whole talk: T frames at 30 fps, a `Motion` with fingers (T, 30, 4), upright at the origin, facing +Z.
 
@@ -147,6 +150,8 @@ class GesturePipeline:
             words: with times, in order (`avatargpt.speech.words`); None = words are off.
             other: the interlocutor's sound, as long; samples at `other_rate` (None = `rate`). other_words: likewise.
             semantics: semantic gestures, calm, energy, cues; None = the network alone.
+            features: files of the sound's features (`avatargpt.gesture.speech_file`), of both voices where there are
+                two, for a network that hears these.
 
         Returns:
             The motion; its notes hold warnings about the sound.
@@ -162,9 +167,13 @@ class GesturePipeline:
         if semantics is not None and words is not None:
             check_cues(semantics, words)
         loud = loudness(audio, rate, words) if words and semantics is not None else ()
+        sounds = [speaker] if interlocutor is None else [speaker, interlocutor]
+        if len(features) > len(sounds):
+            raise UserError(f"{features[-1]}: {len(features)} files of features; accepted: one for each voice")
+        heard = [SpeechFile(path, voice.about) for path, voice in zip(features, sounds, strict=False)]
         stream = self.stream(
             speaker.about.rate, words, interlocutor is not None,
-            None if interlocutor is None else interlocutor.about.rate, other_words, semantics, loud, **options,
+            None if interlocutor is None else interlocutor.about.rate, other_words, semantics, loud, heard, **options,
         )  # fmt: skip
         peak, answers = 0.0, InterlocutorAudio(speaker.about.rate, interlocutor)
         pieces = []

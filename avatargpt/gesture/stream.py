@@ -27,6 +27,8 @@ from avatargpt.gesture.features import (
     unequal_lengths,
 )
 from avatargpt.gesture.network import DEFAULT_OPTIONS, HEADS, UNKNOWN, GestureDriver, GestureInput, GestureOptions
+from avatargpt.gesture.speech_file import NAME as FEATURES_BY_FILE
+from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
 from vqvae.errors import UserError
@@ -309,29 +311,44 @@ class GestureStream:
         return codes
 
 
+def _check_heard(driver: GestureDriver, heard: Sequence[SpeechFile], voices: int) -> None:
+    c = driver.network.config
+    if c.audio == PROSODY and heard:
+        raise UserError(f"{heard[0].name}: {driver.source} hears prosody; accepted: without features of the sound")
+    if c.audio == FEATURES_BY_FILE and len(heard) != voices:
+        accepted = "--speech NAME.npy with a sound file, and --interlocutor-speech with an interlocutor"
+        raise UserError(
+            f"{driver.source}: hears features of the sound by file ({c.audio_width} numbers); accepted: {accepted}"
+        )
+    if c.audio not in (PROSODY, FEATURES_BY_FILE):
+        raise UserError(f"{driver.source}: hears by {c.audio!r}; accepted: {PROSODY!r}, {FEATURES_BY_FILE!r}")
+    if other := next((h for h in heard if h.width != c.audio_width), None):
+        raise UserError(f"{other.name}: {other.width} numbers a row; {driver.source} accepts {c.audio_width}")
+
+
 class SpeechGestureStream:
     """A `GestureStream` fed with the prosody of one or two voices, and words with times.
 
     Args:
-        driver: a network with prosody as its audio features. rate: samples a second of what is pushed.
+        driver: a network that hears prosody, or features of files. rate: samples a second of what is pushed.
         encoder: of words; None = words are off. words, other_words: those known by now, in order.
         other: whether the interlocutor's sound is pushed, too; other_rate: its rate, None = the same.
+        heard: features by file of the voices, for a network that hears these.
     """
 
     def __init__(
         self, driver: GestureDriver, rate: int = RATE, encoder: WordEncoder | None = None,
         words: Iterable[TimedWord] = (), other: bool = False, other_words: Iterable[TimedWord] = (),
-        other_rate: int | None = None, options: GestureOptions = DEFAULT_OPTIONS,
+        other_rate: int | None = None, options: GestureOptions = DEFAULT_OPTIONS, heard: Sequence[SpeechFile] = (),
     ) -> None:  # fmt: skip
         c = driver.network.config
-        if c.audio != PROSODY:
-            raise UserError(f"{driver.source}: hears by {c.audio!r}, which needs the whole sound; accepted here: "
-                            f"a network that hears by {PROSODY!r}")  # fmt: skip
+        _check_heard(driver, heard, 2 if other else 1)
         if encoder is not None and (encoder.name, encoder.width) != (c.words, c.word_width):
             raise UserError(f"words read by {encoder.name!r} ({encoder.width} numbers); {driver.source} accepts those "
                             f"read by {c.words!r} ({c.word_width})")  # fmt: skip
         voices = 2 if other else 1
-        self._voices = [ProsodyStream(r) for r in (rate, other_rate or rate)[:voices]]
+        self._voices: list[ProsodyStream | SpeechFile] = [*heard]
+        self._voices += [ProsodyStream(r) for r in (rate, other_rate or rate)[len(heard) : voices]]
         self._words = [] if encoder is None else [WordRows(encoder, w) for w in (words, other_words)[:voices]]
         self._beyond = c.ahead + c.downsample
         with_words = encoder is not None

@@ -93,11 +93,13 @@ def body_tokenizer() -> MotionTokenizer:
 
 
 @cache
-def body_driver(words: str = Spelling.name, word_width: int = Spelling.width) -> GestureDriver:
+def body_driver(
+    words: str = Spelling.name, word_width: int = Spelling.width, audio: str = "prosody", audio_width: int = WIDTH
+) -> GestureDriver:
     """A network of the real layout, quick enough for tests."""
     net = network(
-        words=words, audio_width=WIDTH, word_width=word_width, features=GestureFeatures.dim, rotations=[[0, 258]],
-        positions=[[258, 264]], tokenizer=body_tokenizer().fingerprint,
+        words=words, audio=audio, audio_width=audio_width, word_width=word_width, features=GestureFeatures.dim,
+        rotations=[[0, 258]], positions=[[258, 264]], tokenizer=body_tokenizer().fingerprint,
     )  # fmt: skip
     with torch.no_grad():
         net.read.weight.normal_(std=0.5)

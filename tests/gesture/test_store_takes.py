@@ -11,7 +11,6 @@ import soundfile
 from safetensors.numpy import load_file
 
 from avatargpt.gesture.features import WIDTH
-from avatargpt.gesture.speech_file import speech_rows
 from avatargpt.train.command import main
 from avatargpt.train.gesture import store_takes
 from avatargpt.train.gesture.data import Corpus, load_corpus
@@ -148,23 +147,6 @@ def test_word_tables_of_genea(tmp_path: Path) -> None:
     for bad in ("1.0\t2.0\n", "start\tend\ttext\n", "2.0\t1.0\tno\n", "0\tinf\tno\n"):
         with pytest.raises(UserError, match=r"a\.tsv: line 1: .*; accepted start, end in seconds and text"):
             corpus_words(trees.text(path, bad))
-
-
-def test_features_of_speech_are_laid_on_frames(tmp_path: Path) -> None:
-    path, seconds = tmp_path / "a.npy", 2.0
-    at = (np.arange(100) + 0.5) / 50  # seconds of the middles of rows, 50 a second
-    np.save(path, np.stack([at, -at], 1).astype(np.float32))
-    rows = speech_rows(path, seconds, 60)
-    middles = (np.arange(60) + 0.5) / 30
-    assert rows.shape == (60, 2) and np.allclose(rows[:, 0], middles, atol=1e-5) and np.allclose(rows[:, 1], -middles)
-    for array, message in (
-        (np.zeros((1, 100, 2)), "accepted: floats"), (np.zeros((100, 2), int), "accepted: floats"),
-        (np.zeros((9, 2)), "9 rows beside 2.0 s"), (np.zeros((900, 2)), "900 rows beside"),
-        (np.full((100, 2), np.nan), "NaN or infinity"),
-    ):
-        np.save(path, array)
-        with pytest.raises(UserError, match=message):
-            speech_rows(path, seconds, 60)
 
 
 def test_one_command_trains(tmp_path: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:

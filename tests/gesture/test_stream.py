@@ -223,7 +223,7 @@ def test_bad_rows_and_options_are_refused(driver: GestureDriver) -> None:
     for call, message in (
         (lambda: tied.check_tokenizer("abd"), "codes of tokenizer abc, not of abd"),
         (lambda: GestureStream(tied), r"no tokenizer\.json beside the network"),
-        (lambda: SpeechGestureStream(GestureDriver(network(audio="other"))), "hears by 'other'"),
+        (lambda: SpeechGestureStream(GestureDriver(network(audio="other"))), "hears by 'other'; accepted"),
         (lambda: SpeechGestureStream(GestureDriver(network(audio_width=WIDTH)), encoder=Spelling()), "words read by"),
         (lambda: config.read({**SHAPE, "width": 30}, "shape"), "accepted"),
         (lambda: config.read({**SHAPE, "rotations": [[0, 11]]}, "shape"), "accepted"),
