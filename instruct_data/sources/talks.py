@@ -9,7 +9,7 @@ import csv
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,8 @@ def _rate_of(frames: int, seconds: float, path: Path) -> float:
 def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
     """The main agents of GENEA 2023 (Kucherenko et al. 2023): pieces of about a minute of Talking With Hands.
 
-    Of both persons there are ``bvh``, ``wav`` and ``tsv``; ``metadata.csv`` of a split has the numbers of the persons.
+    Of both persons there are ``bvh``, ``wav`` and ``tsv``; ``metadata.csv`` of a split has the numbers of the persons
+    and says whose fingers were captured: the others' are stiff in the files, and are left out.
     Tables of who says nothing are empty, the test split has no motion of the main agent
     (genea-workshop/genea_challenge_2023, dataset/README.md).
     """
@@ -203,13 +204,15 @@ def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
                 _genea_files(root / part / role, path.stem.replace(_GENEA_ROLES[0], role)) for role in _GENEA_ROLES
             )
             persons = speakers.get(path.stem.removesuffix(f"_{_GENEA_ROLES[0]}"), {})
-            interlocutor = {"name": path.stem.replace(*_GENEA_ROLES)} | persons.get(_GENEA_ROLES[1], {})
+            interlocutor: dict[str, Any] = {"name": path.stem.replace(*_GENEA_ROLES)}
+            interlocutor |= persons.get(_GENEA_ROLES[1], {})
             interlocutor |= {key: str(value) for key, value in listener.items()}
             motion = root / part / _GENEA_ROLES[1] / "bvh" / f"{interlocutor['name']}.bvh"
             if motion.is_file():
                 interlocutor["motion"] = str(motion)
             extra = persons.get(_GENEA_ROLES[0], {}) | {"interlocutor": interlocutor}
-            clip = Clip(path.stem, BvhFile(path, hands=True), [], "genea2023", corpus.licence, split, extra=extra)
+            load = BvhFile(path, hands=True) if extra.get("fingers", True) else _Fingerless(path)
+            clip = Clip(path.stem, load, [], "genea2023", corpus.licence, split, extra=extra)
             yield from with_files(clip, agent, report, listener.values())
 
 
@@ -217,13 +220,25 @@ def _genea_files(folder: Path, name: str) -> dict[str, Path]:
     return {"audio": folder / "wav" / f"{name}.wav", "transcript": folder / "tsv" / f"{name}.tsv"}
 
 
-def _genea_speakers(table: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Of each recording (``SPLIT_2023_v0_NUMBER``) and role the speaker; empty without that file."""
+@dataclass(frozen=True)
+class _Fingerless:
+    """Loads a BVH as a gesture whose fingers are not known."""
+
+    path: Path
+
+    def __call__(self) -> Motion:
+        return replace(BvhFile(self.path, hands=True)(), fingers=None)
+
+
+def _genea_speakers(table: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of each recording (``SPLIT_2023_v0_NUMBER``) and role ``speaker`` and ``fingers``; empty without that file."""
     if not table.is_file():
         return {}
     with parsing(table, "the list of GENEA's recordings"):
         rows = csv.DictReader(read_text(table, MAX_TEXT_BYTES).splitlines())
-        return {r["prefix"]: {role: {"speaker": f"genea_{r[f'{role}_id']}"} for role in _GENEA_ROLES} for r in rows}
+        return {row["prefix"]: {role: {
+            "speaker": f"genea_{row[f'{role}_id']}", "fingers": row[f"{role}_has_fingers"] == "fingers_incl",
+        } for role in _GENEA_ROLES} for row in rows}  # fmt: skip
 
 
 def read_talking_with_hands(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:

@@ -387,6 +387,39 @@ def genea(folder: Path) -> Path:
     return folder
 
 
+def hands_bvh(path: Path, left_arm: float = -70.0, index: float = -40.0) -> Path:
+    """Two frames of the skeleton of Talking With Hands and GENEA, by its published joints; degrees about Z."""
+    bones: dict[str, tuple[str, tuple[float, float, float]]] = {
+        "b_root": ("body_world", (0, 92, 0)), "b_spine0": ("b_root", (0, 8, 0)), "b_spine1": ("b_spine0", (0, 11, 0)),
+        "b_spine2": ("b_spine1", (0, 11, 0)), "b_spine3": ("b_spine2", (0, 11, 0)),
+        "b_neck0": ("b_spine3", (0, 14, 0)), "b_head": ("b_neck0", (0, 10, 2)),
+    }  # fmt: skip
+    for side, x in (("l", 1.0), ("r", -1.0)):
+        limbs = {"upleg": ("b_root", (9 * x, -4, 0)), "leg": ("upleg", (0, -42, 0)), "foot": ("leg", (0, -43, 0)),
+                 "shoulder": ("b_spine3", (3 * x, 9, 0)), "arm": ("shoulder", (14 * x, 0, 0)),
+                 "arm_twist": ("arm", (13 * x, 0, 0)), "forearm": ("arm", (28 * x, 0, 0)),
+                 "wrist_twist": ("forearm", (12 * x, 0, 0)), "wrist": ("forearm", (25 * x, 0, 0)),
+                 "thumb0": ("wrist", (2 * x, 0, 2))}  # fmt: skip
+        limbs |= {f"thumb{k}": (f"thumb{k - 1}", (2.5 * x, 0, 1.5)) for k in (1, 2, 3)}
+        for name, z in (("pinky", -3), ("ring", -1), ("middle", 1), ("index", 3)):
+            limbs[f"{name}1"] = ("wrist", (9 * x, 0, z))
+            limbs |= {f"{name}{k}": (f"{name}{k - 1}", (3 * x, 0, 0)) for k in (2, 3)}
+        for name, (parent, offset) in limbs.items():
+            bones[f"b_{side}_{name}"] = (parent if parent in bones else f"b_{side}_{parent}", offset)
+    channels = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+    values: list[float] = []
+
+    def joint(name: str, offset: tuple[float, float, float]) -> str:
+        values.extend([*offset, {"b_l_arm": left_arm, "b_r_arm": 70.0, "b_l_index1": index}.get(name, 0.0), 0, 0])
+        below = [joint(child, at) for child, (parent, at) in bones.items() if parent == name]
+        end = "End Site { OFFSET 0 0 0 }".replace(" {", "\n{\n").replace(" }", "\n}\n")
+        kind = "ROOT" if name == "body_world" else "JOINT"
+        return f"{kind} {name}\n{{\nOFFSET {' '.join(map(str, offset))}\n{channels}\n{''.join(below) or end}}}\n"
+
+    tree, row = joint("body_world", (0, 0, 0)), " ".join(map(str, values))
+    return text(path, f"HIERARCHY\n{tree}MOTION\nFrames: 2\nFrame Time: 0.0333333\n{row}\n{row}\n")
+
+
 def talking_with_hands(folder: Path) -> Path:
     for person in ("deep2", "shallow7"):
         talk_bvh(folder / "mocap_data" / "session1" / "take3" / f"session1_take3_{person}_scale_local.bvh", 90)

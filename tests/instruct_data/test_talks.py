@@ -18,7 +18,7 @@ from vqvae.errors import UserError
 from vqvae.io import pos7
 from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
-from vqvae.skeleton import FINGER_NAMES
+from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 
 def read(name: str, folder: Path) -> list[Clip]:
@@ -72,6 +72,20 @@ def test_a_listener_belongs_to_a_conversation(tmp_path: Path) -> None:
     words = trees.word_times(Path(second.extra["audio"]).with_suffix(".TextGrid"))
     first, second = read("twh", tmp_path / "hands")
     assert second.extra["transcript"] == first.extra["interlocutor"]["transcript"] == str(words)
+
+
+def test_the_skeleton_of_talking_with_hands(tmp_path: Path) -> None:
+    folder = trees.genea(tmp_path)
+    trees.hands_bvh(folder / "trn/main-agent/bvh/trn_2023_v0_000_main-agent.bvh")
+    motion = read("genea2023", folder)[0].load()
+    left, right = (motion.joints[0, SMPL22.index(f"{s}_wrist")] - motion.root[0] for s in "lr")
+    assert 0.3 < left[0] < 0.5 and abs(left[0] + right[0]) < 1e-3 and abs(left[1]) < 0.1  # arms hang, 20 degrees off
+    bent = np.degrees(np.linalg.norm(rot.to_axis_angle(motion.fingers[0].astype(float)).reshape(30, 3), axis=1))
+    assert bent[FINGER_NAMES.index("l_index1")] > 30 > 10 > bent[FINGER_NAMES.index("r_index1")]
+    table = (folder / "trn/metadata.csv").read_text()
+    trees.text(folder / "trn/metadata.csv", table.replace("03,fingers_incl", "03,fingers_excl"))
+    (clip,) = read("genea2023", folder)
+    assert clip.load().fingers is None and clip.extra["fingers"] is False
 
 
 def test_only_clean_takes_of_zeroeggs(tmp_path: Path) -> None:
