@@ -125,7 +125,7 @@ def memory(browser: Any, address: str, minutes: float) -> list[dict[str, float]]
     page.press("#words", "Enter")
     until(page, "!studio.studio.busy && studio.studio.player.playing")
     begun, rows = time.monotonic(), []
-    marks = [m for m in (1, 2, 5, *range(10, 1 + round(minutes), 10)) if m <= minutes] or [minutes]
+    marks = [*(m for m in (1, 2, 5, *range(10, 1 + round(minutes), 10)) if m < minutes), minutes]
     session = page.context.new_cdp_session(page)
     for mark in marks:
         while (left := begun + 60 * mark - time.monotonic()) > 0:

@@ -416,7 +416,9 @@ _SAID: dict[str, str] = {
     "loop": "play {which} {times} times", "speed": "play {which} {factor:g} times as fast",
     "mirror": "exchange left and right of {which}", "load": "load {file}", "save": "save {name}", "chat": "just listen",
     "help": "explain what is possible", "describe": "describe {which}", "rename": "call segment {segment} {name}",
-    "pull": "pull {pin}", "move": "move segment {segment} to place {to}", "keep": "keep take {choice}",
+    "pull": "pull {pin}", "face": "let the face look {text}", "speak": "speak {file}", "redo": "do the undone again",
+    "export": "write it as {format}", "play": "play it", "move": "move segment {segment} to place {to}",
+    "keep": "keep take {choice}",
 }  # fmt: skip
 
 

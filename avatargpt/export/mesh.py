@@ -75,7 +75,7 @@ _PARTS: list[tuple[str, _Point, _Point, float, float, str]] = [
 ]
 # What clothes change: shoulders that slope from the neck, legs without the hem of shorts.
 _WORN: list[tuple[str, _Point, _Point, float, float, str]] = [
-    ("spine3", (0.050, 0.158, -0.020), (0.130, 0.146, -0.022), 0.036, 0.038, "shirt"),
+    ("spine3", (0.060, 0.148, -0.020), (0.130, 0.142, -0.022), 0.036, 0.038, "shirt"),
     ("l_collar", (0.010, 0.004, 0.006), (0.100, 0.018, -0.006), 0.060, 0.050, "shirt"),
     ("l_shoulder", (0.002, -0.006, 0.0), (0.080, 0.0, 0.0), 0.049, 0.048, "arm"),
     ("l_shoulder", (0.080, 0.0, 0.0), (0.260, 0.0, 0.0), 0.048, 0.040, "arm"),

@@ -126,11 +126,11 @@ async def timeline_frames(
 
 @router.get("/{id}/draft.frames", summary="What is being made, as far as it has come")
 async def draft_frames(server: AnyServer, id: str) -> Response:
-    """``.frames`` of the last `draft` of the session's events; gone when the turn has ended."""
+    """``.frames`` of the last `draft` of the session's events; 204 when the turn has ended."""
     server.store.session(id)
     draft = server.drafts.of(id)
     if draft is None:
-        raise unknown("draft")
+        return Response(status_code=204)
     return Response(draft.frames, media_type="application/octet-stream")
 
 

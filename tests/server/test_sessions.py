@@ -176,7 +176,7 @@ def test_events_of_a_session(client, session):
 def test_drafts_come_while_a_turn_runs(client, session, model):
     server, rows = client.app.state.server, []
     turn(client, session, "make 2s: a person walks")
-    assert client.get(f"/v1/sessions/{session}/draft.frames").status_code == 404
+    assert client.get(f"/v1/sessions/{session}/draft.frames").status_code == 204
     began, go = threading.Event(), threading.Event()
     made = Maker.made
 

@@ -2,6 +2,7 @@
 
 import { request } from "./api";
 import { el, save } from "./dom";
+import { icon } from "./icons";
 import type { Line, Studio } from "./studio";
 
 const HINTS = [
@@ -11,6 +12,8 @@ const HINTS = [
   "another take of segment 2",
   "how long is it?",
 ];
+
+const ANSWERS = /^(question|show|describe|help|chat|clarify)\b/; // acts that change nothing
 
 export class Chat {
   private readonly log = el("ol", { class: "log", role: "log", "aria-label": "What was said", tabindex: "0" });
@@ -47,8 +50,8 @@ export class Chat {
 
   private line({ kind, text, acts, ok, files }: Line): HTMLElement {
     const tone = kind === "reply" && ok === false ? "reply no" : kind === "about" && ok === false ? "about bad" : kind;
-    const node = el("li", { class: tone }, text);
-    if (acts?.length) {
+    const node = el("li", { class: tone }, ...(kind === "reply" ? remarked(text) : [text]));
+    if (acts?.some((act) => !ANSWERS.test(act))) {
       const about = el("summary", { title: "What was done, as lines that a script can do again" }, "What was done");
       node.append(el("details", { class: "acts" }, about, el("code", {}, acts.join("\n"))));
     }
@@ -60,7 +63,18 @@ export class Chat {
   }
 }
 
+/** An answer whose lines of steps end in remarks, "  [not known: ...]": a sign for each, which the segment bears, too. */
+function remarked(text: string): (Node | string)[] {
+  return text.split("\n").flatMap((line, i) => {
+    const [, step, note] = /^(.*\S) {2}\[(.+)\]$/.exec(line) ?? [];
+    const sign = note ? el("span", { class: "remark", role: "img", title: note, "aria-label": note }) : null;
+    sign?.append(icon("note"));
+    return [`${i ? "\n" : ""}${step ?? line}`, ...(sign ? [sign] : [])];
+  });
+}
+
 /** What a question offers: "... or ...?" in quotes, or its alternatives; else nothing to click. */
 function answersOf(question: string): string[] {
+  if (question.includes("(first)") && question.includes("(second)")) return ["first", "second"];
   return [...question.matchAll(/[“"]([^”"]{1,60})[”"]/g)].map((m) => m[1] as string).slice(0, 4);
 }
