@@ -81,6 +81,11 @@ def test_takes_stay_as_they_are(tmp_path: Path, spelling: Spelling, capsys: pyte
     changed = {p.name for p in out.glob("*.safetensors") if p.stat().st_mtime_ns != files[p]}
     assert changed == {"000001-train.safetensors", "000001-val.safetensors"} and again.takes == first.takes
     assert arrays(again, 2)["word_states"].shape == (1, 8) and arrays(again, 2)["other_word_states"].shape == (4, 8)
+    before = arrays(again)["features"]
+    trees.smplx(tmp_path / "beat2/smplxflame_30/2_scott_0_1_1.npz", trees.talking(bend=0.9))
+    stores[0] = build_store("beat2", tmp_path / "beat2", stores[0].path)
+    bent = arrays(StoreTakes(stores, body_tokenizer()).build(out))["features"]
+    assert np.abs(bent - before).max() > 0.1, "another motion"
 
 
 def test_talks_that_cannot_be_read_are_named(

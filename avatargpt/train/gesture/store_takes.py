@@ -30,6 +30,7 @@ from avatargpt.speech.words import Word
 from avatargpt.train.finetuning.clips import HELD_OUT
 from avatargpt.train.gesture.data import (
     FILE,
+    VERSION,
     Arrays,
     Corpus,
     Entry,
@@ -113,7 +114,7 @@ class StoreTakes:
             if store.modality != MODALITY:
                 raise UserError(f"{store.path}: a store of {store.modality}; accepted: one of talks, with gestures")
         self.stores, self.tokenizer = list(stores), tokenizer
-        self.words = str(Path(words).expanduser().absolute()) if Path(words).expanduser().exists() else words
+        self.words = _absolute(words)
         self.speech = None if speech is None else Path(speech)
         self.talks = [*self._read_talks()]
         if not any(t.split == "train" for t in self.talks):
@@ -138,7 +139,7 @@ class StoreTakes:
     def build(self, folder: Path) -> Corpus:
         """Write the takes into a folder, or those that lack; the report goes to stdout."""
         origins = [self._origin(talk) for talk in self.talks]
-        source = _digest([[s["sha256"] for s in store.manifest["shards"]] for store in self.stores], origins)
+        source = _digest(VERSION, [[s["sha256"] for s in store.manifest["shards"]] for store in self.stores], origins)
         if (folder / FILE).is_file():
             corpus = load_corpus(folder)
             if corpus.source == source:
@@ -152,10 +153,10 @@ class StoreTakes:
         audio, width = (PROSODY, PROSODY_WIDTH) if self.speech is None else (speech_file.NAME, self._speech_width())
         material = material_of(self.tokenizer, encoder, self.speakers, audio, width)
         report, entries, wordless = Report(), list[Entry](), 0
-        for talk, clip in track(self._clips(), "takes", len(self.talks), console=Console(stderr=True)):
+        for talk, clip, motion in track(self._clips(), "takes", len(self.talks), console=Console(stderr=True)):
             if talk.split == "test":
                 continue
-            key, file = _digest(material.model_dump(), origins[talk.number]), f"{talk.number:06d}"
+            key, file = _digest(VERSION, material.model_dump(), origins[talk.number], motion), f"{talk.number:06d}"
             parts = ("train", "val") if talk.held else (talk.split,)
             written = [kept_take(folder / f"{file}-{part}.safetensors", key) for part in parts]
             if not all(written):
@@ -176,9 +177,11 @@ class StoreTakes:
         print(f"{folder}: {about}; {wordless} without words, {len(report.skipped)} skipped")
         return load_corpus(folder)
 
-    def _clips(self) -> Iterator[tuple[_Talk, Clip]]:
-        clips = (clip for store in self.stores for clip in store.clips())
-        return zip(self.talks, clips, strict=True)
+    def _clips(self) -> Iterator[tuple[_Talk, Clip, str]]:
+        # Each talk with its clip and a digest of its motion.
+        rows = ((store, row) for store in self.stores for row in store.rows())
+        for talk, (store, row) in zip(self.talks, rows, strict=True):
+            yield talk, store.clip(row), hashlib.sha256(row["features"]).hexdigest()
 
     def _takes(self, talk: _Talk, arrays: Arrays) -> Iterator[Take]:
         if not talk.held:
@@ -239,6 +242,12 @@ class StoreTakes:
                 files += [p for n in (name, files[-1].stem) if (p := self.speech / f"{n}.npy").is_file()]
         stats = [(str(p), s.st_size, s.st_mtime_ns) for p in files if p.is_file() and (s := p.stat())]
         return [talk.id, talk.split, talk.held, talk.speaker, self.words, self.tokenizer.fingerprint, stats]
+
+
+def _absolute(words: str) -> str:
+    # The network is used from other folders, too.
+    path = Path(words).expanduser()
+    return str(path.absolute()) if words != SENTENCE and path.exists() else words
 
 
 def _digest(*parts: Any) -> str:
