@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request
@@ -177,11 +176,12 @@ async def take(server: AnyServer, id: str, n: int) -> Response:
 @router.get("/{id}/files/{name:path}", summary="A file that a turn wrote")
 async def file(server: AnyServer, id: str, name: str) -> Response:
     """What the acts `save` and `export` wrote."""
-    folder = (server.store.session(id) / FILES).resolve()
-    path = (folder / name).resolve() if "\0" not in name else folder
-    if not path.is_relative_to(folder) or not path.is_file():
+    folder = server.store.session(id) / FILES
+    # looked up, for not every name that a client sends is one that a file may have
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if name not in files:
         raise unknown("file", "name")
-    return download(path, PurePosixPath(name).name)
+    return download(files[name], files[name].name)
 
 
 @router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events")

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(not (resources.PACKAGE / "weights" / "config.jso
 CASES = int(os.environ.get("AVATARGPT_CASES", "5"))
 ENDLESS = "/events"
 FORMS = ("glb", "bvh", "npz", "frames", "csv", "png", "doc")
+THERE = (True, True, True, False)  # whether ids are those of the server: mostly
 WAVE = {"prompt": "a person waves", "seconds": 1}
 
 
@@ -82,7 +83,7 @@ def attempt_all(app: Any, known: Known) -> None:
 
         @settings(max_examples=CASES, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
                   suppress_health_check=list(HealthCheck))  # fmt: skip
-        @given(case=operation.as_strategy(), there=st.sampled_from((True, True, True, False)), form=st.sampled_from(FORMS))
+        @given(case=operation.as_strategy(), there=st.sampled_from(THERE), form=st.sampled_from(FORMS))
         def attempt(case: Any, there: bool, form: str) -> None:
             if there:
                 known.put(case, form)
