@@ -88,6 +88,20 @@ def test_takes_stay_as_they_are(tmp_path: Path, spelling: Spelling, capsys: pyte
     assert np.abs(bent - before).max() > 0.1, "another motion"
 
 
+def test_validation_may_be_a_store_of_its_own(tmp_path: Path, spelling: Spelling) -> None:
+    both = [stored("genea2023", trees.genea, tmp_path / part) for part in ("one", "two")]
+    folder = tmp_path / "two/genea2023"
+    for path in sorted(folder.rglob("trn_2023*")):
+        path.rename(path.with_name(path.name.replace("trn_", "val_")))
+    (folder / "trn").rename(folder / "val")
+    both[1] = build_store("genea2023", folder, both[1].path)
+    corpus = StoreTakes([*both, stored("beat2", trees.beat2, tmp_path)], body_tokenizer()).build(tmp_path / "takes")
+    assert [(t.name, t.split, t.frames) for t in corpus.takes] == [
+        ("trn_2023_v0_000_main-agent", "train", 30), ("val_2023_v0_000_main-agent", "val", 30),
+        ("2_scott_0_1_1/train", "train", 24), ("2_scott_0_1_1/val", "val", 6),
+    ]  # fmt: skip
+
+
 def test_talks_that_cannot_be_read_are_named(
     tmp_path: Path, spelling: Spelling, capsys: pytest.CaptureFixture[str]
 ) -> None:

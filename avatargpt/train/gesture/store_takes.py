@@ -94,7 +94,7 @@ class _Talk:
     id: str
     extra: dict[str, Any]
     speaker: str
-    held: bool  # whether its end is held out, for the store has no clips for validation
+    held: bool  # whether its end is held out, for its corpus has no clips for validation
 
 
 class StoreTakes:
@@ -127,14 +127,15 @@ class StoreTakes:
                             f"({', '.join(self.speakers)}); accepted: without --start")  # fmt: skip
 
     def _read_talks(self) -> Iterator[_Talk]:
-        number = 0
-        for store in self.stores:
-            held = not store.manifest["splits"].get("val")
-            for row in store.rows(motion=False):
-                extra = json.loads(row["extra"])
-                speaker = str(extra.get("speaker") or row["source"])
-                yield _Talk(number, row["split"], row["id"], extra, speaker, held and row["split"] == "train")
-                number += 1
+        # GENEA's splits are archives of their own, and may be stores of their own.
+        validated = {name for store in self.stores if store.manifest["splits"].get("val")
+                     for name in store.manifest["sources"]}  # fmt: skip
+        rows = (row for store in self.stores for row in store.rows(motion=False))
+        for number, row in enumerate(rows):
+            extra = json.loads(row["extra"])
+            speaker = str(extra.get("speaker") or row["source"])
+            held = row["split"] == "train" and row["source"] not in validated
+            yield _Talk(number, row["split"], row["id"], extra, speaker, held)
 
     def build(self, folder: Path) -> Corpus:
         """Write the takes into a folder, or those that lack; the report goes to stdout."""
