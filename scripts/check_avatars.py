@@ -1,11 +1,12 @@
 """Move three kinds of avatars in headless Chromium by exported .vrma files, and measure their lips.
 
     npm install three @pixiv/three-vrm @pixiv/three-vrm-animation   # in a folder of its own
-    python scripts/check_avatars.py talk.wav "WHAT IS SAID" --modules FOLDER/node_modules -o PICTURES
+    python scripts/check_avatars.py talk.wav "WHAT IS SAID" --modules FOLDER/node_modules -o SHEET.png
 
 The avatars are our own mesh as VRM 0 with presets alone, as VRM 0 with presets and Perfect Sync in PascalCase, and as
 VRM 1 with presets; their happy preset shows the teeth. For each and for every mood the lips are measured on the moved
-mesh: how far they open, and how many p, b, m close them. Needs playwright and a Chromium.
+mesh: how far they open, and how many p, b, m close them. The sheet shows each avatar at its widest, and on the p, b or
+m that closes least, under each mood. Needs playwright and a Chromium.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import io
 import json
 import tempfile
 import threading
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.avatar_file import read_avatar
@@ -40,6 +43,8 @@ from vqvae.motion import Motion
 from vqvae.skeleton import SMPL52
 
 MOODS = ("calm", "happy:1", "angry:1", "sad:1", "surprised:1", "disgusted:1")
+SIZE, LABEL = 320, 26  # pixels of the page; of a line of words in the sheet
+PORTRAIT = (70, 34, 250, 300)  # of the page: left, top, right, bottom
 CLOSED = 1.5  # mm between the lips that count as closed, more than at rest
 # What the presets of these avatars move: shapes of the head and how far.
 PRESETS: dict[str, dict[str, float]] = {
@@ -59,7 +64,7 @@ import * as THREE from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { VRMLoaderPlugin, VRMUtils } from "@pixiv/three-vrm";
 import { VRMAnimationLoaderPlugin, createVRMAnimationClip, VRMLookAtQuaternionProxy } from "@pixiv/three-vrm-animation";
-const renderer = new THREE.WebGLRenderer(); renderer.setSize(320, 320); document.body.append(renderer.domElement);
+const renderer = new THREE.WebGLRenderer(); renderer.setSize(SIZE, SIZE); document.body.append(renderer.domElement);
 const scene = new THREE.Scene(); scene.background = new THREE.Color(0xd8dde6);
 const sun = new THREE.DirectionalLight(0xffffff, 2.5); sun.position.set(0.5, 1, 2);
 scene.add(sun, new THREE.AmbientLight(0xffffff, 1.2));
@@ -96,7 +101,7 @@ window.draw = (t) => { pose(t); vrm.scene.updateMatrixWorld(true);
   camera.position.set(at.x, at.y + 0.06, at.z + 0.85);
   camera.lookAt(at.x, at.y + 0.06, at.z); renderer.render(scene, camera); };
 window.ready = true;
-</script>"""
+</script>""".replace("SIZE", str(SIZE))
 
 
 def write_avatar(path: Path, version: int, perfect_sync: bool) -> None:
@@ -171,7 +176,7 @@ def main() -> None:
     parser.add_argument("transcript")
     parser.add_argument("--modules", type=Path, required=True, help="node_modules with three and @pixiv's packages")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
-    parser.add_argument("-o", "--output", type=Path, help="folder of pictures")
+    parser.add_argument("-o", "--output", type=Path, help="a picture of all")
     args = parser.parse_args()
     pipeline = FacePipeline.load()
     words = words_of(args.transcript, args.sound, pipeline.driver)
@@ -192,21 +197,23 @@ def main() -> None:
         server = serve(folder, args.modules)
         with sync_playwright() as p:
             browser = p.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 320, "height": 320})
+            page = browser.new_page(viewport={"width": SIZE, "height": SIZE})
             page.on("pageerror", lambda e: print("page:", e))
             page.goto(f"http://127.0.0.1:{server.server_address[1]}/page.html")
             page.wait_for_function("window.ready")
-            for avatar in AVATARS:
-                _check(page, avatar, clips, lips, args.output)
+            pictures = {avatar: _check(page, avatar, clips, lips) for avatar in AVATARS}
             browser.close()
         server.shutdown()
+    if args.output is not None:
+        _sheet(pictures).save(args.output)
 
 
-def _check(page: Any, avatar: str, clips: dict[str, FaceMotion], lips: list[Any], output: Path | None) -> None:
-    """Print the figures of an avatar, and draw it at its widest and at a closure."""
+def _check(page: Any, avatar: str, clips: dict[str, FaceMotion], lips: list[Any]) -> dict[str, bytes]:
+    """Print the figures of an avatar; pictures (PNG) of its widest mouth, and of the least closure under each mood."""
     page.evaluate(f"avatar('{avatar}.vrm')")
     upper, lower = ([int(i) for i in head().landmarks[n]] for n in (62, 66))
     rest = float(np.linalg.norm(head().points[upper].mean(0) - head().points[lower].mean(0)))
+    pictures: dict[str, bytes] = {}
     for k, (mood, clip) in enumerate(clips.items()):
         tracks = page.evaluate(f"play('{avatar}_{k}.vrma')")
         times = (np.arange(len(clip)) / clip.fps).tolist()
@@ -219,11 +226,32 @@ def _check(page: Any, avatar: str, clips: dict[str, FaceMotion], lips: list[Any]
         closed = sum(g < CLOSED for g, _ in shut)
         print(f"{avatar}, {mood}: {tracks} tracks, lips open by up to {gap.max():.1f} mm, "
               f"{closed} of {len(shut)} p b m closed (widest {max(g for g, _ in shut):.2f} mm)")  # fmt: skip
-        if output is not None and mood in ("calm", "happy:1"):
-            output.mkdir(parents=True, exist_ok=True)
-            for what, frame in (("open", int(gap.argmax())), ("p", min(shut)[1])):
-                page.evaluate(f"draw({frame / clip.fps})")
-                page.screenshot(path=str(output / f"{avatar}_{mood.split(':')[0]}_{what}.png"))
+        if not pictures:
+            pictures["widest"] = _drawn(page, int(gap.argmax()) / clip.fps)
+        pictures[f"p, {mood.split(':')[0]}"] = _drawn(page, max(shut)[1] / clip.fps)
+    return pictures
+
+
+def _drawn(page: Any, second: float) -> bytes:
+    page.evaluate(f"draw({second})")
+    return bytes(page.screenshot())
+
+
+def _sheet(pictures: dict[str, dict[str, bytes]]) -> Image.Image:
+    """A row for each avatar, with its name and what is shown."""
+    left, top, right, bottom = PORTRAIT
+    width, height = right - left, bottom - top + LABEL
+    columns = max(map(len, pictures.values()))
+    sheet = Image.new("RGB", (columns * width, len(pictures) * (height + LABEL)), "white")
+    write = ImageDraw.Draw(sheet)
+    for row, (avatar, shown) in enumerate(pictures.items()):
+        y = row * (height + LABEL)
+        write.text((6, y + 6), avatar.replace("_", " "), fill="black", font_size=15)
+        for column, (what, png) in enumerate(shown.items()):
+            portrait = Image.open(io.BytesIO(png)).convert("RGB").crop(PORTRAIT)
+            sheet.paste(portrait, (column * width, y + LABEL))
+            write.text((column * width + 6, y + height + 4), what, fill="black", font_size=14)
+    return sheet
 
 
 if __name__ == "__main__":

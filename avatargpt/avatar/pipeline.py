@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from avatargpt.avatar.poise import Poise
 from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, spans_after, with_eye_contact
@@ -111,29 +112,34 @@ def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[
 
 
 class Standing:
-    """A standing person, see `standing`."""
+    """A standing person, see `standing`; `sway`: how far the weight shifts, 1 = as usual, 0 = not at all."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+    def __init__(self, seed: int = 0, sway: float = 1.0) -> None:
+        self._seed, self._sway = seed, sway
 
     def frames(self, start: int, stop: int) -> BodyFrames:
         """Frames [start, stop) at 30 fps."""
         nothing = np.zeros((stop - start, 2))
-        return BodyFrames(standing(start, stop, FPS, self._seed), nothing, nothing)
+        return BodyFrames(standing(start, stop, FPS, self._seed, self._sway), nothing, nothing)
+
+    def swaying(self, sway: float) -> Standing:
+        """The same person, whose weight shifts so far."""
+        return Standing(self._seed, sway)
 
     def note(self, frames: int) -> str:
         """A remark on a talk of so many frames; empty = none."""
         return ""
 
 
-def standing(start: int, stop: int, fps: float = 30.0, seed: int = 0) -> Motion:
+def standing(start: int, stop: int, fps: float = 30.0, seed: int = 0, sway: float = 1.0) -> Motion:
     """Frames [start, stop) of a person who stands at the origin facing +Z, weight shifting between planted feet.
 
-    The pelvis is upright and everything above it at rest; `seed` is that of the phases of the weight shift.
+    The pelvis is upright and everything above it at rest; `seed` is that of the phases of the weight shift, `sway` a
+    factor of its way.
     """
     at, phases = np.arange(start, stop) / fps, np.random.default_rng([seed, 71]).uniform(0, 2 * np.pi, (2, 2))
     sideways, forward = [
-        sum(size * np.sin(2 * np.pi * at / seconds + p) for (size, seconds), p in zip(waves, row, strict=True))
+        sway * sum(size * np.sin(2 * np.pi * at / seconds + p) for (size, seconds), p in zip(waves, row, strict=True))
         for waves, row in zip(SWAYS, phases, strict=True)
     ]
     offsets = SMPL22.offsets
@@ -309,7 +315,7 @@ _HAND_JOINTS = len(FINGER_NAMES) // 2
 
 def composed(
     body: Body, gestures: Motion, face: FaceMotion, start: int = 0, sound: Path | None = None, caption: str = "",
-    eye_contact: float = 0.0, calm: Sequence[Span] = (),
+    eye_contact: float = 0.0, calm: Sequence[Span] = (), poise: Poise | None = None, jaw: Sequence[Span] = (),
 ) -> AvatarMotion:  # fmt: skip
     """One clip of T frames at 30 fps, from frame `start` of the talk on.
 
@@ -317,6 +323,7 @@ def composed(
         gestures: T frames with fingers. face: T frames; its head is turned in addition to the gestures' head.
         eye_contact: 0 the face's own gaze, 1 eyes to a viewer in front of the chest whatever the head does.
         calm: seconds in which the head follows an instruction: the gestures move it less (`idle.idle_share`).
+        poise: holds trunk and head of the gestures while nobody speaks; None where somebody listens. jaw: see there.
     """
     if gestures.fingers is None or gestures.fps != face.fps or len(gestures) != len(face):
         raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} "
@@ -324,6 +331,8 @@ def composed(
     under, active, lap = body.frames(start, start + len(face))
     body_share = np.maximum(active, lap * hanging(gestures))
     base, turned = under.rotations.astype(np.float64), gestures.rotations.astype(np.float64)
+    if poise is not None:
+        turned[:, TRUNK] = poise(turned[:, TRUNK], face, jaw)
     turned[:, [NECK, HEAD]] = _calmed(turned[:, [NECK, HEAD]], calm, start)
     out = base.copy()
     out[:, TRUNK] = rot.multiply(base[:, TRUNK], turned[:, TRUNK])
@@ -361,13 +370,16 @@ def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndar
     return out
 
 
-def with_head(face: FaceMotion, gestures: Motion, eye_contact: float = 0.0, calm: Sequence[Span] = ()) -> FaceMotion:
-    """A face whose head follows the gestures' head, and then its own turns; its weights are unchanged.
+def with_head(
+    face: FaceMotion, gestures: Motion, eye_contact: float = 0.0, calm: Sequence[Span] = (), jaw: Sequence[Span] = ()
+) -> FaceMotion:
+    """A face whose head follows the gestures' head while it speaks, and then its own turns; its weights are unchanged.
 
     Args:
-        gestures: as many frames at the same rate. eye_contact, calm: as in `composed`; the first changes the gaze.
+        gestures: as many frames at the same rate. eye_contact, calm, jaw: as in `composed`; the first changes the gaze.
     """
-    joints = _calmed(gestures.rotations[:, [NECK, HEAD]].astype(np.float64), calm)
+    joints = Poise(face.fps)(gestures.rotations[:, [NECK, HEAD]].astype(np.float64), face, jaw)
+    joints = _calmed(joints, calm)
     combined = rot.multiply(joints[:, 0], joints[:, 1])
     out = replace(face, head=angles_of(rot.multiply(combined, turns(face.head))))
     return with_eye_contact(out, eye_contact)
@@ -394,10 +406,11 @@ class HeadMover:
         return cls(GesturePipeline.load(model), audio, rate)
 
     def __call__(
-        self, face: FaceMotion, seed: int = 0, eye_contact: float = 0.0, calm: Sequence[Span] = ()
-    ) -> FaceMotion:
+        self, face: FaceMotion, seed: int = 0, eye_contact: float = 0.0, calm: Sequence[Span] = (),
+        jaw: Sequence[Span] = (),
+    ) -> FaceMotion:  # fmt: skip
         """The face with that head, see `with_head`; `seed` is that of the gestures."""
-        return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact, calm)
+        return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact, calm, jaw)
 
 
 class AvatarPipeline:
@@ -427,7 +440,7 @@ class AvatarPipeline:
 
         Args:
             audio: speech, a file or samples (n,) at `rate`.
-            text: a facial instruction, parsed unless `score` is its result.
+            text: a facial instruction, parsed unless `score` is its result; of a doubtful one `UnheededText` warns.
             feelings: emotion keyframes, instead of those named in the text.
             body: motion of pelvis and legs; None = they stand.
             controls: of the face: blinks, idle movement, eye contact. lips: see `FacePipeline.perform`.
@@ -439,6 +452,7 @@ class AvatarPipeline:
         seconds = sound.open_sound(audio, rate).about.seconds
         if score is None:
             score = self.face.place([text], seconds, True, feelings)[0]
+            self.face.warn(text, score)
         motion = self.gestures.perform(audio, rate, seed=seed, progress=progress, **gestures)
         clip = self.face.perform(
             text, audio, rate, feelings, score=score, head=lips,
@@ -447,8 +461,12 @@ class AvatarPipeline:
         # Eye contact depends on the combined head: `composed` adds it.
         face = self.face.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
         source = None if isinstance(audio, np.ndarray) else Path(audio)
-        calm = self.face.spans(score)[1]
-        return composed(body or Standing(seed), motion, face, 0, source, text, controls.eye_contact, calm)
+        _, calm, jaw = self.face.spans(score)
+        poise = Poise(face.fps) if gestures.get("other") is None else None
+        return composed(
+            _swaying(body or Standing(seed), controls), motion, face, 0, source, text, controls.eye_contact, calm,
+            poise, jaw,
+        )  # fmt: skip
 
     def stream(
         self, rate: int = sound.RATE, text: str = "", feelings: Sequence[Feeling] = (), score: Score | None = None,
@@ -465,14 +483,20 @@ class AvatarPipeline:
         if score is None and text:
             read = self.face.place([text], seconds, True, feelings) if seconds else self.face.read([text])
             score = read[0]
+            self.face.warn(text, score)
         direction = self.face.direction(score, feelings, seconds)
         spans = self.face.spans(score)
         lively = LiveControls(replace(controls, eye_contact=0.0), sound.FPS, seed, *spans)
         return AvatarStream(
             self.face.driver.stream(rate, direction=direction, head=lips),
-            self.gestures.stream(rate, seed=seed, **gestures), body or Standing(seed), lively, controls.eye_contact,
-            spans[1], direction,
+            self.gestures.stream(rate, seed=seed, **gestures), _swaying(body or Standing(seed), controls), lively,
+            controls.eye_contact, spans[1], direction, spans[2],
         )  # fmt: skip
+
+
+def _swaying(body: Body, controls: Controls) -> Body:
+    """A standing person sways as the controls say; a clip stays as it is."""
+    return body.swaying(min(controls.idle, 1.0)) if isinstance(body, Standing) else body
 
 
 class AvatarStream:
@@ -484,11 +508,12 @@ class AvatarStream:
 
     def __init__(
         self, face: FaceStream, gestures: MotionStream, body: Body, lively: LiveControls, eye_contact: float = 0.0,
-        calm: Sequence[Span] = (), direction: Direction | None = None,
+        calm: Sequence[Span] = (), direction: Direction | None = None, jaw: Sequence[Span] = (),
     ) -> None:  # fmt: skip
         self._face, self._gestures, self._body = face, gestures, body
         self._lively, self._eye_contact, self._calm = lively, eye_contact, calm
-        self._direction = direction or Direction()
+        self._direction, self._jaw = direction or Direction(), jaw
+        self._poise: Poise | None = Poise(float(sound.FPS))
         self._curves: list[np.ndarray] = []
         self._motions: list[Motion] = []
         self.frames = 0  # given out so far
@@ -523,6 +548,7 @@ class AvatarStream:
         if instructed:
             self._lively.direct(at, lid_spans(score), calm_spans(score), jaw_spans(score))
             self._calm = spans_after(self._calm, calm_spans(score), at)
+            self._jaw = spans_after(self._jaw, jaw_spans(score), at)
         return frame
 
     @property
@@ -532,6 +558,8 @@ class AvatarStream:
 
     def push(self, pcm: np.ndarray, other: np.ndarray | None = None) -> AvatarMotion | None:
         """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready, None where none are."""
+        if other is not None:  # listening moves the head as well
+            self._poise = None
         self._take(self._face.push(pcm), self._gestures.push(pcm, other))
         return self._ready()
 
@@ -553,8 +581,9 @@ class AvatarStream:
         motion = concatenate(self._motions)
         face = FaceMotion.from_curves(np.concatenate(self._curves[:count]), float(sound.FPS))
         out = composed(
-            self._body, motion.slice(0, count), face, self.frames, eye_contact=self._eye_contact, calm=self._calm
-        )
+            self._body, motion.slice(0, count), face, self.frames, eye_contact=self._eye_contact, calm=self._calm,
+            poise=self._poise, jaw=self._jaw,
+        )  # fmt: skip
         self._curves = self._curves[count:]
         self._motions = [motion.slice(count, len(motion))] if len(motion) > count else []
         self.frames += count

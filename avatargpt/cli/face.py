@@ -364,8 +364,8 @@ def perform(
                     continue
                 curves = chosen if head is None else replace(chosen, eye_contact=0.0)
                 lively = pipeline.with_controls(clip, curves, score, seed)
-                calm = pipeline.spans(score)[1]
-                clips.append(lively if head is None else head(lively, seed, chosen.eye_contact, calm))
+                _, calm, jaw = pipeline.spans(score)
+                clips.append(lively if head is None else head(lively, seed, chosen.eye_contact, calm, jaw))
     return motions, scores, drawn or None
 
 

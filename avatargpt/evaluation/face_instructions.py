@@ -322,14 +322,17 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
     """All figures.
 
     Args:
-        suite: of kind ``face_instructions`` with options ``rows`` and ``foreign``, files beside the suites.
+        suite: of kind ``face_instructions`` with options ``rows``, ``questions``, ``foreign``: files beside the suites.
         performer: under test; it gets the words of the speech if its ``read`` has a parameter ``words``.
 
     Returns:
         As of ``face_instructions`` for one source; ``events/CONSTRUCT``: share of the events done by construct;
         ``read/CONSTRUCT``: share of the instructions that are read rightly (`same_reading`); ``denied``: share of
-        denied actions that are not read; ``foreign``: of texts in other languages, the share that is called so, and
-        ``english``: of English ones that look foreign, the share that is not.
+        denied actions that are not read; ``questions/nothing``: of questions that ask a face for nothing, the share
+        that is read so; ``questions/asked``, ``questions/eyes``: of questions that ask for something, and of smiles of
+        the eyes alone, the share of which that is read, and nothing that it excludes; ``foreign``: of texts in other
+        languages, the share that is called so, and ``english``: of English ones that look foreign, the share that is
+        not.
     """
     raw = [row for _, row in json_rows(folder() / suite.options["rows"])]
     scores = [parse_score(row, str(row.get("text"))) for row in raw]
@@ -361,8 +364,21 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
     results["events"] = figure([x for v in events.values() for x in v])
     results["denied"] = figure(denied)
     results |= {k.replace("events/fresh", "events"): v for k, v in baseline_figures("fresh", scores).items()}
+    results |= _questions(performer, suite.options["questions"])
     results |= _languages(suite.options["foreign"])
     return {"results": results, "instructions": rows, "baselines": [*score_baselines(())]}
+
+
+# Are questions that ask for nothing distinguished from those that ask for something?
+def _questions(performer: FacePipeline, file: str) -> dict[str, Any]:
+    right: dict[str, list[float]] = defaultdict(list)
+    for _, row in json_rows(folder() / file):
+        score = performer.read([row["text"]])[0]
+        names = ({e.action for e in score.events} | {f.name for f in score.emotions}) - {*AT_REST}
+        wanted, excluded = {*row.get("names", ())}, {*row.get("not", ())}
+        fits = wanted <= names and not excluded & names if wanted else not names
+        right[row["kind"]].append(float(fits))
+    return {f"questions/{kind}": figure(values) for kind, values in right.items()}
 
 
 # Are other languages distinguished from English?

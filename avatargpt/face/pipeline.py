@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from avatargpt.face.audio_model.controls import Controls, apply_controls
 from avatargpt.face.audio_model.idle import Span, calm_spans, jaw_spans, lid_spans
 from avatargpt.face.instructions import scores as score_times
 from avatargpt.face.instructions.scores import WordTimes, anchor_time, arrange, is_beyond, is_timed
-from avatargpt.options import is_text
+from avatargpt.options import UnheededText, is_text
 from avatargpt.requests.english import is_emoji, worded
 from avatargpt.speech.audio import FPS, MAX_SECONDS, check_rate, inspect
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
@@ -197,15 +198,22 @@ class FacePipeline:
         """A clip of `perform` with controls, whose blinks and idle motion keep off the score."""
         return apply_controls(clip, controls, seed, *self.spans(score))
 
-    def doubt(self, text: str, score: Score) -> str:
-        """Why a score may not be what the text means (`parser.doubt`); empty = no reason."""
+    def doubt(self, text: str, score: Score | None) -> str:
+        """Why a score may not be what the text means (`parser.doubt`); empty = no reason, or nothing was read."""
         from avatargpt.face.instructions.parser import doubt
 
+        if score is None:
+            return ""
         if score.unheard:
             words = ", ".join(map(repr, score.unheard))
             return f"when {words} is said is not known; it takes speech in which it is, and its transcript"
         agreements = [a for t in score.read_by or (text,) if (a := self.parser.agreement(t)) is not None]
         return doubt(text, score, min(agreements, default=None))
+
+    def warn(self, text: str, score: Score | None, stacklevel: int = 2) -> None:
+        """Warn (`UnheededText`) where a score may not be what the text means; `stacklevel`: of the caller."""
+        if reason := self.doubt(text, score):
+            warnings.warn(f"{text[:60]!r}: {reason}", UnheededText, stacklevel=stacklevel + 1)
 
     def direction(
         self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None
@@ -231,7 +239,8 @@ class FacePipeline:
         """One clip of T frames, 30 a second: weights (T, 52), head (T, 3) in radians.
 
         Args:
-            text: a facial instruction; not read where there is a `score`.
+            text: a facial instruction, with a warning (`UnheededText`) where its reading is doubtful; not read where
+                there is a `score`.
             audio: speech, a file or samples (n,) at `rate`.
             feelings: emotion keyframes, instead of those of the text.
             seconds: length without sound, over which the score is spread (`scores.spread_score`); None = as long as the
@@ -253,6 +262,7 @@ class FacePipeline:
         requested = seconds if audio is None else None
         if score is None and text:
             score = self.read([text], [requested], length if audio is not None else None, [words])[0]
+            self.warn(text, score)
             score_times.check_times(score, length or score.length)
         if length is None:
             length = self.default_seconds(score, feelings)
@@ -449,6 +459,6 @@ class CommandReader:
         out: dict[str, Any] = {"told": {k: v for k, v in fields.items() if v is not None}}
         if score is not None:
             out |= self._details(score)
-        if command.text and score is not None and (doubt := self._pipeline.doubt(command.text, score)):
+        if doubt := self._pipeline.doubt(command.text or "", score):
             out["warning"] = doubt
         return out

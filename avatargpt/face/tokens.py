@@ -92,6 +92,8 @@ class FaceTokens:
 
         Raises:
             UserError: empty text, seconds out of range, a model without the face's tokens.
+
+        Warns (`UnheededText`) of a text that may ask a face for nothing, where `best_of` is above 1.
         """
         items = [texts] if isinstance(texts, str) else list(texts)
         for text in items:
@@ -99,7 +101,7 @@ class FaceTokens:
         self.loaded.tokenizer("face")  # a model without one is refused first
         slots: list[dict[str, Any]] = [{"caption": t} for t in items]
         check_count("best_of", best_of)
-        descriptions = self._plainly(items) if items and best_of > 1 else []
+        descriptions = self._plainly(items, warns=True) if items and best_of > 1 else []
         return self._faces(
             "text_to_face", slots, items, seconds, seed, guidance, temperature, num, best_of, descriptions
         )
@@ -237,11 +239,15 @@ class FaceTokens:
         with_parser = [f for f in folders if (f / "reader.json").is_file()]
         return FacePipeline.load(with_parser[0]) if with_parser else None
 
-    def _plainly(self, texts: Sequence[str]) -> list[str]:
-        """Instructions in the form of `face_to_text`."""
+    def _plainly(self, texts: Sequence[str], warns: bool = False) -> list[str]:
+        """Instructions in the form of `face_to_text`; `warns` of doubtful ones."""
         if self._pipeline is None:
             return [plain(t) for t in texts]
-        return [described.described(s) for s in self._pipeline.read(texts)]
+        scores = self._pipeline.read(texts)
+        for text, score in zip(texts, scores, strict=True):
+            if warns:
+                self._pipeline.warn(text, score, stacklevel=3)
+        return [described.described(s) for s in scores]
 
     def _fits(self, candidates: Sequence[np.ndarray], text: str) -> np.ndarray:
         """Mean log-probability per word piece (nats) of a description for each candidate, (K,)."""

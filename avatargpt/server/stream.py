@@ -410,7 +410,7 @@ class _Client:
                 return
             frame = live.direct(direction, score, isinstance(event, Text))
         row: dict[str, Any] = {"type": "directed", "frame": frame}
-        if score is not None and (doubt := face.doubt(text, score)):
+        if doubt := face.doubt(text, score):
             row["warning"] = doubt
         await self._send(row)
 

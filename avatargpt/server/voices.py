@@ -63,7 +63,7 @@ def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
 
 def doubts(face: FacePipeline, text: str, score: Score | None) -> list[str]:
     """A note where the score of an instruction may not be what its text means."""
-    return [f"text: {doubt}"] if score is not None and (doubt := face.doubt(text, score)) else []
+    return [f"text: {doubt}"] if (doubt := face.doubt(text, score)) else []
 
 
 def counted(report: Report, total: int, done: int) -> None:

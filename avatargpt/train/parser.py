@@ -34,6 +34,7 @@ from avatargpt.train.stage import AveragedStage, Metrics, StepContext
 from instruct_data.face import score as face_score
 from instruct_data.face.actions import actions
 from instruct_data.face.compose import clash, clip_seconds, composed, named, pick, timed_instructions
+from instruct_data.face.questions import questions
 from instruct_data.face.score import MAX_SECONDS, Score, mirror_action, read_instructions, reworded
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Share, Strict
@@ -47,8 +48,12 @@ def bare(text: str) -> str:
 LONGER, BY = 0.1, (2.6, 4.5)  # share of clips that are that many times as long: nothing fills them (`FILLED`)
 UNKNOWN = 0.1  # share of the rows without their kind, where the parser has kinds
 # Kinds of rows with a share:
-WRITTEN = ("written", "corpus", "sequenced", "further", "siblings", "everyday", "reworded", "joined", "named", "timed")
-SAME = {"reworded": "corpus", "everyday": "corpus"}  # kinds whose scores follow the conventions of another one
+WRITTEN = (
+    "written", "corpus", "sequenced", "further", "siblings", "everyday", "reworded", "joined", "named", "timed",
+    "questions",
+)  # fmt: skip
+# Kinds whose scores follow the conventions of another one:
+SAME = {"reworded": "corpus", "everyday": "corpus", "questions": "corpus"}
 
 
 class Material(Strict):
@@ -58,10 +63,12 @@ class Material(Strict):
     composed: NonNegativeInt = 10000  # number composed by rule
     timed: NonNegativeInt = 6000  # further ones with times in their words
     joined: NonNegativeInt = 10000  # pairs of written ones
+    questions: NonNegativeInt = 5000  # number of questions drawn by rule
     # written_share, corpus_share, sequenced_share, further_share, siblings_share, everyday_share, reworded_share,
-    # joined_share, named_share, timed_share: of the rows, by kind; the others are composed. Those of a corpus count as
-    # written where it has no share. Sequenced, further, sibling and everyday ones are files of the package, reworded
-    # ones paraphrases of the corpus, named ones every action and emotion by its plain name in every degree
+    # joined_share, named_share, timed_share, questions_share: of the rows, by kind; the others are composed. Those of a
+    # corpus count as written where it has no share. Sequenced, further, sibling and everyday ones are files of the
+    # package, reworded ones paraphrases of the corpus, named ones every action and emotion by its plain name in every
+    # degree, questions (`instruct_data.face.questions`) such that ask a face for nothing, too
     written_share: Share = 0.5
     corpus_share: Share = 0.0
     sequenced_share: Share = 0.0
@@ -72,6 +79,8 @@ class Material(Strict):
     joined_share: Share = 0.25
     named_share: Share = 0.03
     timed_share: Share = 0.1
+    questions_share: Share = 0.0
+    most: NonNegativeInt = 0  # rows of each kind that are used, drawn evenly; 0 = all
     held: Annotated[int, Field(ge=2)] = 20  # every `held`-th written instruction only validates
     seed: NonNegativeInt = 0
 
@@ -156,13 +165,22 @@ def material(
     rows = reworded() if options.reworded_share else []
     # All paraphrases of a row or none: one of them may name what is held out.
     rewordings = allowed(with_mirrored([s for row in rows if len(allowed(row)) == len(row) for s in row]))
+    asked = questions(options.questions, options.seed, avoid) if options.questions_share else []
     single = [*(s for scores in training.values() for s in scores), *rewordings]
     pairs = pairs_of(single, options.joined, np.random.default_rng([options.seed, 7]))
     by_rule = composed(options.composed, options.seed + 1, avoid)
     timed = timed_instructions(options.timed, options.seed, avoid)
     names = named() if options.named_share else []
     groups = {**training, "reworded": rewordings, "joined": allowed(pairs), "named": allowed(names)}
+    groups["questions"] = allowed(asked)
     return {**groups, "timed": allowed(timed), "composed": allowed(by_rule)}, held_out
+
+
+def thinned(scores: Sequence[Score], most: int) -> Sequence[Score]:
+    """At most so many of the scores, evenly from all of them; 0 = all."""
+    if not most or len(scores) <= most:
+        return scores
+    return [scores[k * len(scores) // most] for k in range(most)]
 
 
 def longer(score: Score, seconds: float) -> Score:
@@ -453,7 +471,8 @@ class ParserStage(AveragedStage):
         groups, held_out = material(written, recipe.data, corpus, excluded)
         both = zip(held_out, grounder.states([s.text for s in held_out]), strict=True)
         self.val = [s for s, states in both if len(states) <= MAX_WORDS]
-        rows = {k: rows_of(v, self.parser, grounder, t.seed, k) for k, v in groups.items()}
+        chosen = {k: thinned(v, recipe.data.most) for k, v in groups.items()}
+        rows = {k: rows_of(v, self.parser, grounder, t.seed, k) for k, v in chosen.items()}
         self.batches = ParserBatches(rows, recipe.data.shares, t, self.network.begin, recipe.model.lengths)
         self.identity = {"shape": recipe.model.model_dump()}
         self.optimizer = torch.optim.AdamW(

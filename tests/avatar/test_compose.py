@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.avatar.pipeline import FPS, Clip, Standing, arm_use, composed, standing, with_head
+from avatargpt.avatar.poise import Poise
 from avatargpt.export.avatar import AvatarMotion, head_of
 from tests.avatar.conftest import face, gestures
 from vqvae import arkit
@@ -22,6 +23,13 @@ SPINE, ARMS = [3, 6, 9], [13, 14, 16, 17, 18, 19, 20, 21]
 
 def still(frames: int) -> FaceMotion:
     return FaceMotion(np.zeros((frames, 52)), np.zeros((frames, 3)), 30.0)
+
+
+def talking(frames: int) -> FaceMotion:
+    """Five syllables a second."""
+    weights = np.zeros((frames, 52))
+    weights[:, arkit.INDEX["jawOpen"]] = 0.3 * np.abs(np.sin(np.pi * np.arange(frames) / 6))
+    return FaceMotion(weights, np.zeros((frames, 3)), 30.0)
 
 
 def sitting(seconds: float, fps: float = 20.0) -> Motion:
@@ -87,21 +95,24 @@ def test_the_heads_of_face_and_gestures_add_up() -> None:
 
 
 def test_the_head_is_calm_during_its_own_actions() -> None:
-    gesture, lips, spans = gestures(120), still(120), ((1.0, 2.0),)
+    gesture, lips, spans = gestures(120), talking(120), ((1.0, 2.0),)
     plain, calm = with_head(lips, gesture), with_head(lips, gesture, calm=spans)
     assert np.array_equal(plain.head[:20], calm.head[:20]) and np.array_equal(plain.head[80:], calm.head[80:])
     assert np.abs(calm.head[32:60]).max() < 0.4 * np.abs(plain.head[32:60]).max()
-    parts = [composed(Standing(), gesture.slice(a, b), still(b - a), a, calm=spans) for a, b in ((0, 50), (50, 120))]
-    avatar = composed(Standing(), gesture, lips, calm=spans)
+    poise = Poise(30.0)
+    parts = [composed(Standing(), gesture.slice(a, b), lips.slice(a, b), a, calm=spans, poise=poise)
+             for a, b in ((0, 50), (50, 120))]  # fmt: skip
+    avatar = composed(Standing(), gesture, lips, calm=spans, poise=Poise(30.0))
     assert np.array_equal(np.concatenate([p.body.rotations for p in parts]), avatar.body.rotations)
     assert np.abs(avatar.face.head - calm.head).max() < 1e-5
 
 
 def test_eye_contact_moves_nothing_but_the_gaze() -> None:
-    moved = with_head(still(20), gestures(20), eye_contact=1.0)
-    changed = np.flatnonzero((moved.weights != 0).any(0))
+    lips = talking(20)
+    moved = with_head(lips, gestures(20), eye_contact=1.0)
+    changed = np.flatnonzero((moved.weights != lips.weights).any(0))
     assert len(changed) and all("eyeLook" in arkit.NAMES[k] for k in changed)
-    assert np.array_equal(moved.head, with_head(still(20), gestures(20)).head)
+    assert np.array_equal(moved.head, with_head(lips, gestures(20)).head)
 
 
 def test_a_seated_body_has_its_legs_and_the_gestures_arms() -> None:

@@ -18,6 +18,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
+from vqvae.smoothing import runs_of
 
 I = arkit.INDEX  # noqa: E741
 JAW, LIDS = I["jawOpen"], [I["eyeBlinkLeft"], I["eyeBlinkRight"]]
@@ -374,7 +375,38 @@ def test_the_degrees_of_shut_lids_rise(pipeline: FacePipeline, action: str) -> N
     assert np.diff(peaks).min() > 0.01 and peaks[1] < 0.8 < 0.94 < peaks[2] and peaks[4] > 0.99
 
 
-def test_lids_that_are_low_already_are_left_there() -> None:
-    closing, row = LidClosing(), np.full(55, 0.5, np.float32)
-    closing.direct(Direction.make([], [Clause("close eyes", 0.0, 2.0, 0.7, 1, "close_eyes")], RandomGrounder()))
-    assert all(np.array_equal(closing(row, k / 30), row) for k in range(90))
+def closed(clauses: list[Clause], seconds: float, row: np.ndarray | None = None) -> list[tuple[float, float]]:
+    """Seconds from which and to which both lids of a driver's row (at rest by default) are more than half closed."""
+    closing, row = LidClosing(), np.zeros(55, np.float32) if row is None else row
+    closing.direct(Direction.make([], clauses, RandomGrounder()))
+    frames = [closing(row, k / 30)[[arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]].min()
+              for k in range(round(30 * seconds))]  # fmt: skip
+    return [(a / 30, b / 30) for a, b in runs_of(np.array(frames) > 0.5)]
+
+
+def test_eyes_are_closed_from_second_to_second() -> None:
+    ((start, end),) = closed([Clause("close eyes", 1.0, 3.0, 0.7, 1, "close_eyes")], 4.0)
+    assert start == pytest.approx(1.0, abs=0.05) and end == pytest.approx(3.0, abs=0.05)
+    low = np.full(55, 0.4, np.float32)  # lids that a feeling lowers
+    (low_span,) = closed([Clause("close eyes", 1.0, 3.0, 0.7, 1, "close_eyes")], 4.0, low)
+    assert low_span == pytest.approx((start, end), abs=0.1)
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 0.5), (5, 1.6), (10, 2.5), (12, 2.4), (2, 4.0)])
+def test_blinks_are_as_many_as_are_counted(count: int, seconds: float) -> None:
+    shut = closed([Clause("blink", 0.4, 0.4 + seconds, 0.7, count, "blink")], seconds + 1)
+    assert len(shut) == count
+    beginnings = np.array([start for start, _ in shut])
+    np.testing.assert_allclose(beginnings - beginnings[0], np.arange(count) * seconds / count, atol=0.05)
+
+
+def test_blinks_that_another_instruction_ends_keep_their_tempo() -> None:
+    first = Direction.make([], [Clause("blink", 0.0, 4.0, 0.7, 8, "blink")], RandomGrounder())
+    after = first.followed(Direction.make([], [Clause("nod", 0.0, 1.0, 0.7, 1, "nod")], RandomGrounder()), 1.6, True)
+    closing, lids = LidClosing(), []
+    closing.direct(first)
+    for k in range(90):
+        if k == 48:
+            closing.direct(after)
+        lids.append(float(closing(np.zeros(55, np.float32), k / 30)[arkit.INDEX["eyeBlinkLeft"]]))
+    assert len(runs_of(np.array(lids) > 0.5)) == 4 and max(lids[66:]) < 0.05

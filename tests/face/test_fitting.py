@@ -292,6 +292,11 @@ def test_requests_with_times_or_beyond_the_parser() -> None:
     assert is_beyond(request(word="really"), [("really", 0.0, 0.5)]) and not is_beyond(request(word="really"))
 
 
+def test_who_calms_down_lets_the_feeling_before_fade() -> None:
+    calmer = score({"action": "happy"}, {"action": "neutral", "seconds": 4.0, "course": "fading"})
+    assert [(f.name, f.start, f.end, f.intensity > (f.to or 1)) for f in calmer.emotions][0] == ("happy", 0, 4, True)
+
+
 def test_clauses_without_room_are_left_to_the_parser() -> None:
     clauses = [FaceClause(action="smile", seconds=4.0), FaceClause(action="nod")]
     assert arrange(FaceRequest(clauses=clauses), read, 4.0) is None

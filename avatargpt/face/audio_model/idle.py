@@ -12,7 +12,15 @@ import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Direction
 from instruct_data.face.actions import action_names, actions, fitted
-from instruct_data.face.render import BLINK_FREE, EYE_ACTIONS, JUMP_SHARE, MAX_GAZE, SWAY_DEGREES, ease
+from instruct_data.face.render import (
+    BLINK_FREE,
+    EYE_ACTIONS,
+    JUMP_SHARE,
+    MAX_GAZE,
+    SINGLE_BLINK,
+    SWAY_DEGREES,
+    ease,
+)
 from instruct_data.face.score import DEFAULT, EXTREMELY, VERY, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
@@ -36,8 +44,11 @@ _REST_SECONDS, _REST_PERCENT = 4.0, 20  # lids rest at this percentile of the se
 CLOSING = {"close_eyes": (1, 1), "blink": (1, 1), "wink_left": (1, 0), "wink_right": (0, 1)}  # left lid, right lid
 LOWERED = 0.5  # strength up to which lids are only lowered, and stay as the driver moves them
 APEX = ((LOWERED, DEFAULT, VERY, EXTREMELY), (0.92, 0.95, 0.98, 1.0))  # strengths, and how far lids close there
-ONCE, IN_A_ROW = 0.7, 0.55  # share of the way from rest that the driver's weakest closures of usual strength go
-LID_FADE = 0.3  # s after an action's end in which lids may still be opening
+HELD = ("close_eyes",)  # of `CLOSING`, those that last; the others close and open
+BLINK_DOWN, BLINK_TOP, BLINK_UP = 0.09, 0.045, 0.18  # s that lids take to close, stay closed, take to open
+BLINK_SECONDS = BLINK_DOWN + BLINK_TOP + BLINK_UP
+HELD_DOWN, HELD_UP, HELD_SHARE = 0.14, 0.2, 0.8  # the same of closed eyes; share of each time of several
+LID_FADE = 0.3  # s before and after an action in which lids go over from where the driver has them, and back
 
 USUAL_IDLE = 1.0
 _JAW = arkit.INDEX["jawOpen"]
@@ -235,44 +246,61 @@ def _remove_closure(weights: np.ndarray, start: int, stop: int, fps: float) -> N
 
 
 class LidClosing:
-    """Shuts lids that a score closes, frame by frame, in proportion to how far the driver moves them from rest."""
+    """Shuts lids that a score closes, frame by frame, when and as often as it says."""
 
-    # The driver learnt from rendered clips, few of whose lids are quite shut (`instruct_data.face.render`), and some of
-    # its repeated blinks are weaker still. On a head an eye at 0.8 is a slit with the iris in it.
+    # The driver learnt from rendered clips, few of whose lids are quite shut (`instruct_data.face.render`): on a head
+    # an eye at 0.8 is a slit with the iris in it. It closes them 0.3 s late, and of five quick blinks it makes six.
 
     def __init__(self) -> None:
         self._resting: np.ndarray | None = None  # (2,) lowest lids since the present actions began
-        self._farthest = np.zeros(2)  # (2,) longest way from there
 
     def direct(self, direction: Direction) -> None:
         """Clauses whose action closes lids, from the next frame on."""
         names = ["", *action_names()]
-        clauses = [(CLOSING[names[k]], span) for k, span in zip(direction.kinds, direction.spans, strict=True)
-                   if names[k] in CLOSING]  # fmt: skip
-        self._sides = np.array([sides for sides, _ in clauses], float).reshape(-1, 2)
-        self._spans = np.array([span[:4] for _, span in clauses], float).reshape(-1, 4)
+        chosen = [k for k, kind in enumerate(direction.kinds) if names[kind] in CLOSING]
+        kinds = [names[direction.kinds[k]] for k in chosen]
+        self._sides = np.array([CLOSING[kind] for kind in kinds], float).reshape(-1, 2)
+        self._held = np.array([kind in HELD for kind in kinds], bool)
+        self._spans = np.array([direction.spans[k][:5] for k in chosen], float).reshape(-1, 5)
 
     def __call__(self, row: np.ndarray, second: float) -> np.ndarray:
-        """The frame (55,) at `second` with its lids closed further."""
-        start, end, strength, repeat = self._spans.T
-        active = (second >= start) & (second < end + LID_FADE)
+        """The frame (55,) at `second` with its lids where the score has them."""
+        start, end, strength, _, _ = self._spans.T
+        active = (second >= start - LID_FADE) & (second < end + LID_FADE)
         if not active.any():
-            self._resting, self._farthest = None, np.zeros(2)
+            self._resting = None
             return row
         lids = row[LIDS]
         self._resting = lids if self._resting is None else np.minimum(self._resting, lids)
-        room = np.maximum(1 - self._resting, 1e-6)
-        way = (lids - self._resting) / room
-        share = active * ease((end + LID_FADE - second) / LID_FADE)
-        share = share * np.clip((strength - LOWERED) / (DEFAULT - LOWERED), 0, 1)
-        self._farthest = np.maximum(self._farthest, way)
-        # A blink in a row may be weaker than its neighbours, but what lies between them is no blink.
-        full = np.where(repeat[:, None] > 1, np.maximum(IN_A_ROW, ONCE * self._farthest), ONCE)
-        shut = np.interp(strength, *APEX)[:, None] * ease(way / full)
-        further = (share[:, None] * self._sides * np.maximum(shut - way, 0)).max(0)
+        # Little strength lowers lids alone, as the driver does it.
+        share = np.clip((strength - LOWERED) / (DEFAULT - LOWERED), 0, 1)
+        share = share * ease((second - start + LID_FADE) / LID_FADE) * ease((end + LID_FADE - second) / LID_FADE)
+        shut = (self._closure(second) * np.interp(strength, *APEX))[:, None] * self._sides
+        goal = self._resting + (1 - self._resting) * shut.max(0)
         out = row.copy()
-        out[LIDS] = lids + further * room
+        out[LIDS] = lids + (share[:, None] * self._sides).max(0) * (goal - lids)
         return out
+
+    def _closure(self, second: float) -> np.ndarray:
+        """(C,) 0 to 1: how far each clause has closed its lids."""
+        start, end, _, repeat, rise = self._spans.T
+        unit = (end - start) / repeat
+        number = np.clip(np.floor((second - start) / unit), 0, np.maximum(np.ceil(repeat) - 1, 0))
+        since = second - start - number * unit
+        # Blinks: shut, and open again; a slow single one takes its time.
+        slow = (repeat == 1) & (unit > SINGLE_BLINK)
+        pace = np.minimum(1.0, unit / BLINK_SECONDS)
+        down = np.where(slow, np.minimum(0.3 * unit, 0.3), BLINK_DOWN * pace)
+        up = np.where(slow, np.minimum(0.4 * unit, 0.4), BLINK_UP * pace)
+        top = np.where(slow, unit - down - up, BLINK_TOP)
+        blink = np.minimum(ease(since / down), ease((down + top + up - since) / up))
+        # Closed eyes: half shut at the beginning and at the end, and in between open for a moment where there are more.
+        lasts = np.where(repeat > 1, HELD_SHARE * unit, unit)
+        grows = np.maximum(rise, np.minimum(HELD_DOWN * np.sqrt(np.maximum(unit, 1.0)), 0.4 * lasts))
+        falls = np.minimum(HELD_UP, 0.4 * lasts)
+        begins = since + np.where(rise > 0, 0.0, 0.5 * grows)
+        held = np.minimum(ease(begins / grows), ease((lasts + 0.5 * falls - since) / falls))
+        return np.where(self._held, held, blink)
 
 
 # Gaze
@@ -339,6 +367,26 @@ class _Saccades:
         return np.asarray(self._from + (self._to - self._from) * share)
 
 
+class Speaking:
+    """How fast the jaw moves, frame by frame: a mean in weights a second, of which a talk has about one, silence none.
+
+    Args:
+        seconds: time constant of the mean.
+    """
+
+    def __init__(self, fps: float, seconds: float = _SPEAKING_SECONDS) -> None:
+        self._fps, self._share = fps, _smoothing(seconds, fps)
+        self._last: float | None = None
+        self.value = 0.0
+
+    def __call__(self, jaw: float, free: float = 1.0) -> float:
+        """The mean after the next frame, which counts as far as it is `free` of a score."""
+        moved = 0.0 if self._last is None else abs(jaw - self._last) * self._fps
+        self._last = jaw
+        self.value += free * self._share * (moved - self.value)
+        return self.value
+
+
 class Idler:
     """Idle movements, frame by frame; the same seed and mouth give the same, live and in a complete clip.
 
@@ -355,17 +403,15 @@ class Idler:
         self._drifts = [(_Drift(r, period), weight) for r, (period, weight) in zip(rng, _LAYERS, strict=False)]
         self._saccades, self._history = _Saccades([seed, 53, 2], fps), History()
         self._breath = float(rng[3].random())
-        self._frame, self._last = 0, 0.0
-        self._speaking = self._quick = self._slow = 0.0
+        self._frame, self._speaking = 0, Speaking(fps)
+        self._quick = self._slow = 0.0
 
     def _update_speaking(self, jaw: float, free: float) -> float:
         """How much is spoken, 0 to 1; the means of the jaw follow it as far as it is `free` of a score."""
-        moved = abs(jaw - self._last) * self._fps if self._frame else 0.0
-        self._last = jaw
-        self._speaking += free * _smoothing(_SPEAKING_SECONDS, self._fps) * (moved - self._speaking)
+        speaking = self._speaking(jaw, free)
         self._quick += free * _smoothing(_QUICK, self._fps) * (jaw - self._quick)
         self._slow += free * _smoothing(_SLOW, self._fps) * (jaw - self._slow)
-        return min(self._speaking / _SPEAKING, 1.0)
+        return min(speaking / _SPEAKING, 1.0)
 
     def offsets(self, weights: np.ndarray) -> np.ndarray:
         """(5,) of the next frame (52,): the head's yaw, pitch, roll in radians, gaze to the left and up in weights."""
@@ -406,6 +452,11 @@ def _outside(spans: Sequence[Span], second: float, amount: float = 1.0) -> float
         if start - _BEFORE < second < end + _AFTER:
             share *= 1 - amount * _ease((second - start + _BEFORE) / _FADE) * _ease((end + _AFTER - second) / _FADE)
     return share
+
+
+def free_share(spans: Sequence[Span], second: float) -> float:
+    """1 away from spans in which a score moves something, 0 in one (`jaw_spans`)."""
+    return _outside(spans, second)
 
 
 def _smoothing(seconds: float, fps: float) -> float:

@@ -7,7 +7,8 @@ the length. Times are relative, as people state them, so that little has to be a
   after the one before began; or by the clock, where the instruction names that second;
 - an end by its duration, by the clock where the instruction names that second, or as lasting to the end: of the clip
   for feelings, of all that is done meanwhile for actions;
-- the length by what it adds to the last action, in half seconds, or in seconds.
+- the length by what it adds to the last action, in half seconds, or in seconds. A text that asks a face for nothing has
+  a length alone.
 
 `CachedDecoder` runs its decoder token by token, `ScoreSampler` writes score tokens that follow the grammar.
 """
@@ -224,7 +225,7 @@ class ScoreTokens:
     def allowed(self, tokens: Sequence[int]) -> list[str]:
         """Fields that may come after these tokens."""
         if not tokens:
-            return ["emotion", "action"]
+            return ["emotion", "action", "length"]
         kinds = [self.kind[t] for t in tokens]
         if kinds[-1] == "intensity":
             first = kinds.count("action" if "action" in kinds else "emotion") == 1
@@ -462,11 +463,19 @@ def pad_states(states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(out), torch.from_numpy(words)
 
 
+def draw(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(R,) one of V for each row of chances (R, V) that add up to 1: as ``rng.choice`` row after row."""
+    upto = chances.cumsum(1)
+    upto /= upto[:, -1:]
+    return np.asarray((upto <= rng.random(len(chances))[:, None]).sum(1))
+
+
 class ScoreSampler:
     """Rows of score tokens by one network: the likeliest, or samples. All follow the grammar of `ScoreTokens`."""
 
     def __init__(self, network: ParserNetwork, tokens: ScoreTokens) -> None:
         self.network, self.tokens = network, tokens
+        self._masks: dict[tuple[str, ...], np.ndarray] = {}  # of allowed fields
 
     def begin(self, seconds: float | None) -> int:
         """First token of a sequence: a requested length, where the network learnt lengths."""
@@ -481,7 +490,8 @@ class ScoreSampler:
 
     def sample(self, states: Sequence[np.ndarray], seconds: float | None, samples: int) -> list[list[list[int]]]:
         """Samples for each text, token by token; those that come to no end are left out."""
-        # A fixed seed: the same instruction is always read alike.
+        # A fixed seed: the same instruction is always read alike. Rows are drawn together: what holds the interpreter
+        # holds up a live face, which is made on another thread.
         rng = np.random.default_rng(0)
         rows: list[list[int]] = [[] for _ in range(samples * len(states))]
         live = list(range(len(rows)))
@@ -489,18 +499,16 @@ class ScoreSampler:
         latest = torch.full((len(rows),), self.begin(seconds))
         for length in range(MAX_TOKENS):
             chances = (decoder.step(latest).double() / TEMPERATURE).softmax(-1).numpy()
-            for i, row in zip(live, chances, strict=True):
-                possible = np.zeros_like(row)
-                for name in self._allowed(rows[i], length):
-                    first = self.tokens.first[name]
-                    possible[first : first + len(self.tokens.fields[name])] = 1
-                rows[i].append(int(rng.choice(len(row), p=row * possible / (row * possible).sum())))
-            going = [k for k, i in enumerate(live) if rows[i][-1] != 0]
-            live = [live[k] for k in going]
+            chances = chances * np.stack([self._possible(rows[i], length) for i in live])
+            drawn = draw(chances / chances.sum(1, keepdims=True), rng)
+            for i, token in zip(live, drawn.tolist(), strict=True):
+                rows[i].append(token)
+            going = np.flatnonzero(drawn)
+            live = [live[k] for k in going.tolist()]
             if not live:
                 break
-            decoder.select(torch.tensor(going))
-            latest = torch.tensor([rows[i][-1] for i in live])
+            decoder.select(torch.from_numpy(going))
+            latest = torch.from_numpy(drawn[going])
         by_text = [rows[k : k + samples] for k in range(0, len(rows), samples)]
         return [[row for row in group if row[-1] == 0] for group in by_text]
 
@@ -513,6 +521,16 @@ class ScoreSampler:
             logits = decoder.step(latest)[0]
             row.append(self.choose(logits.softmax(-1).double().numpy(), self._allowed(row, len(row))))
         return row
+
+    def _possible(self, row: list[int], length: int) -> np.ndarray:
+        """(V,) 1 at the tokens that may come next."""
+        fields = tuple(self._allowed(row, length))
+        if fields not in self._masks:
+            mask = np.zeros(len(self.tokens))
+            for name in fields:
+                mask[self.tokens.first[name] :][: len(self.tokens.fields[name])] = 1
+            self._masks[fields] = mask
+        return self._masks[fields]
 
     def _allowed(self, row: list[int], length: int) -> Sequence[str]:
         """Fields that may come next; towards the limit no further actions."""

@@ -78,7 +78,9 @@ def similarity(a: Score, b: Score) -> float:
 
 def consensus(readings: Sequence[Score]) -> Score:
     """The reading most similar to all of them, of equals the first, with their median strengths."""
-    gains = [np.mean([similarity(a, b) for b in readings]) for a in readings]
+    number, different = _numbered(readings)
+    alike = np.array([[similarity(a, b) for b in different] for a in different])
+    gains = alike[number][:, number].mean(1)
     chosen = readings[int(np.argmax(np.round(gains, 9)))]
 
     # The median has the least expected absolute error. Of an even number the lower middle one, which a reading has.
@@ -95,9 +97,21 @@ def consensus(readings: Sequence[Score]) -> Score:
     )
 
 
+def _numbered(readings: Sequence[Score]) -> tuple[np.ndarray, list[Score]]:
+    """The number of each reading among those that `similarity` tells apart, and one of each of these."""
+    different: dict[Any, tuple[int, Score]] = {}
+    numbers = []
+    for r in readings:
+        events = tuple((e.action, e.start, e.duration, e.repeat) for e in r.events)
+        key = events, frozenset(f.name for f in r.emotions)
+        numbers.append(different.setdefault(key, (len(different), r))[0])
+    return np.array(numbers), [r for _, r in different.values()]
+
+
 def agreement(chosen: Score, readings: Sequence[Score]) -> float:
     """0 to 1: mean similarity of the readings to the chosen one."""
-    return float(np.mean([similarity(chosen, b) for b in readings]))
+    number, different = _numbered(readings)
+    return float(np.array([similarity(chosen, b) for b in different])[number].mean())
 
 
 def doubt(text: str, score: Score, agreement: float | None) -> str:
@@ -105,7 +119,7 @@ def doubt(text: str, score: Score, agreement: float | None) -> str:
     if reason := unreadable(text):
         return f"the text {reason}"
     if not (score.events or score.emotions):
-        return "nothing in the text is an action of a face or a feeling; the face rests"
+        return "no instruction: nothing in the text is an action of a face or a feeling; the face rests"
     if agreement is not None and agreement < MIN_AGREEMENT:
         figures = f"agreement {agreement:.2f}, usually above {MIN_AGREEMENT:g}"
         return (f"the readings of the text differ ({figures}): it may ask for something that a face does not do, or "
