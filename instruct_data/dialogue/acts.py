@@ -51,6 +51,7 @@ TAKES: dict[str, tuple[str, ...]] = {
 
 # acts that are done by hand; no words of a turn ask for them, and the reader of turns does not know them
 BY_HAND = frozenset({"pull"})
+SPOKEN = tuple(act for act in TAKES if act not in BY_HAND)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.dialogue.acts import TAKES, Act, Outline, Replay, from_json, read, write
+from instruct_data.dialogue.acts import SPOKEN, Act, Outline, Replay, from_json, read, write
 from instruct_data.text.captions import CaptionBank, vary
 from instruct_data.text.english import mirror_text, side_of, split
 from instruct_data.text.everyday import everyday_requests
@@ -68,8 +68,8 @@ def phrases() -> Phrases:
     """The packaged file."""
     data: dict[str, Any] = read_yaml(PATH)
     turns = data.pop("turns")
-    if set(turns) != set(TAKES):
-        raise UserError(f"{PATH}: turns: not the acts there are: {', '.join(sorted(set(turns) ^ set(TAKES)))}")
+    if others := set(turns) ^ set(SPOKEN):
+        raise UserError(f"{PATH}: turns: not the acts there are: {', '.join(sorted(others))}")
     out = {}
     for act, groups in turns.items():
         act_groups = tuple(Group(g["line"], tuple(map(str, g["phrases"])), g["when"]) for g in groups)

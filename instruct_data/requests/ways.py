@@ -24,7 +24,7 @@ from typing import Any, get_args
 
 import yaml
 
-from instruct_data.dialogue.acts import BY_HAND, SHOWN, TAKES
+from instruct_data.dialogue.acts import SHOWN, SPOKEN
 from instruct_data.requests.spec import (
     ASKED,
     STANDS,
@@ -55,7 +55,6 @@ NUMBERS = {
 LISTED = {"being": "beings", "other": "others", "group": "groups", "impossible": "impossible"}
 FILLERS = ("who", "they", "them", "their", "place", "obj", "opp", "said", *LISTED)
 DOMAINS = ("body", "face", "chat")
-SPOKEN = tuple(act for act in TAKES if act not in BY_HAND)
 ACTS = (*SPOKEN, "faster", "slower", "longer", "shorter")  # of turns
 TOPICS = ("total_length", "frames", "length", "start", "text", "count", "longest", "shortest", "files", "plan", "side")
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -14,7 +14,7 @@ from avatargpt.chat.turn_text import ChatTurn, as_caption, changed, named_files,
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed
 from avatargpt.lm.text_encoder import TextTokenizer
-from instruct_data.dialogue.acts import TAKES, Act, Outline, Replay, from_json, outline, read, write
+from instruct_data.dialogue.acts import SPOKEN, Act, Outline, Replay, from_json, outline, read, write
 from instruct_data.dialogue.dialogues import TurnMaker, dialogue_pairs, phrases, read_dialogues, replayed
 from instruct_data.registry import get_task
 from instruct_data.requests.spec import TurnPart
@@ -82,14 +82,14 @@ def test_the_outline_follows_the_acts():
 def test_every_act_has_many_phrasings():
     for act, groups in phrases().turns.items():
         assert sum(len(g.phrases) for g in groups) >= 25, act
-    assert set(phrases().turns) == set(TAKES) and len(get_task("chat_turn").templates) >= 20
+    assert set(phrases().turns) == set(SPOKEN) and len(get_task("chat_turn").templates) >= 20
 
 
 def test_made_up_turns_are_possible_and_repeatable():
     def some(seed):
         movements = [("hop around", "a person hops"), ("sit", "a person sits")]
         maker = TurnMaker(movements, ["a person walks"], [], np.random.default_rng(seed))
-        return [(said, outline_.text, write(acts)) for act in TAKES for said, outline_, acts in [maker.turn(act)]]
+        return [(said, outline_.text, write(acts)) for act in SPOKEN for said, outline_, acts in [maker.turn(act)]]
 
     assert some(1) == some(1) != some(2)
     for said, timeline, line in some(3):
