@@ -6,8 +6,8 @@ Starts `avatargpt serve` on a free port with a store in a temporary folder. Each
 other, by lot: motions, descriptions, exports, uploads, plans, turns of a session, faces. Counted are answers by status,
 the medians and 95th percentiles of their times, and results that carry the hash of another prompt; the memory, after a
 fifth of that once more, too. Then a quarter, half, three quarters and all of the microphones speak for 20 seconds: how
-late frames come, beside the latency that the server names. At last 16 clients ask for motions alone, of a server as it
-is by default, of one process that decodes up to 16 requests together, and of one that decodes them one by one.
+late frames come, beside the latency that the server names. At last 16 clients ask for motions alone, of a server that
+decodes up to 16 requests together and of one that decodes them one by one.
 """
 
 from __future__ import annotations
@@ -43,10 +43,6 @@ WAIT = 300.0  # seconds that a client waits for an answer
 MIX = {"motion": 45, "export": 20, "describe": 10, "upload": 5, "session": 8, "plan": 5, "face": 5, "mistake": 2}
 ACCEPTED = {"motion": {200}, "export": {200}, "describe": {200}, "upload": {201}, "session": {200, 201}, "plan": {200},
             "face": {200}, "mistake": {400}}  # fmt: skip
-# name, requests decoded together, options
-SERVERS = (("default", 16, []), ("one process", 16, ["--processes", "1"]), ("one by one", 1, ["--processes", "1"]))
-
-
 @contextmanager
 def server(arguments: list[str], batch: int = 16) -> Iterator[tuple[str, int]]:
     """Address and process of a server."""
@@ -295,14 +291,16 @@ def main() -> None:
         for quarter in (1, 2, 3, 4) if args.streams else ():
             print(json.dumps(streams(url, -(-args.streams * quarter // 4), 20.0)), flush=True)
     rates = {}
-    for name, batch, more in SERVERS if args.together else ():
-        with server([*options, *more], batch) as (url, _):
-            load(url, 16, 10.0, {"motion": 1})  # until every process has its model
+    for batch in (16, 1) if args.together else ():
+        with server(options, batch) as (url, _):
+            load(url, 16, 3.0, {"motion": 1})
             figures, seconds = load(url, 16, args.together, {"motion": 1})
-            rates[name] = len(figures.times["motion"]) / seconds
-            print(json.dumps({"server": name, "motions_a_second": round(rates[name], 2)} | figures.table()), flush=True)
-    for name in rates:
-        print(json.dumps({f"{name} to one by one": round(rates[name] / rates["one by one"], 2)}))
+            rates[batch] = len(figures.times["motion"]) / seconds
+            print(
+                json.dumps({"batch": batch, "motions_a_second": round(rates[batch], 2)} | figures.table()), flush=True
+            )
+    if rates:
+        print(json.dumps({"together_to_one_by_one": round(rates[16] / rates[1], 2)}))
     if figures.errors or warm.errors:
         sys.exit("; ".join([*warm.errors, *figures.errors][:3]))
 

@@ -25,10 +25,6 @@ def serve(
     store: Annotated[Path | None, option("--store FOLDER", "Where results and sessions are kept.")] = None,
     queue: Annotated[int, option("--queue N", "Requests that may wait.", min=1, max=10_000)] = 64,
     batch: Annotated[int, option("--batch N", "Requests generated together.", min=1, max=64)] = 16,
-    processes: Annotated[
-        int | None, option("--processes N", "Processes that generate, each with the model; default: 2 on a CPU.",
-                           min=1, max=64)
-    ] = None,
     keep: Annotated[float, option("--keep HOURS", "How long results are kept.")] = 24.0,
     motion_seconds: Annotated[float, option("--motion-seconds S", "Motion that one request may ask for.")] = 120.0,
     grace: Annotated[float, option("--grace S", "Time to finish work when it is stopped.")] = 30.0,
@@ -59,9 +55,7 @@ def serve(
 
         raise UserError(f"a server needs the package {e.name}; install it with {INSTALL}") from None
     check_model(model)
-    values: dict[str, Any] = {"processes": _processes(device) if processes is None else processes}
-    if values["processes"] > 1 and threads is None:
-        threads = max(1, (os.cpu_count() or 1) // values["processes"])
+    values: dict[str, Any] = {}
     if local:
         values["hosts"] = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in origin or ()))
     settings = ServerSettings(
@@ -70,12 +64,3 @@ def serve(
         result_seconds=keep * 3600, motion_seconds=motion_seconds, grace_seconds=grace, **values,
     )  # fmt: skip
     run(settings, host, port, None if quiet else say)
-
-
-def _processes(device: str | None) -> int:
-    """As many as there are cores, at most 2; one where a GPU computes, which does batches at once."""
-    import torch
-
-    if (device or ("cuda" if torch.cuda.is_available() else "cpu")) != "cpu":
-        return 1
-    return min(2, os.cpu_count() or 1)

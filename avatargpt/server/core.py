@@ -24,7 +24,6 @@ from avatargpt.server.avatar import avatar_glb
 from avatargpt.server.drafts import Drafts
 from avatargpt.server.errors import Refusal, stopping
 from avatargpt.server.metrics import Metrics
-from avatargpt.server.processes import Helper
 from avatargpt.server.results import Results
 from avatargpt.server.session_state import Sessions
 from avatargpt.server.settings import ServerSettings
@@ -62,11 +61,9 @@ class Server:
             queue=lambda: self.worker.depth, running=lambda: self.worker.running, store_bytes=lambda: self.store.size
         )
         load = partial(_loaded, settings.model, settings.device, settings.dtype, settings.threads)
-        others = settings.processes - 1 if model is None else 0  # a model that is given lives in this process alone
         self.worker = Worker(
-            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked,
-            [Helper(load, settings.work_seconds) for _ in range(others)],
-        )  # fmt: skip
+            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked
+        )
         self.sessions, self.drafts = Sessions(self.store, self._conversation), Drafts()
         self.jobs: dict[str, Job] = {}
         self.turns: dict[str, Job] = {}

@@ -92,7 +92,7 @@ def _generate(server: Server, body: MotionBody, config: GenerationConfig) -> Job
     after = server.store.motion(body.after, "after") if body.after else None
     batch = Batch(replace(config, seed=0), after, server.settings.motion_seconds)
     key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after)
-    group = Group(key, Item(request, body.seconds, body.seed), partial(_together, server, batch), batch)
+    group = Group(key, Item(request, body.seconds, body.seed), partial(_together, server, batch))
 
     def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
         return kept(server, body, prompt, *result)

@@ -34,7 +34,6 @@ class ServerSettings:
     api_key: str | None = None  # that every request but those of the page itself must carry
     origins: tuple[str, ...] = ()  # other web pages that may call, such as ``https://example.org``
     hosts: tuple[str, ...] = ()  # accepted names of this server in the header Host; empty = every one
-    processes: int = 1  # that generate, each with a model of its own
     # Bounds of one request
     motion_seconds: float = 120.0  # of motion that it makes, all results together
     work_seconds: float = 300.0  # of work on it
@@ -62,7 +61,7 @@ class ServerSettings:
             check_number(name, getattr(self, name), (0.01, 1e9))
         for name in ("grace_seconds", "batch_wait"):
             check_number(name, getattr(self, name), (0, 3600))
-        for name in ("json_bytes", "upload_bytes", "store_bytes", "queue", "batch", "connections", "processes"):
+        for name in ("json_bytes", "upload_bytes", "store_bytes", "queue", "batch", "connections"):
             check_number(name, getattr(self, name), (1, 1 << 50))
         if self.api_key is not None and (len(self.api_key) < 8 or not self.api_key.isascii()):
             raise UserError("api key: accepted 8 or more ASCII characters")

@@ -38,22 +38,12 @@ class Group:
     """Work that may be done together with other work of the same key.
 
     Attributes:
-        key: equal for work that goes together. item: this piece of it. together: does several items. batch: what a
-            `Helper` takes to do the same; None = none can.
+        key: equal for work that goes together. item: this piece of it. together: does several items.
     """
 
     key: Hashable
     item: Any
     together: Together
-    batch: Any = None
-
-
-class Help(Protocol):
-    """Does work of a group elsewhere; see `avatargpt.server.processes`."""
-
-    def start(self) -> None: ...
-    def run(self, batch: Any, items: Sequence[Any], report: Report) -> list[Any]: ...
-    def close(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -115,12 +105,11 @@ class Worker:
         queue: jobs that may wait. batch: jobs of one group done together. wait: seconds that the first of a group waits
             for others. seconds: of work on one job.
         observe: called with (kind, seconds, number of jobs) after each piece of work.
-        helpers: each gets a thread that takes groups alone, from the first time that one waits while the model works.
     """
 
     def __init__(
         self, queue: int, batch: int, wait: float, seconds: float,
-        observe: Callable[[str, float, int], None] = lambda *_: None, helpers: Sequence[Help] = (),
+        observe: Callable[[str, float, int], None] = lambda *_: None,
     ) -> None:  # fmt: skip
         self.queue, self.batch, self.wait, self.seconds, self.observe = queue, batch, wait, seconds, observe
         self._waiting: deque[Job] = deque()
@@ -128,11 +117,8 @@ class Worker:
         self._running: list[Job] = []
         self._stopping = self._ended = False
         self._usual = USUAL_SECONDS
-        self._idle = self._grouped = 0  # threads that wait for work, and that are at a group
-        self._threads = [threading.Thread(target=self._loop, name="model", daemon=True)]
-        self._threads += [threading.Thread(target=self._help, args=(h,), daemon=True) for h in helpers]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
+        self._thread.start()
 
     @property
     def depth(self) -> int:
@@ -173,9 +159,7 @@ class Worker:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        until = time.monotonic() + grace
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        self._thread.join(grace)
         with self._changed:
             self._ended = True
             left = [*self._waiting, *self._running]
@@ -195,85 +179,56 @@ class Worker:
         while (jobs := self._take()) is not None:
             self._do(jobs)
 
-    def _help(self, helper: Help) -> None:
-        """The life of a thread with a helper, which is started when it is first needed."""
-        try:
-            with self._changed:
-                while not (any(j.kind != "load" for j in self._running) and self._next(True)):
-                    if self._stopping:
-                        return
-                    self._changed.wait()
-            helper.start()
-            while (jobs := self._take(True)) is not None:
-                self._do(jobs, helper)
-        except Refusal as e:
-            log.error("helper", extra={"code": e.code})
-        finally:
-            helper.close()
-
-    def _next(self, groups: bool) -> Job | None:
-        """The job that is to be done next, of any kind or of `groups` that a helper can do."""
-        self._drop_cancelled()
-        return next((j for j in self._waiting if not groups or (j.group and j.group.batch is not None)), None)
-
-    def _take(self, groups: bool = False) -> list[Job] | None:
+    def _take(self) -> list[Job] | None:
         """The next job, with those that go with it; None = the end."""
         with self._changed:
-            self._idle += 1
-            try:
-                while self._next(groups) is None:
-                    if self._stopping:
-                        return None
-                    self._changed.wait()
-                first = self._next(groups)
-                if first is not None and first.group is not None and self.batch > 1:
-                    until = time.monotonic() + self.wait
-                    while len(self._waiting) < self.batch and (left := until - time.monotonic()) > 0:
-                        self._changed.wait(left)
-                return None if self._ended else self._popped(groups)
-            finally:
-                self._idle -= 1
+            while not self._left():
+                if self._stopping:
+                    return None
+                self._changed.wait()
+            if self._waiting[0].group is not None and self.batch > 1:
+                until = time.monotonic() + self.wait
+                while len(self._waiting) < self.batch and (left := until - time.monotonic()) > 0:
+                    self._changed.wait(left)
+            return None if self._ended else self._popped()
 
-    def _popped(self, groups: bool) -> list[Job]:
-        """Take a job, and of its group a share, out of the queue; threads that wait, or are at groups, get the others'.
-        """
-        first = self._next(groups)
-        if first is None:
+    def _left(self) -> bool:
+        """Whether work waits."""
+        self._drop_cancelled()
+        return bool(self._waiting)
+
+    def _popped(self) -> list[Job]:
+        """Take a job, and those of its group up to a batch, out of the queue."""
+        if not self._left():
             return []
-        jobs = [first]
-        if first.group is not None:
-            key = first.group.key
-            jobs = [j for j in self._waiting if j.group is not None and j.group.key == key]
-            jobs = jobs[: min(self.batch, -(-len(jobs) // max(1, self._idle + self._grouped)))]
+        jobs = [self._waiting[0]]
+        if (group := jobs[0].group) is not None:
+            jobs = [j for j in self._waiting if j.group is not None and j.group.key == group.key][: self.batch]
         for job in jobs:
             self._waiting.remove(job)
         return jobs
 
-    def _do(self, jobs: list[Job], helper: Help | None = None) -> None:
+    def _do(self, jobs: list[Job]) -> None:
         if not jobs:
             return
         start = time.monotonic()
-        grouped = int(jobs[0].group is not None)
         with self._changed:
             self._running += jobs
-            self._grouped += grouped
-            self._changed.notify_all()
         for job in jobs:
             job.status, job.started = "running", start
         try:
-            results = self._results(jobs, start, helper)
+            results = self._results(jobs, start)
             for job, result in zip(jobs, results, strict=True):
                 self._settle(job, result)
         finally:
             with self._changed:
-                self._grouped -= grouped
                 for job in jobs:
                     self._running.remove(job)
             spent = time.monotonic() - start
             self._usual = 0.8 * self._usual + 0.2 * spent / len(jobs)
             self.observe(jobs[0].kind, spent, len(jobs))
 
-    def _results(self, jobs: list[Job], start: float, helper: Help | None) -> list[Any]:
+    def _results(self, jobs: list[Job], start: float) -> list[Any]:
         """A result or an exception for each."""
 
         def report(done: int, total: int, stage: str = "") -> None:
@@ -291,7 +246,7 @@ class Worker:
                 assert jobs[0].function is not None
                 return [jobs[0].function(report)]
             items = [j.group.item for j in jobs if j.group is not None]
-            return group.together(items, report) if helper is None else helper.run(group.batch, items, report)
+            return group.together(items, report)
         except BaseException as e:  # the thread goes on whatever the work did
             return [e] * len(jobs)
 

@@ -75,8 +75,3 @@ class LineIntent:
             return read(heard.request)
         except UserError:
             return None
-
-
-def stand_in() -> StandIn:
-    """A model for another process."""
-    return StandIn()

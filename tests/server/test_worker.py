@@ -1,4 +1,4 @@
-"""Batches, the bounded queue, cancellation, limits of time, helpers in other processes, and the end."""
+"""Batches, the bounded queue, cancellation, limits of time, and the end."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from avatargpt.options import GenerationConfig
 from avatargpt.server.errors import Refusal
-from avatargpt.server.generation import Batch, Item
-from avatargpt.server.processes import Helper
 from avatargpt.server.worker import Cancelled, Group, Worker
-from tests.server.stand_ins import stand_in, walk
+from tests.server.stand_ins import walk
 from vqvae.errors import UserError
 
 
@@ -122,58 +119,3 @@ def test_one_bad_request_does_not_spoil_the_others(serve, model):
         prompts = ["walk", "refuse this", "long long long", "run"]
         codes = threads.map(lambda p: client.post("/v1/motions", json={"prompt": p}).status_code, prompts)
     assert list(codes) == [200, 400, 400, 200]
-
-
-BATCH = Batch(GenerationConfig(), None, 120.0)
-
-
-def test_a_helper_gives_what_the_model_gives():
-    helper, reports = Helper(stand_in, 20.0), []
-    items = [Item("walk", 1.0, 3), Item("refuse", 1.0, 0), Item("break", 1.0, 0)]
-    (clips, captions), refused = helper.run(BATCH, items[:2], lambda *row: reports.append(row))
-    assert (clips[0].root == walk(1, 3).root).all() and captions == ("a person walk",)
-    assert isinstance(refused, UserError)
-    (broken,) = helper.run(BATCH, items[2:], lambda *row: None)
-    assert isinstance(broken, Refusal) and broken.status == 500 and "secret" not in str(broken)
-
-    def gone(*_):
-        raise Cancelled
-
-    with pytest.raises(Cancelled):
-        helper.run(BATCH, [Item("wait", 1.0, 0)], gone)
-    assert len(helper.run(BATCH, items[:1], lambda *row: None)) == 1, "the process goes on"
-    helper._process.kill()
-    with pytest.raises(Refusal, match="has ended"):
-        helper.run(BATCH, [Item("wait", 1.0, 0)], lambda *row: None)
-    helper.close()
-
-
-def test_helpers_share_what_waits():
-    done = []
-
-    class Beside:
-        def start(self):
-            pass
-
-        def run(self, batch, items, report):
-            done.append(("beside", len(items)))
-            time.sleep(0.05)
-            return [i for i in items]
-
-        def close(self):
-            done.append(("closed", 0))
-
-    def together(items, report):
-        done.append(("here", len(items)))
-        time.sleep(0.05)
-        return list(items)
-
-    pool = worker(queue=64, batch=16, helpers=[Beside()])
-    go, _ = held(pool)
-    jobs = [pool.submit("g", group=Group("a", i, together, BATCH)) for i in range(4)]
-    assert [j.result(5) for j in jobs] == [0, 1, 2, 3], "while the model works on something else"
-    go.set()
-    jobs = [pool.submit("g", group=Group("a", i, together, BATCH)) for i in range(12)]
-    assert [j.result(5) for j in jobs] == list(range(12))
-    pool.stop(5)
-    assert ("closed", 0) in done and any(who == "here" for who, _ in done)
