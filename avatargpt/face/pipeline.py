@@ -140,7 +140,9 @@ class FacePipeline:
         clauses = request.clauses if request is not None else []
         certainty = min((c.sure for c in clauses), default=0.0)
         # Times that the parser's tokens cannot write: the clauses are read one by one and placed by the request.
-        beyond = request is not None and is_beyond(request, words) and certainty >= MIN_CERTAINTY
+        beyond = request is not None and certainty >= MIN_CERTAINTY and (
+            is_beyond(request, words) or any(c.course and self._is_feeling(c.action) for c in clauses)
+        )
         if beyond and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
             return arranged
         named: score_times.NamedTimes = ""
@@ -157,6 +159,11 @@ class FacePipeline:
         if by_clauses and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
             return arranged
         return replace(score, timed=named == "clock", unheard=_unspoken(clauses, words) if readable else ())
+
+    def _is_feeling(self, clause: str) -> bool:
+        """Whether a clause is read as feelings alone, whose courses the parser's tokens cannot write."""
+        (score,) = self.parser.read([clause], self.reading)
+        return bool(score.emotions) and not score.events
 
     def _by_clauses(
         self, text: str, request: FaceRequest | None, seconds: float | None, words: WordTimes

@@ -275,8 +275,8 @@ class Part:
 def is_beyond(request: FaceRequest, words: WordTimes = ()) -> bool:
     """Whether a request has times that the parser's tokens cannot write, or words of a speech that are known."""
     return (request.seconds or 0.0) > PARSER_SECONDS or any(
-        c.course or c.every or (c.word and words) or (c.times or 0) > PARSER_TIMES
-        or (c.seconds or 0.0) > PARSER_SECONDS or max(c.at or 0.0, c.until or 0.0) > PARSER_CLOCK
+        c.every or (c.word and words) or (c.times or 0) > PARSER_TIMES or (c.seconds or 0.0) > PARSER_SECONDS
+        or max(c.at or 0.0, c.until or 0.0) > PARSER_CLOCK
         for c in request.clauses
     )  # fmt: skip
 
@@ -284,7 +284,7 @@ def is_beyond(request: FaceRequest, words: WordTimes = ()) -> bool:
 def is_timed(request: FaceRequest) -> bool:
     """Whether a request has other times, which the parser may or may not have understood."""
     return request.alternating or any(
-        c.denied or c.pause or c.wait or c.until_end or c.from_share is not None or c.to_share is not None
+        c.denied or c.pause or c.wait or c.course or c.until_end or c.from_share is not None or c.to_share is not None
         for c in request.clauses
     )  # fmt: skip
 
