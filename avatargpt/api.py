@@ -85,7 +85,7 @@ class SpeechCalls:
         self, audio: Audio, words: Transcript = None, other: Audio | None = None, other_words: Transcript = None,
         speaker: Speaker = None, seed: int = 0, rate: int = 16_000, other_rate: int | None = None, head: str = "codes",
         temperature: float = GESTURE_TEMPERATURE, smooth: bool = True, manner: Manner | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] | None = None, start_pose: Motion | None = None,
     ) -> Motion:  # fmt: skip
         """Speech to co-speech gestures: T frames at 30 fps, a `Motion` with fingers (T, 30, 4).
 
@@ -97,6 +97,7 @@ class SpeechCalls:
             manner: semantic gestures, calm, energy, cues; None = `Manner()`.
             speaker, seed, head, temperature, smooth: see `avatargpt.gesture.network.GestureOptions`.
             progress: called with the number of frames so far.
+            start_pose: the motion before, from whose last frame this one sets out; None = from rest.
 
         Returns:
             The motion; its notes hold warnings about sound and words.
@@ -111,7 +112,7 @@ class SpeechCalls:
         answers, more_notes = (None, ()) if other is None else timed_words(other_words, other, other_rate or rate)
         motion = pipeline.perform(
             audio, rate, timed, other, other_rate, answers, manner or Manner(), progress, speaker=speaker, head=head,
-            seed=seed, temperature=temperature, smooth=smooth,
+            seed=seed, temperature=temperature, smooth=smooth, start_pose=start_pose,
         )  # fmt: skip
         return replace(motion, notes=(*notes, *more_notes, *motion.notes))
 

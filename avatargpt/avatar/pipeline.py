@@ -489,8 +489,8 @@ class AvatarPipeline:
         lively = LiveControls(replace(controls, eye_contact=0.0), sound.FPS, seed, *spans)
         return AvatarStream(
             self.face.driver.stream(rate, direction=direction, head=lips),
-            self.gestures.stream(rate, seed=seed, **gestures), _swaying(body or Standing(seed), controls), lively,
-            controls.eye_contact, spans[1], direction, spans[2],
+            self.gestures.stream(rate, seed=seed, seconds=seconds, **gestures),
+            _swaying(body or Standing(seed), controls), lively, controls.eye_contact, spans[1], direction, spans[2],
         )  # fmt: skip
 
 

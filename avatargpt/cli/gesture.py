@@ -36,6 +36,7 @@ def gesture(
     energy: speech.Energy = 1.0,
     cue: speech.Cues = None,
     head: Annotated[str, option("--head NAME", "codes: drawn, by --seed; features: the mean motion.")] = "codes",
+    start_pose: speech.StartPose = None,
     smooth: speech.Smooth = True,
     seed: common.Seed = 0,
     temperature: speech.Temperature = 0.9,
@@ -93,7 +94,8 @@ def gesture(
         raise UserError(f"--speech {heard[0]}: accepted with AUDIO, a file, and -o")
     if interlocutor_features is not None and (features is None or interlocutor is None):
         raise UserError(f"--interlocutor-speech {interlocutor_features}: accepted with --speech and --interlocutor")
-    sources = speech.source_files(file, interlocutor, transcript, interlocutor_transcript, *heard)
+    sources = speech.source_files(file, interlocutor, transcript, interlocutor_transcript, start_pose, *heard)
+    before = speech.start_pose_of(start_pose)
     check_targets(output, False, "gesture", sources, character=character)
     on = common.on_character(character, root, "gesture")
     options = format_options(output, "gesture", None, size, file, on)
@@ -114,7 +116,8 @@ def gesture(
     if interlocutor is not None:
         answer = speech.words_in(interlocutor, interlocutor_transcript, asr, model, quiet)
     settings = {"speaker": speaker, "head": head, "seed": seed, "temperature": temperature, "smooth": smooth,
-                "semantics": manner, "other_words": None if answer is None else answer.words}  # fmt: skip
+                "semantics": manner, "start_pose": before,
+                "other_words": None if answer is None else answer.words}  # fmt: skip
     if file is None or pipeline is None or line.live:
         _perform_live(folder, line, words, interlocutor, settings, out)
         return
@@ -179,7 +182,7 @@ def _perform_live(
 ) -> None:  # fmt: skip
     """Run until the sound ends, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import BodySender
-    from avatargpt.speech.audio import FPS, MAX_SECONDS, open_sound
+    from avatargpt.speech.audio import FPS, MAX_SECONDS, inspect, open_sound
 
     rate = line.sample_rate()
     with ExitStack() as stack:
@@ -201,7 +204,8 @@ def _perform_live(
         warm_up.push(np.zeros(rate // 2, np.float32))
         stream = pipeline.stream(
             rate, None if words is None else words.words, answer is not None,
-            None if answer is None else answer.about.rate, **settings,
+            None if answer is None else answer.about.rate,
+            seconds=None if line.file is None else inspect(line.file).seconds, **settings,
         )  # fmt: skip
         if words is not None:
             pipeline.encoder.states([word.text for word in words.words[:1]])

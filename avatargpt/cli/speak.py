@@ -56,6 +56,7 @@ def speak(
     calm: speech.Calm = False,
     energy: speech.Energy = 1.0,
     cue: speech.Cues = None,
+    start_pose: speech.StartPose = None,
     smooth: speech.Smooth = True,
     lips: speech.Lips = "rule",
     blink_rate: speech.BlinkRate = None,
@@ -123,7 +124,8 @@ def speak(
         raise UserError(f"--asr {asr}: accepted with AUDIO, a file")
     if transcript is not None and events:
         raise UserError(f"--transcript {transcript[:40]}: --events brings its own words; accepted without it")
-    sources = speech.source_files(line.file, interlocutor, transcript, interlocutor_transcript)
+    sources = speech.source_files(line.file, interlocutor, transcript, interlocutor_transcript, start_pose)
+    before = speech.start_pose_of(start_pose)
     if body != IDLE and names_file(body):
         sources.append(Path(body))
     check_targets(output, False, "avatar", sources, character=character)
@@ -145,7 +147,7 @@ def speak(
     )  # fmt: skip
     controls.check()
     settings = {"controls": controls, "lips": lips, "seed": seed, "speaker": speaker, "temperature": temperature,
-                "smooth": smooth, "semantics": manner}  # fmt: skip
+                "smooth": smooth, "semantics": manner, "start_pose": before}  # fmt: skip
     lower = partial(_body, body, seed, model, device, threads, quiet)
     talk = _Talk(line, events, transcript, asr, text, feelings, lower, settings)
     out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
@@ -205,7 +207,7 @@ def _load(model: Path | None, talk: _Talk, quiet: bool) -> AvatarPipeline:
 def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output) -> None:
     """Run until the sound or the events end, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import AvatarSender
-    from avatargpt.speech.audio import FPS, MAX_SECONDS, check_rate
+    from avatargpt.speech.audio import FPS, MAX_SECONDS, check_rate, inspect
 
     line = talk.line
     if talk.events:
@@ -231,7 +233,10 @@ def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output
         feelings = speech.feelings_of(talk.feelings, talk.transcript, words)
 
         def begun() -> Any:
-            return pipeline.stream(samples, talk.text, feelings, body=body, words=timed, **talk.settings)
+            seconds = None if line.file is None else inspect(line.file).seconds
+            return pipeline.stream(
+                samples, talk.text, feelings, body=body, words=timed, seconds=seconds, **talk.settings
+            )
 
         begun().push(np.zeros(samples // 2, np.float32))  # the first time takes longest
         _warm(pipeline, talk)

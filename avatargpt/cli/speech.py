@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.gesture.semantics import Manner
     from avatargpt.speech.words import Words
+    from vqvae.motion import Motion
 
 NO_ASR, DEFAULT_ASR = "off", "base"
 MAX_TEMPERATURE = 2.0
@@ -31,6 +32,7 @@ Semantic = Annotated[float | None, option("--semantic 0..1", "Share of words of 
 Calm = Annotated[bool, option("--calm", "Hands rest; head and breath go on.")]
 Energy = Annotated[float, option("--energy X", "Size of movements, 0.2 to 2.")]
 Cues = Annotated[list[str] | None, option("--cue WORD=GESTURE", "A gesture for a word. Repeatable.")]
+StartPose = Annotated[Path | None, option("--start-pose FILE", "A motion whose last pose this one sets out from.")]
 Smooth = Annotated[bool, option("--smooth/--no-smooth", "Smooth gestures over nine frames.")]
 Temperature = Annotated[float, option("--temperature X", "Of the draw of gestures; 0: no chance.")]
 Emotion = Annotated[str | None, option("--emotion E", "NAME[:0..1], sad:0.7+angry:0.2, 0:calm,2.5:angry:0.8.")]
@@ -71,6 +73,19 @@ def gesture_manner(semantic: float | None, calm: bool, energy: float, cues: Sequ
         return Manner(semantic, calm, energy, read_cues(cues or []))
     except UserError as e:
         raise UserError(f"--{e}") from None
+
+
+def start_pose_of(path: Path | None) -> Motion | None:
+    """The body of a ``--start-pose`` file. Raises UserError where it cannot be read or holds none."""
+    if path is None:
+        return None
+    from avatargpt import export
+    from avatargpt.export.avatar import body_and_face
+
+    body, _ = body_and_face(export.load(path))
+    if body is None:
+        raise UserError(f"--start-pose {path}: a face; accepted a body, a gesture or an avatar")
+    return body
 
 
 def source_files(*values: Path | str | None) -> list[Path]:

@@ -1,8 +1,8 @@
 """Features of the gesture network: of sound, and of words as hidden states of a frozen language model.
 
-The states of a word are held over its frames. The last sub-token represents a word (LLAniMation, arXiv 2405.08042).
-Frames without speech are zero. A phrase is encoded at once, with the words before it as context: models that look both
-ways see the rest of their phrase.
+A frame is given the words whose stress is near, with the seconds until it, because hands set out before a word. The
+last sub-token represents a word (LLAniMation, arXiv 2405.08042). A phrase is encoded at once, with the words before it
+as context: models that look both ways see the rest of their phrase.
 """
 
 import math
@@ -17,12 +17,14 @@ from avatargpt.speech import audio as sounds
 from avatargpt.speech.audio import FPS, RATE, AudioInfo, FrameBlocks, Sound, frames_in
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
 from avatargpt.speech.features import WIDTH as SPEECH_WIDTH
+from avatargpt.speech.phones import VOWELS
 from vqvae.errors import UserError
 
 # The name of the frozen sentence encoder's states in a model's configuration.
 SENTENCE = "sentence"
 PAUSE = 0.6  # s between words at which a phrase ends
 MAX_PHRASE = 32  # words
+SYLLABLE = 0.35  # position of the stress in a word of unknown pronunciation
 CONTEXT = 16  # words before a phrase that are encoded with it
 
 
@@ -64,19 +66,67 @@ def phrases(words: Iterable[Word]) -> Iterator[list[Word]]:
         yield phrase
 
 
-def frame_span(word: TimedWord) -> tuple[int, int]:
-    """Frames [first, stop) of a word, at least one."""
-    first = round(word.start * FPS)
-    return first, max(round(word.end * FPS), first + 1)
+def stress_time(word: TimedWord) -> float:
+    """Seconds at which the vowel of a word's primary stress begins.
+
+    Words without stressed phones: its position in the dictionary's pronunciation, assuming phones of equal length.
+    """
+    for phone in getattr(word, "phones", ()):
+        if phone.stress == 1 and phone.name in VOWELS:
+            return phone.start
+    from avatargpt.speech.pronouncing import transcript_words
+
+    try:
+        phones = transcript_words(word.text)[0].pronunciations[0]
+        at = next((k for k, p in enumerate(phones) if p.endswith("1")), None)
+        share = SYLLABLE if at is None else at / len(phones)
+    except (UserError, IndexError):
+        share = SYLLABLE
+    return word.start + share * (word.end - word.start)
+
+
+SLOTS = 6  # words that a frame is given
+BEHIND, COMING = 0.5, 1.1  # s from a frame back and on to the stresses of these words
+
+
+def near_words(states: np.ndarray, stress: np.ndarray, seconds: np.ndarray, known: float = math.inf) -> np.ndarray:
+    """The words whose stress is nearest to each frame: rows (T, `SLOTS` * (V + 1)) float32 at `seconds` (T,).
+
+    Each slot holds a word's state and, after it, the seconds until its stress; an empty one is zero. `states` (W, V),
+    `stress` (W,) seconds. Words are given from `known` seconds before their stress on.
+    """
+    width = states.shape[1]
+    out = np.zeros((len(seconds), SLOTS, width + 1), np.float32)
+    if len(stress) and len(seconds):
+        near = np.flatnonzero((stress > seconds.min() - BEHIND - 1e-6) & (stress < seconds.max() + COMING + 1e-6))
+        until = stress[near].astype(np.float64) - seconds[:, None].astype(np.float64)
+        far = np.where((until > -BEHIND) & (until <= min(COMING, known)), np.abs(until), np.inf)
+        order = np.argsort(far, 1, kind="stable")[:, :SLOTS]
+        there = np.isfinite(np.take_along_axis(far, order, 1))
+        filled = out[:, : order.shape[1]]
+        filled[..., :width] = np.where(there[..., None], states[near][order], 0.0)
+        filled[..., width] = np.where(there, np.take_along_axis(until, order, 1), 0.0)
+    return out.reshape(len(seconds), -1)
+
+
+def row_width(word_width: int) -> int:
+    """Columns of `near_words`."""
+    return SLOTS * (word_width + 1)
 
 
 class WordRows:
-    """Rows of consecutive frames from words with times; words are dropped as their frames pass."""
+    """Rows of consecutive frames from words with times, see `near_words`; words are dropped as their frames pass.
 
-    def __init__(self, encoder: WordEncoder, words: Iterable[TimedWord] = ()) -> None:
-        self._encoder, self.width = encoder, encoder.width
-        self._phrases: deque[tuple[list[tuple[str, int, int]], list[str]]] = deque()  # words with frames, context
-        self._encoded: deque[tuple[int, int, np.ndarray]] = deque()  # frames and state of each word in reach
+    Args:
+        ahead: frames by which the sound is ahead of the motion: row n is of frame n - `ahead`.
+    """
+
+    def __init__(self, encoder: WordEncoder, words: Iterable[TimedWord] = (), ahead: int = 0) -> None:
+        self._encoder, self.width, self._ahead = encoder, row_width(encoder.width), ahead
+        self._phrases: deque[list[tuple[str, float]]] = deque()  # words with their stress
+        self._contexts: deque[list[str]] = deque()
+        self._states = np.zeros((0, encoder.width), np.float32)  # of the words in reach
+        self._stress = np.zeros(0)
         self._context: list[str] = []
         self._frame, self._last = 0, 0.0
         self.say(words)
@@ -84,7 +134,8 @@ class WordRows:
     def say(self, words: Iterable[TimedWord]) -> None:
         """Add words, in order; frames that have passed are not changed."""
         for phrase in phrases(self._checked(words)):
-            self._phrases.append(([(w.text, *frame_span(w)) for w in phrase], self._context))
+            self._phrases.append([(w.text, stress_time(w)) for w in phrase])
+            self._contexts.append(self._context)
             self._context = [*self._context, *(w.text for w in phrase)][-CONTEXT:]
 
     def _checked(self, words: Iterable[TimedWord]) -> Iterator[TimedWord]:
@@ -100,19 +151,18 @@ class WordRows:
 
     def take(self, frames: int) -> np.ndarray:
         """Rows of the next frames, (frames, width) float32."""
-        out = np.zeros((frames, self.width), np.float32)
-        start, stop = self._frame, self._frame + frames
-        while self._phrases and self._phrases[0][0][0][1] < stop:
-            phrase, context = self._phrases.popleft()
-            states = self._encoder.states([*context, *(text for text, _, _ in phrase)])[len(context) :]
-            pairs = zip(phrase, states, strict=True)
-            self._encoded.extend((first, last, state) for (_, first, last), state in pairs)
-        for first, last, state in self._encoded:
-            if first < stop and last > start:
-                out[max(first - start, 0) : last - start] = state
-        while self._encoded and self._encoded[0][1] <= stop:
-            self._encoded.popleft()
-        self._frame = stop
+        seconds = (np.arange(self._frame, self._frame + frames) - self._ahead) / FPS
+        self._frame += frames
+        if not frames:
+            return np.zeros((0, self.width), np.float32)
+        while self._phrases and self._phrases[0][0][1] <= seconds[-1] + COMING:
+            phrase, context = self._phrases.popleft(), self._contexts.popleft()
+            states = self._encoder.states([*context, *(text for text, _ in phrase)])[len(context) :]
+            self._states = np.concatenate([self._states, states])
+            self._stress = np.concatenate([self._stress, [at for _, at in phrase]])
+        out = near_words(self._states, self._stress, seconds)
+        kept = self._stress > seconds[-1] - BEHIND - 1 / FPS
+        self._states, self._stress = self._states[kept], self._stress[kept]
         return out
 
 

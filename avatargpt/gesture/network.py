@@ -30,6 +30,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatargpt.gesture.features import SLOTS
 from avatargpt.lm.checkpoint import fingerprint, load_part, save_part
 from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
@@ -43,8 +44,13 @@ if TYPE_CHECKING:
 STYLE = 8  # size of a style vector
 # `codes`: tokens are sampled and decoded; `features`: the mean motion, without tokens.
 HEADS = ("codes", "features")
-# An unknown code: before the first token, and where tokens are off.
+# An unknown code, where tokens are off.
 UNKNOWN = -1
+ENDLESS = 1e3  # seconds to an end of the sound that is not known
+# Seconds that a word's stress, and the end of the sound, are from a frame: bumps of `SPREAD` around these.
+UNTIL = tuple(round(-0.5 + 0.1 * k, 1) for k in range(17))
+LEFT = tuple(round(0.2 * k, 1) for k in range(10))
+SPREAD, LEFT_SPREAD = 0.08, 0.16
 
 
 class Material(Strict):
@@ -65,6 +71,7 @@ class Material(Strict):
     rotations: list[list[NonNegativeInt]] = []
     positions: list[list[NonNegativeInt]] = []
     speakers: list[str] = []  # names in the table of styles
+    classes: list[str] = []  # of words with a gesture, whose strokes tokens are parts of
     tokenizer: str = ""  # fingerprint of the tokenizer whose codes are predicted
 
     @model_validator(mode="after")
@@ -282,12 +289,13 @@ class GestureInput:
     """Inputs of a stretch of T frames."""
 
     audio: Tensor  # (B, T, A) as extracted
-    words: Tensor  # (B, T, V), zero in silence or where words are off
+    words: Tensor  # (B, T, `row_width(V)`) of `near_words`; zero where there are none or words are off
     style: Tensor  # (B, 8)
     # other_audio, other_words: the interlocutor's; None where no row has one
     other_audio: Tensor | None = None
     other_words: Tensor | None = None
     present: Tensor | None = None  # (B,) which rows have an interlocutor; None = all, where there is `other_audio`
+    left: Tensor | None = None  # (B, T) seconds to the end of the sound; None = not known
 
     def part(self, start: int, stop: int) -> GestureInput:
         """Frames [start, stop)."""
@@ -295,7 +303,7 @@ class GestureInput:
             return None if x is None else x[:, start:stop]
 
         return GestureInput(self.audio[:, start:stop], self.words[:, start:stop], self.style, cut(self.other_audio),
-                            cut(self.other_words), self.present)  # fmt: skip
+                            cut(self.other_words), self.present, cut(self.left))  # fmt: skip
 
 
 @dataclass
@@ -310,9 +318,10 @@ class StreamState:
 class GestureNetwork(nn.Module):
     """See the module's docstring. Hidden states are (B, T, D), T in whole tokens."""
 
-    # mean, std: (F,) of the motion
+    # mean, std: (F,) of the motion; rest: (F,) the pose in which takes begin
     mean: Tensor
     std: Tensor
+    rest: Tensor
     # heard_mean, heard_std: (A,) normaliser of the sound
     heard_mean: Tensor
     heard_std: Tensor
@@ -326,8 +335,12 @@ class GestureNetwork(nn.Module):
         self.register_buffer("read_std", torch.ones(c.word_width))
         self.register_buffer("mean", torch.zeros(c.features))
         self.register_buffer("std", torch.ones(c.features))
+        self.register_buffer("rest", torch.zeros(c.features))
         self.enter = nn.Linear(c.audio_width, c.width)
-        self.read = nn.Linear(c.word_width, c.width, bias=False)
+        self.read = nn.Linear(c.word_width, c.width)
+        self.until = nn.Linear(len(UNTIL), c.width, bias=False)
+        self.words = nn.Linear(c.width, c.width, bias=False)  # no bias: silence adds nothing
+        self.left = nn.Linear(len(LEFT), c.width, bias=False)
         self.speakers = nn.Embedding(max(1, len(c.speakers)), STYLE)
         self.style = nn.Linear(STYLE, c.width, bias=False)
         self.role = nn.Parameter(torch.zeros(2, 1, 1, c.width))  # agent, interlocutor
@@ -345,6 +358,7 @@ class GestureNetwork(nn.Module):
         nn.init.normal_(self.previous.weight, std=PREVIOUS_STD)
         nn.init.normal_(self.previous.weight[: c.codebook_size])
         self.token_norm = nn.LayerNorm(c.width)
+        self.kinds = nn.Linear(c.width, len(c.classes) + 1)
         self.logits = nn.ModuleList(nn.Linear(c.width, c.codebook_size) for _ in range(c.levels))
         self.given = nn.Linear(c.width, c.hidden)
         self.frame = nn.Linear(c.width, c.hidden)
@@ -353,9 +367,9 @@ class GestureNetwork(nn.Module):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
 
-    def initial_state(self, rows: int) -> StreamState:
-        """The state before the first frame."""
-        counts = [2 * rows] * len(self.encoder) + [rows] * len(self.joint)
+    def initial_state(self, rows: int, ways: int = 1) -> StreamState:
+        """The state before the first frame; `ways`: as in `states`."""
+        counts = [2 * rows] * len(self.encoder) + [ways * rows] * len(self.joint)
         blocks = [block for block in (*self.encoder, *self.joint) if isinstance(block, Block)]
         memory = [block.empty_memory(count) for block, count in zip(blocks, counts, strict=True)]
         return StreamState(memory, [block.step() for block in blocks])
@@ -385,17 +399,29 @@ class GestureNetwork(nn.Module):
         if inputs.present is not None and inputs.other_audio is not None:
             present = inputs.present[:, None, None]
             interlocutor, words[1] = torch.where(present, interlocutor, nobody), words[1] * present
-        both = torch.stack((agent, interlocutor)) + self.role.to(sound)
-        # Hidden states of language models differ in size by orders of magnitude, and silence has to stay zero: words
-        # are scaled, never shifted.
-        scaled = torch.cat(words) / self.read_std
-        return both.flatten(0, 1), self.read(F.layer_norm(scaled, scaled.shape[-1:]))
+        if inputs.left is not None:
+            agent = agent + self.left(_bumps(inputs.left, LEFT, LEFT_SPREAD))
+        both = (torch.stack((agent, interlocutor)) + self.role.to(sound)).flatten(0, 1)
+        read = self._read_words(torch.cat(words))
+        return both + read, read
+
+    def _read_words(self, rows: Tensor) -> Tensor:
+        # (B, T, `row_width(V)`) -> (B, T, D): the sum over words of what each means at its distance.
+        slots = rows.unflatten(-1, (SLOTS, -1))
+        states, until = slots[..., :-1], slots[..., -1]
+        there = states.any(-1, keepdim=True).to(rows.dtype)
+        # Hidden states of language models differ in size by orders of magnitude.
+        scaled = F.layer_norm(states / self.read_std, states.shape[-1:])
+        h = F.gelu(self.read(scaled) + self.until(_bumps(until, UNTIL, SPREAD)), approximate="tanh")
+        read: Tensor = self.words((h * there).sum(-2))
+        return read
 
     def states(self, inputs: GestureInput, before: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """A stretch of frames -> hidden states (B, T, D) and the next state.
 
         Args:
-            before: (B, T / n, R) codes of the token preceding the one that each of these steps predicts.
+            before: (B, T / n, R) codes of the token preceding the one that each of these steps predicts; or several
+                ways, (ways * B, ...), of which each gets its states.
         """
         rows, frames, _ = inputs.audio.shape
         x, words = self._encode_inputs(inputs)
@@ -410,6 +436,9 @@ class GestureNetwork(nn.Module):
 
         # Agent and interlocutor pass through the shared blocks as rows of one batch.
         agent, interlocutor = run_blocks(slice(self.config.layers), x, words).split(rows)
+        ways = len(before) // rows
+        if ways > 1:
+            agent, interlocutor = agent.repeat(ways, 1, 1), interlocutor.repeat(ways, 1, 1)
         agent = agent + (self.code_embedding(before)[:, :, None] + self.phase).flatten(1, 2)
         agent = run_blocks(slice(self.config.layers, None), agent, interlocutor)
         return self.leave(agent), StreamState(memory, state.steps, state.frames + frames)
@@ -418,6 +447,11 @@ class GestureNetwork(nn.Module):
         """(B, T, D) hidden states, (B, T / n, R) codes of the preceding tokens -> (B, T / n, D) of level 0."""
         z: Tensor = self.token(h.unflatten(1, (-1, self.config.downsample)).flatten(2))
         return z + self._look_up(self.previous, before).sum(-2)
+
+    def kind_logits(self, z: Tensor) -> Tensor:
+        """(..., D) states of level 0 -> (..., C + 1): the class whose stroke a token is a part of, last: none."""
+        logits: Tensor = self.kinds(F.gelu(self.token_norm(z), approximate="tanh"))
+        return logits
 
     def level_logits(self, level: int, z: Tensor) -> Tensor:
         """(..., D) -> (..., K) logits of a level."""
@@ -429,13 +463,14 @@ class GestureNetwork(nn.Module):
         added: Tensor = self.codes(codes + level * self.config.codebook_size)
         return z + added
 
-    def token_logits(self, h: Tensor, before: Tensor, codes: Tensor) -> Tensor:
-        """(B, T / n, R, K) logits of each level, given the levels before it in `codes` (B, T / n, R)."""
+    def token_logits(self, h: Tensor, before: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of each level (B, T / n, R, K), given those before it in `codes` (B, T / n, R), and of classes."""
         z, out = self.token_states(h, before), []
+        kinds = self.kind_logits(z)
         for level in range(self.config.levels):
             out.append(self.level_logits(level, z))
             z = self.level_state(level, z, codes[..., level].clamp(min=0))
-        return torch.stack(out, 2)
+        return torch.stack(out, 2), kinds
 
     def motion(self, h: Tensor, codes: Tensor) -> Tensor:
         """(B, T, F) motion features from hidden states, given each token's codes (B, T / n, R), -1 = unknown."""
@@ -446,7 +481,7 @@ class GestureNetwork(nn.Module):
     def forward(
         self, inputs: GestureInput, before: Tensor, conditions: Tensor, targets: Tensor, segment: int,
         speaker: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Consecutive segments of `segment` frames, each with the memory of the previous one (detached).
 
         Args:
@@ -455,7 +490,7 @@ class GestureNetwork(nn.Module):
             speaker: (B,) numbers in the table of styles, -1 = zero style; None = the styles of `inputs`.
 
         Returns:
-            motion (B, T, F), logits (B, T / n, R, K).
+            motion (B, T, F), logits (B, T / n, R, K), logits of classes (B, T / n, C + 1).
         """
         n = self.config.downsample
         if speaker is not None:
@@ -467,18 +502,19 @@ class GestureNetwork(nn.Module):
             h, state = self.states(inputs.part(start, stop), before[:, start // n : stop // n], state)
             parts.append(h)
         h = torch.cat(parts, 1)
-        return self.motion(h, conditions), self.token_logits(h, before, targets)
+        return self.motion(h, conditions), *self.token_logits(h, before, targets)
 
 
-def previous_codes(codes: Tensor) -> Tensor:
-    """(B, N, R) codes -> those of the preceding tokens, unknown before the first."""
-    return F.pad(codes[:, :-1], (0, 0, 1, 0), value=UNKNOWN)
+def _bumps(seconds: Tensor, centres: Sequence[float], spread: float) -> Tensor:
+    # (...) seconds -> (..., N) how near they are to each centre, 0 to 1.
+    at = torch.tensor(centres, dtype=seconds.dtype, device=seconds.device)
+    return torch.exp(-0.5 * ((seconds[..., None] - at) / spread).square())
 
 
 # `GestureDriver`: a trained gesture network with its tokenizer, loaded from a folder.
 
 NAME = "gesture"  # of the files
-VERSION = 1  # of the folder's layout
+VERSION = 2  # of the folder's layout
 
 
 class GestureDriver:

@@ -14,7 +14,7 @@ from avatargpt.gesture.semantics import MIN_SPACING, GestureBank, Manner, Stroke
 from instruct_data.gesture import performing
 from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, minimum_jerk, stroke_poses
 from instruct_data.gesture.plan import Placed
-from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, within
+from instruct_data.gesture.strokes import ARM, FPS, LIMB, ROTATIONS, SIDES, TRUNK, within
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 
@@ -34,7 +34,7 @@ STEADY_JOINTS = [*TRUNK, ARM["l"][0], ARM["r"][0]]
 CALM_MOTION = 0.06  # share of the network's motion that calm hands keep
 MEAN_STEP = 1 / (3 * FPS)  # share by which the running mean follows
 TRUNK_SHARES = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
-ROTATIONS = slice(0, 258)  # of the features
+
 
 
 class VoiceActivity:

@@ -106,18 +106,20 @@ class GesturePipeline:
     def stream(
         self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None,
-        semantics: Manner | None = None, loud: Sequence[float] = (), heard: Sequence[SpeechFile] = (), **options: Any,
+        semantics: Manner | None = None, loud: Sequence[float] = (), heard: Sequence[SpeechFile] = (),
+        seconds: float | None = None, start_pose: Motion | None = None, **options: Any,
     ) -> MotionStream:  # fmt: skip
-        """A live stream; its pieces joined are the result of `perform`.
+        """A live stream; its pieces joined are the result of `perform`, if `seconds` are the sound's.
 
         Args:
             rate: samples a second of what will be pushed. other_rate: of the interlocutor's; None = the same.
             words: known by now; an empty list where they come later, with ``say``; None = words are off.
             loud: loudness of each of them, standard deviations above the mean.
-            other: whether the interlocutor is heard. The rest: as in `perform`.
+            other: whether the interlocutor is heard.
             heard: features by file of each voice, for a network that hears these.
+            seconds: of the sound, where that is known: hands are at rest by then. The rest: as in `perform`.
         """
-        from avatargpt.gesture.stream import MotionStream, SpeechGestureStream
+        from avatargpt.gesture.stream import Edges, MotionStream, SpeechGestureStream
 
         if other_words is not None and not other:
             raise UserError("words of an interlocutor who is not heard; accepted: with the sound of both")
@@ -128,18 +130,27 @@ class GesturePipeline:
         if semantics is not None:
             rates = (rate, other_rate or rate) if other else None
             overlay = self.overlay(semantics, words, loud, settings.seed, rates)
+        start = self._start(start_pose)
+        frames = None if seconds is None else sound.frames_in(round(seconds * rate), rate)
         speech = SpeechGestureStream(
             self.driver, rate, self.encoder if with_words else None, words or (), other, other_words or (), other_rate,
-            settings, heard,
+            settings, heard, frames, start,
         )  # fmt: skip
-        return MotionStream(speech, overlay)
+        return MotionStream(speech, overlay, Edges(start, self.driver.network.rest.numpy(), frames))
+
+    def _start(self, pose: Motion | None) -> np.ndarray:
+        # (270,) of the last frame of a body, or the network's pose at rest.
+        if pose is None:
+            return self.driver.network.rest.numpy()
+        last = pose.slice(len(pose) - 1, len(pose))
+        return np.asarray(GestureFeatures().encode(replace(last, modality="gesture"))[0])
 
     def perform(
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE,
         words: Iterable[TimedWord] | None = None, other: str | os.PathLike[str] | np.ndarray | None = None,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None,
         semantics: Manner | None = None, progress: Callable[[int], None] | None = None,
-        features: Sequence[str | os.PathLike[str]] = (), **options: Any,
+        features: Sequence[str | os.PathLike[str]] = (), start_pose: Motion | None = None, **options: Any,
     ) -> Motion:  # fmt: skip
         """A whole talk: T frames at 30 fps, a `Motion` with fingers (T, 30, 4), upright at the origin, facing +Z.
 
@@ -152,6 +163,8 @@ class GesturePipeline:
             semantics: semantic gestures, calm, energy, cues; None = the network alone.
             features: files of the sound's features (`avatargpt.gesture.speech_file`), of both voices where there are
                 two, for a network that hears these.
+            start_pose: the motion before, from whose last frame this one sets out; None = from rest. The end is at
+                rest.
 
         Returns:
             The motion; its notes hold warnings about the sound.
@@ -173,7 +186,8 @@ class GesturePipeline:
         heard = [SpeechFile(path, voice.about) for path, voice in zip(features, sounds, strict=False)]
         stream = self.stream(
             speaker.about.rate, words, interlocutor is not None,
-            None if interlocutor is None else interlocutor.about.rate, other_words, semantics, loud, heard, **options,
+            None if interlocutor is None else interlocutor.about.rate, other_words, semantics, loud, heard,
+            speaker.about.samples / speaker.about.rate, start_pose, **options,
         )  # fmt: skip
         peak, answers = 0.0, InterlocutorAudio(speaker.about.rate, interlocutor)
         pieces = []

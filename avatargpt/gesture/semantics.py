@@ -17,9 +17,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from avatargpt.gesture.features import TimedWord
+from avatargpt.gesture.features import TimedWord, stress_time
 from avatargpt.requests.vector_index import unpacked, xz
-from avatargpt.speech.phones import VOWELS
 from instruct_data.gesture.plan import BEAT, MARKS, Found, Placed, WordClasses
 from instruct_data.gesture.strokes import FPS, TURNED, Packed, Stroke, pack, packed_joints, unpack
 from vqvae.errors import UserError
@@ -159,7 +158,6 @@ TEMPO = 1.05
 MIN_COSINE = 0.55  # at which a word takes the class of its neighbour (docs/gesture_bank.md)
 MIN_LETTERS = 4  # of a content word
 FUNCTION_WORDS = 2200  # numbers below this in the encoder's vocabulary, sorted by frequency, are grammar
-SYLLABLE = 0.35  # position of the stress in a word of unknown pronunciation
 CUE_PRIORITY, GUESS_PRIORITY = 10.0, -0.5  # added for a cue, and for a word that is not in the table
 
 # Texts -> (n, D) unit vectors.
@@ -249,25 +247,6 @@ def packaged_guesser() -> ClassGuesser:
 
     grounder = SentenceGrounder()
     return ClassGuesser(word_classes(), grounder.sentence, grounder.number)
-
-
-def stress_time(word: TimedWord) -> float:
-    """Seconds at which the vowel of a word's primary stress begins.
-
-    Words without stressed phones: its position in the dictionary's pronunciation, assuming phones of equal length.
-    """
-    for phone in getattr(word, "phones", ()):
-        if phone.stress == 1 and phone.name in VOWELS:
-            return phone.start
-    from avatargpt.speech.pronouncing import transcript_words
-
-    try:
-        phones = transcript_words(word.text)[0].pronunciations[0]
-        at = next((k for k, p in enumerate(phones) if p.endswith("1")), None)
-        share = SYLLABLE if at is None else at / len(phones)
-    except (UserError, IndexError):
-        share = SYLLABLE
-    return word.start + share * (word.end - word.start)
 
 
 def _runs_of(words: Sequence[TimedWord], length: int) -> list[str]:

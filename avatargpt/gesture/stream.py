@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ from avatargpt.gesture.features import (
     TimedWord,
     WordEncoder,
     WordRows,
+    row_width,
     unequal_lengths,
 )
 from avatargpt.gesture.network import DEFAULT_OPTIONS, HEADS, UNKNOWN, GestureDriver, GestureInput, GestureOptions
@@ -31,6 +32,9 @@ from avatargpt.gesture.speech_file import NAME as FEATURES_BY_FILE
 from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
+from instruct_data.gesture.performing import decaying, minimum_jerk
+from instruct_data.gesture.strokes import ROTATIONS, TURNED, hinged
+from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 from vqvae.motion import Motion, concatenate
@@ -46,6 +50,9 @@ BEFORE, AFTER = 8, 2
 BATCH = 2  # tokens decoded in one call: most of the time is call overhead
 # Further tokens that may be needed before a token's frames are decoded.
 DECODING_DELAY = AFTER + BATCH - 1
+# Tokens are drawn from a product of two distributions (Hinton 2002): one knows the token before, the other does not.
+# The first alone goes on as before, whatever is said; the second alone shakes. `FOLLOW` is the share of the first.
+FOLLOW = 0.4
 TOP_P = 0.95  # share of the probability, from the likeliest code down, that may be drawn
 SMOOTHING_WINDOW, SMOOTHING_DEGREE = 9, 2
 # Frames by which a smoothed stream lags.
@@ -87,6 +94,10 @@ class WindowedDecoder:
         self._codes = np.zeros((0, levels), np.int64)  # the last ones
         self._first = 0  # number of the first token in `_codes`
         self._decoded = 0  # tokens whose frames are out
+
+    def follow(self, codes: np.ndarray) -> None:
+        """Begin after `codes` (`BEFORE`, R), whose frames are not decoded."""
+        self._codes, self._decoded = codes, len(codes)
 
     def push(self, codes: np.ndarray) -> np.ndarray:
         """(k, R) -> (j * n, F)."""
@@ -173,8 +184,9 @@ class GestureStream:
 
     def __init__(
         self, driver: GestureDriver, options: GestureOptions = DEFAULT_OPTIONS, words: bool = False,
-        other: bool = False, other_words: bool = False,
+        other: bool = False, other_words: bool = False, frames: int | None = None, start: np.ndarray | None = None,
     ) -> None:  # fmt: skip
+        """`frames` of the sound, where that is known; `start`: (F,) the pose before the first frame, None = at rest."""
         if options.head not in HEADS:
             raise UserError(f"head {options.head!r}; accepted: {', '.join(HEADS)}")
         if other_words and not other:
@@ -186,21 +198,30 @@ class GestureStream:
             self._decoder = WindowedDecoder(driver.tokenizer, c.downsample, c.levels, c.features)
         self._sampler = Sampler(options.temperature, seed=options.seed)
         self._style = torch.from_numpy(driver.style(options.speaker))[None]
-        inputs = (("audio", c.audio_width, True), ("words", c.word_width, words),
-                  ("other_audio", c.audio_width, other), ("other_words", c.word_width, other_words))  # fmt: skip
+        wide = row_width(c.word_width)
+        inputs = (("audio", c.audio_width, True), ("words", wide, words), ("other_audio", c.audio_width, other),
+                  ("other_words", wide, other_words))  # fmt: skip
         self._widths = {name: width for name, width, used in inputs if used}
         self._waiting = {name: np.zeros((0, width), np.float32) for name, width in self._widths.items()}
         self._pushed = dict.fromkeys(self._widths, 0)
-        self._no_words = torch.zeros(1, c.downsample, c.word_width)
+        self._no_words = torch.zeros(1, c.downsample, wide)
         self._before = torch.full((1, 1, c.levels), UNKNOWN)
+        if self._decoder is not None:
+            pose = self._net.rest.numpy() if start is None else start
+            held = np.repeat(np.asarray(pose, np.float32)[None], BEFORE * c.downsample, 0)
+            past = driver.tokenizer.encode_features(held)
+            self._decoder.follow(past)
+            self._before = torch.from_numpy(past[None, -1:].astype(np.int64))
+        self._end = frames  # of the sound, None = not known
         self._last: dict[str, np.ndarray] = {}  # the last processed row of each kind
         self._smoothing = Smoothing() if options.smooth else None
         self._tokens = 0  # of input
         self._unsmoothed = 0  # frames before smoothing
         self.finished = False  # whether the stream has ended
         self.frames = 0  # given out so far
+        self._unknown = torch.full_like(self._before, UNKNOWN)
         with torch.inference_mode():
-            self._state = self._net.initial_state(1)
+            self._state = self._net.initial_state(1, 1 if self._decoder is None else 2)
 
     @property
     def latency(self) -> float:
@@ -230,11 +251,14 @@ class GestureStream:
             self._pushed[name] += len(rows)
         return self._process(None)
 
-    def finish(self, beyond: np.ndarray | None = None) -> GestureChunk:
+    def finish(
+        self, beyond: np.ndarray | None = None, beyond_words: dict[str, np.ndarray] | None = None
+    ) -> GestureChunk:
         """The frames still due: as many in all as rows of audio were pushed. The stream ends.
 
         Args:
             beyond: (k, A) rows of the sound after the end; None = the last row, repeated.
+            beyond_words: (k, `row_width(V)`) rows of ``words`` and ``other_words`` after it; without words where none.
         """
         due = self._pushed["audio"]
         for name, count in self._pushed.items():
@@ -246,11 +270,13 @@ class GestureStream:
             c = self._config
             return GestureChunk(np.zeros((0, c.features), np.float32), np.zeros((0, c.levels), np.int64))
         self.finished = True
-        # The network looks ahead of the end: there the last row of the sound is repeated, without words.
+        # The network looks ahead of the end: there the last row of the sound is repeated.
         missing = -due % self._config.downsample + self._config.ahead
         for name, width in self._widths.items():
             last = self._waiting[name][-1:] if len(self._waiting[name]) else self._last[name]
             rows = np.repeat(last if "audio" in name else np.zeros((1, width), np.float32), missing, 0)
+            if beyond_words is not None and name in beyond_words:
+                rows[: len(beyond_words[name])] = beyond_words[name][:missing]
             if name == "audio" and beyond is not None:
                 rows[: len(beyond)] = beyond[:missing]
             self._waiting[name] = np.concatenate([self._waiting[name], rows])
@@ -292,19 +318,30 @@ class GestureStream:
         return GestureChunk(features, drawn)
 
     def _step(self, rows: dict[str, Tensor]) -> Tensor | None:
-        # One token's rows -> hidden states (1, n, D); None before the first predicted token.
+        # One token's rows -> hidden states (1 or 2, n, D); None before the first predicted token.
+        left = None
+        if self._end is not None:
+            n, ahead = self._config.downsample, self._config.ahead
+            at = self._tokens * n + np.arange(n) - ahead
+            left = torch.from_numpy(((self._end - at) / FPS).astype(np.float32))[None]
         inputs = GestureInput(rows["audio"], rows.get("words", self._no_words), self._style, rows.get("other_audio"),
-                              rows.get("other_words"))  # fmt: skip
-        h, self._state = self._net.states(inputs, self._before, self._state)
+                              rows.get("other_words"), left=left)  # fmt: skip
+        h, self._state = self._net.states(inputs, self._preceding(), self._state)
         self._tokens += 1
         return h if self._tokens > self._config.look_ahead else None
 
+    def _preceding(self) -> Tensor:
+        # The code before, and an unknown one, in two rows; for the mean motion an unknown one.
+        return self._before if self._decoder is None else torch.cat((self._before, self._unknown))
+
     def _draw(self, h: Tensor) -> np.ndarray:
-        # (R,) codes of a token, fed back to the next one.
+        # (2, n, D) states -> (R,) codes of a token, fed back to the next one.
         codes = np.full(self._config.levels, UNKNOWN, np.int64)
-        z = self._net.token_states(h, self._before)
+        z = self._net.token_states(h, self._preceding())
+        share = FOLLOW * float(self._net.kind_logits(z)[1, 0].softmax(-1)[-1])
         for level in range(len(codes)):
-            codes[level] = self._sampler(self._net.level_logits(level, z)[0, 0].numpy())
+            following, free = self._net.level_logits(level, z)[:, 0].log_softmax(-1)
+            codes[level] = self._sampler((share * following + (1 - share) * free).numpy())
             if level + 1 < len(codes):
                 z = self._net.level_state(level, z, torch.from_numpy(codes[None, None, level]))
         self._before = torch.from_numpy(codes)[None, None]
@@ -334,12 +371,14 @@ class SpeechGestureStream:
         encoder: of words; None = words are off. words, other_words: those known by now, in order.
         other: whether the interlocutor's sound is pushed, too; other_rate: its rate, None = the same.
         heard: features by file of the voices, for a network that hears these.
+        frames: of the whole sound, None = not known. start: (F,) the pose before the first frame, None = at rest.
     """
 
     def __init__(
         self, driver: GestureDriver, rate: int = RATE, encoder: WordEncoder | None = None,
         words: Iterable[TimedWord] = (), other: bool = False, other_words: Iterable[TimedWord] = (),
         other_rate: int | None = None, options: GestureOptions = DEFAULT_OPTIONS, heard: Sequence[SpeechFile] = (),
+        frames: int | None = None, start: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         c = driver.network.config
         _check_heard(driver, heard, 2 if other else 1)
@@ -349,10 +388,10 @@ class SpeechGestureStream:
         voices = 2 if other else 1
         self._voices: list[ProsodyStream | SpeechFile] = [*heard]
         self._voices += [ProsodyStream(r) for r in (rate, other_rate or rate)[len(heard) : voices]]
-        self._words = [] if encoder is None else [WordRows(encoder, w) for w in (words, other_words)[:voices]]
+        self._words = [] if encoder is None else [WordRows(encoder, w, c.ahead) for w in (words, other_words)[:voices]]
         self._beyond = c.ahead + c.downsample
         with_words = encoder is not None
-        self.gestures = GestureStream(driver, options, with_words, other, other and with_words)
+        self.gestures = GestureStream(driver, options, with_words, other, other and with_words, frames, start)
 
     @property
     def latency(self) -> float:
@@ -399,15 +438,35 @@ class SpeechGestureStream:
                 raise unequal_lengths(frames / FPS, voice.frames / FPS)
             parts.append(voice.end(frames=frames)[0])
         first = self._push_rows(parts)
-        return GestureChunk.concatenate([first, self.gestures.finish(beyond)])
+        after = {name: track.take(self._beyond) for name, track in
+                 zip(("words", "other_words"), self._words, strict=False)}  # fmt: skip
+        return GestureChunk.concatenate([first, self.gestures.finish(beyond, after)])
+
+
+START, END = 18, 24  # frames in which the first pose goes over to the network's, and the network's to rest
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Poses (270,) of features at the ends of a clip: before its first frame, and in its last, of `frames`."""
+
+    start: np.ndarray
+    rest: np.ndarray
+    frames: int | None = None  # None = the end is not known
 
 
 class MotionStream:
     """A `SpeechGestureStream` decoded to a body: 30 fps, upright at the origin, facing +Z, straight legs, with fingers.
+
+    Args:
+        edges: from where the motion sets out and where it ends; None = as the network does.
     """
 
-    def __init__(self, speech: SpeechGestureStream, overlay: SemanticOverlay | None = None) -> None:
+    def __init__(
+        self, speech: SpeechGestureStream, overlay: SemanticOverlay | None = None, edges: Edges | None = None
+    ) -> None:
         self._speech, self._overlay, self._layout = speech, overlay, GestureFeatures()
+        self._edges, self._offsets = edges, np.zeros((0, TURNED, 3))
         self.frames = 0  # given out so far
 
     @property
@@ -453,8 +512,37 @@ class MotionStream:
 
     def _decode(self, chunk: GestureChunk) -> Motion | None:
         rows = chunk.features if self._overlay is None else self._overlay.push(chunk.features)
+        if self._edges is not None and len(rows):
+            rows = self._with_edges(rows, self._edges)
         self.frames += len(rows)
-        return self._layout.decode(rows) if len(rows) else None
+        if not len(rows):
+            return None
+        motion = self._layout.decode(rows)
+        return replace(motion, rotations=hinged(motion.rotations))
+
+    def _with_edges(self, rows: np.ndarray, edges: Edges) -> np.ndarray:
+        # What the first pose is away from the network's dies out over the first frames, rest comes in over the last.
+        if self.frames == 0:
+            first, pose = (_turns(x) for x in (rows[0], edges.start))
+            offset = rot.to_axis_angle(rot.multiply(rot.conjugate(first), pose))
+            self._offsets = decaying(np.repeat(offset[None], 3, 0), START, START)
+        out = rows.copy()
+        for k, row in enumerate(out):
+            frame = self.frames + k
+            turns = _turns(row)
+            if frame < START:
+                turns = rot.multiply(turns, rot.from_axis_angle(self._offsets[frame]))
+            late = 0.0 if edges.frames is None else (frame + 1 - edges.frames + END) / END
+            if late > 0:
+                turns = rot.slerp(turns, _turns(edges.rest), float(minimum_jerk(np.array(late))))
+            if frame < START or late > 0:
+                row[ROTATIONS] = rot.to_6d(turns).reshape(-1)
+        return out
+
+
+def _turns(row: np.ndarray) -> np.ndarray:
+    # (43, 4) of a row of features.
+    return rot.from_6d(row[ROTATIONS].astype(np.float64).reshape(-1, 6))
 
 
 # Live co-speech gestures: frames to senders, one by one, each when it is due.

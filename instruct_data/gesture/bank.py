@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,7 @@ class Bank:
     strokes: dict[str, list[Stroke]]  # name -> strokes of it, never empty
     rests: np.ndarray  # (N, 43, 4) poses at rest, hanging arms
     ready: np.ndarray  # (M, 43, 4) poses of talking hands
+    usual: dict[str, Stroke] = field(default_factory=dict, repr=False)  # class -> the stroke that most people make
 
     def of(self, names: Collection[str], performers: Collection[str], sides: Collection[str]) -> list[Stroke]:
         """Strokes of these gestures with these arms; of these performers, or of all where they have none."""

@@ -14,6 +14,7 @@ import numpy as np
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.plan import Placed, Plan
 from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, TURNED, Turns, within
+from instruct_data.gesture.trunk import outside
 from vqvae import rotations as rot
 from vqvae.smoothing import gaussian
 
@@ -73,38 +74,42 @@ def decaying(offsets: np.ndarray, frames: int, blend: int) -> np.ndarray:
 
 
 REACH = 20  # frames that hands take to a stroke where there is time, however short its own preparation
-RISE, SINK, BACK = 22, 30, 22  # frames to raised hands, to rest, and from a stroke back to raised hands
+RISE, BACK = 22, 22  # frames to raised hands, and from a stroke back to them
 BREATH = 0.24  # breaths a second
-CHEST, COLLAR = 0.011, 0.013  # radians of a breath in spine2 and in the collars
+CHEST, COLLAR = 0.005, 0.008  # radians of a breath in spine2 and in the collars
 DRIFT = np.radians([1.3, 1.8, 1.0])  # of the trunk: nodding, turning, tilting
-WANDER, WANDERS = (0.05, 0.2, 0.24, 0.19), 0.45
+WANDER, WANDERS = (0.02, 0.05, 0.06, 0.06), 0.45
 # radians by which collar, shoulder, elbow and wrist of raised arms wander, and seconds for which they keep to a place
+STARTS = 9  # frames in which movement begins with speech and ends after it
 SETTLE = 4  # frames
+ALONG = 0.65  # share of the way to an emphasis in which hands come to the stroke's own path
 ARRIVED = 3  # frames after an emphasis from which on the hand may wander again
 SOFT = 1.0  # frames of a Gaussian over all of it: what is left of corners
-POSES = 5  # of raised hands that a speaker has
-BEAT_KEYS = ((-18, 0.0), (-9, 1.0), (0, -0.4), (14, 0.0))  # frames from the emphasis: up, down on it, and back
-FLICK = 0.45  # of the wrist, against the elbow
+# frames from the stress: up, down with the hand fastest on it, and back
+BEAT_KEYS = ((-12, 0.0), (-5, 1.0), (3, -0.6), (13, 0.0))
+SWING, FLICK = 0.4, 0.3  # of shoulder and wrist, as shares of the elbow's angle
+SWEEP = (0.0, 0.7, 0.35)  # outwards about the upper arm, in the poses
 TURN = 0.33  # share of a look that the chest takes
 BENT = {"l": np.array([0.0, -1.0, 0.0]), "r": np.array([0.0, 1.0, 0.0])}  # axes about which elbows bend
 FLICKED = {"l": np.array([0.0, 0.0, 1.0]), "r": np.array([0.0, 0.0, -1.0])}  # about which wrists bend back
+OUTWARDS = np.array([-1.0, 0.0, 0.0])  # about which upper arms take their forearms outwards
 
 
 def perform(plan: Plan, bank: Bank, rng: np.random.Generator) -> Turns:
     """The plan as `Turns` of `plan.frames` frames; strokes arrive on their frames exactly."""
     rest_pose = bank.rests[plan.style.rest % len(bank.rests)]
     out = np.repeat(rest_pose[None], plan.frames, 0)
-    raised = _raised(plan)
-    kept_up = _poses(plan, bank, rest_pose, rng)
+    raised, moving = _raised(plan), _moving(plan)
+    kept_up = _poses(plan, bank, rest_pose)
     for side in SIDES:
         out[:, LIMB[side]] = _arm(plan, side, rest_pose, kept_up)
     vectors = np.zeros((plan.frames, TURNED, 3))
     for side in SIDES:
         _add_beats(vectors, plan, side, raised)
         wander = _noise(plan.frames, 4 * 3, WANDERS, rng).reshape(plan.frames, 4, 3)
-        free = raised * (1 - _busy(plan, side))
+        free = moving * raised * (1 - _busy(plan, side))
         vectors[:, ARM[side]] += wander * np.array(WANDER)[:, None] * free[:, None, None]
-    trunk = _trunk(plan, rng)
+    trunk = _trunk(plan, moving, rng)
     vectors[:, TRUNK] += trunk
     phase = BREATH * np.arange(plan.frames) / FPS + rng.random() + 0.1 * _noise(plan.frames, 1, 4.0, rng)[:, 0]
     breath = np.sin(2 * np.pi * phase)
@@ -112,7 +117,7 @@ def perform(plan: Plan, bank: Bank, rng: np.random.Generator) -> Turns:
     for side, sign in (("l", 1.0), ("r", -1.0)):
         vectors[:, ARM[side][0], 2] += sign * COLLAR * breath
     moved = rot.multiply(out, rot.from_axis_angle(vectors))
-    return within(rot.normalize(gaussian(rot.continuous(moved), SOFT)))
+    return outside(within(rot.normalize(gaussian(rot.continuous(moved), SOFT))))
 
 
 def _noise(frames: int, channels: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
@@ -151,10 +156,30 @@ def through(keys: Sequence[tuple[float, float]], at: np.ndarray) -> np.ndarray:
 
 def _raised(plan: Plan) -> np.ndarray:
     """(T,) 1 where hands are up, 0 where they rest, smooth between."""
-    out = np.zeros(plan.frames)
-    at = np.arange(plan.frames)
-    for start, stop in _merged(plan.raised):
-        out = np.maximum(out, minimum_jerk((at - start) / RISE) * (1 - minimum_jerk((at - stop) / SINK)))
+    return _inside([(r.start, r.stop) for r in plan.raised], plan.frames, RISE, plan.sink, ends=True)
+
+
+def _sink(plan_sink: int, frame: int, frames: int) -> int:
+    """Frames in which hands sink from a frame on: they are at rest by the end."""
+    return max(min(plan_sink, frames - frame - 2), 2)
+
+
+def _moving(plan: Plan) -> np.ndarray:
+    """(T,) 1 while the person speaks, half of it while the other one does, 0 in silence, smooth between."""
+    other = 0.5 * _inside(plan.heard, plan.frames, STARTS, STARTS)
+    return np.maximum(_inside(plan.speech, plan.frames, STARTS, STARTS), other)
+
+
+def _inside(
+    spans: Sequence[tuple[int, int]], frames: int, before: int, after: int, ends: bool = False
+) -> np.ndarray:
+    """(T,) 1 in spans, each entered in `before` frames from its start and left in `after` frames from its stop; `ends`:
+    by the end at the latest.
+    """
+    out, at = np.zeros(frames), np.arange(frames)
+    for start, stop in _merged(spans):
+        takes = _sink(after, stop, frames) if ends else after
+        out = np.maximum(out, minimum_jerk((at - start) / before) * (1 - minimum_jerk((at - stop) / takes)))
     return out
 
 
@@ -207,16 +232,10 @@ def _scaled(turns: np.ndarray, rest_pose: np.ndarray, size: float) -> np.ndarray
     return out
 
 
-def _poses(plan: Plan, bank: Bank, rest_pose: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """(43, 4) for each span of raised hands: one of a speaker's few poses, not that of the span before."""
-    few = rng.permutation(len(bank.ready))[:POSES]
-    out, last = [], -1
-    for _ in plan.raised:
-        index = int(rng.choice([i for i in few if i != last] or few))
-        share = float(np.clip((0.62 + 0.38 * plan.style.size) * rng.uniform(0.8, 1.15), 0.5, 1.1))
-        out.append(rot.slerp(rest_pose, bank.ready[index], share))
-        last = index
-    return out
+def _poses(plan: Plan, bank: Bank, rest_pose: np.ndarray) -> list[np.ndarray]:
+    """The poses (43, 4) of raised hands that a speaker has."""
+    share = float(np.clip(0.5 + 0.45 * plan.style.size, 0.5, 1.0))
+    return [rot.slerp(rest_pose, bank.ready[k % len(bank.ready)], share) for k in plan.style.poses]
 
 
 def _arm(plan: Plan, side: str, rest_pose: np.ndarray, kept_up: Sequence[np.ndarray]) -> np.ndarray:
@@ -228,33 +247,35 @@ def _arm(plan: Plan, side: str, rest_pose: np.ndarray, kept_up: Sequence[np.ndar
         if isinstance(what, Placed):
             poses = stroke_poses(what, start - BEFORE, stop, side)
         else:
-            pose = rest_pose if what < 0 else kept_up[what]
+            pose = rest_pose if what < 0 else kept_up[what % len(kept_up)]
             poses = np.repeat(pose[None, LIMB[side]], stop - start + BEFORE, 0)
         segments.append(Segment(start, poses, blend))
     return join_segments(segments, plan.frames)
 
 
 def _switches(plan: Plan, side: str) -> list[tuple[int, Placed | int, int]]:
-    """(frame, track, frames of the blend): a stroke, the number of a span of raised hands, or -1 for rest."""
+    """(frame, track, frames of the blend): a stroke, the number of a pose of raised hands, or -1 for rest."""
     strokes = [p for p in plan.strokes if side in p.stroke.sides]
     begins = []
     for number, placed in enumerate(strokes):
         earlier = strokes[number - 1].frame + 2 if number else 0
-        begins.append(max(placed.frame - max(placed.lead, REACH), earlier, BEFORE))
+        begins.append(max(placed.frame - min(max(placed.lead, REACH), placed.way), earlier, BEFORE))
 
     def between(frame: int) -> int:
-        return next((k for k, (a, b) in enumerate(plan.raised) if a <= frame < b), -1)
+        return next((r.pose for r in plan.raised if r.start <= frame < r.stop), -1)
 
     events: list[tuple[int, Placed | int, int]] = []
     for number, (placed, start) in enumerate(zip(strokes, begins, strict=True)):
-        events.append((start, placed, min(max(placed.frame - start, 1), RISE)))
+        # the way from what was before is over some frames before the emphasis: a stroke is known by its last part
+        events.append((start, placed, min(max(round(ALONG * (placed.frame - start)), MIN_BLEND), RISE)))
         let_go = placed.frame + max(placed.release, SETTLE)
         if number + 1 == len(strokes) or begins[number + 1] > let_go:
             span = between(let_go)
-            events.append((let_go, span, SINK if span < 0 else BACK))
+            events.append((let_go, span, _sink(plan.sink, let_go, plan.frames) if span < 0 else BACK))
     busy = [(start, placed.frame + max(placed.release, SETTLE)) for start, placed in zip(begins, strokes, strict=True)]
-    for k, (start, stop) in enumerate(plan.raised):
-        for frame, what, blend in ((start, k, RISE), (stop, between(stop), SINK)):
+    for r in plan.raised:
+        sinking = _sink(plan.sink, r.stop, plan.frames)
+        for frame, what, blend in ((r.start, r.pose, r.blend), (r.stop, between(r.stop), sinking)):
             if not any(a <= frame < b for a, b in busy):
                 events.append((frame, what, blend))
     out: list[tuple[int, Placed | int, int]] = [(0, -1, 1)]
@@ -266,25 +287,28 @@ def _switches(plan: Plan, side: str) -> list[tuple[int, Placed | int, int]]:
 
 
 def _add_beats(vectors: np.ndarray, plan: Plan, side: str, raised: np.ndarray) -> None:
-    elbow, wrist = ARM[side][2], ARM[side][3]
+    shoulder, elbow, wrist = ARM[side][1:]
     for beat in plan.beats:
         if side not in beat.sides:
             continue
-        a, b = max(beat.frame - 19, 0), min(beat.frame + 18, plan.frames)
+        a, b = max(beat.frame - 14, 0), min(beat.frame + 18, plan.frames)
         at = np.arange(a, b) - beat.frame
         up = through(BEAT_KEYS, at.astype(float)) * beat.size * raised[a:b]
         late = through(BEAT_KEYS, at - 1.5) * beat.size * raised[a:b]
+        sweep = SWEEP[beat.pose % len(SWEEP)]
         vectors[a:b, elbow] += up[:, None] * BENT[side]
+        vectors[a:b, shoulder] += SWING * up[:, None] * BENT[side] + sweep * up[:, None] * OUTWARDS
         vectors[a:b, wrist] += FLICK * late[:, None] * -FLICKED[side]
 
 
-def _trunk(plan: Plan, rng: np.random.Generator) -> np.ndarray:
+def _trunk(plan: Plan, moving: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(T, 5, 3) rotation vectors of spine1 to spine3, neck and head."""
     at = np.arange(plan.frames)
     out = np.zeros((plan.frames, 5, 3))
-    sway = _noise(plan.frames, 3, 3.5, rng) * DRIFT * plan.style.drift
+    sway = _noise(plan.frames, 3, 3.5, rng) * DRIFT * plan.style.drift * moving[:, None]
     out[:, :3] += sway[:, None] / 3 * 1.4
-    out[:, 3:] += _noise(plan.frames, 3, 1.1, rng)[:, None] * np.radians([1.0, 1.6, 0.8]) * plan.style.head / 2
+    small = _noise(plan.frames, 3, 1.1, rng) * np.radians([1.0, 1.6, 0.8]) * plan.style.head / 2 * moving[:, None]
+    out[:, 3:] += small[:, None]
     for placed in plan.strokes:
         _add_bent(out, placed)
     looks = [(look.frame, look.yaw, look.pitch) for look in plan.looks]

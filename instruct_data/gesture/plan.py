@@ -138,8 +138,8 @@ class Style:
 
     name: str  # of the speaker
     performers: tuple[str, ...]  # whose strokes are taken where there are some
-    rate: float = 0.6  # share of the accents that are beaten
-    semantic: float = 0.9  # share of the words of a class that are gestured
+    rate: float = 1.0  # share of the accents that are beaten
+    semantic: float = 1.0  # share of the words of a class that are gestured
     size: float = 1.0  # of gestures, 1 = as recorded; at most 1.1, so that no joint goes where the performer's did not
     tempo: float = 1.1  # of strokes
     left: float = 0.25  # share of gestures of one hand that the left one makes
@@ -147,6 +147,7 @@ class Style:
     head: float = 1.0  # of nods and turns, 1 = usual
     drift: float = 1.0  # of posture, 1 = usual
     rest: int = 0  # number of the resting pose
+    poses: tuple[int, ...] = (0, 1, 2)  # numbers of the poses of raised hands, one after the other
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,12 @@ class Placed:
     hold: int = 0  # frames that its pose is kept after the stroke's own end
     word: int = -1  # number of the word it goes with, -1 = none
     kind: str = ""  # the word's class
+    way: int = 1000  # frames that hands have at most to get there
 
     @property
     def lead(self) -> int:
         """Frames from the beginning of the preparation to the emphasis."""
-        return max(round((self.stroke.emphasis - self.stroke.start) / self.tempo), MIN_LEAD)
+        return min(max(round((self.stroke.emphasis - self.stroke.start) / self.tempo), MIN_LEAD), self.way)
 
     @property
     def release(self) -> int:
@@ -174,11 +176,22 @@ class Placed:
 
 @dataclass(frozen=True)
 class Beat:
-    """A small beat of the forearms on a frame, on top of what the arms do; `size` in radians of the elbow."""
+    """A beat of the arms on a frame, on top of what they do; `size` in radians of the elbow, `pose` where they are."""
 
     frame: int
     size: float
     sides: tuple[str, ...]
+    pose: int = 0
+
+
+@dataclass(frozen=True)
+class Raised:
+    """Frames [start, stop) in which hands are kept up in the pose of a number; `blend` frames to get there."""
+
+    start: int
+    stop: int
+    pose: int
+    blend: int
 
 
 @dataclass(frozen=True)
@@ -205,8 +218,11 @@ class Plan:
     """The gestures of one talk."""
 
     frames: int  # length
-    # Frames [start, stop) in which hands are kept up between strokes, in order
-    raised: tuple[tuple[int, int], ...] = ()
+    # Own speech and that of the interlocutor, frames [start, stop) in order: in silence nothing but breath moves
+    speech: tuple[tuple[int, int], ...] = ()
+    heard: tuple[tuple[int, int], ...] = ()
+    raised: tuple[Raised, ...] = ()  # in order
+    sink: int = 30  # frames in which hands sink to rest
     strokes: tuple[Placed, ...] = ()  # by frame
     beats: tuple[Beat, ...] = ()
     nods: tuple[Nod, ...] = ()

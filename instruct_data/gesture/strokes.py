@@ -18,6 +18,7 @@ from vqvae.smoothing import running_mean
 FPS = 30
 TURNED = len(UPPER) + len(FINGER_NAMES)  # 43 joints: upper body, then fingers
 HALF = len(FINGER_NAMES) // 2
+ROTATIONS = slice(0, 6 * TURNED)  # of the features of a gesture
 TRUNK = [UPPER.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head")]
 SIDES = ("l", "r")
 ARM = {s: [UPPER.index(f"{s}_{n}") for n in ("collar", "shoulder", "elbow", "wrist")] for s in SIDES}
@@ -213,6 +214,29 @@ def soft(x: np.ndarray, start: float, limit: float) -> np.ndarray:
     room = limit - start
     over = np.maximum(x - start, 0)
     return np.asarray(np.minimum(x, start) + room * (1 - np.exp(-over / room)))
+
+
+HINGE = np.radians(-12.0)  # about the upper arm: how the elbows of recorded people are turned where palms face down
+STRAIGHT = (0.1, 0.3)  # sine of an elbow's bend, below which its hinge is not seen, and from which on it counts
+
+
+def hinged(rotations: np.ndarray) -> np.ndarray:
+    """(T, 22, 4) the same poses of all joints, with elbows that bend about their hinge: upper arms take its turn.
+
+    Two rotations, of shoulder and elbow, share the twist of the arm; captures and retargeting share it differently.
+    """
+    out = rotations.astype(np.float64)
+    for side in SIDES:
+        shoulder, elbow = (SMPL22.index(f"{side}_{n}") for n in ("shoulder", "elbow"))
+        along = rot.to_matrix(out[:, elbow])[:, :, 0]  # where the forearm points in the frame of the upper arm
+        sign = INWARD[side]
+        bent = np.hypot(along[:, 1], along[:, 2])
+        share = np.clip((bent - STRAIGHT[0]) / (STRAIGHT[1] - STRAIGHT[0]), 0, 1)
+        angle = np.arctan2(sign * along[:, 1], -sign * along[:, 2]) * share - HINGE
+        turn = rot.from_axis_angle(np.stack([angle, 0 * angle, 0 * angle], -1))
+        out[:, shoulder] = rot.multiply(out[:, shoulder], turn)
+        out[:, elbow] = rot.multiply(rot.conjugate(turn), out[:, elbow])
+    return out
 
 
 def within(turns: Turns) -> Turns:

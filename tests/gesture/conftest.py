@@ -21,7 +21,7 @@ from vqvae.tokenizer import MotionTokenizer
 MATERIAL = {
     "audio": "prosody", "words": "sentence", "audio_width": 12, "word_width": 8, "features": 15, "levels": 2,
     "codebook_size": 16, "downsample": 4, "rotations": [[0, 12]], "positions": [[12, 15]],
-    "speakers": ["anna", "bert"],
+    "speakers": ["anna", "bert"], "classes": ["size", "negation"],
 }  # fmt: skip
 SHAPE = {**MATERIAL, "width": 32, "heads": 2, "hidden": 48, "layers": 1, "joint": 1, "reach": 16, "look_ahead": 1}
 
@@ -68,6 +68,9 @@ class Decoder:
         rng, self._n = np.random.default_rng(8), downsample
         self._table = rng.standard_normal((levels, codebook_size, downsample * features)).astype(np.float32)
 
+    def encode_features(self, features: np.ndarray) -> np.ndarray:
+        return np.zeros((-(-len(features) // self._n), len(self._table)), np.int64)
+
     def decode_features(self, codes: np.ndarray) -> np.ndarray:
         frames = self._table[np.arange(codes.shape[1]), codes].sum(1)
         padded = np.pad(frames, ((2, 2), (0, 0)))
@@ -105,6 +108,7 @@ def body_driver(
         net.read.weight.normal_(std=0.5)
         net.style.weight.normal_(std=0.5)
         net.mean.copy_(torch.from_numpy(standing_features()))
+        net.rest.copy_(torch.from_numpy(standing_features()))
         net.std.fill_(0.1)
     return GestureDriver(net, tokenizer=body_tokenizer())
 

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.features import WIDTH, ProsodyStream, WordRows, prosody
+from avatargpt.gesture.features import (
+    BEHIND,
+    COMING,
+    SLOTS,
+    WIDTH,
+    ProsodyStream,
+    WordRows,
+    near_words,
+    prosody,
+    stress_time,
+)
 from avatargpt.gesture.word_encoders import LanguageModelWords, SentenceWords
 from avatargpt.speech.audio import frames_in
 from tests.gesture.conftest import Spelling, Word
@@ -46,12 +56,22 @@ def test_onsets_rise_where_bursts_begin() -> None:
     assert set(np.argsort(onset)[-5:]) == {15, 30, 45, 60, 75}
 
 
-def test_a_word_covers_its_frames_and_silence_is_zero() -> None:
-    words = [Word("so", 0.5, 0.7), Word("there", 0.7, 1.0), Word("now", 3.0, 3.001)]
-    made = WordRows(Spelling(), words).take(120)
-    spoken = np.flatnonzero(made.any(1))
-    assert spoken.tolist() == [*range(15, 30), 90]
-    assert np.array_equal(made[15], made[20]) and not np.array_equal(made[20], made[21])
+def test_frames_have_the_words_whose_stress_is_near() -> None:
+    words = [Word("so", 2.0, 2.2), Word("there", 2.2, 2.5), Word("now", 6.0, 6.3)]
+    made = WordRows(Spelling(), words, 12).take(240).reshape(240, SLOTS, 9)
+    stress = [stress_time(w) for w in words]
+    states = Spelling().states(["so", "there", "now"])
+    for row in range(240):
+        frame = (row - 12) / 30  # the sound is twelve frames ahead of the motion
+        near = [k for k, at in enumerate(stress) if -BEHIND < at - frame <= COMING]
+        assert made[row].any(-1).sum() == len(near)
+        for slot, k in zip(made[row], sorted(near, key=lambda k: abs(stress[k] - frame)), strict=False):
+            assert np.allclose(slot[:8], states[k]) and slot[8] == pytest.approx(stress[k] - frame, abs=1e-5)
+    crowd = near_words(np.ones((20, 8), np.float32), np.linspace(0.9, 1.1, 20), np.array([1.0]))
+    until = crowd.reshape(SLOTS, 9)[:, 8]
+    assert (np.abs(until) < 0.04).all() and len(set(until.tolist())) == SLOTS
+    late = near_words(states, np.array(stress), np.arange(90) / 30, 0.2).reshape(90, SLOTS, 9)
+    assert late[..., 8].max() <= 0.2 and late.any()
 
 
 def test_words_do_not_depend_on_how_they_are_taken_and_are_forgotten() -> None:
@@ -60,7 +80,7 @@ def test_words_do_not_depend_on_how_they_are_taken_and_are_forgotten() -> None:
     track = WordRows(encoder, words)
     parts = [track.take(7) for _ in range(90)]
     assert np.array_equal(np.concatenate(parts), WordRows(Spelling(), words).take(630))
-    assert not track._phrases and not track._encoded
+    assert not track._phrases and len(track._stress) < 5
     assert max(map(len, encoder.calls)) <= 48 and encoder.calls[1][:16] == [f"w{i}" for i in range(16, 32)]
 
 

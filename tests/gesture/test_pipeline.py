@@ -22,7 +22,7 @@ from avatargpt.speech.words import Words
 from tests.factories import voice
 from tests.gesture.conftest import Spelling, Word, body_driver, joined, model_folder, network, pipeline, same
 from vqvae.errors import UserError
-from vqvae.features import STANDING
+from vqvae.features import STANDING, GestureFeatures
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 
@@ -37,7 +37,7 @@ def test_streams_equal_whole_talks_to_the_bit() -> None:
     whole = one.perform(pcm, 22_050, other=other, other_rate=48_000, **options)
     assert len(whole) == 69 and whole.fps == 30 and whole.modality == "gesture" and whole.fingers is not None
     for size in (441, 30_000):
-        stream = one.stream(22_050, other=True, other_rate=48_000, **options)
+        stream = one.stream(22_050, other=True, other_rate=48_000, seconds=len(pcm) / 22_050, **options)
         parts = [pcm[k : k + size] for k in range(0, len(pcm), size)]
         pieces = [stream.push(a, b) for a, b in zip(parts, np.array_split(other, len(parts)), strict=True)]
         assert same(joined([*pieces, stream.finish()]), whole) and stream.frames == 69 and stream.finish() is None
@@ -93,7 +93,7 @@ def test_an_interlocutor_of_another_length_is_refused_at_once() -> None:
 
 def test_words_may_come_later() -> None:
     one, pcm = pipeline(), voice(2.0)
-    stream = one.stream(words=())
+    stream = one.stream(words=(), seconds=2.0)
     stream.say(WORDS)
     assert same(joined([stream.push(pcm), stream.finish()]), one.perform(pcm, words=WORDS))
     with pytest.raises(UserError, match="words for a stream without them"):
@@ -177,7 +177,7 @@ def test_the_public_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     motion = model.gesture(pcm, WORDS, other, ANSWER, speaker="bert", seed=2, other_rate=8000)
     options = {"words": WORDS, "other_words": ANSWER, "speaker": "bert", "seed": 2}
     assert same(motion, pipeline().perform(pcm, other=other, other_rate=8000, **options)) and not motion.notes
-    stream = model.gesture_stream(words=WORDS, seed=2)
+    stream = model.gesture_stream(words=WORDS, seed=2, seconds=2.0)
     assert same(joined([stream.push(pcm), stream.finish()]), model.gesture(pcm, WORDS, seed=2))
     (tmp_path / "t.ctm").write_text("a 1 0.2 0.3 good\na 1 0.5 0.4 morning\n")
     assert same(model.gesture(pcm, tmp_path / "t.ctm"), pipeline().perform(pcm, words=WORDS[:2]))
@@ -212,7 +212,7 @@ class Recorder:
 
 def test_frames_come_evenly_and_are_complete() -> None:
     one, pcm, recorder = pipeline(), voice(3.0, RATE), Recorder()
-    stream = one.stream(RATE, seed=3, smooth=False)
+    stream = one.stream(RATE, seed=3, smooth=False, seconds=3.0)
     run = perform(stream, RATE, recorder.blocks(pcm, 1600), [recorder], keep=1000)
     assert [n for n, _ in recorder.frames] == list(range(90)) and run.frames == 90
     whole = one.perform(pcm, RATE, seed=3, smooth=False)
@@ -231,10 +231,26 @@ def test_a_take_ends_when_it_is_long_enough() -> None:
 
 def test_two_voices_live() -> None:
     one, pcm, other = pipeline(), voice(2.0), voice(2.2, 8000, seed=1)
-    stream = one.stream(other=True, other_rate=8000)
+    stream = one.stream(other=True, other_rate=8000, seconds=2.0)
     answers = InterlocutorAudio(16_000, open_sound(other, 8000))
     run = perform(stream, 16_000, np.array_split(pcm, 60), interlocutor=answers, keep=1000)
     assert same(run.motion(), one.perform(pcm, other=other, other_rate=8000))
+
+
+def test_clips_begin_and_end_at_rest_or_begin_in_the_pose_before() -> None:
+    one = pipeline()
+    clip, rest = one.perform(voice(2.0)), GestureFeatures().decode(one.driver.network.rest.numpy()[None])
+
+    def jump(a: Motion, b: Motion) -> float:
+        return float(np.linalg.norm(a.joints[-1] - b.joints[0], axis=-1).max())
+
+    assert jump(rest, clip) < 0.01 and jump(clip, rest) < 0.01
+    part, plain = clip.slice(0, 30), one.perform(voice(2.0, seed=4))
+    after = one.perform(voice(2.0, seed=4), start_pose=part)
+    assert jump(part, after) < 0.02 < jump(part, plain)
+    assert jump(after, rest) < 0.01
+    live = one.stream()
+    assert jump(joined([live.push(voice(2.0)), live.finish()]), rest) > 0.02  # nobody knew that it would end
 
 
 def test_bodies_over_a_websocket() -> None:

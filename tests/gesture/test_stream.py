@@ -6,33 +6,33 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.features import WIDTH
+from avatargpt.gesture.features import WIDTH, row_width
 from avatargpt.gesture.network import (
     UNKNOWN,
     GestureDriver,
     GestureInput,
     GestureNetwork,
     GestureOptions,
-    previous_codes,
 )
-from avatargpt.gesture.stream import GestureChunk, GestureStream, Sampler, Smoothing, SpeechGestureStream
+from avatargpt.gesture.stream import FOLLOW, GestureChunk, GestureStream, Sampler, Smoothing, SpeechGestureStream
 from tests.gesture.conftest import SHAPE, Decoder, Spelling, network, rows
 from vqvae.errors import UserError
 
-FRAMES = 90
+FRAMES, WORDS = 90, row_width(8)
 CODES = torch.randint(0, 16, (1, 20, 2), generator=torch.Generator().manual_seed(0))
 
 
 def inputs(other: bool = True) -> GestureInput:
-    audio, words = (torch.from_numpy(rows(80, width))[None] for width in (12, 8))
+    audio, words = (torch.from_numpy(rows(80, width))[None] for width in (12, WORDS))
     return GestureInput(audio, words, torch.zeros(1, 8), *((audio.flip(1), words.flip(1)) if other else ()))
 
 
 def run(
     net: GestureNetwork, values: GestureInput, codes: torch.Tensor = CODES, segment: int = 16
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    before = torch.nn.functional.pad(codes[:, :-1], (0, 0, 1, 0), value=UNKNOWN)
     with torch.inference_mode():
-        return net(values, previous_codes(codes), codes, codes, segment)
+        return net(values, before, codes, codes, segment)[:2]
 
 
 def test_segments_of_any_length_give_the_same() -> None:
@@ -93,7 +93,7 @@ def test_tokens_are_fed_back_and_followed() -> None:
 
 
 def perform(driver: GestureDriver, chunk: int, head: str, smooth: bool, words: bool, other: bool) -> GestureChunk:
-    used = [(12, 1, True), (8, 2, words), (12, 3, other), (8, 4, words and other)]
+    used = [(12, 1, True), (WORDS, 2, words), (12, 3, other), (WORDS, 4, words and other)]
     arrays = [rows(FRAMES, width, seed) if use else None for width, seed, use in used]
     stream = GestureStream(driver, GestureOptions("bert", head, 3, 1.0, smooth), words, other, words and other)
     parts = [stream.push(*(None if x is None else x[i : i + chunk] for x in arrays)) for i in range(0, FRAMES, chunk)]
@@ -118,16 +118,39 @@ def test_chunks_of_any_size_give_the_same_bits(
 def test_a_stream_equals_the_training_pass(driver: GestureDriver) -> None:
     sampled, mean = (perform(driver, FRAMES, head, False, True, True) for head in ("codes", "features"))
     arrays = [np.concatenate([rows(FRAMES, w, s), np.repeat(rows(FRAMES, w, s)[-1:], 6, 0) * (w == 12)])
-              for w, s in ((12, 1), (8, 2), (12, 3), (8, 4))]  # fmt: skip
+              for w, s in ((12, 1), (WORDS, 2), (12, 3), (WORDS, 4))]  # fmt: skip
     audio, words, other, other_words = (torch.from_numpy(x)[None] for x in arrays)
-    codes = torch.from_numpy(np.concatenate([np.full((1, 2), UNKNOWN), sampled.codes]))[None]
+    codes = torch.from_numpy(np.concatenate([np.zeros((1, 2), np.int64), sampled.codes]))[None]  # first that of rest
     values = GestureInput(audio, words, torch.from_numpy(driver.style("bert"))[None], other, other_words)
-    _, logits = run(driver.network, values, codes)
+    before = torch.cat((codes[:, :1], codes[:, :-1]), 1)
+    with torch.inference_mode():
+        following, free = (driver.network(values, b, codes, codes, 16)[1].log_softmax(-1)
+                           for b in (before, torch.full_like(before, UNKNOWN)))  # fmt: skip
+    logits = FOLLOW * following + (1 - FOLLOW) * free
     motion, _ = run(driver.network, values, torch.full_like(codes, UNKNOWN))
     assert np.allclose(motion[0, 4 : 4 + FRAMES].numpy(), mean.features, atol=1e-4)
     decoded = driver.tokenizer.decode_features(sampled.codes)[:FRAMES]
-    assert np.allclose(decoded, sampled.features, atol=1e-5)  # this decoder needs no more than the window
+    # this decoder needs no more than the window; the pose before the first frame is in the window, too
+    assert np.allclose(decoded[8:], sampled.features[8:], atol=1e-5)
     assert float(logits[0, 1:].softmax(-1).gather(-1, codes[0, 1:, :, None]).min()) > 1e-3
+
+
+def test_the_end_of_the_sound_and_the_start_pose_have_an_effect(driver: GestureDriver) -> None:
+    def moved(**options: object) -> np.ndarray:
+        stream = GestureStream(driver, GestureOptions(head="features", smooth=False), **options)
+        return np.concatenate([stream.push(rows(FRAMES, 12)).features, stream.finish().features])
+
+    with torch.no_grad():
+        driver.network.left.weight.normal_(std=1.0)
+    live, ended, later = moved(), moved(frames=FRAMES), moved(frames=10_000)
+    assert np.allclose(live, later, atol=1e-4)  # an end that is far away is like none
+    assert np.allclose(live[:10], ended[:10], atol=1e-4) and not np.allclose(live[-10:], ended[-10:], atol=1e-3)
+    pose = np.full(15, 9.0, np.float32)
+    driver.tokenizer.encode_features = lambda x: np.full((len(x) // 4, 2), int(x[0, 0]))  # type: ignore[method-assign]
+    likeliest = GestureOptions(temperature=0.0)
+    streams = [GestureStream(driver, likeliest, start=p) for p in (None, pose)]
+    codes = [GestureChunk.concatenate([s.push(rows(40, 12)), s.finish()]).codes for s in streams]
+    assert not np.array_equal(*codes)
 
 
 def test_sampling_by_seed_temperature_and_nucleus(driver: GestureDriver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +230,7 @@ def test_bad_rows_and_options_are_refused(driver: GestureDriver) -> None:
     for options, call in (
         ({"options": GestureOptions(head="loud")}, {}), ({"options": GestureOptions("carl")}, {}),
         ({"options": GestureOptions(2)}, {}), ({"options": GestureOptions([1.0])}, {}), ({"other_words": True}, {}),
-        ({}, {"words": rows(8, 8)}),
+        ({}, {"words": rows(8, WORDS)}),
     ):  # fmt: skip
         with pytest.raises(UserError, match="accepted"):
             GestureStream(driver, **options).push(good, **call)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.network import UNKNOWN, GestureConfig, GestureDriver, Material
+from avatargpt.gesture.features import SLOTS
+from avatargpt.gesture.network import ENDLESS, UNKNOWN, GestureConfig, GestureDriver, Material
 from avatargpt.train.gesture import training
 from avatargpt.train.gesture.data import FILE, Batches, Corpus, Sampling, Take, load_corpus, save_corpus
 from avatargpt.train.gesture.training import GestureLosses, GestureRecipe, geodesic, gesture_losses
@@ -20,6 +21,9 @@ from vqvae.rotations import from_axis_angle, to_6d
 MODEL = {"width": 32, "heads": 2, "hidden": 48, "layers": 1, "joint": 1, "reach": 16}
 TRAIN = {"steps": 6, "batch": 4, "segments": 2, "warmup": 2, "log_every": 2, "save_every": 3, "val_every": 6}
 CPU = Runtime(0, 1, torch.device("cpu"), bf16=False)
+
+
+STRESS = np.array([1.0, 1.9, 2.7, 3.6, 4.4])  # s
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +45,11 @@ def take(seed: int, split: str = "train", other: bool = True, frames: int = 150)
     arrays = {
         "audio": audio, "features": features, "codes": np.stack([level, 15 - level], 1),
         "word_states": rng.standard_normal((5, 8)), "word_at": np.repeat([-1, 0, 1, 2, 3, 4], frames // 6),
+        "word_stress": STRESS, "strokes": np.where(np.arange(-(-frames // 4)) % 8 < 3, 1, -1),
     }  # fmt: skip
     if other:
         arrays |= {"other_audio": 0 * audio, "other_word_states": np.zeros((0, 8)),
-                   "other_word_at": np.full(frames, -1)}  # fmt: skip
+                   "other_word_at": np.full(frames, -1), "other_word_stress": np.zeros(0)}  # fmt: skip
     return Take(f"made/{seed}", "anna" if seed % 2 else "bert", split, arrays)
 
 
@@ -75,7 +80,8 @@ def test_training_reduces_the_losses(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, tmp_path, {"steps": 120, "log_every": 20, "lr": 4e-3, "val_every": 120, "save_every": 120})
     log = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [r for r in log if "features" in r]
-    for name in set(GestureLosses.model_fields) - {"acceleration"}:  # a pose that does not move has hardly any to miss
+    # a pose that does not move has hardly any acceleration to miss
+    for name in set(GestureLosses.model_fields) - {"acceleration", "strokes", "kinds"}:
         assert steps[-1][name] < 0.75 * steps[0][name], name
     last = next(r for r in log if "val_degrees" in r)
     assert last["val_degrees"] < 12 and last["val_hit"] > 0.25  # of a swing of 46 degrees; chance is 1 / 16
@@ -86,10 +92,10 @@ def test_caches_are_read_in_parts(corpus: Corpus) -> None:
     part = corpus.part(corpus.takes[0], 20, 61)
     assert np.allclose(part["audio"], arrays["audio"][20:61], atol=1e-2)
     assert np.array_equal(part["codes"], arrays["codes"][5:16]) and part["features"].shape == (41, 15)
-    at = arrays["word_at"][20:61]
-    assert (part["words"][at < 0] == 0).all()
-    assert np.allclose(part["words"][at >= 0], arrays["word_states"][at[at >= 0]], atol=1e-2)
-    assert "other_words" in part and "other_words" not in corpus.part(corpus.takes[1], 0, 8)
+    assert np.array_equal(part["strokes"], arrays["strokes"][5:16])
+    assert np.allclose(part["word_stress"], STRESS[:3])  # those about frames 20 to 61
+    assert np.allclose(part["word_states"], arrays["word_states"][:3], atol=1e-2)
+    assert "other_word_states" in part and "other_word_states" not in corpus.part(corpus.takes[1], 0, 8)
 
 
 def test_targets_are_of_the_predicted_frames(corpus: Corpus) -> None:
@@ -102,7 +108,13 @@ def test_targets_are_of_the_predicted_frames(corpus: Corpus) -> None:
     assert first["mask"][:4].sum() == 0 and first["mask"][4:].all() and (first["codes"][0] == UNKNOWN).all()
     assert last["mask"].sum() == 14 and np.array_equal(last["audio"][10:], np.repeat(arrays["audio"][-1:], 22, 0))
     assert np.array_equal(last["codes"][:4], arrays["codes"][34:38]) and (last["codes"][4:] == UNKNOWN).all()
-    assert not last["words"][10:].any()
+    assert (last["strokes"][4:] == -1).all() and np.array_equal(last["strokes"][:4], arrays["strokes"][34:38])
+    assert np.allclose(last["left"], (150 - np.arange(136, 168)) / 30)
+    assert np.array_equal(first["first"], arrays["codes"][0]) and np.array_equal(middle["first"], arrays["codes"][8])
+    slots = middle["words"].reshape(32, SLOTS, 9)
+    seconds = np.arange(36, 68) / 30
+    nearest = slots[:, 0, 8] + seconds  # stresses of the words in the first slots
+    assert np.abs(nearest[:, None] - STRESS).min(1).max() < 1e-5
 
 
 def test_batches_are_repeatable_and_turn_things_off(corpus: Corpus) -> None:
@@ -115,8 +127,13 @@ def test_batches_are_repeatable_and_turn_things_off(corpus: Corpus) -> None:
     off = draw(1, wordless=1, alone=1, anonymous=1, tokenless=1)
     assert not off.inputs.words.any() and off.inputs.other_audio is None and (off.speaker == -1).all()
     assert (off.before == UNKNOWN).all() and (off.conditions == UNKNOWN).all() and (off.codes >= 0).any()
+    assert (draw(1, endless=1).inputs.left == ENDLESS).all() and (draw(1, endless=0).inputs.left < 6).all()
+    late, known = (draw(1, late=share, wordless=0).inputs.words.unflatten(-1, (SLOTS, 9))[..., 8] for share in (1, 0))
+    assert late.max() < 0.8 < known.max()
     on = draw(1, wordless=0, alone=0, anonymous=0, tokenless=0, forgotten=0, wrong=0)
-    assert torch.equal(on.before[:, 1:], on.codes[:, :-1]) and (on.speaker >= 0).all() and on.inputs.present.any()
+    known_before = on.codes[:, :-1] != UNKNOWN
+    assert torch.equal(on.before[:, 1:][known_before], on.codes[:, :-1][known_before]) and (on.before >= 0).all()
+    assert (on.speaker >= 0).all() and on.inputs.present.any()
 
 
 def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
@@ -130,6 +147,18 @@ def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
         return {k: float(v) for k, v in terms.items()}
 
     assert max(run(truth).values()) < 6e-3
+    strokes, sure = torch.full((1, 38), -1), torch.tensor([-9.0, -9.0, 9.0]).expand(1, 38, 3)
+    strokes[0, :4] = 1
+    terms = gesture_losses(truth, right, truth, codes, mask, std, [], [], GestureLosses(), sure, strokes)
+    assert float(terms["kinds"]) == pytest.approx(0.3 * 18 * 4 / 38, rel=1e-2)
+    wrong_there = right.clone()
+    wrong_there[0, :4] *= -1
+    def missed(weight: float) -> float:
+        weights = GestureLosses(strokes=weight)
+        terms = gesture_losses(truth, wrong_there, truth, codes, mask, std, [], [], weights, None, strokes)
+        return float(terms["tokens"])
+
+    assert missed(1.0) / missed(0.0) == pytest.approx(2 * 38 / 42, rel=1e-3)
     moved, shaken = truth.clone(), truth.clone()
     moved[..., 12:] += 0.1
     shaken[:, ::2] += 0.1

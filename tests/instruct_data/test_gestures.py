@@ -14,6 +14,7 @@ from instruct_data.gesture.plan import (
     Nod,
     Placed,
     Plan,
+    Raised,
     Style,
     read_classes,
     sentences,
@@ -27,6 +28,7 @@ from instruct_data.gesture.strokes import (
     SIDES,
     TURNED,
     Stroke,
+    hinged,
     motion_of,
     pack,
     packed_frames,
@@ -37,6 +39,7 @@ from instruct_data.gesture.strokes import (
     within,
     wrists,
 )
+from instruct_data.gesture.trunk import hand_depth, outside
 from tests.gesture import made_up
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -129,7 +132,7 @@ def test_joined_segments_neither_jump_nor_miss_their_poses() -> None:
 
 def test_strokes_arrive_on_their_frames_and_hands_rest_outside(bank: Bank) -> None:
     strokes = tuple(Placed(next(iter(bank.strokes[name])), frame) for name, frame in (("big", 60), ("weigh", 100)))
-    plan = Plan(240, ((40, 130),), strokes=strokes, style=STYLE)
+    plan = Plan(240, raised=(Raised(40, 130, 0, 22),), strokes=strokes, style=STYLE)
     turns = perform(plan, bank, np.random.default_rng(1))
     speed = speeds(turns).max(1)
     for placed in plan.strokes:
@@ -142,13 +145,14 @@ def test_strokes_arrive_on_their_frames_and_hands_rest_outside(bank: Bank) -> No
 
 
 def test_a_plan_and_a_seed_decide_a_performance(bank: Bank) -> None:
-    plan = Plan(120, ((10, 90),), beats=(Beat(50, 0.5, ("l", "r")),), nods=(Nod(60, 0.2),), style=Style("one", ()))
+    raised, beats = (Raised(10, 90, 0, 22),), (Beat(50, 0.5, ("l", "r")),)
+    plan = Plan(120, ((10, 90),), raised=raised, beats=beats, nods=(Nod(60, 0.2),), style=Style("one", ()))
     a, b, c = (perform(plan, bank, np.random.default_rng(k)) for k in (1, 1, 2))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
 
 
 def test_a_beat_moves_raised_hands_and_leaves_resting_ones(bank: Bank) -> None:
-    still = Plan(120, ((10, 110),), style=STYLE)
+    still = Plan(120, raised=(Raised(10, 110, 0, 22),), style=STYLE)
     beat = replace(still, beats=(Beat(60, 0.5, ("r",)),))
     resting = replace(beat, raised=())
     moved = [speeds(perform(p, bank, np.random.default_rng(1)))[42:60] for p in (still, beat, resting)]
@@ -216,3 +220,26 @@ def test_keyed_hands_are_at_their_places_on_the_emphasis(name: str, place: list[
         hand = wrists(stroke.turns)[stroke.emphasis, 1]
         assert np.linalg.norm(hand - place) < 0.06 and stroke.end > stroke.emphasis  # the trunk may turn
         assert speeds(stroke.turns)[stroke.emphasis, 1] < 0.4 * speeds(stroke.turns)[:, 1].max()
+
+
+def test_hands_are_pushed_out_of_the_trunk() -> None:
+    stroke = keyed_strokes(0, 1, ["heart"])[0]
+    turns = np.repeat(stroke.turns[stroke.emphasis][None], 60, 0)
+    turned = rot.from_axis_angle(np.radians(35) * np.array([0.0, 1.0, 0.0]))
+    turns[20:40, ARM["r"][1]] = rot.multiply(turned, turns[20:40, ARM["r"][1]])  # the hand goes into the chest
+    before, after = (hand_depth(motion_of(t).rotations.astype(float)) for t in (turns, outside(turns)))
+    assert before[:, 1].max() > 0.03 and after.max() < 0.005 and (before[:, 0] < 0).all()
+    free = np.repeat(rot.identity((1, TURNED)), 5, 0)
+    assert np.allclose(outside(free), free)
+
+
+def test_a_hinge_leaves_all_joints_where_they_are() -> None:
+    stroke = keyed_strokes(0, 1, ["big"])[0]
+    motion = motion_of(stroke.turns)
+    out = replace(motion, rotations=hinged(motion.rotations))
+    assert np.abs(out.joints - motion.joints).max() < 1e-5
+    again = hinged(out.rotations)
+    assert np.abs(rot.angle_between(again, out.rotations.astype(float))).max() < np.radians(1.0)
+    elbow = out.rotations[stroke.emphasis, 18]  # bent: its forearm leaves the upper arm in one plane
+    along = rot.to_matrix(elbow.astype(float))[:, 0]
+    assert abs(np.degrees(np.arctan2(along[1], along[2]))) == pytest.approx(12.0, abs=0.5)

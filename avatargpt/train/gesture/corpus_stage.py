@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,17 +24,18 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from avatargpt.config import RESOLVED, save_resolved
+from avatargpt.gesture.features import MAX_PHRASE, WordEncoder
 from avatargpt.gesture.word_encoders import word_encoder
 from avatargpt.speech.audio import FPS
-from avatargpt.train.gesture.data import Arrays, Take, save_corpus
+from avatargpt.train.gesture.data import MIXED, Arrays, Take, save_corpus, save_words
 from avatargpt.train.gesture.rows import load_tokenizer, material_of, motion_rows
-from avatargpt.train.gesture.takes import clips, figures, takes_of
+from avatargpt.train.gesture.takes import clips, figures, takes_of, usual_stroke
 from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, CorpusRecipe, Talks, Voices, write_talk
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.clips import own_texts, utterances
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import read_bank
-from instruct_data.gesture.plan import word_classes
+from instruct_data.gesture.plan import BEAT, sentences, word_classes
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from avatargpt.train.gesture.talks import Utterance
 
 GENERATED, STORE, CLIPS, TALKS, TAKES, FIGURES = "made", "store", "clips", "talks", "takes", "figures.json"
+OTHER_SENTENCES, EACH_WORD = 1000, 10
+STROKE_BEFORE, STROKE_AFTER = 14, 8  # frames about an emphasis that are a part of a stroke
 SOURCE = "gesture-corpus"
 LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 
@@ -66,11 +69,64 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
         takes = ((path.stem, arrays["features"], about, _split(recipe, path)) for path, arrays, about in _read(files))
         Store.write(clips(takes, word_classes(), SOURCE, LICENCE), out / CLIPS)
     if tokenizer is not None:
-        material = material_of(tokenizer, word_encoder(recipe.data.words), list(recipe.speakers))
+        encoder = word_encoder(recipe.data.words)
+        material = material_of(tokenizer, encoder, list(recipe.speakers), classes=list(word_classes().classes))
         save_corpus(_with_codes(recipe, files, tokenizer), material, out / TAKES)
+        texts = utterances(own_texts(Path(args.texts) if args.texts else None), np.random.default_rng(63), 4000)
+        save_words(*other_words(encoder, texts, recipe.data.seed), out / TAKES)
     results = figures((arrays, about) for _, arrays, about in _read(files))
     atomic_write(out / FIGURES, lambda p: p.write_text(json.dumps(results, indent=1) + "\n"))
     print(f"{out}: {len(files)} takes; " + ", ".join(f"{name} {value:.3g}" for name, value in results.items()))
+
+
+def word_kinds(texts: Sequence[str]) -> np.ndarray:
+    """(W,) the number of each word's class, -1 = none, `MIXED` = one of a run of words."""
+    out, table = np.full(len(texts), -1, np.int32), word_classes()
+    names = list(table.classes)
+    for run in table.find(texts):
+        out[run.first : run.stop] = names.index(run.kind) if run.stop == run.first + 1 else MIXED
+    return out
+
+
+def other_words(encoder: WordEncoder, texts: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """States (P, V) of words in other sentences, and their classes (P,), so that all words of the table are read.
+
+    `texts` and our own sentences as they are, and with a word of the table in the place of one of theirs.
+    """
+    rng, table = np.random.default_rng([seed, 64]), word_classes()
+    names, states, kinds = list(table.classes), [], []
+
+    def drawn() -> list[str]:
+        if len(texts) and rng.random() < 0.5:
+            return texts[int(rng.integers(len(texts)))].split()[:MAX_PHRASE]
+        return sentences().draw(rng).split()
+
+    for _ in range(OTHER_SENTENCES):
+        words = drawn()
+        states.append(encoder.states(words))
+        kinds.append(word_kinds(words))
+    for word, kind in table.words.items():
+        for _ in range(EACH_WORD if len(word) == 1 else 0):
+            words = drawn()
+            at = int(rng.integers(len(words)))
+            words[at] = word[0]
+            states.append(encoder.states(words)[at : at + 1])
+            kinds.append(np.array([names.index(kind)]))
+    kept = np.concatenate(kinds) != MIXED
+    return np.concatenate(states)[kept], np.concatenate(kinds)[kept]
+
+
+def stroke_tokens(strokes: list[list[Any]], tokens: int, downsample: int) -> np.ndarray:
+    """(tokens,) the number of the class whose stroke each is a part of, -1 = none.
+
+    `strokes`: as in the header of a take. Recorded beats, which mean nothing, are none.
+    """
+    out, classes = np.full(tokens, -1, np.int32), list(word_classes().classes)
+    for frame, _, kind, *_ in strokes:
+        if kind != BEAT:
+            first, stop = max(0, frame - STROKE_BEFORE) // downsample, (frame + STROKE_AFTER) // downsample
+            out[first:stop] = classes.index(kind)
+    return out
 
 
 def _check_same(recipe: CorpusRecipe, out: Path) -> None:
@@ -91,6 +147,8 @@ class _Generator:
     ) -> None:
         self.recipe, data = recipe, recipe.data
         self.bank, self.classes = read_bank(Path(gestures)), word_classes()
+        for kind in self.classes.classes.values():
+            usual_stroke(kind, self.bank)  # kept in the bank
         lines = own_texts(Path(texts) if texts else None)
         sentences = utterances(lines, np.random.default_rng([data.seed, 63]), 4000)
         self.talks = Talks(data, Voices(data.flite), sentences, recordings)
@@ -144,7 +202,7 @@ def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, 
     if args.faces and recipe.data.recorded:
         from avatargpt.train.gesture.talks import recordings
 
-        recorded = recordings(Path(args.faces))
+        recorded = [r for r in recordings(Path(args.faces)) if r[0] not in recipe.data.held]
     global _generator
     _generator = _Generator(recipe, args.gestures, args.texts, recorded)
     mean_seconds = (MIN_SECONDS + MAX_SECONDS) / 2 * (1 + recipe.data.dyadic)
@@ -194,4 +252,8 @@ def _with_codes(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokeni
     # All takes with the tokenizer's codes.
     for path, arrays, about in _read(files):
         arrays |= motion_rows(arrays["features"], tokenizer)
+        arrays["word_kinds"] = word_kinds([w[0] for w in about["words"]])
+        if "other_audio" in arrays:
+            arrays["other_word_kinds"] = word_kinds([w[0] for w in about["heard"]])
+        arrays["strokes"] = stroke_tokens(about["strokes"], len(arrays["codes"]), tokenizer.config.downsample)
         yield Take(about["name"], about["speaker"], _split(recipe, path), arrays)

@@ -9,9 +9,15 @@ safetensors file with
 | ``audio`` | (T, A) float16 | rows of `avatargpt.gesture.features`, or of an encoder |
 | ``word_states`` | (W, V) float16 | a state for each word, in order; W may be 0 |
 | ``word_at`` | (T,) int32 | the number of each frame's word, -1 = none |
+| ``word_stress`` | (W,) float32 | seconds of the words' stresses |
 | ``features`` | (T, F) float32 | motion, of the modality's FeatureSpec |
 | ``codes`` | (ceil(T / n), R) int32 | tokens of that motion |
-| ``other_audio``, ``other_word_states``, ``other_word_at`` | as above | of the interlocutor, where there is one |
+| ``word_kinds`` | (W,) int32 | the class of each word, -1 = none, `MIXED` = of several words; may be missing |
+| ``strokes`` | (ceil(T / n),) int32 | the class whose stroke a token is a part of, -1 = none; may be missing |
+| ``other_audio``, ``other_word_states``, ... | as above | of the interlocutor, where there is one |
+
+``words.safetensors``, where it is there, holds states of words in other sentences, ``states`` (P, V) float16, and their
+classes, ``kinds`` (P,) int32: a word may be read as another one of its class.
 """
 
 from __future__ import annotations
@@ -29,18 +35,24 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from avatargpt.gesture.network import STYLE, UNKNOWN, GestureConfig, GestureInput, Material, previous_codes
+from avatargpt.gesture.features import BEHIND, COMING, near_words
+from avatargpt.gesture.network import ENDLESS, STYLE, UNKNOWN, GestureConfig, GestureInput, Material
+from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing, regular_file
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Share, Strict
 
-FILE, VERSION = "gesture.json", 1
+FILE, VERSION = "gesture.json", 2
+WORDS = "words.safetensors"
+MIXED = -2
 MAX_INDEX = 64 << 20  # bytes of JSON
 Arrays = dict[str, np.ndarray]
-VOICE_ARRAYS = ("audio", "word_states", "word_at")
-TYPES = {"audio": np.float16, "word_states": np.float16, "word_at": np.int32, "features": np.float32, "codes": np.int32}
+VOICE_ARRAYS = ("audio", "word_states", "word_at", "word_stress")
+TYPES = {"audio": np.float16, "word_states": np.float16, "word_at": np.int32, "word_stress": np.float32,
+         "features": np.float32, "codes": np.int32, "strokes": np.int32,
+         "word_kinds": np.int32}  # fmt: skip
 MAX_STATISTICS_FRAMES = 200_000
 MAX_TAKE_FRAMES = 3000  # of one take, for statistics
 
@@ -58,7 +70,7 @@ class Entry(Strict):
 class Index(Strict):
     """The contents of ``gesture.json``."""
 
-    version: Literal[1]
+    version: Literal[2]
     material: Material
     takes: list[dict[str, Any]]
     source: str = ""
@@ -84,14 +96,23 @@ class Corpus:
 
     def __init__(self, folder: Path, material: Material, takes: list[Entry], source: str = "") -> None:
         self.folder, self.material, self.takes, self.source = folder, material, takes, source
+        self.words: dict[int, np.ndarray] = {}  # class -> (P, V) float16 states of words in other sentences
+        path = folder / WORDS
+        if path.is_file():
+            with parsing(path, "words of this cache", "build it again"), safe_open(regular_file(path), "np") as file:
+                states, kinds = file.get_tensor("states"), file.get_tensor("kinds")
+                if states.shape != (len(kinds), material.word_width):
+                    raise ValueError(f"states of shape {states.shape}")
+                self.words = {int(k): states[kinds == k] for k in np.unique(kinds)}
 
     def split(self, name: str) -> list[Entry]:
         """The takes of a split."""
         return [t for t in self.takes if t.split == name]
 
     def part(self, take: Entry, start: int, stop: int) -> Arrays:
-        """Frames [start, stop) of a take, start in whole tokens: ``audio``, ``words`` (k, V), ``features``, ``codes``
-        of the tokens that begin in them, and ``other_audio``, ``other_words`` where there is an interlocutor.
+        """Frames [start, stop) of a take, start in whole tokens: ``audio``, ``features``, ``codes`` and ``strokes`` of
+        the tokens that begin in them, ``word_states`` and ``word_stress`` of the words about them, and
+        ``other_audio``, ``other_word_states``, ``other_word_stress`` where there is an interlocutor.
         """
         path, n = self.folder / take.file, self.material.downsample
         with parsing(path, "a take of this cache", "build it again"), safe_open(regular_file(path), "np") as file:
@@ -101,21 +122,21 @@ class Corpus:
             out["codes"] = file.get_slice("codes")[start // n : -(-stop // n)].astype(np.int64)
             if out["codes"].size and not 0 <= out["codes"].min() <= out["codes"].max() < self.material.codebook_size:
                 raise ValueError("codes beyond the codebook")
+            none = np.full(len(out["codes"]), -1)
+            out["strokes"] = file.get_slice("strokes")[start // n : -(-stop // n)] if "strokes" in names else none
             for voice in ("", "other_") if "other_audio" in names else ("",):
                 out[f"{voice}audio"] = file.get_slice(f"{voice}audio")[start:stop].astype(np.float32)
-                at = file.get_slice(f"{voice}word_at")[start:stop]
-                out[f"{voice}words"] = spread(file.get_slice(f"{voice}word_states"), at, self.material.word_width)
+                stress = file.get_tensor(f"{voice}word_stress")
+                about = np.flatnonzero((stress > start / FPS - BEHIND) & (stress < stop / FPS + COMING))
+                states = np.zeros((0, self.material.word_width), np.float32)
+                if len(about):
+                    states = file.get_slice(f"{voice}word_states")[int(about[0]) : int(about[-1]) + 1]
+                kinds = np.full(len(stress), MIXED)
+                if f"{voice}word_kinds" in names:
+                    kinds = file.get_tensor(f"{voice}word_kinds")
+                out |= {f"{voice}word_stress": stress[about], f"{voice}word_states": states.astype(np.float32),
+                        f"{voice}word_kinds": kinds[about]}  # fmt: skip
         return out
-
-
-def spread(states: Any, at: np.ndarray, width: int) -> np.ndarray:
-    """States (W, V), sliceable, over the frames (k,) of their words: (k, V) float32."""
-    out = np.zeros((len(at), width), np.float32)
-    in_word = at >= 0
-    if in_word.any():
-        first, last = int(at[in_word].min()), int(at[in_word].max())
-        out[in_word] = states[first : last + 1][at[in_word] - first]
-    return out
 
 
 def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames: int) -> None:
@@ -124,8 +145,12 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames:
     expected: dict[str, tuple[int | None, ...]] = {
         "features": (frames, m.features), "codes": (-(-frames // m.downsample), m.levels),
     }  # fmt: skip
+    if "strokes" in shapes:
+        expected["strokes"] = (-(-frames // m.downsample),)
     for voice in ("", "other_") if "other_audio" in shapes else ("",):
-        sizes = ((frames, m.audio_width), (None, m.word_width), (frames,))
+        sizes = ((frames, m.audio_width), (None, m.word_width), (frames,), (None,))
+        if f"{voice}word_kinds" in shapes:
+            expected[f"{voice}word_kinds"] = (None,)
         expected |= {f"{voice}{name}": size for name, size in zip(VOICE_ARRAYS, sizes, strict=True)}
     for name, size in expected.items():
         shape = shapes.get(name, ())
@@ -175,6 +200,12 @@ def write_index(
     return atomic_write(Path(folder) / FILE, lambda p: p.write_text(text, encoding="utf-8")).parent
 
 
+def save_words(states: np.ndarray, kinds: np.ndarray, folder: str | os.PathLike[str]) -> Path:
+    """Write ``words.safetensors`` of a cache: (P, V) states of words and their (P,) classes."""
+    arrays = {"states": states.astype(np.float16), "kinds": kinds.astype(np.int32)}
+    return atomic_write(Path(folder) / WORDS, lambda p: save_file(arrays, p))
+
+
 def load_corpus(folder: str | os.PathLike[str]) -> Corpus:
     """Read a cache's index."""
     path = Path(folder) / FILE
@@ -194,15 +225,19 @@ class Sampling(Strict):
     """Shares of a batch's rows; the last two: of its tokens."""
 
     beginnings: Share = 0.2  # stretches from the start of a take
+    endings: Share = 0.2  # stretches to the end of one, of the others
     # wordless, alone, anonymous: without words, without the interlocutor, in the zero style; so each can be off
     wordless: Share = 0.2
     alone: Share = 0.3
     anonymous: Share = 0.2
-    tokenless: Share = 0.3  # without tokens: regression of the mean motion
-    forgotten: Share = 0.2  # tokens that are not fed back
+    tokenless: Share = 0.15  # without tokens: regression of the mean motion
+    forgotten: Share = 0.45  # tokens that are not fed back
     # Tokens replaced by random ones when they are fed back. With the true ones always available, the network would
     # ignore the sound
     wrong: Share = 0.05
+    late: Share = 0.15  # words that are known only shortly before their stress, or after it, as live ones are
+    reworded: Share = 0.4  # words that are read as others of their class, where the cache has some
+    endless: Share = 0.3  # stretches in which the end of the sound is not known, as live
 
 
 @dataclass
@@ -217,6 +252,7 @@ class Batch:
     # before, conditions: see `GestureNetwork.forward`
     before: Tensor
     conditions: Tensor
+    strokes: Tensor  # (B, T / n) number of the class of a token's stroke, -1 = none
 
 
 class Batches:
@@ -238,6 +274,7 @@ class Batches:
         No std is below a tenth of the median, so that nearly constant columns are not blown up.
         """
         rng = np.random.default_rng([0, 30])
+        rests: list[np.ndarray] = []
         rows: dict[str, list[np.ndarray]] = {"audio": [], "features": [], "words": []}
         frames = 0
         for i in rng.permutation(len(self.takes)):
@@ -247,7 +284,8 @@ class Batches:
             part = self.corpus.part(take, start, min(start + MAX_TAKE_FRAMES, take.frames))
             rows["audio"].append(part["audio"])
             rows["features"].append(part["features"])
-            rows["words"].append(part["words"][part["words"].any(1)])
+            rests.append(self.corpus.part(take, 0, 1)["features"][0])
+            rows["words"].append(part["word_states"][part["word_states"].any(1)])
             frames += len(part["audio"])
             if frames >= MAX_STATISTICS_FRAMES:
                 break
@@ -257,31 +295,56 @@ class Batches:
             out[mean], out[std] = values.mean(0), _floored(values.std(0))
         # Words are scaled, not shifted: silence has to stay zero.
         words = np.concatenate(rows["words"]).astype(np.float64)
+        out["rest"] = np.median(rests, 0)
         out["read_std"] = _floored(np.sqrt((words**2).mean(0)) if len(words) else np.ones(self.config.word_width))
         return out
 
-    def stretch(self, take: Entry, start: int, frames: int) -> Arrays:
+    def stretch(
+        self, take: Entry, start: int, frames: int, known: tuple[float, float] = (np.inf, np.inf),
+        reworded: np.random.Generator | None = None,
+    ) -> Arrays:  # fmt: skip
         """Frames [start, start + frames) of the inputs, with the motion and codes that these steps predict, `ahead`
-        frames earlier. Beyond the end the last row of sound is repeated. ``mask`` is 1 where there is motion.
+        frames earlier. Beyond the end the last row of sound is repeated. ``mask`` is 1 where there is motion, ``left``
+        the seconds to the end, ``first`` the code before the first one.
+
+        Args:
+            known: seconds before their stress from which on words are known, of both voices.
+            reworded: draws words that are read as others of their class; None = none is.
         """
         c = self.config
         ahead, stop = c.ahead, min(start + frames, take.frames)
-        first = max(start - ahead, 0)
+        first = max(start - ahead - c.downsample, 0)
         part = self.corpus.part(take, first, stop)
-        out: Arrays = {}
-        for name, x in part.items():
-            if name in ("features", "codes"):
-                continue
-            rows = x[start - first :]
-            beyond = np.repeat(rows[-1:] if "audio" in name else np.zeros_like(rows[-1:]), frames - len(rows), 0)
-            out[name] = np.concatenate([rows, beyond])
         at = np.arange(frames) + start - ahead
+        out: Arrays = {}
+        for voice, horizon in zip(("", "other_"), known, strict=True):
+            if f"{voice}audio" not in part:
+                continue
+            rows = part[f"{voice}audio"][start - first :]
+            out[f"{voice}audio"] = np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), 0)])
+            states, stress = part[f"{voice}word_states"], part[f"{voice}word_stress"]
+            if reworded is not None and self.corpus.words:
+                states = self._reworded(states, part[f"{voice}word_kinds"], reworded)
+            out[f"{voice}words"] = near_words(states, stress, at / FPS, horizon)
         out["motion"] = part["features"][np.clip(at, first, stop - 1) - first]
-        out["mask"] = ((at >= first) & (at < stop)).astype(np.float32)
+        out["mask"] = ((at >= 0) & (at >= first) & (at < stop)).astype(np.float32)
+        out["left"] = ((take.frames - at) / FPS).astype(np.float32)
         tokens, n = at[:: c.downsample] // c.downsample, c.downsample
         has_codes = (tokens >= first // n) & (tokens - first // n < len(part["codes"]))
-        codes = part["codes"][np.clip(tokens - first // n, 0, len(part["codes"]) - 1)]
-        out["codes"] = np.where(has_codes[:, None], codes, UNKNOWN)
+        index = np.clip(tokens - first // n, 0, len(part["codes"]) - 1)
+        out["codes"] = np.where(has_codes[:, None], part["codes"][index], UNKNOWN)
+        out["strokes"] = np.where(has_codes, part["strokes"][index], -1)
+        # a take begins in its first pose: that is what is before it
+        out["first"] = part["codes"][max(int(tokens[0]) - 1 - first // n, 0)]
+        return out
+
+    def _reworded(self, states: np.ndarray, kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        # (W, V) states, some of them of another word of the same class in another sentence.
+        out = states.copy()
+        for number, kind in enumerate(kinds):
+            others = self.corpus.words.get(int(kind))
+            if others is not None and rng.random() < self.sampling.reworded:
+                out[number] = others[int(rng.integers(len(others)))]
         return out
 
     def draw(self, rows: int, frames: int, seed: Sequence[int]) -> Batch:
@@ -292,26 +355,32 @@ class Batches:
             take = self.takes[int(rng.choice(len(self.takes), p=self._weights))]
             last = max(0, take.frames - frames // 2) // n
             start = int(rng.integers(0, last + 1)) * n * int(rng.random() >= s.beginnings)
-            parts.append(self.stretch(take, start, frames))
+            if start and rng.random() < s.endings:
+                start = max(0, take.frames + self.config.ahead - frames) // n * n
+            mine, theirs = (float(rng.uniform(-0.3, 0.8)) if rng.random() < s.late else np.inf for _ in range(2))
+            parts.append(self.stretch(take, start, frames, (mine, theirs), rng))
             speakers.append(self.corpus.material.speakers.index(take.speaker))
         present = np.array(["other_audio" in p for p in parts]) & (rng.random(rows) >= s.alone)
         words = np.stack([p["words"] for p in parts]) * (rng.random((rows, 1, 1)) >= s.wordless)
+        left = np.where(rng.random((rows, 1)) < s.endless, ENDLESS, np.stack([p["left"] for p in parts]))
         speaker = np.where(rng.random(rows) < s.anonymous, -1, speakers)
-        before, conditions = self._fed_back(np.stack([p["codes"] for p in parts]), rng)
-        return self._batch(parts, words, present, speaker, before, conditions)
+        first = np.stack([p["first"] for p in parts])
+        before, conditions = self._fed_back(np.stack([p["codes"] for p in parts]), first, rng)
+        return self._batch(parts, words, left, present, speaker, before, conditions)
 
     def validation_batch(self, take: Entry, frames: int, tokens: bool) -> Batch:
         """The first frames of a take unchanged, with or without its tokens."""
         part = self.stretch(take, 0, frames)
         codes = part["codes"][None]
         conditions = codes if tokens else np.full_like(codes, UNKNOWN)
-        before = previous_codes(torch.from_numpy(conditions)).numpy()
+        before = _preceding(codes, part["first"][None]) if tokens else conditions
         speaker = np.array([self.corpus.material.speakers.index(take.speaker)])
-        return self._batch([part], part["words"][None], np.array(["other_audio" in part]), speaker, before, conditions)
+        words, left, present = part["words"][None], part["left"][None], np.array(["other_audio" in part])
+        return self._batch([part], words, left, present, speaker, before, conditions)
 
     def _batch(
-        self, parts: Sequence[Arrays], words: np.ndarray, present: np.ndarray, speaker: np.ndarray, before: np.ndarray,
-        conditions: np.ndarray,
+        self, parts: Sequence[Arrays], words: np.ndarray, left: np.ndarray, present: np.ndarray, speaker: np.ndarray,
+        before: np.ndarray, conditions: np.ndarray,
     ) -> Batch:  # fmt: skip
         other_audio = other_words = None
         if present.any():
@@ -319,26 +388,37 @@ class Batches:
             other_audio = self._tensor([p.get("other_audio", no_audio) for p in parts])
             other_words = self._tensor([p.get("other_words", no_words) for p in parts])
         audio, motion, mask = (self._tensor([p[name] for p in parts]) for name in ("audio", "motion", "mask"))
-        where, who, codes, fed, conditioned = (
+        codes_of, strokes_of = (np.stack([p[name] for p in parts]) for name in ("codes", "strokes"))
+        where, who, codes, fed, conditioned, strokes = (
             torch.from_numpy(x).to(self.device)
-            for x in (present, speaker, np.stack([p["codes"] for p in parts]), before, conditions)
+            for x in (present, speaker, codes_of, before, conditions, strokes_of.astype(np.int64))
         )
         inputs = GestureInput(audio, self._tensor(words), torch.zeros(len(parts), STYLE), other_audio,
-                              other_words, where)  # fmt: skip
-        return Batch(inputs, who, motion, mask, codes, fed, conditioned)
+                              other_words, where, self._tensor(left))  # fmt: skip
+        return Batch(inputs, who, motion, mask, codes, fed, conditioned, strokes)
 
-    def _fed_back(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        # (B, N, R) codes -> the preceding ones as they are fed back, and those that frames are conditioned on.
-        s, size = self.sampling, codes.shape[:2]
+    def _fed_back(
+        self, codes: np.ndarray, first: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        # (B, N, R) codes, (B, R) those before them -> the preceding ones as they are fed back, and those that frames
+        # are conditioned on.
+        s = self.sampling
         tokenless = rng.random((len(codes), 1, 1)) < s.tokenless
         conditions = np.where(tokenless, UNKNOWN, codes)
-        wrong = (rng.random(size) < s.wrong)[..., None] & (conditions >= 0)
-        fed = np.where(wrong, rng.integers(0, self.config.codebook_size, codes.shape), conditions)
-        fed = np.where((rng.random(size) < s.forgotten)[..., None], UNKNOWN, fed)
-        return previous_codes(torch.from_numpy(fed)).numpy(), conditions
+        fed = np.where(tokenless, UNKNOWN, _preceding(codes, first))
+        wrong = (rng.random(fed.shape[:2]) < s.wrong)[..., None] & (fed >= 0)
+        fed = np.where(wrong, rng.integers(0, self.config.codebook_size, codes.shape), fed)
+        fed = np.where((rng.random(fed.shape[:2]) < s.forgotten)[..., None], UNKNOWN, fed)
+        return fed, conditions
 
     def _tensor(self, arrays: Sequence[np.ndarray] | np.ndarray) -> Tensor:
         return torch.from_numpy(np.asarray(np.stack([*arrays]), np.float32)).to(self.device)
+
+
+def _preceding(codes: np.ndarray, first: np.ndarray) -> np.ndarray:
+    # (B, N, R) codes -> those before each: `first` (B, R) before the first, and where there is none.
+    before = np.concatenate([first[:, None], codes[:, :-1]], 1)
+    return np.where(before[..., :1] < 0, first[:, None], before)
 
 
 def _floored(std: np.ndarray) -> np.ndarray:

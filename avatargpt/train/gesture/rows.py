@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from avatargpt.gesture.features import CONTEXT, PROSODY, TimedWord, WordEncoder, frame_span, phrases
+from avatargpt.gesture.features import CONTEXT, PROSODY, TimedWord, WordEncoder, phrases, stress_time
 from avatargpt.gesture.features import WIDTH as PROSODY_WIDTH
 from avatargpt.gesture.network import Material
 from avatargpt.speech.audio import FPS
@@ -27,9 +27,9 @@ _Word = TypeVar("_Word", bound=TimedWord)
 
 def material_of(
     tokenizer: MotionTokenizer, encoder: WordEncoder, speakers: Sequence[str], audio: str = PROSODY,
-    audio_width: int = PROSODY_WIDTH,
+    audio_width: int = PROSODY_WIDTH, classes: Sequence[str] = (),
 ) -> Material:  # fmt: skip
-    """What the rows of takes hold that these make; `audio`: the name of the sound's features."""
+    """What the rows of takes hold that these make; `audio`: the name of the sound's features, `classes`: of strokes."""
     spec, c = GestureFeatures(), tokenizer.config
     spans = spec.slices()
     places = spans["positions"]
@@ -37,7 +37,7 @@ def material_of(
         audio=audio, words=encoder.name, audio_width=audio_width, word_width=encoder.width, features=spec.dim,
         levels=c.levels, codebook_size=c.codebook_size, downsample=c.downsample,
         rotations=[[spans["rotations"].start, spans["fingers"].stop]], positions=[[places.start, places.stop]],
-        speakers=list(speakers), tokenizer=tokenizer.fingerprint,
+        speakers=list(speakers), classes=list(classes), tokenizer=tokenizer.fingerprint,
     )  # fmt: skip
 
 
@@ -64,13 +64,18 @@ def word_at(words: Sequence[TimedWord], frames: int) -> np.ndarray:
     """(frames,) number of each frame's word, -1 = none; every word has at least one frame."""
     out = np.full(frames, -1, np.int32)
     for number, word in enumerate(words):
-        first, stop = frame_span(word)
-        out[first:stop] = number
+        first = round(word.start * FPS)
+        out[first : max(round(word.end * FPS), first + 1)] = number
     return out
 
 
+def word_stress(words: Sequence[TimedWord]) -> np.ndarray:
+    """(W,) float32 seconds of the words' stresses."""
+    return np.array([stress_time(w) for w in words], np.float32)
+
+
 def voice_rows(audio: np.ndarray, words: Sequence[_Word], encoder: WordEncoder, frames: int) -> Arrays:
-    """``audio``, ``word_states`` and ``word_at`` of one voice over `frames` frames.
+    """``audio``, ``word_states``, ``word_at`` and ``word_stress`` of one voice over `frames` frames.
 
     Args:
         audio: (n, A) rows of the sound; longer ones are cut, the last of shorter ones is repeated.
@@ -81,7 +86,8 @@ def voice_rows(audio: np.ndarray, words: Sequence[_Word], encoder: WordEncoder, 
     if len(rows) < frames:
         rows = np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), 0)])
     states = word_states(inside, encoder).astype(np.float16)
-    return {"audio": rows.astype(np.float16), "word_states": states, "word_at": word_at(inside, frames)}
+    return {"audio": rows.astype(np.float16), "word_states": states, "word_at": word_at(inside, frames),
+            "word_stress": word_stress(inside)}  # fmt: skip
 
 
 def heard_rows(voice: Arrays) -> Arrays:
@@ -108,6 +114,8 @@ def with_end_held_out(name: str, speaker: str, arrays: Arrays, cut: int, token: 
         for key, rows in arrays.items():
             if key == "codes":
                 part[key] = rows[start // token : -(-stop // token)]
+            elif key.endswith("word_stress"):
+                part[key] = rows - np.float32(start / FPS)
             else:
                 part[key] = rows if key.endswith("word_states") else rows[start:stop]
         yield Take(f"{name}/{split}", speaker, split, part)

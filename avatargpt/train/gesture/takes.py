@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,21 +19,24 @@ from avatargpt.train.gesture.rows import heard_rows, voice_rows
 from avatargpt.train.gesture.talks import CorpusRecipe, Talk
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import Bank
-from instruct_data.gesture.performing import perform
+from instruct_data.gesture.performing import BEFORE, perform
 from instruct_data.gesture.plan import (
     BEAT,
     MIN_DISTANCE,
+    MIN_LEAD,
     Beat,
     Look,
     Nod,
     Placed,
     Plan,
+    Raised,
     Style,
     WordClass,
     WordClasses,
     without_overlaps,
 )
-from instruct_data.gesture.strokes import FPS, SIDES, Stroke, motion_of
+from instruct_data.gesture.strokes import FPS, HAND, SIDES, Stroke, motion_of, wrists
+from vqvae import rotations as rot
 from vqvae.features import GestureFeatures
 from vqvae.skeleton import SMPL22
 
@@ -41,11 +45,22 @@ PITCH_WEIGHT, LENGTH_WEIGHT, CONTENT_WEIGHT = 0.7, 0.5, 0.35  # of an accent, re
 MAX_FUNCTION_LETTERS = 3  # words up to this length count as function words
 REST = 1.3  # s of silence in which hands sink to rest
 PAUSE = 0.25  # s of silence that end a phrase
+STILL_PAUSE = 0.4  # s of silence in which nothing but breath moves
+# s after a phrase that hands stay up: a network that hears `REST - STAY` ahead knows by then whether silence goes on
+STAY = 0.9
+SINK, LEAST_SINK, RISES = 42, 22, 22  # frames in which hands sink to rest, there at the end of a talk, and rise
+EARLY = 0.1  # s before a phrase at which they begin to rise
+SETS_OUT = 0.8  # the same of hands that gesture its first word
+LATE = 5  # frames from the start of a stressed vowel to the emphasis of a stroke, so that hands are fastest near it
+BEAT_LATE = 3  # frames from the start of a stressed vowel to a beat
 MIN_STROKE_SPACING = 20  # frames between semantic strokes, so that each can be seen
-BANK_SHARE = 0.85  # of the strong beats; the others are small beats of the forearm
-MIN_BEAT_SPACING = 19  # frames between a small beat and its neighbours, so that neither blurs the other
-STILL_SHARE = 0.04  # of the phrases, in which no hand is raised
-SHIFT = (0.6, 1.2)  # s that raised hands keep a pose between strokes
+MIN_BEAT_SPACING = 9  # frames between beats
+BEAT_ANGLE, BEAT_GROWTH, BEAT_RANGE = 0.3, 0.7, (0.2, 2.4)  # radians, a standard deviation of loudness, bounds
+USUAL = 0.65  # share of the strokes of a class that are everybody's; the others are the speaker's own
+STRONG, STRONG_SHARE = 0.6, 0.6  # accents from which on a recorded beat may come, and its share
+BEAT_STROKES = 2  # recorded beats that a speaker has
+POSE_ACCENT, POSE_SPACING = 0.3, 36  # of an accent with which raised hands take another pose, and frames between these
+POSE_BLEND = 18  # frames of it, the middle of which is the accent
 HEAD_SIZES = {"nod": 0.11, "shake": 0.16, "tilt": 0.10}  # radians
 
 
@@ -116,22 +131,26 @@ def planned(
     words: Sequence[Word], accents: Sequence[Accent], frames: int, style: Style, bank: Bank, classes: WordClasses,
     rng: np.random.Generator, interlocutor: Sequence[Word] = (),
 ) -> Plan:  # fmt: skip
-    """The gestures of a person who says `words` with `accents` and listens to `interlocutor`'s."""
+    """The gestures of a person who says `words` with `accents` and listens to `interlocutor`'s.
+
+    Begins and ends at rest. All but the choice among strokes follows from words and sound.
+    """
     phrases = phrases_of(words, PAUSE)
-    still = {k for k in range(len(phrases)) if rng.random() < STILL_SHARE}
-    still_spans = [(phrases[k].start, phrases[k].end) for k in still]
-    open_accents = [a for a in accents if not any(s <= a.start <= e for s, e in still_spans)]
+    last = frames - LEAST_SINK - 2  # hands sink from here on
+    usable = [a for a in accents if RISES <= a.frame + LATE < last - 4]
     # Words with a meaning choose their frames first; beats take accents that are left.
-    strokes = _semantic_strokes(words, open_accents, style, bank, classes, rng)
-    beat_strokes, beats = _beats(open_accents, strokes, style, bank, classes, rng)
-    strokes = without_overlaps([*strokes, *beat_strokes])
-    beats += _free_hand_beats(strokes, style, rng)
-    raised = _raised(phrases, still, style, frames, rng)
-    strokes = _with_holds([s for s in strokes if s.frame < frames - 2], phrases, rng)
+    strokes = _semantic_strokes(words, usable, style, bank, classes, rng)
+    strokes = without_overlaps([*strokes, *_beat_strokes(usable, strokes, style, bank, classes, rng)])
+    raised = _raised(phrases, usable, strokes, last)
+    beats = _beats(usable, strokes, raised, phrases, style, rng)
+    strokes = _with_starts(_with_holds(strokes, phrases, last), phrases)
     nods = _nods(words, accents, phrases, style, classes, rng) + _backchannels(interlocutor, words, style, rng)
     looks, leans = _looks(phrases, interlocutor, style, rng)
     inside = tuple(n for n in sorted(nods, key=lambda n: n.frame) if n.frame < frames)
-    return Plan(frames, tuple(raised), tuple(strokes), tuple(beats), inside, tuple(looks), tuple(leans), style)
+    speech, heard = (tuple((round(p.start * FPS), round(p.end * FPS)) for p in phrases_of(w, STILL_PAUSE))
+                     for w in (words, interlocutor))  # fmt: skip
+    return Plan(frames, speech, heard, tuple(raised), SINK, tuple(strokes), tuple(beats), inside, tuple(looks),
+                tuple(leans), style)  # fmt: skip
 
 
 def _uses(stroke: Stroke, hand: str) -> bool:
@@ -153,12 +172,43 @@ def choose_stroke(kind: WordClass, style: Style, bank: Bank, rng: np.random.Gene
     return strokes[int(rng.integers(len(strokes)))] if strokes else None
 
 
-def _size(style: Style, loud: float, rng: np.random.Generator) -> float:
-    return float(np.clip(style.size * (1 + 0.09 * loud + 0.05 * rng.standard_normal()), 0.6, 1.12))
+def _fixed(style: Style, kind: WordClass, number: int = 0) -> np.random.Generator:
+    # Draws that are always the same for a speaker and a class.
+    return np.random.default_rng([zlib.crc32(f"{style.name}/{kind.name}".encode()), number])
 
 
-def _tempo(style: Style, rng: np.random.Generator) -> float:
-    return float(np.clip(style.tempo * (1 + 0.1 * rng.standard_normal()), 0.75, 1.6))
+def usual_stroke(kind: WordClass, bank: Bank) -> Stroke:
+    """The stroke of a class that is least like those of other classes, with the right hand or both."""
+    known = bank.usual.get(kind.name)
+    if known is None:
+        others = [_shape(s) for name, ss in bank.strokes.items() if name not in kind.gestures for s in ss]
+        most = max(kind.gestures.values())
+        names = [name for name, share in kind.gestures.items() if share >= 0.5 * most]
+        own = [s for name in names for s in bank.strokes[name] if _uses(s, "r")] or bank.strokes[names[0]]
+        shapes = [_shape(s) for s in own]
+        nearest = [min((_difference(shape, other) for other in others), default=0.0) for shape in shapes]
+        known = bank.usual[kind.name] = own[int(np.argmax(nearest))]
+    return known
+
+
+def _shape(stroke: Stroke) -> tuple[np.ndarray, np.ndarray]:
+    # Wrists about the emphasis, (T, 2, 3) metres, and how fingers are bent, (T, 30, 3) radians.
+    turns = stroke.turns[np.clip(np.arange(-10, 6) + stroke.emphasis, 0, len(stroke.turns) - 1)]
+    return wrists(turns), rot.to_axis_angle(turns[:, HAND["l"] + HAND["r"]])
+
+
+def _difference(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> float:
+    # A tenth of a radian of the fingers counts as a centimetre of the wrists.
+    hands, fingers = (float(np.linalg.norm(x - y, axis=-1).mean()) for x, y in zip(a, b, strict=True))
+    return hands + 0.1 * fingers
+
+
+def _size(style: Style, loud: float) -> float:
+    return float(np.clip(style.size * np.exp(0.2 * loud), 0.75, 1.12))
+
+
+def _tempo(style: Style, loud: float) -> float:
+    return float(np.clip(style.tempo * (1 + 0.1 * loud), 0.8, 1.6))
 
 
 def _semantic_strokes(
@@ -170,14 +220,18 @@ def _semantic_strokes(
     for run in classes.find([w.text for w in words]):
         kind = classes.classes[run.kind]
         run_accents = [a for a in accents if run.first <= a.word < run.stop]
-        if not run_accents or rng.random() >= kind.share * style.semantic:
+        if not run_accents:
             continue
         accent = max(run_accents, key=lambda a: a.strength)
-        stroke = choose_stroke(kind, style, bank, rng)
-        if stroke is not None:
-            tempo, size = _tempo(style, rng), _size(style, accent.loud, rng)
-            placed = Placed(stroke, accent.frame, tempo, size, 0, accent.word, run.kind)
-            candidates.append((kind.share + 0.15 * accent.strength + 0.2 * rng.random(), placed))
+        # words that are gestured now and then are those that are stressed
+        share = kind.share * style.semantic
+        if share < 1 and accent.strength < 0.6 - 2 * share:
+            continue
+        own = choose_stroke(kind, style, bank, _fixed(style, kind))
+        stroke = usual_stroke(kind, bank) if own is None or rng.random() < USUAL else own
+        tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
+        placed = Placed(stroke, accent.frame + LATE, tempo, size, 0, accent.word, run.kind)
+        candidates.append((kind.share + 0.15 * accent.strength, placed))
     strokes: list[Placed] = []
     for _, candidate in sorted(candidates, key=lambda c: -c[0]):
         if all(abs(candidate.frame - s.frame) >= MIN_STROKE_SPACING for s in strokes):
@@ -185,49 +239,51 @@ def _semantic_strokes(
     return strokes
 
 
-def _beats(
+def _beat_strokes(
     accents: Sequence[Accent], strokes: Sequence[Placed], style: Style, bank: Bank, classes: WordClasses,
     rng: np.random.Generator,
-) -> tuple[list[Placed], list[Beat]]:  # fmt: skip
-    # Beat strokes and small beats on the strongest accents without a gesture.
+) -> list[Placed]:  # fmt: skip
+    # Recorded beats on strong accents without a gesture.
+    placed: list[Placed] = []
+    kind = classes.classes[BEAT]
+    for accent in accents:
+        if min(accent.strength, accent.loud) < STRONG or rng.random() >= STRONG_SHARE:
+            continue
+        frame = accent.frame + LATE
+        stroke = choose_stroke(kind, style, bank, _fixed(style, kind, int(rng.integers(BEAT_STROKES))))
+        if stroke is not None and all(abs(frame - s.frame) >= MIN_DISTANCE + 3 for s in (*strokes, *placed)):
+            tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
+            placed.append(Placed(stroke, frame, tempo, size, 0, accent.word, BEAT))
+    return placed
+
+
+def _beats(
+    accents: Sequence[Accent], strokes: Sequence[Placed], raised: Sequence[Raised], phrases: Sequence[Phrase],
+    style: Style, rng: np.random.Generator,
+) -> list[Beat]:  # fmt: skip
+    # Beats on accents, as large as these are loud, of hands that no stroke moves; of one hand or of both in a phrase.
     if not accents:
-        return [], []
+        return []
     # The style's rate is the share of accents with a beat.
     min_strength = float(np.quantile([a.strength for a in accents], 1 - style.rate))
-    placed: list[Placed] = []
-    beats: list[Beat] = []
-    kind = classes.classes[BEAT]
-    occupied = [s.frame for s in strokes]
+    hands = [SIDES if rng.random() < style.both else (("l",) if rng.random() < style.left else ("r",))
+             for _ in phrases]  # fmt: skip
+    out: list[Beat] = []
     for accent in accents:
-        if accent.strength < min_strength or any(abs(accent.frame - f) < MIN_BEAT_SPACING for f in occupied):
+        if accent.strength < min_strength or (out and accent.frame + BEAT_LATE - out[-1].frame < MIN_BEAT_SPACING):
             continue
-        occupied.append(accent.frame)
-        has_room = all(abs(accent.frame - s.frame) >= MIN_DISTANCE + 3 for s in (*strokes, *placed))
-        stroke = choose_stroke(kind, style, bank, rng) if has_room and rng.random() < BANK_SHARE else None
-        if stroke is not None:
-            tempo, size = _tempo(style, rng), _size(style, accent.loud, rng)
-            placed.append(Placed(stroke, accent.frame, tempo, size, 0, accent.word, BEAT))
-            continue
-        both = rng.random() < style.both
-        sides = SIDES if both else (("l",) if rng.random() < style.left else ("r",))
-        angle = np.radians(32) * style.size * float(np.clip(1 + 0.25 * accent.strength, 0.5, 1.6))
-        beats.append(Beat(accent.frame, float(angle), tuple(sides)))
-    return placed, beats
-
-
-def _free_hand_beats(strokes: Sequence[Placed], style: Style, rng: np.random.Generator) -> list[Beat]:
-    # Small beats of the hand that a stroke leaves free, at its emphasis.
-    out = []
-    for stroke in strokes:
-        free = tuple(s for s in SIDES if s not in stroke.stroke.sides)
-        busy = (t.frame for t in strokes if t is not stroke and set(t.stroke.sides) & set(free))
-        if free and rng.random() < style.both and all(abs(f - stroke.frame) >= MIN_BEAT_SPACING for f in busy):
-            out.append(Beat(stroke.frame, float(np.radians(14) * style.size * rng.uniform(0.5, 1.4)), free))
+        busy = {side for s in strokes for side in s.stroke.sides if abs(s.frame - LATE - accent.frame) < MIN_DISTANCE}
+        phrase = next(k for k, p in enumerate(phrases) if p.start <= accent.start <= p.end)
+        sides = tuple(side for side in hands[phrase] if side not in busy)
+        pose = next((r.pose for r in raised if r.start <= accent.frame < r.stop), 0)
+        angle = BEAT_ANGLE * style.size * float(np.clip(np.exp(BEAT_GROWTH * accent.loud), *BEAT_RANGE))
+        if sides:
+            out.append(Beat(accent.frame + BEAT_LATE, angle, sides, pose))
     return out
 
 
-def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], rng: np.random.Generator) -> list[Placed]:
-    # Strokes with post-stroke holds: through a short pause that follows, or up to the next stroke.
+def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], last: int) -> list[Placed]:
+    # Strokes with post-stroke holds: through a short pause that follows, or a moment.
     out = []
     for number, stroke in enumerate(strokes):
         end = stroke.frame + stroke.release
@@ -235,36 +291,49 @@ def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], rng: np.random
         room = following.frame - following.lead - end if following else 2 * FPS
         pause = next((q.start - p.end for p, q in zip(phrases, phrases[1:], strict=False)
                       if p.end * FPS - 12 <= end <= q.start * FPS), 0.0)  # fmt: skip
-        hold = round(pause * FPS) + 4 if 0 < pause < REST else int(rng.integers(0, 9))
-        out.append(replace(stroke, hold=max(0, min(hold, room, FPS))))
+        hold = round(pause * FPS) + 4 if 0 < pause < REST else 4
+        # a stroke that would go on beyond the end of the talk is cut short
+        out.append(replace(stroke, hold=min(max(0, min(hold, room, FPS)), last - end)))
+    return out
+
+
+def _with_starts(strokes: list[Placed], phrases: Sequence[Phrase]) -> list[Placed]:
+    # Strokes that set out with their phrase, not in the silence before it, as far as they have time.
+    out = []
+    for stroke in strokes:
+        before = [p.start for p in phrases if p.start * FPS <= stroke.frame]
+        start = round((before[-1] - (EARLY if stroke.kind == BEAT else SETS_OUT)) * FPS) if before else 0
+        out.append(replace(stroke, way=max(stroke.frame - start, MIN_LEAD)))
     return out
 
 
 def _raised(
-    phrases: Sequence[Phrase], still: set[int], style: Style, frames: int, rng: np.random.Generator
-) -> list[tuple[int, int]]:
-    # Frames in which hands are raised: phrases, and short pauses between them.
-    out: list[tuple[int, int]] = []
-    for k, phrase in enumerate(phrases):
-        if k in still:
+    phrases: Sequence[Phrase], accents: Sequence[Accent], strokes: Sequence[Placed], last: int
+) -> list[Raised]:
+    # Frames in which hands are raised: phrases with the short pauses between them; strong accents change the pose.
+    groups: list[tuple[float, float]] = []
+    for phrase in phrases:
+        if groups and phrase.start - groups[-1][1] < REST:
+            groups[-1] = (groups[-1][0], phrase.end)
+        else:
+            groups.append((phrase.start, phrase.end))
+    out: list[Raised] = []
+    pose = 0
+    for first, end in groups:
+        start, stop = max(BEFORE, round((first - EARLY) * FPS)), min(round((end + STAY) * FPS), last)
+        if stop - start < RISES:
             continue
-        start = max(0, round((phrase.start - 0.25) * FPS))
-        stop = min(frames, round((phrase.end + float(rng.uniform(0.15, 0.6))) * FPS))
-        if out and start - out[-1][1] < REST * FPS and k - 1 not in still:
-            out[-1] = (out[-1][0], max(start, out[-1][0] + 1))  # another pose for another phrase
-            start = out[-1][1]
-        if stop > start:
-            out.append((start, stop))
-    return [part for span in out for part in _parts(span, rng)]
-
-
-def _parts(span: tuple[int, int], rng: np.random.Generator) -> list[tuple[int, int]]:
-    # A span in parts of one or two seconds: raised hands keep no pose for longer.
-    edges = [span[0]]
-    while edges[-1] + 2 * SHIFT[1] * FPS < span[1]:
-        edges.append(edges[-1] + round(float(rng.uniform(*SHIFT)) * FPS))
-    edges.append(span[1])
-    return [*zip(edges, edges[1:], strict=False)]
+        edges = [(start, RISES)]
+        for accent in accents:
+            free = all(abs(accent.frame - s.frame) >= MIN_STROKE_SPACING for s in strokes)
+            changes = min(accent.strength, accent.loud) >= POSE_ACCENT and accent.frame - edges[-1][0] >= POSE_SPACING
+            if free and changes and start < accent.frame < stop - POSE_BLEND:
+                edges.append((accent.frame + BEAT_LATE - POSE_BLEND // 2, POSE_BLEND))
+        stops = [*(e[0] for e in edges[1:]), stop]
+        for (begin, blend), finish in zip(edges, stops, strict=True):
+            out.append(Raised(begin, finish, pose, blend))
+            pose += 1
+    return out
 
 
 def _nods(
@@ -287,7 +356,7 @@ def _nods(
             times = int(rng.integers(1, 3)) if head == "shake" else 1
             add(Nod(run_accents[0].frame, size, head, times), 20)  # type: ignore[arg-type]
     for accent in accents:
-        if accent.strength > 0.4 and rng.random() < 0.55:
+        if accent.strength > 0.4:
             add(Nod(accent.frame, 0.055 * style.head * float(np.clip(1 + 0.4 * accent.strength, 0.6, 2))), 10)
     for phrase in phrases:
         if rng.random() < 0.45:

@@ -230,8 +230,8 @@ class Speaker(Strict):
     """The style of a speaker, see `instruct_data.gesture.plan.Style`."""
 
     performers: list[str] = list(PERFORMERS)
-    rate: Share = 0.6
-    semantic: Share = 0.9
+    rate: Share = 1.0
+    semantic: Share = 1.0
     size: Rate = 1.0
     tempo: Rate = 1.1
     left: Share = 0.25
@@ -239,6 +239,7 @@ class Speaker(Strict):
     head: Rate = 1.0
     drift: Rate = 1.0
     rest: NonNegativeInt = 0
+    poses: list[NonNegativeInt] = [10, 8, 14]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -251,7 +252,8 @@ class Speaker(Strict):
 
     def style(self, name: str) -> Style:
         """As the style of a plan."""
-        return Style(**{**self.model_dump(), "name": name, "performers": tuple(self.performers)})
+        return Style(**{**self.model_dump(), "name": name, "performers": tuple(self.performers),
+                        "poses": tuple(self.poses)})  # fmt: skip
 
 
 class CorpusData(Strict):
@@ -266,6 +268,7 @@ class CorpusData(Strict):
     situated: Share = 0.5  # share of the sounds with a simulated recording situation (noise, echo, telephone)
     val: Share = 0.06  # share of the talks for validation; their sentences also occur in training
     store: Rate = 60.0  # minutes of motion for a tokenizer
+    held: list[str] = []  # recordings that are left out, as ``lj/LJ001-0001``
     words: str = SENTENCE  # encoder of words, as in `avatargpt.gesture.features`
     seed: NonNegativeInt = 0
 
@@ -354,17 +357,17 @@ class Talks:
 
     def _monologue(self, speaker: _Speaker, seconds: float, rng: np.random.Generator) -> Talk:
         utterances: list[tuple[float, Utterance]] = []
-        now = float(rng.uniform(0.5, 1.6))
+        now = _margin(rng)
         while now < seconds - 1.5 and (utterance := self._next(speaker, rng)) is not None:
             utterances.append((now, utterance))
             now += utterance.seconds + _pause(rng)
         end = utterances[-1][0] + utterances[-1][1].seconds
-        return self._mix([(speaker.name, utterances)], end + float(rng.uniform(0.8, 2.2)), rng)
+        return self._mix([(speaker.name, utterances)], end + _margin(rng), rng)
 
     def _conversation(self, seconds: float, rng: np.random.Generator) -> Talk:
         speakers = (self._speaker(rng, True), self._speaker(rng, True))
         turns: tuple[list[tuple[float, Utterance]], list[tuple[float, Utterance]]] = ([], [])
-        now, who = float(rng.uniform(0.4, 1.2)), int(rng.integers(2))
+        now, who = _margin(rng), int(rng.integers(2))
         while now < seconds - 1.5:
             for k in range(int(rng.integers(1, 4))):
                 utterance = self._next(speakers[who], rng)
@@ -375,7 +378,7 @@ class Talks:
             now += float(np.clip(rng.normal(0.35, 0.3), -0.15, 1.5))  # turns may overlap a little
             who = 1 - who
         pairs = [(s.name, t) for s, t in zip(speakers, turns, strict=True)]
-        return self._mix(pairs, now + float(rng.uniform(0.6, 1.8)), rng)
+        return self._mix(pairs, now + _margin(rng), rng)
 
     def _mix(
         self, pairs: Sequence[tuple[str, list[tuple[float, Utterance]]]], seconds: float, rng: np.random.Generator
@@ -388,6 +391,11 @@ class Talks:
                 audio = recorded(audio, rng)
             tracks.append(Track(name, audio.astype(np.float32), tuple(_ordered(words))))
         return Talk(frames, tuple(tracks))
+
+
+def _margin(rng: np.random.Generator) -> float:
+    # Seconds before the first word or after the last: half of all recordings are cut close.
+    return float(rng.uniform(0.05, 0.4) if rng.random() < 0.5 else rng.uniform(0.5, 2.2))
 
 
 def _pause(rng: np.random.Generator) -> float:

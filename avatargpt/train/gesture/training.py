@@ -37,6 +37,8 @@ class GestureLosses(Strict):
     velocity: Rate = 1.0
     acceleration: Rate = 0.5
     tokens: Rate = 0.5  # nats of a token's codes, mean over levels
+    kinds: Rate = 0.3  # nats of the class whose stroke a token is a part of
+    strokes: Rate = 1.0  # added to the weight 1 of tokens that are a part of one
 
 
 def geodesic(a: Tensor, b: Tensor) -> Tensor:
@@ -61,12 +63,14 @@ def columns(x: Tensor, spans: Sequence[Sequence[int]], size: int) -> Tensor:
 def gesture_losses(
     motion: Tensor, logits: Tensor, truth: Tensor, codes: Tensor, mask: Tensor, std: Tensor,
     rotations: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], weights: GestureLosses,
+    kinds: Tensor | None = None, strokes: Tensor | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Weighted terms.
 
     Args:
         motion, truth: (B, T, F). logits: (B, N, R, K). codes: (B, N, R), -1 = unknown. mask: (B, T), 1 = counted.
         std: (F,) of the motion. rotations, positions: columns [start, stop) of F.
+        kinds: (B, N, C + 1) logits of classes, strokes: (B, N) numbers of classes, -1 = none.
     """
     motion, truth = motion.float(), truth.float()
     error = (motion - truth) / std
@@ -87,8 +91,15 @@ def gesture_losses(
         out["rotation"] = mean_of(geodesic(columns(motion, rotations, 6), columns(truth, rotations, 6)), mask)
     if weights.tokens:
         has_code = (codes >= 0).float()
+        if strokes is not None:
+            has_code = has_code * (1 + weights.strokes * (strokes >= 0))[..., None]
         nats = F.cross_entropy(logits.float().flatten(0, -2), codes.clamp(min=0).flatten(), reduction="none")
         out["tokens"] = (nats * has_code.flatten()).sum() / has_code.sum().clamp(min=1)
+    if weights.kinds and kinds is not None and strokes is not None and (strokes >= 0).any():
+        target = torch.where(strokes < 0, kinds.shape[-1] - 1, strokes).flatten()
+        known = (codes[..., 0] >= 0).float().flatten()
+        nats = F.cross_entropy(kinds.float().flatten(0, -2), target, reduction="none")
+        out["kinds"] = (nats * known).sum() / known.sum().clamp(min=1)
     return {name: value * getattr(weights, name) for name, value in out.items()}
 
 
@@ -162,9 +173,9 @@ class GestureStage(Stage):
         t, c = self.schedule, self.config
         b = self.batches.draw(self.rows, t.segments * self.segment, context.row_seed)
         with self.runtime.autocast():
-            motion, logits = module(b.inputs, b.before, b.conditions, b.codes, self.segment, b.speaker)
+            motion, logits, kinds = module(b.inputs, b.before, b.conditions, b.codes, self.segment, b.speaker)
         losses = gesture_losses(motion, logits, b.motion, b.codes, b.mask, self.network.std, c.rotations, c.positions,
-                                t.losses)  # fmt: skip
+                                t.losses, kinds, b.strokes)  # fmt: skip
         total = torch.stack(list(losses.values())).sum()
         return total, {**losses, "loss": total}
 
@@ -185,13 +196,16 @@ class GestureStage(Stage):
 
     def _figures(self, b: Batch, tokens: bool) -> Iterator[tuple[str, float]]:
         c = self.config
-        motion, logits = self.network(b.inputs, b.before, b.conditions, b.codes, self.segment, b.speaker)
+        motion, logits, kinds = self.network(b.inputs, b.before, b.conditions, b.codes, self.segment, b.speaker)
         suffix = "" if tokens else "_mean"
         if tokens:
             losses = gesture_losses(motion, logits, b.motion, b.codes, b.mask, self.network.std, [], [],
                                     GestureLosses(tokens=1.0))  # fmt: skip
             has_code = b.codes[..., 0] >= 0
             yield "nats", float(losses["tokens"])
+            in_stroke = (b.strokes >= 0) & (b.codes[..., 0] >= 0)
+            if in_stroke.any():
+                yield "kind", float((kinds.argmax(-1) == b.strokes)[in_stroke].float().mean())
             yield "hit", float((logits[..., 0, :].argmax(-1) == b.codes[..., 0])[has_code].float().mean())
         if c.positions:
             far = columns(motion, c.positions, 3) - columns(b.motion, c.positions, 3)
