@@ -13,7 +13,7 @@ single sentences are joined to talks of a minute with pauses between them. No ru
 | stress | seconds from peaks of wrist speed to the nearest stressed word, and how much farther away it is from words \
 shifted in time |
 | trunk | frames in ten minutes in which a hand is in trunk or thighs |
-| ends | metres from the wrists of the first and of the last frame to where they rest |
+| last_from_first | median metres from the wrists of the last frame to those of the first, which are at rest |
 | seam | median metres that a wrist jumps from the last frame of a sentence to the first one of the next |
 """
 
@@ -29,9 +29,8 @@ import numpy as np
 import torch
 
 from avatargpt.evaluation.gesture import Talk, read_talks
-from avatargpt.gesture.features import TimedWord
+from avatargpt.gesture.features import TimedWord, stress_time
 from avatargpt.gesture.pipeline import GesturePipeline
-from avatargpt.gesture.semantics import stress_time
 from avatargpt.metrics.gesture_features import GestureFeatures, fgd
 from avatargpt.metrics.gesture_motion import hand_speeds, mean_pose, speaking
 from avatargpt.speech.audio import FPS, RATE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
 from avatargpt.cli.common import Output, argument, check_targets, format_options, option, progress, say, warn
+from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def gesture(
     start_pose: speech.StartPose = None,
     smooth: speech.Smooth = True,
     seed: common.Seed = 0,
-    temperature: speech.Temperature = 0.9,
+    temperature: speech.Temperature = GESTURE_TEMPERATURE,
     character: common.Character = None,
     root: common.Root = "hips",
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,

@@ -14,6 +14,7 @@ from avatargpt.cli import common, live, speech
 from avatargpt.cli.common import Output, argument, check_targets, format_options, note, option, progress, say
 from avatargpt.cli.face import report_scores, score_row
 from avatargpt.cli.gesture import timed_words
+from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def speak(
     idle: speech.Idle = None,
     eye_contact: speech.EyeContact = 0.0,
     seed: common.Seed = 0,
-    temperature: speech.Temperature = 0.9,
+    temperature: speech.Temperature = GESTURE_TEMPERATURE,
     character: common.Character = None,
     root: common.Root = "hips",
     layout: Annotated[str | None, option("--layout NAME", "Of .vrma, .csv, .bvh; docs/face_formats.md.")] = None,

@@ -79,13 +79,13 @@ class GestureFeatures:
         inputs = self.network.normal(torch.from_numpy(windows(motion)))
         return np.asarray(self.network.encode(inputs).numpy())
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``gesture_features.safetensors``: the encoder alone, float32."""
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> Path:
+        """Write ``gesture_features.safetensors``: the encoder alone; bfloat16 changes FGD by some thousandths."""
         from safetensors.torch import save_file
 
         prefixes = ("mean", "std", "encoder.")
         weights = {k: v for k, v in self.network.state_dict().items() if k.startswith(prefixes)}
-        state = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
+        state = {k: v.detach().cpu().contiguous().to(dtype) for k, v in weights.items()}
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod

@@ -178,6 +178,6 @@ def pack_gestures_stage(args: SimpleNamespace) -> None:
             raise UserError(f"{args.bank}: no bank of gestures in it; run the gesture-bank stage")
         bank.save(out)
     if args.fgd:
-        GestureFeatures.load(args.fgd).save(out)
+        GestureFeatures.load(args.fgd).save(out, torch.bfloat16)
     size = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
