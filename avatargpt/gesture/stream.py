@@ -52,7 +52,7 @@ BATCH = 2  # tokens decoded in one call: most of the time is call overhead
 DECODING_DELAY = AFTER + BATCH - 1
 # Tokens are drawn from a product of two distributions (Hinton 2002): one knows the token before, the other does not.
 # The first alone goes on as before, whatever is said; the second alone shakes. `FOLLOW` is the share of the first.
-FOLLOW = 0.4
+FOLLOW = 0.25
 TOP_P = 0.95  # share of the probability, from the likeliest code down, that may be drawn
 SMOOTHING_WINDOW, SMOOTHING_DEGREE = 9, 2
 # Frames by which a smoothed stream lags.

@@ -89,7 +89,7 @@ def pack_stage(args: SimpleNamespace) -> None:
 
 
 def mean_of(folders: str, load: Callable[[str], S]) -> S:
-    """The mean of the weights of drivers or of parsers trained from one another (model soups, arXiv 2203.05482).
+    """The mean of weights of drivers, parsers or gesture networks that go on from one another (arXiv 2203.05482).
 
     Args:
         folders: one or more, with commas between; the configuration is that of the last. load: reads one.
@@ -167,7 +167,7 @@ def gesture_bank_stage(args: SimpleNamespace) -> None:
 
 def pack_gestures_stage(args: SimpleNamespace) -> None:
     """A gesture network, tokenizer, bank and FGD encoder -> the folder ``gesture`` of a model folder, in 8 bits."""
-    driver, tokenizer = GestureDriver.load(args.gesture), MotionTokenizer.load(args.tokenizer)
+    driver, tokenizer = mean_of(args.gesture, GestureDriver.load), MotionTokenizer.load(args.tokenizer)
     driver.check_tokenizer(tokenizer.fingerprint)
     out = Path(args.output) / NAME
     driver.save(out, torch.int8)

@@ -202,7 +202,7 @@ def write_index(
 
 def save_words(states: np.ndarray, kinds: np.ndarray, folder: str | os.PathLike[str]) -> Path:
     """Write ``words.safetensors`` of a cache: (P, V) states of words and their (P,) classes."""
-    arrays = {"states": states.astype(np.float16), "kinds": kinds.astype(np.int32)}
+    arrays: Arrays = {"states": states.astype(np.float16), "kinds": kinds.astype(np.int32)}
     return atomic_write(Path(folder) / WORDS, lambda p: save_file(arrays, p))
 
 
