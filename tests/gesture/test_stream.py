@@ -135,7 +135,9 @@ def test_a_stream_equals_the_training_pass(driver: GestureDriver) -> None:
     assert float(logits[0, 1:].softmax(-1).gather(-1, codes[0, 1:, :, None]).min()) > 1e-3
 
 
-def test_the_end_of_the_sound_and_the_start_pose_have_an_effect(driver: GestureDriver) -> None:
+def test_the_end_of_the_sound_and_the_start_pose_have_an_effect(
+    driver: GestureDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def moved(**options: object) -> np.ndarray:
         stream = GestureStream(driver, GestureOptions(head="features", smooth=False), **options)
         return np.concatenate([stream.push(rows(FRAMES, 12)).features, stream.finish().features])
@@ -148,6 +150,9 @@ def test_the_end_of_the_sound_and_the_start_pose_have_an_effect(driver: GestureD
     pose = np.full(15, 9.0, np.float32)
     driver.tokenizer.encode_features = lambda x: np.full((len(x) // 4, 2), int(x[0, 0]))  # type: ignore[method-assign]
     likeliest = GestureOptions(temperature=0.0)
+    monkeypatch.setattr("avatargpt.gesture.stream.FOLLOW", 1.0)
+    with torch.no_grad():
+        driver.network.kinds.bias[-1] = 9.0  # no stroke: the token before counts
     streams = [GestureStream(driver, likeliest, start=p) for p in (None, pose)]
     codes = [GestureChunk.concatenate([s.push(rows(40, 12)), s.finish()]).codes for s in streams]
     assert not np.array_equal(*codes)
