@@ -57,7 +57,10 @@ EARLIER_WEIGHTS = (
     ".834 to .825, right free requests .669 to .660, `multi_clause` .80 to .79, faces with a rise .69 to .62. "
     "The gestures', against those before them: hand speed against the energy of the sound r -.01 to .26, FGD 99.7 to "
     "47.1, words shown by the network alone .03 to .30; fallen: `beat_alignment` .168 to .102 (at .1: .52 to .42), "
-    "hand speed .98 to .77 of a real speaker's, L1 diversity .68 to .44, Hellinger distance .063 to .136."
+    "hand speed .98 to .77 of a real speaker's, L1 diversity .68 to .44, Hellinger distance .063 to .136. "
+    "The parser's, with questions: of 20 that ask a face for nothing 1 to 19 are read so, of 20 smiles of the eyes "
+    "alone 1 to 19; fresh fades .69 to .77; fallen: fresh instructions .836 to .831, their events .906 to .898, their "
+    "feelings .73 to .64."
 )
 INTRODUCTION = (
     "Values are means with 95 % bootstrap intervals over clips or prompts in brackets; figures of a whole set have"
