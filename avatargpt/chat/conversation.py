@@ -273,6 +273,8 @@ class Conversation:
                         if numbers:
                             which = " and ".join(map(str, numbers))
                             note = f"Made again to begin where the one before ends: segment {which}."
+                            remarks = {settled.segments[n - 1].remark for n in numbers} - {""}
+                            note = " ".join([note, *sorted(r for r in remarks if r not in result.text)])
                             result = replace(result, text=f"{result.text}\n{note}")
                     if act.do in ("save", "export") and act.segment is None and result.files:
                         self.memory.saved = relative(result.files[-1], self.outputs)

@@ -22,11 +22,16 @@ def _about(segment: Segment) -> str:
     return f"{short(segment.caption)} ({duration(segment.motion.seconds)})"
 
 
+def _noted(text: str, segment: Segment) -> str:
+    """An answer about a segment that was made, with what of its words is not shown."""
+    return f"{text} {segment.remark}".rstrip()
+
+
 @performs("make")
 def make(scene: Scene, act: Act) -> ActResult:
     segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
     state = Timeline(files=scene.state.files).replaced([segment])
-    return ActResult(state, f"Made: {_about(segment)}.")
+    return ActResult(state, _noted(f"Made: {_about(segment)}.", segment))
 
 
 @performs("then")
@@ -37,7 +42,7 @@ def then(scene: Scene, act: Act) -> ActResult:
     else:
         segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before)
     state = inserted(scene.state, len(before), [segment])
-    return ActResult(state, f"Segment {len(before) + 1}: {_about(segment)}.")
+    return ActResult(state, _noted(f"Segment {len(before) + 1}: {_about(segment)}.", segment))
 
 
 def _continued(scene: Scene, act: Act) -> Segment:
@@ -55,7 +60,8 @@ def before(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     segment = new_segment(scene, str(act.text), act.seconds, scene.seed, scene.state.segments[:at])
     state = inserted(scene.state, at, [segment])
-    return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}, from {state.spans[at][0] / FPS:g} s on.")
+    text = f"Segment {at + 1} is now: {_about(segment)}, from {state.spans[at][0] / FPS:g} s on."
+    return ActResult(state, _noted(text, segment))
 
 
 @performs("replace")
@@ -66,7 +72,7 @@ def replace_segment(scene: Scene, act: Act) -> ActResult:
     segment = new_segment(scene, str(act.text), seconds, scene.seed, scene.state.segments[:at])
     own = segments.without_loops(scene.state, at).loops
     segment = replace(segment, activity=old.activity, loops=tuple(x for x in old.loops if x not in own))
-    return _with(scene, at, segment, f"Segment {at + 1} is now: {_about(segment)}.")
+    return _with(scene, at, segment, _noted(f"Segment {at + 1} is now: {_about(segment)}.", segment))
 
 
 def _with(scene: Scene, at: int, segment: Segment, text: str) -> ActResult:
@@ -94,7 +100,7 @@ def edit(scene: Scene, act: Act) -> ActResult:
         )
     new = remade(scene, at, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
     new = segments.faster(new, change.tempo)
-    return _with(scene, at, new, f"Segment {at + 1}, {act.change}: {_about(new)}.")
+    return _with(scene, at, new, _noted(f"Segment {at + 1}, {act.change}: {_about(new)}.", new))
 
 
 def _lengthened(scene: Scene, at: int, seconds: float) -> ActResult:
@@ -122,8 +128,8 @@ def again(scene: Scene, act: Act) -> ActResult:
     new_state = replace(with_segment(state, at, new), takes=takes, chosen=at)
     letter = TAKE_LETTERS[len(takes) - 1]
     letters = "a or b" if len(takes) == 2 else f"a to {letter}"
-    text = f"Take {letter} of segment {at + 1}: {_about(new)}. Keep {letters}? Take {letter} is in place."
-    return ActResult(new_state, text)
+    text = _noted(f"Take {letter} of segment {at + 1}: {_about(new)}.", new)
+    return ActResult(new_state, f"{text} Keep {letters}? Take {letter} is in place.")
 
 
 @performs("keep")

@@ -67,6 +67,11 @@ class Segment:
         digest.update(self.motion.root.tobytes())
         return digest.hexdigest()[:20]
 
+    @property
+    def remark(self) -> str:
+        """The note as a sentence, empty where there is none."""
+        return f"Note: {self.note}." if self.note else ""
+
     def lasting(self, seconds: float) -> Segment:
         """The same movement stretched or squeezed to a length, exact to the frame."""
         return replace(self, motion=retimed(self.motion, max(2, round(seconds * FPS))), fixed=True)

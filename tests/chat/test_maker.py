@@ -139,3 +139,8 @@ def test_notes_land_on_the_segments_of_a_plan(monkeypatch, tmp_path):
     reply = talk.say("plan 1: a picnic")
     assert [s.note for s in talk.timeline.segments] == [f"a person {w}s is only partly seen" for w in ("walk", "sit")]
     assert "[a person sits is only partly seen]" in reply.text
+    told = " Note: a person bows is only partly seen."
+    lines = ("then: a person bows", "before 1: a person bows", "replace 1: a person bows", "edit 1: wildly", "again 2")
+    assert [talk.say(line).text.count(told.replace("bows", w)) for line, w in zip(
+        lines, ("bows", "bows", "bows", "bows wildly", "walks"), strict=True)] == [1] * len(lines)  # fmt: skip
+    assert "Note:" not in talk.say("mirror 1").text

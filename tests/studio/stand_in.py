@@ -12,6 +12,7 @@ import uvicorn
 
 from avatargpt import planning
 from avatargpt.chat.maker import Made, Maker
+from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.app import create_app
 from avatargpt.server.settings import ServerSettings
@@ -124,13 +125,20 @@ class Model(FakeModel):
         return lines if num is None else [[line] * num for line in lines]
 
 
+EITHER = "Shall I play segment 1 0.5 times as fast (first), or remove segment 1 (second)?"
+
+
 class Words:
-    """Turns are lines of acts; all else is a motion that is made, or that comes next."""
+    """Turns are lines of acts; "slower or gone" has two readings; all else is a motion that is made, or comes next."""
 
     name = "stand-in"
 
     def understand(self, turn: Any) -> list[Act]:
         first = turn.request.split()[:1]
+        if turn.request == "slower or gone":
+            raise OpenQuestion(Question("which", EITHER, "edit", (("", "speed 1 x0.5"), ("", "delete 1"))))
+        if turn.question and turn.request in ("first", "second"):
+            return read(turn.question.options[turn.request == "second"][1])
         try:
             return read(turn.request)
         except UserError:

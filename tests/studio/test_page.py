@@ -95,6 +95,7 @@ def test_edits_by_mouse_and_undo(page, tell):
     tell("a person does a cartwheel")
     second = page.locator(".segment").nth(1)
     assert "no cartwheel is known" in second.get_attribute("aria-label")
+    assert "Note: no cartwheel is known." in page.locator(".log .reply").last.text_content()
     second.dblclick()
     page.fill("input.words", "a person sits")
     page.press("input.words", "Enter")
@@ -105,12 +106,73 @@ def test_edits_by_mouse_and_undo(page, tell):
     page.mouse.move(box["x"] + box["width"] * 1.5, box["y"] + 20, steps=4)
     page.mouse.up()
     until(page, f"Math.abs(({SEGMENTS})[1].seconds - 3) < 0.15 && !studio.studio.busy")
+    assert page.evaluate("studio.studio.selected") == 2
     page.click("#undo")
     until(page, f"Math.abs(({SEGMENTS})[1].seconds - 2) < 0.1 && !studio.studio.busy")
     page.keyboard.press("Control+z")
     until(page, f"({SEGMENTS})[1].caption === 'a person does a cartwheel' && !studio.studio.busy")
     page.click("#redo")
     until(page, f"({SEGMENTS})[1].caption === 'a person sits' && !studio.studio.busy")
+
+
+def test_what_is_added_is_played_and_selected(page, tell):
+    page.evaluate(BEGINS)
+    tell("a person strolls")
+    tell("a person waves")
+    assert page.evaluate("studio.studio.selected") == 2
+    assert page.evaluate("begins.at(-1)") == pytest.approx(page.evaluate(f"({SEGMENTS})[1].start"))
+
+
+def test_a_refused_prompt_stays_and_the_arrows_bring_former_ones(page, tell):
+    tell("a person strolls")
+    assert page.input_value("#words") == ""
+    page.fill("#words", "mirror 9")
+    page.press("#words", "Enter")
+    until(page, "!!document.querySelector('.log .no') && !studio.studio.busy")
+    until(page, "document.querySelector('#words').value === 'mirror 9'")
+    page.fill("#words", "")
+    recalled = []
+    for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowDown", "ArrowDown"):
+        page.press("#words", key)
+        recalled.append(page.input_value("#words"))
+    assert recalled == ["mirror 9", "a person strolls", "a person strolls", "mirror 9", ""]
+    page.fill("#words", "a person")
+    page.press("#words", "ArrowUp")
+    assert page.input_value("#words") == "a person", "what is being written stays"
+
+
+def test_a_question_of_two_readings_is_answered_by_its_words_or_taken_back(page, tell):
+    asked = "!!studio.studio.session.question && !studio.studio.busy"
+    at_end = "((log) => log.scrollHeight - log.scrollTop - log.clientHeight)(document.querySelector('.log')) < 2"
+    tell("a person strolls")
+    for line in ("question: length", "show timeline", "describe", "show plan", "help", "slower or gone"):
+        page.fill("#words", line)
+        page.press("#words", "Enter")
+        until(page, "!studio.studio.busy && document.querySelector('#words').value === ''")
+    until(page, asked)
+    labels = ["Play segment 1 0.5 times as fast", "Remove segment 1", "Neither"]
+    assert page.locator(".answers .chip").all_text_contents() == labels
+    until(page, at_end)
+    page.set_viewport_size({"width": 390, "height": 700})
+    until(page, at_end)
+    page.get_by_role("button", name="Neither").click()
+    until(page, "!studio.studio.session.question && !studio.studio.busy")
+    assert page.locator(".answers").is_hidden() and page.locator(".segment").count() == 1
+    page.fill("#words", "slower or gone")
+    page.press("#words", "Enter")
+    until(page, asked)
+    page.get_by_role("button", name="Remove segment 1").click()
+    until(page, f"({SEGMENTS}).length === 0 && !studio.studio.busy")
+    assert page.locator(".log .user").last.text_content() == "Remove segment 1"
+
+
+def test_a_narrow_segment_shows_its_number(page, tell):
+    tell("plan 12s: a picnic")
+    page.set_viewport_size({"width": 240, "height": 640})
+    narrow = page.locator(".segment").nth(1)
+    until(page, "document.querySelectorAll('.segment')[1].clientWidth < 46")
+    assert narrow.evaluate("(n) => getComputedStyle(n, '::before').content") == '"2"'
+    assert narrow.get_attribute("title").startswith("Segment 2")
 
 
 def test_a_click_on_the_timeline_seeks(page, tell):
@@ -211,7 +273,9 @@ def test_names_focus_and_shortcuts(page, tell):
     assert page.evaluate("document.activeElement.id") == "words"
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Shift+?")
-    assert "Undo, redo" in page.locator("dialog").text_content()
+    keys = page.locator("dialog dt").all_text_contents()
+    assert {"←", "→", "Ctrl+Z", "Del or ⌫"} <= set(keys)
+    assert len({round(box["height"]) for box in (dt.bounding_box() for dt in page.locator("dialog dt").all())}) == 1
     page.keyboard.press("Escape")
     tell("a person strolls")
     page.evaluate("document.activeElement.blur()")

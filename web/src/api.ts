@@ -14,6 +14,8 @@ export interface Segment {
   kind: string;
   focus: boolean;
   seed?: number;
+  tempo?: number;
+  mirrored?: boolean;
   /** A motion with fingers and face that the segment was appended from. */
   clip?: string | null;
   sound?: string | null;

@@ -27,25 +27,38 @@ export class Chat {
     host.append(el("h2", {}, "Conversation"), this.log, this.answers);
     studio.on("lines", () => this.draw());
     studio.on("session", () => this.draw());
+    // answers, a keyboard or another width take of its height: who was at the last line stays there
+    this.log.addEventListener("scroll", () => {
+      const { clientHeight, scrollHeight, scrollTop } = this.log;
+      if (clientHeight === this.height) this.atEnd = scrollHeight - scrollTop - clientHeight < 40;
+    });
+    new ResizeObserver(() => {
+      this.height = this.log.clientHeight;
+      if (this.atEnd) this.log.scrollTop = this.log.scrollHeight;
+    }).observe(this.log);
     this.draw();
   }
+
+  private atEnd = true;
+  private height = 0;
 
   private draw(): void {
     const { lines, session } = this.studio;
     this.log.replaceChildren(...lines.map((line) => this.line(line)));
     if (!lines.length) {
       const list = el("li", { class: "hint" }, "Say what happens, what comes next, or what to change:");
-      this.log.append(list, ...HINTS.map((h) => el("li", { class: "hint" }, this.chip(h))));
+      this.log.append(list, ...HINTS.map((h) => el("li", { class: "hint" }, this.chip(h, () => this.suggest(h)))));
     }
-    this.log.scrollTop = this.log.scrollHeight;
     const open = session?.question ? answersOf(session.question) : [];
-    this.answers.replaceChildren(...open.map((text) => this.chip(text, true)));
+    this.answers.replaceChildren(...open.map(({ label, text }) => this.chip(label, () => void this.studio.send(text, { kind: "user", text: label }))));
+    if (open.length) this.answers.append(this.chip("Neither", () => void this.studio.neither()));
     this.answers.hidden = !open.length;
+    this.atEnd = true;
+    this.log.scrollTop = this.log.scrollHeight;
   }
 
-  private chip(text: string, send = false): HTMLElement {
-    const run = (): void => (send ? void this.studio.send(text) : this.suggest(text));
-    return el("button", { type: "button", class: "chip", onclick: run }, text);
+  private chip(label: string, run: () => void): HTMLElement {
+    return el("button", { type: "button", class: "chip", onclick: run }, label);
   }
 
   private line({ kind, text, acts, ok, files }: Line): HTMLElement {
@@ -63,18 +76,21 @@ export class Chat {
   }
 }
 
-/** An answer whose lines of steps end in remarks, "  [not known: ...]": a sign for each, which the segment bears, too. */
+/** An answer whose lines of steps end in remarks, "  [not known: ...]": each behind the sign that the segment bears, too. */
 function remarked(text: string): (Node | string)[] {
   return text.split("\n").flatMap((line, i) => {
     const [, step, note] = /^(.*\S) {2}\[(.+)\]$/.exec(line) ?? [];
-    const sign = note ? el("span", { class: "remark", role: "img", title: note, "aria-label": note }) : null;
-    sign?.append(icon("note"));
+    const sign = note ? el("span", { class: "remark" }) : null;
+    sign?.append(icon("note"), ` ${note}`);
     return [`${i ? "\n" : ""}${step ?? line}`, ...(sign ? [sign] : [])];
   });
 }
 
-/** What a question offers: "... or ...?" in quotes, or its alternatives; else nothing to click. */
-function answersOf(question: string): string[] {
-  if (question.includes("(first)") && question.includes("(second)")) return ["first", "second"];
-  return [...question.matchAll(/[“"]([^”"]{1,60})[”"]/g)].map((m) => m[1] as string).slice(0, 4);
+/** What a question offers: its two readings, or what stands in quotes; else nothing to click. */
+function answersOf(question: string): { label: string; text: string }[] {
+  const [, first, second] = /^Shall I (.+) \(first\), or (.+) \(second\)\?$/.exec(question) ?? [];
+  if (first && second) return [{ label: capital(first), text: "first" }, { label: capital(second), text: "second" }];
+  return [...question.matchAll(/[“"]([^”"]{1,60})[”"]/g)].slice(0, 4).map(([, text = ""]) => ({ label: text, text }));
 }
+
+const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);

@@ -1,5 +1,6 @@
-/** What the server has made so far of a running turn: it is played while the rest is made. */
+/** What the server has made of a turn: so far, played while the rest is made; in the end, what is another than before. */
 
+import type { Segment } from "./api";
 import type { Clip } from "./frames";
 
 const NEAR = 0.2; // metres between the hips of one movement, as a draft and as it is kept
@@ -33,4 +34,14 @@ export function alike(a: Clip, b: Clip, start: number): boolean {
     }
   }
   return apart / (end - first) < NEAR && turned / ((end - first) * a.joints.length) < ALIKE;
+}
+
+/** The first segment that is another one than before; else, of those whose length changed, the one that a turn was about. */
+export function changed(now: Segment[], before: Segment[]): Segment | undefined {
+  const keys = ["caption", "seed", "rounds", "clip", "tempo", "mirrored"] as const;
+  const other = now.find((s, i) => keys.some((key) => s[key] !== before[i]?.[key]));
+  if (other) return other;
+  // a seam takes a little of the length of the segment before it, too
+  const lengths = now.filter((s, i) => s.seconds !== before[i]?.seconds);
+  return lengths.find((s) => s.focus) ?? lengths[0];
 }

@@ -3,8 +3,10 @@
 import { el } from "./dom";
 import { dialog } from "./menu";
 
+const GLYPHS: Record<string, string> = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Delete: "Del", Backspace: "⌫" };
+
 export interface Shortcut {
-  /** As on the sheet: `Ctrl+Z`, `Space`, `G`. */
+  /** Names of keys, as browsers have them: `Ctrl+Z`, `Space`, `Delete or Backspace`. */
   keys: string;
   about: string;
   run?: () => void;
@@ -31,7 +33,7 @@ export function sheet(shortcuts: Shortcut[]): void {
   const list = el("dl", { class: "keys" });
   for (const { keys, about } of shortcuts) {
     const term = el("dt");
-    keys.split(" or ").forEach((k, i) => term.append(i ? " or " : "", el("kbd", {}, k)));
+    keys.split(" or ").forEach((k, i) => term.append(i ? " or " : "", el("kbd", {}, GLYPHS[k] ?? k)));
     list.append(term, el("dd", {}, about));
   }
   dialog("Keyboard", list);

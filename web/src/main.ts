@@ -6,6 +6,7 @@ import { byId, el, iconButton } from "./dom";
 import { exportMenu } from "./exports";
 import { emotionPad } from "./feelings";
 import { ACCEPTED, acceptDrops, addFiles, record } from "./files";
+import { recall } from "./former";
 import { icon } from "./icons";
 import { listen, sheet, type Shortcut } from "./keys";
 import { ask, tell } from "./menu";
@@ -67,10 +68,13 @@ byId("prompt").addEventListener("submit", (event) => {
   words.value = "";
   // who asks by touch wants to see what comes, not the keyboard
   if (matchMedia("(pointer: coarse)").matches) words.blur();
-  void studio.send(text).then((arrived) => {
-    if (!arrived && !words.value) words.value = text;
+  void studio.send(text).then((done) => {
+    if (done || words.value) return;
+    words.value = text;
+    if (document.activeElement === words) words.select();
   });
 });
+recall(words, () => studio.lines.filter((line) => line.kind === "user").map((line) => line.text));
 function suggest(text: string): void {
   words.value = text;
   words.focus();
@@ -145,38 +149,32 @@ const chosen = (line: (n: number) => string) => (): void => {
 const shortcuts: Shortcut[] = [
   { keys: "/", about: "Write in the prompt", run: () => words.focus() },
   { keys: "Space", about: "Play, pause", run: () => studio.player.toggle() },
-  { keys: "ArrowLeft or ArrowRight", about: "One frame back, on" },
-  { keys: "Home or End", about: "To the beginning, to the end" },
-  { keys: "Ctrl+Z or Ctrl+Shift+Z", about: "Undo, redo" },
+  { keys: "ArrowUp", about: "Earlier prompt, in the empty box" },
+  { keys: "ArrowDown", about: "Later prompt" },
+  { keys: "ArrowLeft", about: "One frame back", run: step(-1) },
+  { keys: "ArrowRight", about: "One frame on", run: step(1) },
+  { keys: "Home", about: "To the beginning", run: () => (studio.player.seek(0), studio.redraw()) },
+  { keys: "End", about: "To the end", run: () => (studio.player.seek(studio.player.seconds), studio.redraw()) },
+  { keys: "Ctrl+Z", about: "Undo", run: () => void studio.act("undo") },
+  { keys: "Ctrl+Shift+Z or Ctrl+Y", about: "Redo", run: () => void studio.act("redo") },
   { keys: "T", about: "Another take of the selected segment", run: chosen((n) => `again ${n}`) },
   { keys: "M", about: "Menu of the segment that has the focus" },
   { keys: "F2", about: "Change its words" },
-  { keys: "Delete", about: "Delete the selected segment", run: chosen((n) => `delete ${n}`) },
+  { keys: "Delete or Backspace", about: "Delete the selected segment", run: chosen((n) => `delete ${n}`) },
   { keys: "L", about: "Play over and over", run: () => timeline.toggleLoop() },
   { keys: "G", about: "Graphs", run: () => timeline.toggleGraphs() },
   { keys: "E", about: "Emotion", run: () => emotionPad(studio) },
   { keys: "P", about: "Draw a path on the floor", run: () => waypoints.toggle() },
   { keys: "H", about: "Pull a hand or a foot to a place", run: () => pulls.toggle() },
   { keys: "F", about: "Camera follows", run: () => setFollow(!stage.follow) },
-  { keys: "1 or 2", about: "Whole body, face" },
-  { keys: "+ or 0", about: "Zoom of the timeline" },
+  { keys: "1", about: "Whole body", run: () => stage.look(false) },
+  { keys: "2", about: "Face", run: () => stage.look(true) },
+  { keys: "+ or =", about: "Zoom into the timeline", run: () => timeline.scale(1.5) },
+  { keys: "0", about: "Show all of the timeline", run: () => timeline.scale(0) },
   { keys: "Ctrl+E", about: "Export", run: () => exportMenu(studio) },
   { keys: "?", about: "This sheet", run: () => sheet(shortcuts) },
 ];
-listen([
-  ...shortcuts.filter((s) => !s.keys.includes(" or ")),
-  { keys: "ArrowLeft", about: "", run: step(-1) },
-  { keys: "ArrowRight", about: "", run: step(1) },
-  { keys: "Home", about: "", run: () => (studio.player.seek(0), studio.redraw()) },
-  { keys: "End", about: "", run: () => (studio.player.seek(studio.player.seconds), studio.redraw()) },
-  { keys: "Ctrl+Z", about: "", run: () => void studio.act("undo") },
-  { keys: "Ctrl+Shift+Z or Ctrl+Y", about: "", run: () => void studio.act("redo") },
-  { keys: "1", about: "", run: () => stage.look(false) },
-  { keys: "2", about: "", run: () => stage.look(true) },
-  { keys: "+ or =", about: "", run: () => timeline.scale(1.5) },
-  { keys: "0", about: "", run: () => timeline.scale(0) },
-  { keys: "Backspace", about: "", run: chosen((n) => `delete ${n}`) },
-]);
+listen(shortcuts);
 
 // states
 function state(): void {

@@ -2,7 +2,7 @@
 
 import * as api from "./api";
 import { Blend, type Layer } from "./blend";
-import { alike, spliced } from "./drafts";
+import { alike, changed, spliced } from "./drafts";
 import { tell } from "./menu";
 import { Player } from "./player";
 import type { Clip, Pose } from "./frames";
@@ -181,16 +181,24 @@ export class Studio {
     return this.session.id;
   }
 
-  /** Words of the user. False where they did not arrive. */
-  async send(text: string): Promise<boolean> {
-    const line: Line = { kind: "user", text };
+  /** Words of the user. False where they did not arrive, or were refused: then nothing was done, nothing is asked. */
+  async send(text: string, line: Line = { kind: "user", text }): Promise<boolean> {
     this.say(line);
     const arrived = await this.turn({ text }, "Reading");
     if (this.state === "lost") {
       this.lines = this.lines.filter((l) => l !== line);
       this.emit("lines");
     }
-    return arrived;
+    return arrived && !this.refused;
+  }
+  private refused = false;
+
+  /** Take back the open question: a turn that changes nothing does. */
+  async neither(): Promise<boolean> {
+    return this.work("Working", async (_, signal) => {
+      await this.take((await api.takeTurn(await this.id(), { acts: ["chat"] }, signal)).session);
+      this.say({ kind: "about", text: "Nothing was changed. Say it in other words." });
+    });
   }
 
   /** Acts, as the conversation knows them; what is done is listed beside. */
@@ -251,6 +259,7 @@ export class Studio {
 
   private async done({ reply, session }: api.Done): Promise<void> {
     const before = this.session?.segments ?? [];
+    this.refused = !!reply && !reply.ok && !reply.acts.length && !session.question;
     if (reply) {
       const { text, acts, ok, files = [] } = reply;
       this.say({ kind: "reply", text: reply.question && !text ? reply.question : text, acts, ok, files });
@@ -260,7 +269,7 @@ export class Studio {
     this.player.more = false;
     if (draft) this.shown = "";
     await this.take(session);
-    const first = session.segments.find((s, i) => !same(s, before[i]));
+    const first = changed(session.segments, before);
     if (!first) return;
     this.select(first.n);
     if (session.takes.length > 1) return;
@@ -477,9 +486,6 @@ export class Studio {
     this.put(new Moved(await parse(await (await api.request(path)).arrayBuffer()), character.name));
   }
 }
-
-const same = (a: api.Segment, b?: api.Segment): boolean =>
-  !!b && a.caption === b.caption && a.seconds === b.seconds && a.seed === b.seed && a.rounds === b.rounds && a.clip === b.clip;
 
 /** Turns that were clicked, not said, are written as the acts themselves; what was appended has no words. */
 const isActs = (turn: api.Turn): boolean => !turn.user || turn.user === turn.acts.join(" | ");

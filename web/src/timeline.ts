@@ -234,7 +234,7 @@ export class Timeline {
     });
     item.append(button);
     if (s.draft) return item;
-    const edge = el("span", { class: "edge", title: "Drag to change the length", "aria-hidden": "true" });
+    const edge = el("span", { class: "edge", title: `${about}\nDrag to change the length`, "aria-hidden": "true" });
     edge.addEventListener("pointerdown", (event) => this.drag(event, edge, item, s, px));
     item.append(edge);
     return item;
