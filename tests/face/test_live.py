@@ -133,8 +133,8 @@ class Pipeline:
             raise UserError("cannot be\nread")
         return [Score(2.0, (Event("smile", 0.0, 1.0),) if "smile" in texts[0] else (), (), texts[0])]
 
-    def doubt(self, text: str, score: Score) -> str:
-        return doubt(text, score, 0.4 if "shop" in text else 0.9)
+    def doubt(self, text: str, score: Score | None) -> str:
+        return "" if score is None else doubt(text, score, 0.4 if "shop" in text else 0.9)
 
     def direction(self, score: Score | None, feelings: tuple[Feeling, ...]) -> Direction:
         clauses = [Clause(e.action, e.start, e.end) for e in score.events] if score else []

@@ -259,10 +259,9 @@ def test_a_live_avatar_is_that_of_the_whole_sound(address: str) -> None:
         rows = np.concatenate([r for _, r in got if r is not None])
         assert [row["start"] for row, r in got if r is not None][0] == 0 and got[-1][0]["frames"] == len(rows) == 60
     pipeline = AvatarPipeline.load()
-    whole = pipeline.speak(
-        sound, RATE, feelings=parse_emotions("joyful:0.8"), seed=4, semantics=Manner()
-    )
-    assert np.allclose(rows, frame_rows(whole)[1], atol=1e-5)
+    live = pipeline.stream(RATE, feelings=parse_emotions("joyful:0.8"), seed=4, semantics=Manner())
+    pieces = [piece for piece in (live.push(sound), live.finish()) if piece is not None]
+    assert np.allclose(rows, np.concatenate([frame_rows(piece)[1] for piece in pieces]), atol=1e-5)
 
 
 def test_events_direct_a_live_avatar_and_mistakes_are_told(address: str) -> None:
