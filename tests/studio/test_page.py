@@ -330,6 +330,7 @@ def test_a_hand_is_dragged_to_a_place(page, tell):
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("h")
     page.evaluate("studio.studio.player.seek(1)")
+    until(page, "Math.abs(studio.time - 1) < 0.05 && studio.joints.l_wrist[1] < 1.3")  # no longer the pose at rest
     wrist = page.evaluate("studio.joints.l_wrist")
     x, y = page.evaluate(f"Object.values(studio.studio.stage.onPage(...{wrist}))")
     box = page.locator("#stage").bounding_box()
