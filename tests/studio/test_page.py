@@ -330,7 +330,6 @@ def test_a_hand_is_dragged_to_a_place(page, tell):
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("h")
     page.evaluate("studio.studio.player.seek(1)")
-    until(page, "Math.abs(studio.time - 1) < 0.05 && studio.joints.l_wrist[1] < 1.3")  # no longer the pose at rest
     wrist = page.evaluate("studio.joints.l_wrist")
     x, y = page.evaluate(f"Object.values(studio.studio.stage.onPage(...{wrist}))")
     box = page.locator("#stage").bounding_box()
@@ -339,8 +338,9 @@ def test_a_hand_is_dragged_to_a_place(page, tell):
     page.mouse.move(box["x"] + x - 25, box["y"] + y - 10, steps=4)
     page.mouse.up()
     until(page, "studio.studio.session.turns?.length === 2 || studio.studio.lines.length > 2")
-    until(page, "!studio.studio.busy")
-    moved = np.subtract(page.evaluate("studio.joints.l_wrist"), wrist)
-    assert 0.05 < np.linalg.norm(moved) < 0.5 and page.evaluate("studio.time") == pytest.approx(1, abs=0.05)
-    page.keyboard.press("Control+z")
-    until(page, f"!studio.studio.busy && Math.hypot(...studio.joints.l_wrist.map((v, i) => v - {wrist}[i])) < 0.3")
+    # frames come after the answer, and it may play on meanwhile
+    away = f"Math.hypot(...studio.joints.l_wrist.map((v, i) => v - {wrist}[i]))"
+    still = "studio.studio.player.seek(1), !studio.studio.busy"
+    until(page, f"({still} && {away} > 0.05 && {away} < 0.5)")
+    page.get_by_role("button", name="Undo").click()  # as soon as there is something to undo
+    until(page, f"({still} && {away} < 0.3)")
