@@ -32,13 +32,13 @@ from avatargpt.evaluation.gesture import Talk, read_talks
 from avatargpt.gesture.features import TimedWord, stress_time
 from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.metrics.gesture_features import GestureFeatures, fgd
-from avatargpt.metrics.gesture_motion import hand_speeds, mean_pose, speaking
+from avatargpt.metrics.gesture_motion import frame_power, hand_speeds, mean_pose, pauses, speaking
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.words import Word, Words
 from avatargpt.train.gesture.talks import Utterance, mixed, recordings
 from instruct_data.gesture.trunk import hand_depth
 from vqvae.motion import Motion
-from vqvae.smoothing import running_mean, runs_of
+from vqvae.smoothing import running_mean
 
 HALF_SECOND, PAUSE = 15, 12  # frames
 JOINED = 60.0  # s of a talk of joined sentences
@@ -47,21 +47,13 @@ STRESSED_LETTERS = 3  # words of more letters count as stressed
 SHIFTS = np.arange(0.7, 9.0, 0.6)  # s
 
 
-def energy(audio: np.ndarray, frames: int) -> np.ndarray:
-    """(frames,) root mean square of each frame of 16 kHz samples."""
-    edges = np.minimum(np.arange(frames + 1) * RATE // FPS, len(audio))
-    sums = np.concatenate([[0.0], np.cumsum(audio.astype(np.float64) ** 2)])
-    return np.asarray(np.sqrt((sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(np.diff(edges), 1)))
-
-
 def pauses_and_speech(audio: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """(frames,) whether a frame is in a pause of 0.4 s or more between words; whether in speech."""
     speech = np.pad(speaking(audio), (0, frames))[:frames]
-    inside = np.flatnonzero(speech)
     pause = np.zeros(frames, bool)
-    for a, b in runs_of(~speech):
-        if b - a >= PAUSE and len(inside) and inside[0] < a and b <= inside[-1]:
-            pause[a:b] = True
+    for start, end in pauses(speech):
+        a, b = round(start * FPS), round(end * FPS)
+        pause[a:b] = b - a >= PAUSE
     return pause, speech
 
 
@@ -89,7 +81,7 @@ def figures(pairs: Sequence[tuple[Talk, Motion]]) -> dict[str, Any]:
         speed = hand_speeds(motion)
         speed = np.concatenate([speed[:1], speed]).mean(1)
         n = min(len(speed), len(talk.audio) * FPS // RATE)
-        speed, loud = speed[:n], energy(talk.audio, n)
+        speed, loud = speed[:n], np.sqrt(frame_power(talk.audio)[:n])
         r.append(float(np.corrcoef(running_mean(loud, HALF_SECOND), running_mean(speed, HALF_SECOND))[0, 1]))
         pause, speech = pauses_and_speech(talk.audio, n)
         slow.append(speed[pause])

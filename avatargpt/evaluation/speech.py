@@ -18,8 +18,9 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.visemes import viseme_curves
+from avatargpt.gesture.features import stress_time
 from avatargpt.gesture.pipeline import GesturePipeline
-from avatargpt.gesture.semantics import ClassGuesser, GestureBank, Manner, packaged_guesser, stress_time
+from avatargpt.gesture.semantics import ClassGuesser, GestureBank, Manner, packaged_guesser
 from avatargpt.metrics import face as metrics
 from avatargpt.speech import alignment
 from avatargpt.speech.alignment import MIN_FIT, Aligner, align, align_words, score_sound

@@ -138,12 +138,13 @@ class FacePipeline:
     def _read_one(self, text: str, seconds: float | None, sound: float | None, words: WordTimes) -> Score:
         request = self.request(text)
         clauses = request.clauses if request is not None else []
+        read = cache(lambda clause: self.parser.read([clause], self.reading)[0])
         certainty = min((c.sure for c in clauses), default=0.0)
         # Times that the parser's tokens cannot write: the clauses are read one by one and placed by the request.
         beyond = request is not None and certainty >= MIN_CERTAINTY and (
-            is_beyond(request, words) or any(c.course and self._is_feeling(c.action) for c in clauses)
+            is_beyond(request, words) or any(c.course and _is_feeling(read(c.action)) for c in clauses)
         )
-        if beyond and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
+        if beyond and (arranged := self._by_clauses(text, request, sound or seconds, words, read)) is not None:
             return arranged
         named: score_times.NamedTimes = ""
         for c in clauses:
@@ -156,22 +157,18 @@ class FacePipeline:
         differ = (self.parser.agreement(text) or 0.0) < SURE_AGREEMENT
         readable = certainty >= MIN_CERTAINTY_READABLE
         by_clauses = request is not None and is_timed(request) and readable and differ
-        if by_clauses and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
+        if by_clauses and (arranged := self._by_clauses(text, request, sound or seconds, words, read)) is not None:
             return arranged
         return replace(score, timed=named == "clock", unheard=_unspoken(clauses, words) if readable else ())
 
-    def _is_feeling(self, clause: str) -> bool:
-        """Whether a clause is read as feelings alone, whose courses the parser's tokens cannot write."""
-        (score,) = self.parser.read([clause], self.reading)
-        return bool(score.emotions) and not score.events
-
+    @staticmethod
     def _by_clauses(
-        self, text: str, request: FaceRequest | None, seconds: float | None, words: WordTimes
+        text: str, request: FaceRequest | None, seconds: float | None, words: WordTimes, read: score_times.Read
     ) -> Score | None:
         """The score of the request's clauses, read one by one; None where they are empty or have no room."""
         if request is None:
             return None
-        score = arrange(request, cache(lambda clause: self.parser.read([clause], self.reading)[0]), seconds, words)
+        score = arrange(request, read, seconds, words)
         if not score or not (score.events or score.emotions or any(c.denied for c in request.clauses)):
             return None
         clauses = [c for c in request.clauses if not c.denied]
@@ -281,6 +278,11 @@ class FacePipeline:
         clip_seconds = None if audio is not None else length
         clip = self.driver.drive(audio, rate, direction, seconds=clip_seconds, head=head, progress=progress)
         return clip.with_caption(text)
+
+
+def _is_feeling(score: Score) -> bool:
+    """Whether a clause is read as feelings alone, whose courses the parser's tokens cannot write."""
+    return bool(score.emotions) and not score.events
 
 
 def _unspoken(clauses: Sequence[FaceClause], words: WordTimes) -> tuple[str, ...]:

@@ -269,6 +269,14 @@ MAX_STROKE_GAP = 0.15  # s between two strokes of one nod
 ABOUT = 0.2  # s before and after a pause in which a nod still belongs to it
 
 
+def frame_power(audio: np.ndarray) -> np.ndarray:
+    """(T,) mean square of each whole frame at 30 fps of (n,) samples, mono, 16 kHz."""
+    x = check(audio)
+    edges = np.arange(len(x) * FPS // RATE + 1) * RATE // FPS
+    sums = np.concatenate([[0.0], np.cumsum(x**2)])
+    return np.asarray((sums[edges[1:]] - sums[edges[:-1]]) / np.diff(edges))
+
+
 def speaking(audio: np.ndarray) -> np.ndarray:
     """(T,) bool at 30 fps: whether somebody speaks, by level alone, over 0.1 s, gaps below 0.2 s closed.
 
@@ -277,11 +285,8 @@ def speaking(audio: np.ndarray) -> np.ndarray:
     Args:
         audio: (n,) mono, 16 kHz, of one voice.
     """
-    x = check(audio)
-    frames = len(x) * FPS // RATE
-    edges = np.arange(frames + 1) * RATE // FPS
-    sums = np.concatenate([[0.0], np.cumsum(x**2)])
-    power = (sums[edges[1:]] - sums[edges[:-1]]) / np.diff(edges)
+    power = frame_power(audio)
+    frames = len(power)
     db = 10 * np.log10(running_mean(power, 3) + 1e-12) if frames else np.zeros(0)
     loud = db > max(np.percentile(db, LOUD) - TURN_RANGE, MIN_DB) if frames else np.zeros(0, bool)
     out = np.zeros(frames, bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,9 +60,6 @@ class Batch:
             for k, i in enumerate(good):
                 out[i] = clips[k * config.num : (k + 1) * config.num], tuple(resolved[k].captions)
         return out
-
-
-Loader = Callable[[], Any]  # gives the model
 
 
 def check_seconds_of(seconds: float, most: float, where: str = "seconds") -> None:
