@@ -74,23 +74,27 @@ class WebSocketServer:
         self._pending: dict[Any, None] = {}  # oldest first
         self._clients: dict[Any, _ClientQueue] = {}
         self.failed = 0  # frames that a client was too slow for
+        if not (network or is_local(host, port)):
+            raise UserError(f"{host}:{port}: other machines reach that; accepted: an address of this machine alone, "
+                            "such as 127.0.0.1, or --allow-network (network=True)")  # fmt: skip
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._on_loop_error)
-        try:
-            if not (network or is_local(host, port)):
-                raise UserError(f"{host}:{port}: other machines reach that; accepted: an address of this machine "
-                                "alone, such as 127.0.0.1, or --allow-network (network=True)")  # fmt: skip
-            self._server = self._loop.run_until_complete(self._open_server(host, port))
-        except (OSError, OverflowError, UnicodeError) as e:
-            self._loop.close()
-            reason = getattr(e, "strerror", None) or e
-            raise UserError(f"{host}:{port}: {reason}; accepted HOST:PORT of this machine that is free") from None
-        except UserError:
-            self._loop.close()
-            raise
-        self.port: int = self._server.sockets[0].getsockname()[1]
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        # On the loop's thread: that of the caller may run a loop already, as in a notebook.
+        opening = asyncio.run_coroutine_threadsafe(self._open_server(host, port), self._loop)
+        try:
+            self._server = opening.result()
+        except (OSError, OverflowError, UnicodeError) as e:
+            self._stop_loop()
+            reason = getattr(e, "strerror", None) or e
+            raise UserError(f"{host}:{port}: {reason}; accepted HOST:PORT of this machine that is free") from None
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def _stop_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     async def _open_server(self, host: str, port: int) -> Any:
         from websockets.asyncio.server import ServerConnection, serve
@@ -203,9 +207,7 @@ class WebSocketServer:
     def close(self) -> None:
         """Close the connections and stop listening; clients that do not read are cut off after a second."""
         asyncio.run_coroutine_threadsafe(self._close_clients(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._stop_loop()
 
     async def _close_clients(self) -> None:
         for queue in self._clients.values():
