@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, wraps
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeAlias, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 import torch
@@ -31,13 +32,16 @@ from avatargpt.options import GESTURE_TEMPERATURE, GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request
 from instruct_data import registry
+from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
     from avatargpt.avatar import pipeline
+    from avatargpt.avatar.composition import Composer
     from avatargpt.avatar.pipeline import AvatarPipeline
     from avatargpt.export.avatar import AvatarMotion
+    from avatargpt.face.pipeline import FacePipeline
     from avatargpt.gesture.features import TimedWord
     from avatargpt.gesture.network import Speaker
     from avatargpt.gesture.pipeline import GesturePipeline
@@ -79,7 +83,14 @@ class SpeechCalls:
         """The avatar pipeline. Raises UserError where the model folder has no driver or no gesture network."""
         from avatargpt.avatar.pipeline import AvatarPipeline
 
-        return AvatarPipeline.load(self.source or None)
+        return AvatarPipeline(self.faces, self.gestures)
+
+    @cached_property
+    def faces(self) -> FacePipeline:
+        """The pipeline of faces. Raises UserError where the model folder has no driver."""
+        from avatargpt.face.pipeline import FacePipeline, driver_folder
+
+        return FacePipeline.load(driver_folder(Path(self.source) if self.source else None))
 
     def gesture(
         self, audio: Audio, words: Transcript = None, other: Audio | None = None, other_words: Transcript = None,
@@ -306,13 +317,34 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
     # Body
 
+    @cached_property
+    def composer(self) -> Composer:
+        """Texts to bodies with faces. Raises UserError where the model folder has no driver."""
+        from avatargpt.avatar.composition import Composer
+
+        return Composer(self.body.generation, self.faces)
+
+    @overload
     def generate(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
         progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
-        after: Motion | None = None,
-    ) -> list[Motion]:
-        """Text to body motion.
+        after: Motion | None = None, *, modalities: tuple[Literal["body"]] = ("body",),
+    ) -> list[Motion]: ...
+    @overload
+    def generate(
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
+        guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
+        progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
+        after: Motion | None = None, *, modalities: tuple[Literal["body"], Literal["face"]],
+    ) -> list[AvatarMotion]: ...
+    def generate(
+        self, texts: Any, seconds: float | Sequence[float | None] | None = None, seed: int = 0,
+        guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
+        progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
+        after: Motion | None = None, *, modalities: tuple[str, ...] = ("body",),
+    ) -> list[Motion] | list[AvatarMotion]:
+        """Text to body motion, or to a body with a face.
 
         Unless `literal`, each clause of a request is replaced by a caption that the network knows
         (`avatargpt.requests.phrase_index`); clauses are generated one by one and joined at a blended seam. A turn by a
@@ -326,17 +358,26 @@ class AvatarGPT(SpeechCalls, HubCalls):
             progress: called with (done, total).
             seeds: one per text instead of `seed`.
             after: motion that each result goes on from, in its posture; it is no part of the results.
+            modalities: ``("body",)``, or ``("body", "face")`` of texts in words: what a face does in a clause is shown
+                by it at the time of that clause (`avatargpt.avatar.composition`).
             seed, guidance, best_of, temperature, num, literal: see `avatargpt.options.GenerationConfig`.
 
         Returns:
-            len(texts) * num Motions, in order; first frame above the origin facing +Z. Their `notes` name what is not
+            len(texts) * num Motions, in order, or with a face as many AvatarMotions of T frames at 30 per second;
+            first frame above the origin facing +Z. Their `notes` name what is not
             shown: actions that are not known, with what is shown instead, and parts of others. Each is also a warning
             `avatargpt.options.UnheededText`.
 
         Raises:
-            UserError: empty text, seconds outside 0.2..600, or as `GenerationConfig`.
+            UserError: empty text, seconds outside 0.2..600, or as `GenerationConfig`; other modalities, and with a face
+                `literal`, a typed request, or a model folder without a driver.
         """
         config = GenerationConfig(seed, guidance, temperature, best_of, num, literal)
+        if set(modalities) == {"body", "face"}:
+            composer = self.composer
+            return [composer.perform(c) for c in composer.compose(texts, seconds, config, seeds, progress, after)]
+        if tuple(modalities) != ("body",):
+            raise UserError(f"modalities {modalities}: accepted ('body',) and ('body', 'face'); a face alone: `face`")
         return self.body.generation.generate(texts, seconds, config, seeds, progress, after)
 
     def generated(self, text: str, seed: int) -> Motion:

@@ -336,11 +336,7 @@ def composed(
     turned[:, [NECK, HEAD]] = _calmed(turned[:, [NECK, HEAD]], calm, start)
     out = base.copy()
     out[:, TRUNK] = rot.multiply(base[:, TRUNK], turned[:, TRUNK])
-    # Instructed turns of the head, in its own frame, come on top of the gestures', which would blur them otherwise.
-    head = rot.multiply(out[:, HEAD], turns(face.head))
-    in_neck = rot.multiply(head, rot.conjugate(out[:, HEAD]))  # the same turn in the neck's frame
-    part = rot.slerp(rot.identity((len(head),)), in_neck, NECK_SHARE)
-    out[:, NECK], out[:, HEAD] = rot.multiply(out[:, NECK], part), rot.multiply(rot.conjugate(part), head)
+    out = turned_head(out, face.head)
     fingers = gestures.fingers.astype(np.float64)
     for side, arm in enumerate(ARMS):
         share = body_share[:, side, None]
@@ -353,6 +349,16 @@ def composed(
     notes = (*gestures.notes, *([note] if note else []))
     avatar = AvatarMotion(motion, face, sound, caption, notes)
     return replace(avatar, face=with_eye_contact(avatar.face, eye_contact)) if eye_contact else avatar
+
+
+def turned_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Rotations (T, J, 4) with turns of the head (T, 3), in its own frame, on top; the neck takes its share."""
+    out = rotations.copy()
+    turned = rot.multiply(out[:, HEAD], turns(head))
+    in_neck = rot.multiply(turned, rot.conjugate(out[:, HEAD]))  # the same turn in the neck's frame
+    part = rot.slerp(rot.identity((len(turned),)), in_neck, NECK_SHARE)
+    out[:, NECK], out[:, HEAD] = rot.multiply(out[:, NECK], part), rot.multiply(rot.conjugate(part), turned)
+    return out
 
 
 def hanging(gestures: Motion) -> np.ndarray:

@@ -27,6 +27,7 @@ _LITERAL = "The words as they are: no plain wording first, no clause by clause."
 def generate(
     text: Annotated[str, argument("TEXT", "What happens, in words; @FILE gives one per line.")],
     output: common.Outputs,
+    modalities: Annotated[str, option("--modalities body|body,face", "body,face: with a face, on one clock.")] = "body",
     seconds: Annotated[float | None, option("--seconds S", "Length; the model chooses when left out.")] = None,
     num: Annotated[int, option("-n --num K", "Results per text.", min=1, max=100)] = 1,
     seed: common.Seed = 0,
@@ -61,7 +62,7 @@ def generate(
     quiet: common.Quiet = False,
     help_all: common.HelpAll = False,
 ) -> None:
-    """Text to body motion.
+    """Text to body motion, or to a body with a face.
 
     Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them. The reading of
     the text is printed on stderr. --times, --turn and the like set what the words leave open, of every movement.
@@ -79,9 +80,11 @@ def generate(
     poses = _pose("--start-pose", start_pose), _pose("--end-pose", end_pose)
     if loop and any(poses):
         raise UserError("--loop and --start-pose or --end-pose: accepted one of them, for a loop ends as it begins")
-    many = batch or num > 1
-    common.check_targets(output, many, "body", count=num * len(texts), character=character)
-    on = common.on_character(character, root, "body")
+    many, kind = batch or num > 1, _kind(modalities)
+    if kind == "avatar" and (literal or llm.strip() or any(poses) or controls != Controls()):
+        raise UserError(f"--modalities {modalities}: accepted without --literal, --llm, poses, --times and the like")
+    common.check_targets(output, many, kind, count=num * len(texts), character=character)
+    on = common.on_character(character, root, kind)
     language_model = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     common.warn_unreadable(texts, loaded)
@@ -92,9 +95,15 @@ def generate(
     requests: list[Any] = list(texts)
     if controls != Controls():
         requests = [controls.on(loaded.body.model.request(text)) for text in texts]
+    divisions = []
     with common.progress("reading", quiet):
-        resolved = loaded.body.generation.resolve(requests, seconds, literal)
-    if not (quiet or literal):
+        if kind == "avatar":
+            divisions = [loaded.composer.divide(text) for text in texts]
+        resolved = [d.request for d in divisions] or loaded.body.generation.resolve(requests, seconds, literal)
+    if not quiet:
+        for line in (line for division in divisions for line in division.lines):
+            common.say(line, err=True)
+    if not (quiet or literal or divisions):
         for request, text in zip(resolved, texts, strict=True):
             which = f"read {text!r} as" if len(texts) > 1 else "read as"
             common.say(f"{which}: {', then '.join(request.captions)}", err=True)
@@ -102,22 +111,38 @@ def generate(
     if strict and unknown:
         raise UserError(f"{unknown[0]}; accepted: other words, or without --strict")
     stated = _stated_for(on)
+    details: list[dict[str, Any]]
+    details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
+    motions: list[Any]
     with common.text_warnings(stated), common.progress("generating", quiet) as advance:
-        motions = loaded.generate(
-            resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,
-            num=num, progress=advance, literal=literal,
-        )  # fmt: skip
+        if divisions:
+            config = GenerationConfig(seed, guidance, temperature, best_of, num)
+            composed = loaded.composer.compose(divisions, seconds, config, progress=advance)
+            motions = [loaded.composer.perform(c) for c in composed]
+            details = [row | {"parts": c.rows} for row, c in zip(details, composed, strict=True)]
+        else:
+            motions = loaded.generate(
+                resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,
+                num=num, progress=advance, literal=literal,
+            )  # fmt: skip
         if any(poses):
             motions = [loaded.body.editing.posed(m, *poses, seed=seed + k) for k, m in enumerate(motions)]
     if fps is not None:
         from avatargpt.body.loops import loop_at_rate
 
-        loops = [r.typed is not None and r.typed.loop for r in resolved for _ in range(num)]
+        loops = [not divisions and r.typed is not None and r.typed.loop for r in resolved for _ in range(num)]
         motions = [loop_at_rate(m, fps) if loop else m.resampled(fps) for m, loop in zip(motions, loops, strict=True)]
-    details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
     files = common.write_results(output, motions, many, on)
     motions = [replace(m, notes=tuple(map(stated, m.notes))) for m in motions]
     common.print_results(motions, files, as_json, details)
+
+
+def _kind(modalities: str) -> str:
+    """The kind of motion that ``--modalities`` asks for."""
+    names = {name.strip() for name in modalities.split(",")}
+    if names not in ({"body"}, {"body", "face"}):
+        raise UserError(f"--modalities {modalities[:40]}: accepted body, or body,face; a face alone: avatargpt face")
+    return "avatar" if "face" in names else "body"
 
 
 def _stated_for(on: dict[str, Any]) -> Callable[[str], str]:

@@ -1,0 +1,79 @@
+"""A prompt divided into a body and a face, on one clock, by the packaged networks."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import AvatarGPT, export
+from avatargpt.avatar.composition import Division
+from avatargpt.export.avatar import AvatarMotion
+from instruct_data.requests.spec import Clause, MotionRequest
+from vqvae import arkit
+from vqvae.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def model() -> AvatarGPT:
+    return AvatarGPT.from_pretrained()
+
+
+def faces(division: Division) -> list[tuple[list[str], list[str], bool]]:
+    """Actions and feelings of the face in each part, and whether the body waits for it."""
+    return [
+        (
+            [e.action for a in part.face for e in a.score.events],
+            [f.name for a in part.face for f in a.score.emotions], part.waits,
+        ) for part in division.parts
+    ]  # fmt: skip
+
+
+def test_clauses_go_to_the_body_the_face_or_both(model: AvatarGPT) -> None:
+    division = model.composer.divide("walks in angrily, stops and smiles")
+    assert faces(division) == [([], ["angry"], False), ([], [], False), (["smile"], [], True)]
+    assert [s.action for s in division.request.clauses] == ["walk", "hold_still", "hold_still"]
+    assert division.lines[-1] == "smiles -> body: keeps its posture; face: smile"
+    assert faces(model.composer.divide("jump with a big grin")) == [(["broad_smile"], [], False)]
+    assert faces(model.composer.divide("walk forward while smiling")) == [(["smile"], [], False)]
+    (actions, _, waits), *_ = faces(model.composer.divide("yawn and stretch your arms"))
+    assert actions == ["yawn"] and not waits
+    # a body alone: arms are no lips
+    assert faces(model.composer.divide("stretch your arms, then bow")) == [([], [], False), ([], [], False)]
+
+
+def test_a_feeling_of_the_subject_lasts_throughout(model: AvatarGPT) -> None:
+    division = model.composer.divide("a tired waitress wipes the table and smiles")
+    assert [f.name for f in division.feelings] == ["tired"]
+    score = division.score([(0.0, 4.0), (4.0, 7.0)], 7.0)
+    assert score is not None and [(f.start, f.end) for f in score.emotions] == [(0.0, 7.0)]
+    assert [e.start >= 4 for e in score.events] == [True]
+
+
+def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (made,) = model.composer.compose("walks in angrily @2, stops and smiles")
+    (walk, stop, smile), avatar = made.spans, model.composer.perform(made)
+    assert walk[0] == 0 and walk[1] == stop[0] and stop[1] == smile[0] and abs(smile[1] - made.body.seconds) < 1e-6
+    assert isinstance(avatar, AvatarMotion) and avatar.fps == 30 and abs(avatar.seconds - made.body.seconds) < 0.05
+    weights, second = avatar.face.weights, np.arange(len(avatar)) / 30
+    angry, smiles = (weights[:, arkit.INDEX[n]] for n in ("browDownLeft", "mouthSmileLeft"))
+    assert angry[(second > 0.5) & (second < walk[1] - 0.3)].min() > 0.3 > angry[second > smile[0]].max()
+    assert smiles[second > smile[0] + 0.8].max() > 0.4 > smiles[second < smile[0] - 0.3].max()
+    moved = np.linalg.norm(np.diff(avatar.body.root[:, [0, 2]], axis=0), axis=1) * 30
+    assert moved[second[1:] < walk[1] - 0.3].mean() > 0.4 > moved[second[1:] > smile[0]].mean()
+    for name in ("walk.glb", "walk.vrma", "walk.bvh", "walk.csv", "walk.npz"):
+        assert avatar.save(tmp_path / name).stat().st_size > 1000
+    assert export.load(tmp_path / "walk.npz").modality == "avatar"
+
+
+def test_what_is_refused(model: AvatarGPT) -> None:
+    typed = MotionRequest(clauses=[Clause(action="walk")])
+    for texts, modalities, line in (
+        ("walk", ("face",), "a face alone"), (typed, ("body", "face"), "a text"), ("", ("body", "face"), "text"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=line):
+            model.generate(texts, modalities=modalities)  # type: ignore[call-overload]
+    with pytest.raises(UserError, match="literal"):
+        model.generate("walk", literal=True, modalities=("body", "face"))
