@@ -14,9 +14,9 @@ agreement of the parser's readings for the face.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,12 +27,12 @@ from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY
 from avatargpt.face.instructions.parser import MIN_AGREEMENT, similarity
 from avatargpt.face.instructions.scores import arrange
-from avatargpt.face.pipeline import FacePipeline
+from avatargpt.face.pipeline import MIN_CERTAINTY_READABLE, FacePipeline
 from avatargpt.options import GenerationConfig, UnheededText, check_text
 from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec, lookup_of
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.reader import OPEN, RequestReader, assembled_face
+from avatargpt.requests.reader import OPEN, RequestReader, assembled_face, joined_words
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.face.actions import actions
 from instruct_data.face.described import described
@@ -123,7 +123,7 @@ class Division:
     @property
     def notes(self) -> tuple[str, ...]:
         """A line for each clause of the face that names another time than its place among the body's clauses."""
-        clauses = [action.clause for part in self.parts for action in part.face]
+        clauses = [a.clause for part in self.parts for a in part.face if a.clause.sure >= MIN_CERTAINTY_READABLE]
         timed = [c for c in clauses if c.word or any(x is not None for x in (c.at, c.until, c.from_share, c.to_share))]
         return tuple(f"{c.action!r}: its time is not kept; it comes in the order of the words" for c in timed)
 
@@ -215,7 +215,7 @@ class Composer:
         outside = " ".join(w for i, w in enumerate(words) if not any(i in p.all for p in clauses))
         rest = " ".join(w for i, w in enumerate(words) if i not in taken)
         feelings = self._throughout(text, outside, [act for acts in actions_of for act in acts])
-        return self._planned(request, uses, actions_of, rest, feelings)
+        return self._planned(request, uses, actions_of, rest, feelings, partial(_phrase, words, clauses))
 
     def compose(
         self, texts: str | Division | Sequence[str | Division],
@@ -268,7 +268,7 @@ class Composer:
         empty = not (events or score.emotions)
         if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, of_body):
             return BODY
-        if {*lemmas(core)} <= {*lemmas(spec.caption)}:  # the caption is of these words
+        if spec.known >= MIN_KNOWN and {*lemmas(core)} <= {*lemmas(spec.caption)}:  # the caption is of these words
             return BOTH
         alike = not events or similarity(score, self._read(spec.caption).score) >= MIN_AGREEMENT
         return BOTH if of_body >= MIN_AGREEMENT and alike else FACE
@@ -323,9 +323,9 @@ class Composer:
 
     def _planned(
         self, request: MotionRequest, uses: Sequence[str], actions_of: Sequence[Sequence[FaceAction]], text: str,
-        feelings: tuple[Emotion, ...],
+        feelings: tuple[Emotion, ...], phrase: Callable[[list[int]], str],
     ) -> Division:  # fmt: skip
-        """The division, with a rest of the body where the face acts alone."""
+        """The division, with a rest of the body where the face acts alone; `phrase`: the words of clauses."""
         rows: list[tuple[str, tuple[FaceAction, ...], int, int]] = []
         kept: list[Clause] = []
         count = 0  # movements of the clauses so far
@@ -338,7 +338,7 @@ class Composer:
                 before = min(before, count - 1)  # a posture may be kept by the same movement as the part before
             face = tuple(a for k in group for a in actions_of[k])
             if face or before < count:
-                rows.append((", ".join(request.clauses[k].action for k in group), face, before, count))
+                rows.append((phrase(group), face, before, count))
         movements = self._resolved(request, kept, text) if count else []
         specs: list[ClauseSpec] = []
         parts: list[Part] = []
@@ -389,6 +389,12 @@ def _places(target: Target, first: int) -> list[Places]:
         else:
             opening = False
     return out
+
+
+def _phrase(words: Sequence[str], clauses: Sequence[Places], group: Sequence[int]) -> str:
+    """The words of some clauses, from the first to the last."""
+    places = set().union(*(clauses[k].all for k in group))
+    return joined_words(range(min(places), max(places) + 1), words)
 
 
 def _groups(clauses: Sequence[Clause]) -> list[list[int]]:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
-from avatargpt.cli import common, live
+from avatargpt.cli import common, live, speech
 from avatargpt.cli.common import argument, note, option
 from avatargpt.options import FPS
 from vqvae.errors import UserError
 from vqvae.io.files import regular_file
 
 if TYPE_CHECKING:
+    from avatargpt.export.avatar import AvatarMotion
     from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
@@ -133,12 +134,13 @@ def note_rate(path: Path, motion: Motion | FaceMotion) -> None:
         note(f"{path}: {motion.fps:.4g} frames a second; the result has {fps:g}")
 
 
-def note_floor(path: Path, motion: Motion | FaceMotion) -> None:
+def note_floor(path: Path, motion: Motion | FaceMotion | AvatarMotion) -> None:
     """Say on stderr where a body stands on another floor than y = 0."""
     from vqvae.ground import floor_of
     from vqvae.motion import Motion
 
-    floor = floor_of(motion) if isinstance(motion, Motion) else 0.0
+    body = getattr(motion, "body", motion)  # of an avatar
+    floor = floor_of(body) if isinstance(body, Motion) else 0.0
     if floor:
         note(f"{path}: the floor is taken to be at y = {floor:.2f} m")
 
@@ -159,6 +161,8 @@ def describe(
         option("--best-of K", "Of bodies: sentences ranked, usually 7; 1: the likeliest, unranked.", min=1, max=64),
     ] = None,
     feeling: Annotated[bool, option("--feeling", "Of faces: which feeling they show.")] = False,
+    transcript: Annotated[str | None, option("--transcript TEXT|FILE", "Of an avatar: what it says.")] = None,
+    asr: speech.Asr = None,
     up: Up = None,
     unit: Unit = None,
     joints: JointMap = None,
@@ -172,12 +176,18 @@ def describe(
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Motion to text, of bodies and of faces.
+    """Motion to text, of bodies, of faces and of avatars.
 
-    One FILE: a sentence per line. Several: FILE, a tab, the sentence.
+    One FILE: a sentence per line. Several: FILE, a tab, the sentence. Of an avatar the sentence says what it does, says
+    and feels; its words come with --transcript, or from Whisper where it has a sound.
     """
-    motions: list[Any] = [load_motion(path, up, from_fps, False, animation, unit, joints) for path in files]
+    motions: list[Any] = [load_motion(path, up, from_fps, True, animation, unit, joints) for path in files]
     is_face = [m.modality == "face" for m in motions]
+    is_avatar = [m.modality == "avatar" for m in motions]
+    if (transcript is not None or asr is not None) and (len(files) > 1 or not is_avatar[0]):
+        raise UserError(f"{files[0]}: --transcript and --asr go with one avatar")
+    if num > 1 and any(is_avatar):
+        raise UserError(f"{files[is_avatar.index(True)]}: an avatar gets one sentence; --num goes with bodies")
     if feeling and not all(is_face):
         raise UserError(f"{files[is_face.index(False)]}: no face; --feeling takes faces alone")
     if num > 1 and any(is_face):
@@ -186,12 +196,19 @@ def describe(
         raise UserError(f"{files[is_face.index(True)]}: of a face nothing is ranked; --best-of goes with bodies")
     for path, motion in zip(files, motions, strict=True):
         note_floor(path, motion)
+    words = [_words(m, transcript, asr, model, quiet) if a else "" for m, a in zip(motions, is_avatar, strict=True)]
     loaded = common.load_model(model, device, threads, quiet, dtype)
     with common.progress("describing", quiet):
-        bodies, faces = ([m for m, f in zip(motions, is_face, strict=True) if f is kind] for kind in (False, True))
-        of_bodies = iter(loaded.describe(bodies, num=num, seed=seed, best_of=best_of or RANKED) if bodies else [])
-        of_faces = iter((loaded.feeling if feeling else loaded.describe_face)(faces) if faces else [])
-        answers = [next(of_faces if face else of_bodies) for face in is_face]
+        answers: list[Any] = [""] * len(motions)
+        bodies = [k for k, m in enumerate(motions) if not (is_face[k] or is_avatar[k])]
+        faces = [k for k, face in enumerate(is_face) if face]
+        best = best_of or RANKED
+        of_bodies = loaded.describe([motions[k] for k in bodies], num, seed, best) if bodies else []
+        of_faces = (loaded.feeling if feeling else loaded.describe_face)([motions[k] for k in faces]) if faces else []
+        for k, answer in zip([*bodies, *faces], [*of_bodies, *of_faces], strict=True):
+            answers[k] = answer
+        for k in (k for k, avatar in enumerate(is_avatar) if avatar):
+            (answers[k],) = loaded.describe(motions[k], 1, seed, best, words[k])
     sentences = [[a] if isinstance(a, str) else list(a) for a in answers]
     if as_json:
         rows = [{"file": str(f), "descriptions": s} for f, s in zip(files, sentences, strict=True)]
@@ -200,6 +217,19 @@ def describe(
     for path, lines in zip(files, sentences, strict=True):
         for sentence in lines:
             common.say(sentence if len(files) == 1 else f"{path}\t{sentence}")
+
+
+def _words(avatar: AvatarMotion, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> str:
+    """What an avatar says, empty where that is not known; why is printed."""
+    from avatargpt.speech.transcripts import parse_transcript
+
+    if transcript is not None:
+        text, timed = parse_transcript(transcript)
+        return text.strip() if timed is None else " ".join(w.text for w in timed.words)
+    if avatar.sound is None or not avatar.sound.is_file():
+        return ""
+    heard = speech.words_in(avatar.sound, None, asr, model, quiet)
+    return "" if heard is None else " ".join(w.text for w in heard.words)
 
 
 def inbetween(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from avatargpt.avatar.pipeline import AvatarPipeline, Body
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.speech.words import Words
+    from instruct_data.face.score import Score
     from vqvae.motion import Motion
 
 BODY_ONLY = (".bvh",)  # formats of an avatar without its face
@@ -38,7 +39,7 @@ class _Talk:
     asr: str | None
     text: str
     feelings: list[Feeling]
-    body: Callable[[], Body]
+    body: Callable[[], tuple[Body, Score | None]]  # with what a text for it says of the face
     settings: dict[str, Any]  # of `AvatarPipeline.stream` and `speak`
 
 
@@ -49,7 +50,7 @@ def speak(
     asr: speech.Asr = None,
     text: Annotated[str, option("--text TEXT", "What the face does, as in `face`.")] = "",
     emotion: speech.Emotion = None,
-    body: Annotated[str, option("--body idle|TEXT|FILE", "What pelvis and legs do; idle: they stand.")] = "idle",
+    body: Annotated[str, option("--body idle|TEXT|FILE", "What the body does; a TEXT also says the face.")] = "idle",
     interlocutor: speech.Interlocutor = None,
     interlocutor_transcript: speech.InterlocutorTranscript = None,
     speaker: speech.Speaker = None,
@@ -166,18 +167,22 @@ def _perform(
     """The talk of a file, written at once."""
     import torch
 
+    from avatargpt.face.instructions.scores import cut_score
     from avatargpt.speech.audio import FPS
 
     torch.set_num_threads(threads or 1)
     pipeline = _load(model, talk, out.quiet)
-    lower_body = talk.body()
+    lower_body, acted = talk.body()
     words = speech.words_in(audio, talk.transcript, talk.asr, model, out.quiet)
     answer = None
     if other[0] is not None:
         answer = speech.words_in(other[0], other[1], talk.asr, model, out.quiet)
     feelings = speech.feelings_of(talk.feelings, talk.transcript, words)
-    score = pipeline.face.place([talk.text], seconds, True, feelings)[0]
-    report_scores([score], [talk.text], out.quiet, pipeline.face.doubt)
+    if acted is None or talk.text:
+        score = pipeline.face.place([talk.text], seconds, True, feelings)[0]
+        report_scores([score], [talk.text], out.quiet, pipeline.face.doubt)
+    else:
+        score = cut_score(replace(acted, emotions=() if feelings else acted.emotions), seconds)
     with progress("speaking", out.quiet) as advance:
         steps = 2 * max(1, int(seconds * FPS))
         spoken = pipeline.speak(
@@ -228,15 +233,16 @@ def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output
 
         torch.set_num_threads(1)
         pipeline = _load(model, talk, out.quiet)
-        body = talk.body()
+        body, acted = talk.body()
         words = _live_words(talk, model, out.quiet)
         timed = [] if talk.events else None if words is None else list(words.words)
         feelings = speech.feelings_of(talk.feelings, talk.transcript, words)
 
         def begun() -> Any:
             seconds = None if line.file is None else inspect(line.file).seconds
+            score = None if talk.text else acted
             return pipeline.stream(
-                samples, talk.text, feelings, body=body, words=timed, seconds=seconds, **talk.settings
+                samples, talk.text, feelings, score, body, words=timed, seconds=seconds, **talk.settings
             )
 
         begun().push(np.zeros(samples // 2, np.float32))  # the first time takes longest
@@ -298,20 +304,27 @@ def _report(row: dict[str, Any]) -> None:
 
 def _body(
     value: str, seed: int, model: Path | None, device: str | None, threads: int | None, quiet: bool
-) -> Body:
-    """The motion of pelvis and legs; the language model is loaded for a text alone."""
+) -> tuple[Body, Score | None]:
+    """The motion of pelvis and legs, and of a text what it says of the face; the language model is loaded for a text
+    alone."""
     from avatargpt.avatar.pipeline import body_of
+    from avatargpt.options import GenerationConfig
+
+    scores: list[Score | None] = [None]
 
     def generate(text: str) -> Motion:
         text = common.read_texts(text)[0][0]
         loaded = common.load_model(model, device, threads, quiet)
         common.warn_unreadable([text], loaded)
-        if not quiet:
-            say(f"read {text[:60]!r} as: {', then '.join(loaded.read_as([text])[0])}", err=True)
+        division = loaded.composer.divide(text)
+        for line in [] if quiet else division.lines:
+            say(line, err=True)
         with common.text_warnings(), progress("generating", quiet) as advance:
-            return loaded.generate([text], seed=seed, progress=advance)[0]
+            (made,) = loaded.composer.compose(division, config=GenerationConfig(seed), progress=advance)
+        scores.append(made.score)
+        return made.body
 
-    return body_of(value, generate, seed)
+    return body_of(value, generate, seed), scores[-1]
 
 
 def _missing_parts(targets: Sequence[Path]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from avatargpt import AvatarGPT, export
 from avatargpt.avatar.composition import Division
+from avatargpt.avatar.description import avatar_sentence
 from avatargpt.export.avatar import AvatarMotion
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae import arkit
@@ -63,9 +64,21 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
     assert smiles[second > smile[0] + 0.8].max() > 0.4 > smiles[second < smile[0] - 0.3].max()
     moved = np.linalg.norm(np.diff(avatar.body.root[:, [0, 2]], axis=0), axis=1) * 30
     assert moved[second[1:] < walk[1] - 0.3].mean() > 0.4 > moved[second[1:] > smile[0]].mean()
+    (sentence,) = model.describe(avatar, best_of=1, words="hello there")
+    assert "; says 'hello there', shows " in sentence and "smile" in sentence and "angry" in sentence
     for name in ("walk.glb", "walk.vrma", "walk.bvh", "walk.csv", "walk.npz"):
         assert avatar.save(tmp_path / name).stat().st_size > 1000
     assert export.load(tmp_path / "walk.npz").modality == "avatar"
+
+
+def test_one_sentence_of_what_an_avatar_does_says_and_feels() -> None:
+    for face, words, line in (
+        ("smile, then wink left; very happy", "", "; shows smile, then wink left, looks very happy"),
+        ("smile; neutral", "", "; shows smile"), ("calm, then sad", "", "; looks calm, then sad"), ("neutral", "", ""),
+        ("speak and raise brows; happy", "hi", "; says 'hi', shows raise brows, looks happy"),
+        ("speak; neutral", "", "; speaks (words not read)"),
+    ):  # fmt: skip
+        assert avatar_sentence("a person bows.", face, words) == f"a person bows{line}"
 
 
 def test_what_is_refused(model: AvatarGPT) -> None:

@@ -8,10 +8,13 @@ import soundfile
 
 from avatargpt import export
 from avatargpt.api import SpeechCalls
+from avatargpt.avatar.composition import Composition, Division
 from avatargpt.avatar.pipeline import AvatarPipeline, Clip, HeadMover, Standing, body_of, names_file
 from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.controls import LIVELY
+from avatargpt.requests.resolver import ResolvedRequest
+from instruct_data.face.score import Event, Score
 from tests.avatar.conftest import gestures
 from tests.avatar.test_compose import sitting, still
 from tests.factories import voice
@@ -98,8 +101,10 @@ class Model(SpeechCalls):
     def __init__(self, avatars: AvatarPipeline) -> None:
         self.__dict__["avatars"] = avatars
 
-    def generated(self, text: str, seed: int) -> Motion:
-        return sitting(1.0).with_caption(f"{text} {seed}")
+    def composed(self, text: str, seed: int) -> Composition:
+        body = sitting(1.0).with_caption(f"{text} {seed}")
+        score = Score(3.0, (Event("smile", 0.5, 2.0), Event("blink", 2.5, 0.3)))  # longer than the sound
+        return Composition(Division(ResolvedRequest(text), ()), body, (), score, seed)
 
 
 def test_the_public_calls(avatars: AvatarPipeline, tmp_path: Path) -> None:

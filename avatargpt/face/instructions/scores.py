@@ -133,6 +133,11 @@ def fit_score(score: Score, seconds: float) -> Score:
     return replace(score, emotions=_emotions_until(score, seconds, score.length))
 
 
+def cut_score(score: Score, seconds: float) -> Score:
+    """The score in a clip of so many seconds at its own times: what is beyond its end is cut off."""
+    return fit_score(replace(score, timed=True), seconds)
+
+
 def place_score(score: Score, seconds: float, spreads: bool, other_feelings: bool = False) -> Score:
     """The score as it is performed in a clip of so many seconds, and as long as the clip (or the longest score).
 
