@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -46,6 +46,7 @@ MAX_LINE = 64 << 20  # bytes
 MAX_LINE_SECONDS, MAX_PAUSE = 600.0, 60.0
 MAX_TEXT = 10_000  # characters of a line
 MAX_WAITING = 64  # sentences that were read and not begun
+AHEAD = 2.0  # s before its sound at which a sentence is asked for: hands set out for a word up to 1.1 s before it
 HOLD = 0.3  # s before a tag at which the feeling before it begins to change
 _TAG = re.compile(r"\[([^\[\]\n]{1,60})\]")
 
@@ -248,13 +249,26 @@ def _words(
 
 
 # The talk
+class Talk(Protocol):
+    """What follows the sentences of a talk, at seconds of the talk (`avatargpt.avatar.live.EventTalk`)."""
+
+    def plan(self, sentence: Sentence, second: float) -> None:
+        """The next sentence will begin at that second, which may be now."""
+
+    def begin(self, sentence: Sentence, second: float) -> None:
+        """A sentence begins now, before its first sample."""
+
+    def end(self, second: float) -> None:
+        """No sentence follows; the sound will end at that second."""
+
+
 @dataclass
 class EventSound:
-    """The sound of a talk: what lines bring, one after the other, each announced when its first sample is due.
+    """The sound of a talk: what lines bring, one after the other.
 
     Args:
         lines: of JSON; read on a thread of its own. rate: samples a second of the talk. model: see `read_sentence`.
-        begin: called with each sentence and the second of the talk at which it begins, before its first sample.
+        talk: hears of each sentence as soon as its place is known, `AHEAD` of it where the line has come by then.
         report: called with a fault's line and message; a fault ends the talk where it is None.
         live: whether sound comes out at its own speed, silence where there is none; else as fast as it is taken.
     """
@@ -262,7 +276,7 @@ class EventSound:
     lines: Iterable[str]
     rate: int
     model: PhoneModel
-    begin: Callable[[Sentence, float], None]
+    talk: Talk
     report: Callable[[int, str], None] | None = None
     live: bool = False
     samples: int = field(default=0, init=False)  # given out
@@ -294,12 +308,19 @@ class EventSound:
         """Blocks (n,) float32 of at most a frame; live each when it is over."""
         needed, start = sound.FrameBlocks(self.rate).needed, time.monotonic()
         parts: deque[np.ndarray] = deque()
+        coming: Sentence | None = None
         frame, over = 0, False
-        while not (over and not parts):
-            if not parts and not over:
-                over = self._next(parts, wait=not self.live)
-                if over and not parts:
-                    break
+        while True:
+            if coming is None and not over:
+                coming, over = self._next(parts)
+            if not parts and coming is not None:
+                self.talk.begin(coming, self.samples / self.rate)
+                quiet = np.zeros(round(coming.pause * self.rate), np.float32)
+                parts.extend(p for p in (coming.samples, quiet) if len(p))
+                coming = None
+                continue
+            if not parts and over:
+                return
             size = needed(frame) - self.samples
             block = self._take(parts, size) if parts else np.zeros(size, np.float32)
             self.samples += len(block)
@@ -308,20 +329,20 @@ class EventSound:
                 time.sleep(max(start + self.samples / self.rate - time.monotonic(), 0.0))
             yield block
 
-    def _next(self, parts: deque[np.ndarray], wait: bool) -> bool:
-        """Take the next sentence, if there is one; whether the lines are over."""
+    def _next(self, parts: deque[np.ndarray]) -> tuple[Sentence | None, bool]:
+        """The sentence after those `parts`, where there is one by now, and whether the lines are over."""
+        due = self.samples + sum(map(len, parts))
         try:
-            item = self._waiting.get(wait)
+            item = self._waiting.get(not self.live and due - self.samples < AHEAD * self.rate)
         except queue.Empty:
-            return False
-        if item is None:
-            return True
+            return None, False
         if isinstance(item, BaseException):
             raise item
-        self.begin(item, self.samples / self.rate)
-        quiet = np.zeros(round(item.pause * self.rate), np.float32)
-        parts.extend(p for p in (item.samples, quiet) if len(p))
-        return False
+        if item is None:
+            self.talk.end(due / self.rate)
+            return None, True
+        self.talk.plan(item, due / self.rate)
+        return item, False
 
     @staticmethod
     def _take(parts: deque[np.ndarray], size: int) -> np.ndarray:

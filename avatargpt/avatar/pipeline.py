@@ -537,6 +537,10 @@ class AvatarStream:
         """Add a gesture of the bank at a word; see `MotionStream.cue`."""
         self._gestures.cue(gesture, word)
 
+    def end_at(self, frames: int) -> None:
+        """The sound will have so many frames; see `MotionStream.end_at`."""
+        self._gestures.end_at(frames)
+
     def direct(self, direction: Direction, score: Score | None = None, instructed: bool = False) -> int:
         """Other feelings, or another instruction, from the face's next frame on; feelings are reached 0.4 s later.
 

@@ -212,7 +212,7 @@ class GestureStream:
             past = driver.tokenizer.encode_features(held)
             self._decoder.follow(past)
             self._before = torch.from_numpy(past[None, -1:].astype(np.int64))
-        self._end = frames  # of the sound, None = not known
+        self.end = frames  # of the sound, None = not known
         self._last: dict[str, np.ndarray] = {}  # the last processed row of each kind
         self._smoothing = Smoothing() if options.smooth else None
         self._tokens = 0  # of input
@@ -320,10 +320,10 @@ class GestureStream:
     def _step(self, rows: dict[str, Tensor]) -> Tensor | None:
         # One token's rows -> hidden states (1 or 2, n, D); None before the first predicted token.
         left = None
-        if self._end is not None:
+        if self.end is not None:
             n, ahead = self._config.downsample, self._config.ahead
             at = self._tokens * n + np.arange(n) - ahead
-            left = torch.from_numpy(((self._end - at) / FPS).astype(np.float32))[None]
+            left = torch.from_numpy(((self.end - at) / FPS).astype(np.float32))[None]
         inputs = GestureInput(rows["audio"], rows.get("words", self._no_words), self._style, rows.get("other_audio"),
                               rows.get("other_words"), left=left)  # fmt: skip
         h, self._state = self._net.states(inputs, self._preceding(), self._state)
@@ -467,6 +467,7 @@ class MotionStream:
     ) -> None:
         self._speech, self._overlay, self._layout = speech, overlay, GestureFeatures()
         self._edges, self._offsets = edges, np.zeros((0, TURNED, 3))
+        self._ending = END  # frames of going over to rest
         self.frames = 0  # given out so far
 
     @property
@@ -491,6 +492,16 @@ class MotionStream:
         if self._overlay is None:
             raise UserError(f"gesture {gesture!r}: no bank of gestures, or words are off; accepted: with both")
         self._overlay.cue(gesture, word)
+
+    def end_at(self, frames: int) -> None:
+        """The sound will have so many frames, which was not known: the last ones go over to rest, as far as they may.
+
+        Raises UserError where the body sets out from no pose, and so ends at none.
+        """
+        if self._edges is None:
+            raise UserError("an end for a stream without edges; accepted: with them")
+        self._edges, self._ending = replace(self._edges, frames=frames), max(min(END, frames - self.frames), 1)
+        self._speech.gestures.end = frames
 
     def push(self, pcm: np.ndarray, other: np.ndarray | None = None) -> Motion | None:
         """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready, None where none are.
@@ -532,7 +543,7 @@ class MotionStream:
             turns = _turns(row)
             if frame < START:
                 turns = rot.multiply(turns, rot.from_axis_angle(self._offsets[frame]))
-            late = 0.0 if edges.frames is None else (frame + 1 - edges.frames + END) / END
+            late = 0.0 if edges.frames is None else (frame + 1 - edges.frames + self._ending) / self._ending
             if late > 0:
                 turns = rot.slerp(turns, _turns(edges.rest), float(minimum_jerk(np.array(late))))
             if frame < START or late > 0:

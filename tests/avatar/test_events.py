@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.avatar.events import EventSound, feelings_at, lines_of, read_sentence, tagged
+from avatargpt.avatar.events import EventSound, Sentence, feelings_at, lines_of, read_sentence, tagged
 from avatargpt.avatar.live import EventTalk, joined
-from avatargpt.avatar.pipeline import AvatarPipeline
+from avatargpt.avatar.pipeline import ARMS, AvatarPipeline
 from avatargpt.speech.words import Word
 from tests.factories import voice
 from vqvae.errors import UserError
@@ -25,6 +25,22 @@ def wav(seconds: float, rate: int = RATE) -> str:
     file = io.BytesIO()
     soundfile.write(file, voice(seconds, rate), rate, format="WAV")
     return base64.b64encode(file.getvalue()).decode()
+
+
+class Heard:
+    """What an `EventSound` says of its sentences: each call with its line, None for the end, and second."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int | None, float]] = []
+
+    def plan(self, sentence: Sentence, second: float) -> None:
+        self.calls.append(("plan", sentence.line, second))
+
+    def begin(self, sentence: Sentence, second: float) -> None:
+        self.calls.append(("begin", sentence.line, second))
+
+    def end(self, second: float) -> None:
+        self.calls.append(("end", None, second))
 
 
 def row(**fields: Any) -> str:
@@ -109,21 +125,48 @@ def test_sentences_are_one_talk_on_one_clock(avatars: AvatarPipeline) -> None:
     assert max(steps[b - 1] for b in boundary) <= steps.max() and np.isfinite(take.face.weights).all()
 
 
+def test_a_sentence_is_planned_while_the_one_before_sounds() -> None:
+    heard, lines = Heard(), [row(wav=wav(s)) for s in (0.5, 3.0, 0.2)]
+    sound = EventSound(lines, RATE, None, heard)  # type: ignore[arg-type]
+    at = {}
+    for _ in sound.blocks():
+        for call in heard.calls:
+            at.setdefault(call, (sound.samples - 1) // (RATE // 30) / 30)
+    assert [(what, line) for what, line, _ in heard.calls] == [
+        ("plan", 1), ("begin", 1), ("plan", 2), ("begin", 2), ("plan", 3), ("begin", 3), ("end", None)
+    ]  # fmt: skip
+    assert at["plan", 2, 0.5] == 0 and at["begin", 2, 0.5] == pytest.approx(0.5, abs=0.04)
+    assert at["plan", 3, 3.5] <= 3.5 - 1.9 and heard.calls[-1] == ("end", None, 3.7)
+
+
+def test_a_talk_ends_at_rest(avatars: AvatarPipeline) -> None:
+    stream = avatars.stream(RATE, words=[], seed=1)
+    talk = EventTalk(avatars, stream, lambda row: None)
+    pieces = [stream.push(b) for b in talk.sound([row(wav=wav(1.5)), row(wav=wav(1.5))], RATE, live=False)]
+    take = joined([p for p in [*pieces, stream.finish()] if p is not None])
+    alone = avatars.stream(RATE, words=[], seed=1, seconds=3.0)
+    whole = joined([p for p in (alone.push(np.zeros(3 * RATE, np.float32)), alone.finish()) if p is not None])
+    arms = [i for arm in ARMS for i in arm]
+    assert len(take) == len(whole) == 90
+    np.testing.assert_allclose(take.body.rotations[-1, arms], whole.body.rotations[-1, arms], atol=1e-4)
+
+
 def test_a_live_talk_keeps_its_own_time_and_survives_bad_lines() -> None:
-    begun: list[tuple[int, float]] = []
+    heard = Heard()
     faults: list[tuple[int, str]] = []
     lines = [row(wav=wav(0.2)), "{", row(wav=wav(0.2))]
-    sound = EventSound(lines, RATE, None, lambda s, at: begun.append((s.line, at)),  # type: ignore[arg-type]
+    sound = EventSound(lines, RATE, None, heard,  # type: ignore[arg-type]
                        lambda n, text: faults.append((n, text)), live=True)  # fmt: skip
     start = time.monotonic()
     blocks = list(sound.blocks())
     elapsed = time.monotonic() - start
     seconds = sum(map(len, blocks)) / RATE
     assert elapsed >= seconds - 0.02 and 0.4 <= seconds < 2
+    begun = [(line, at) for what, line, at in heard.calls if what == "begin"]
     assert [line for line, _ in begun] == [1, 3] and faults[0][0] == 2 and "no JSON" in faults[0][1]
     assert begun[1][1] >= begun[0][1] + 0.2
     with pytest.raises(UserError, match="line 1"):  # not live: nothing is half written
-        list(EventSound(["{"], RATE, None, lambda s, at: None).blocks())  # type: ignore[arg-type]
+        list(EventSound(["{"], RATE, None, Heard()).blocks())  # type: ignore[arg-type]
 
 
 def test_words_may_be_laid_along_their_sound(tmp_path: Path) -> None:
