@@ -1,4 +1,4 @@
-"""The rule-based overlay on the network's motion: strokes, calm, energy, and the behaviour of a listener.
+"""The rule-based overlay on the network's motion: strokes, calm, energy, and the behaviour of whoever is silent.
 
 A stroke takes over its arms, blended in and out by inertialization (`instruct_data.gesture.blending`), which depends on
 past frames alone: the overlay adds no latency.
@@ -14,14 +14,14 @@ from avatargpt.gesture.semantics import MIN_SPACING, GestureBank, Manner, Stroke
 from instruct_data.gesture import performing
 from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, minimum_jerk, stroke_poses
 from instruct_data.gesture.plan import Placed
-from instruct_data.gesture.strokes import ARM, FPS, LIMB, ROTATIONS, SIDES, TRUNK, within
+from instruct_data.gesture.strokes import ARM, FPS, LIMB, ROTATIONS, SIDES, TRUNK, turns_in, within
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 
 # Voice activity: a frame is speech where its level is within LOUDNESS_RANGE dB of the recent peak, and above a floor.
 LOUDNESS_RANGE, FLOOR, PEAK_DECAY = 30.0, -55.0, 1.0 / FPS  # dB, dBFS, dB a frame
 NOISE_MARGIN, NOISE_RISE = 10.0, 3.0 / FPS  # dB above the noise level, dB a frame by which that level rises
-# Listening: hands sink after SILENCE frames without own speech, unless own speech begins within RESUME frames.
+# Silence: hands sink after SILENCE frames without own speech, unless own speech begins within RESUME frames.
 SILENCE, RESUME = 18, 12
 SINK_STEP, RAISE_STEP = 1 / 30, 1 / 15  # of the way, a frame
 # Nods: after PAUSE frames of the interlocutor's silence, with SPEECH of the last WINDOW frames spoken.
@@ -29,12 +29,12 @@ PAUSE, SPEECH, WINDOW = 6, 20, 40
 NOD_SPACING = 45  # frames
 NOD_SHARE, NOD_SIZE = 0.85, (0.10, 0.17)  # of the pauses; radians
 NOD_FRAMES = 6  # of a nod down, and as many back
-STEADY = 0.85  # share of the way to their running mean that trunk, head and collars of a listener are moved
+STEADY = 0.9  # share of the way back to where silence began that trunk, head and collars are moved
 STEADY_JOINTS = [*TRUNK, ARM["l"][0], ARM["r"][0]]
 CALM_MOTION = 0.06  # share of the network's motion that calm hands keep
+KEPT = 1000  # frames of speech activity that are kept at least
 MEAN_STEP = 1 / (3 * FPS)  # share by which the running mean follows
 TRUNK_SHARES = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
-
 
 
 class VoiceActivity:
@@ -43,56 +43,80 @@ class VoiceActivity:
     def __init__(self, rate: int) -> None:
         self._rate, self._samples, self._start = rate, np.zeros(0), 0
         self._peak, self._noise = FLOOR, 0.0
-        self.active: list[bool] = []
+        self._active: list[bool] = []
+        self._first = 0  # frame of the first in it
 
     def push(self, pcm: np.ndarray) -> None:
         """Samples (n,) or (n, channels)."""
         mono = pcm if pcm.ndim == 1 else pcm.mean(1)
         self._samples = np.concatenate([self._samples, mono.astype(np.float64)])
         while True:
-            stop = (len(self.active) + 1) * self._rate // FPS - self._start
+            stop = (self._first + len(self._active) + 1) * self._rate // FPS - self._start
             if stop > len(self._samples):
                 return
             # The peak decays and the noise level rises slowly: both follow a voice that changes its distance.
             level = 10 * np.log10(float((self._samples[:stop] ** 2).mean()) + 1e-12)
             self._peak = max(self._peak - PEAK_DECAY, level, FLOOR)
             self._noise = min(self._noise + NOISE_RISE, level)
-            self.active.append(level > max(self._peak - LOUDNESS_RANGE, FLOOR, self._noise + NOISE_MARGIN))
+            self._active.append(level > max(self._peak - LOUDNESS_RANGE, FLOOR, self._noise + NOISE_MARGIN))
             self._samples, self._start = self._samples[stop:], self._start + stop
+
+    def any(self, start: int, stop: int) -> bool:
+        """Whether there is speech in frames [start, stop), as far as they have come and are kept."""
+        return self.count(start, stop) > 0
+
+    def count(self, start: int, stop: int) -> int:
+        """The number of them with speech."""
+        return sum(self._active[max(start - self._first, 0) : max(stop - self._first, 0)])
+
+    def forget(self, stop: int) -> None:
+        """Frames before `stop` are not asked for any more."""
+        if stop - self._first > KEPT:
+            self._active, self._first = self._active[stop - self._first :], stop
 
 
 class ListenerBehaviour:
-    """Resting hands and nods of a listener, frame by frame.
+    """Resting hands of whoever is silent, and nods while somebody else speaks, frame by frame.
 
     The network learns both from its corpus, but draws them too seldom to be relied on.
+
+    Args:
+        rate: samples a second of the voice. interlocutor_rate: of the other one, None = nobody else is heard.
     """
 
-    def __init__(self, rate: int, interlocutor_rate: int, seed: int = 0) -> None:
-        self._speaker, self._interlocutor = VoiceActivity(rate), VoiceActivity(interlocutor_rate)
+    def __init__(self, rate: int, interlocutor_rate: int | None = None, seed: int = 0) -> None:
+        self._speaker = VoiceActivity(rate)
+        self._interlocutor = None if interlocutor_rate is None else VoiceActivity(interlocutor_rate)
         self._seed, self._still, self._last_nod = seed, 0.0, -NOD_SPACING
         self._nod: tuple[int, list[tuple[float, float]]] | None = None
 
     def hear(self, pcm: np.ndarray, interlocutor: np.ndarray | None) -> None:
         """Samples of both voices."""
         self._speaker.push(pcm)
-        if interlocutor is not None:
+        if interlocutor is not None and self._interlocutor is not None:
             self._interlocutor.push(interlocutor)
 
     def frame(self, t: int) -> tuple[float, float]:
         """Frame t, in order: how far hands are at rest, 0 to 1, and the nod's angle, radians."""
-        mine, theirs = self._speaker.active, self._interlocutor.active
-        is_quiet = not any(mine[max(0, t - SILENCE) : t + RESUME + 1])
-        self._still = float(np.clip(self._still + (SINK_STEP if is_quiet else -RAISE_STEP), 0, 1))
-        paused = t >= PAUSE and not any(theirs[t - PAUSE + 1 : t + 1]) and any(theirs[t - PAUSE : t - PAUSE + 1])
-        spoke = sum(theirs[max(0, t - WINDOW) : t + 1]) >= SPEECH
-        can_nod = not any(mine[max(0, t - SILENCE // 2) : t + RESUME + 1])
+        mine, theirs = self._speaker, self._interlocutor
+        is_quiet = not mine.any(t - SILENCE, t + RESUME + 1)
+        # Who begins in silence is still from the first frame on.
+        step = 1.0 if t == 0 else SINK_STEP
+        self._still = float(np.clip(self._still + (step if is_quiet else -RAISE_STEP), 0, 1))
+        still = float(minimum_jerk(np.array([self._still]))[0])
+        mine.forget(t - SILENCE)
+        if theirs is None:
+            return still, 0.0
+        paused = t >= PAUSE and not theirs.any(t - PAUSE + 1, t + 1) and theirs.any(t - PAUSE, t - PAUSE + 1)
+        spoke = theirs.count(t - WINDOW, t + 1) >= SPEECH
+        can_nod = not mine.any(t - SILENCE // 2, t + RESUME + 1)
+        theirs.forget(t - WINDOW)
         # Listeners nod when a phrase of the speaker ends, and not when they are about to speak themselves.
         if paused and spoke and can_nod and t - self._last_nod >= NOD_SPACING:
             rng = np.random.default_rng([self._seed, 76, t])
             if rng.random() < NOD_SHARE:
                 self._last_nod = t
                 self._nod = t, _nod_keys(float(rng.uniform(*NOD_SIZE)), int(rng.integers(1, 3)))
-        still = float(minimum_jerk(np.array([self._still]))[0])
         if self._nod is None:
             return still, 0.0
         return still, float(performing.through(self._nod[1], np.array([t - self._nod[0]]))[0])
@@ -122,14 +146,15 @@ class SemanticOverlay:
 
     def __init__(
         self, bank: GestureBank, manner: Manner, planner: StrokePlanner | None = None, words: Sequence[TimedWord] = (),
-        loudness: Sequence[float] = (), listener: ListenerBehaviour | None = None,
+        loudness: Sequence[float] = (), listener: ListenerBehaviour | None = None, start: np.ndarray | None = None,
     ) -> None:  # fmt: skip
+        """`start`: (43, 4) turns before the first frame, where silence before speech holds trunk and head."""
         self._listener, self._still, self._nod = listener, 0.0, 0.0
         self._bank, self._manner, self._planner = bank, manner, planner
         self._strokes: list[Placed] = []
         self._arms = {side: _ArmState() for side in SIDES}
         self._mean: np.ndarray | None = None
-        self._steady_mean: np.ndarray | None = None
+        self._held = None if start is None else start[STEADY_JOINTS]  # trunk, head, collars when silence began
         self._frame = 0
         self.say(words, loudness)
 
@@ -173,7 +198,7 @@ class SemanticOverlay:
             if self._is_idle():
                 self._frame += 1
                 continue
-            turns = self._next(rot.from_6d(row[ROTATIONS].astype(np.float64).reshape(-1, 6)))
+            turns = self._next(turns_in(row))
             if turns is not None:
                 row[ROTATIONS] = rot.to_6d(turns).reshape(-1)
         return out
@@ -181,12 +206,13 @@ class SemanticOverlay:
     def _is_idle(self) -> bool:
         # Whether this frame stays as it is and no stroke within blending distance needs its pose.
         frame, manner = self._frame, self._manner
-        if manner.calm or manner.energy != 1 or self._listener is not None:
+        if manner.calm or manner.energy != 1 or self._still or self._nod:
             return False
         soon = any(s.frame - max(s.lead, REACH) - BEFORE <= frame for s in self._strokes)
         busy = any(arm.stroke is not None or frame - arm.start < len(arm.decay) for arm in self._arms.values())
         if soon or busy:
             return False
+        self._held = None
         for arm in self._arms.values():
             arm.outputs, arm.inputs = [], []
         return True
@@ -210,16 +236,16 @@ class SemanticOverlay:
         return within(rot.normalize(out)[None])[0] if changed else None
 
     def _apply_listening(self, turns: np.ndarray) -> np.ndarray:
-        if self._listener is None:
-            return turns
-        current = turns[STEADY_JOINTS]
-        previous = self._steady_mean
-        # Kept up to date in every frame, so that calm may begin at any moment.
-        self._steady_mean = current if previous is None else rot.slerp(previous, current, MEAN_STEP)
-        if not self._still and not self._nod:
-            return turns
-        out = self._at_rest(turns, self._still)
-        out[STEADY_JOINTS] = rot.slerp(current, self._steady_mean, STEADY * self._still)
+        if not self._still:
+            self._held = None
+            if not self._nod:
+                return turns
+        out = turns.copy()
+        if self._still:
+            current = turns[STEADY_JOINTS]
+            self._held = current if self._held is None else self._held
+            out = self._at_rest(turns, self._still)
+            out[STEADY_JOINTS] = rot.slerp(current, self._held, STEADY * self._still)
         vectors = np.zeros((len(TRUNK), 3))
         vectors[3:, 0] = 0.35 * self._nod, 0.65 * self._nod
         out[TRUNK] = rot.multiply(out[TRUNK], rot.from_axis_angle(vectors))

@@ -77,31 +77,33 @@ class GesturePipeline:
         return tuple(self.driver.network.config.speakers)
 
     def overlay(
-        self, manner: Manner, words: Sequence[TimedWord] | None = None, loud: Sequence[float] = (), seed: int = 0,
-        rates: tuple[int, int] | None = None,
+        self, manner: Manner, rate: int, other_rate: int | None = None, words: Sequence[TimedWord] | None = None,
+        loud: Sequence[float] = (), seed: int = 0, start: np.ndarray | None = None,
     ) -> SemanticOverlay | None:  # fmt: skip
-        """The overlay of a talk; None where there is nothing for it to do.
+        """The overlay of a talk; None where there is no bank of gestures beside the network.
 
         Args:
+            rate, other_rate: samples a second of both voices, None = there is no interlocutor.
             words: known by now; None = words are off, and none gets a gesture. loud: see `stream`.
-            rates: samples a second of both voices, None = there is no interlocutor.
+            start: (270,) features of the pose before the first frame; None = the network's first.
         """
         if manner.cues and words is None:
             raise UserError(f"--cue {manner.cues[0][0]}: words are off; accepted: with a transcript")
         if self.bank is None and manner != Manner():
             raise UserError(f"{self.driver.source}: no bank of gestures beside the network; --semantic, --calm, "
                             "--energy and --cue need one: `python scripts/train.py gesture-bank`")  # fmt: skip
-        has_strokes = words is not None and bool(manner.share or manner.cues)
-        if self.bank is None or not (has_strokes or manner.calm or manner.energy != 1 or rates):
+        if self.bank is None:
             return None
         from avatargpt.gesture.overlay import ListenerBehaviour, SemanticOverlay
         from instruct_data.gesture.plan import word_classes
+        from instruct_data.gesture.strokes import turns_in
 
         planner = None
-        if has_strokes:
+        if words is not None and (manner.share or manner.cues):
             planner = StrokePlanner(self.bank, word_classes(), manner, packaged_guesser(), seed)
-        listener = None if rates is None else ListenerBehaviour(*rates, seed)
-        return SemanticOverlay(self.bank, manner, planner, words or (), loud, listener)
+        listener = ListenerBehaviour(rate, other_rate, seed)
+        before = None if start is None else turns_in(start)
+        return SemanticOverlay(self.bank, manner, planner, words or (), loud, listener, before)
 
     def stream(
         self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
@@ -126,11 +128,11 @@ class GesturePipeline:
         with_words = words is not None or other_words is not None
         words = None if words is None else list(words)
         settings = GestureOptions(**options)
+        start = self._start(start_pose)
         overlay = None
         if semantics is not None:
-            rates = (rate, other_rate or rate) if other else None
-            overlay = self.overlay(semantics, words, loud, settings.seed, rates)
-        start = self._start(start_pose)
+            answering = (other_rate or rate) if other else None
+            overlay = self.overlay(semantics, rate, answering, words, loud, settings.seed, start)
         frames = None if seconds is None else sound.frames_in(round(seconds * rate), rate)
         speech = SpeechGestureStream(
             self.driver, rate, self.encoder if with_words else None, words or (), other, other_words or (), other_rate,

@@ -33,7 +33,7 @@ from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
 from instruct_data.gesture.performing import decaying, minimum_jerk
-from instruct_data.gesture.strokes import ROTATIONS, TURNED, hinged
+from instruct_data.gesture.strokes import ROTATIONS, TURNED, hinged, turns_in
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
@@ -534,26 +534,21 @@ class MotionStream:
     def _with_edges(self, rows: np.ndarray, edges: Edges) -> np.ndarray:
         # What the first pose is away from the network's dies out over the first frames, rest comes in over the last.
         if self.frames == 0:
-            first, pose = (_turns(x) for x in (rows[0], edges.start))
+            first, pose = (turns_in(x) for x in (rows[0], edges.start))
             offset = rot.to_axis_angle(rot.multiply(rot.conjugate(first), pose))
             self._offsets = decaying(np.repeat(offset[None], 3, 0), START, START)
         out = rows.copy()
         for k, row in enumerate(out):
             frame = self.frames + k
-            turns = _turns(row)
+            turns = turns_in(row)
             if frame < START:
                 turns = rot.multiply(turns, rot.from_axis_angle(self._offsets[frame]))
             late = 0.0 if edges.frames is None else (frame + 1 - edges.frames + self._ending) / self._ending
             if late > 0:
-                turns = rot.slerp(turns, _turns(edges.rest), float(minimum_jerk(np.array(late))))
+                turns = rot.slerp(turns, turns_in(edges.rest), float(minimum_jerk(np.array(late))))
             if frame < START or late > 0:
                 row[ROTATIONS] = rot.to_6d(turns).reshape(-1)
         return out
-
-
-def _turns(row: np.ndarray) -> np.ndarray:
-    # (43, 4) of a row of features.
-    return rot.from_6d(row[ROTATIONS].astype(np.float64).reshape(-1, 6))
 
 
 # Live co-speech gestures: frames to senders, one by one, each when it is due.

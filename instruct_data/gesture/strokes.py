@@ -43,6 +43,11 @@ def turns_of(motion: Motion) -> Turns:
     return np.concatenate([upright.rotations[:, JOINTS], upright.fingers], 1).astype(np.float64)
 
 
+def turns_in(row: np.ndarray) -> np.ndarray:
+    """(43, 4) of a frame of features (270,)."""
+    return np.asarray(rot.from_6d(row[ROTATIONS].astype(np.float64).reshape(-1, 6)))
+
+
 def motion_of(turns: Turns) -> Motion:
     """A motion that stands upright on straight legs and turns these joints."""
     rotations = rot.identity((len(turns), len(SMPL22.names)))

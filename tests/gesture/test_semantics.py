@@ -237,3 +237,30 @@ def test_listeners_rest_and_nod_in_pauses(bank: GestureBank) -> None:
     assert np.array_equal(listen(other, 40), out)
     assert nods(out) and nods(out) <= {10, 14, 18}
     assert nods(listen(np.roll(other, 32_000))).isdisjoint(nods(out))
+
+
+def test_hands_and_head_are_still_in_silence(bank: GestureBank) -> None:
+    # the motion sways all the time; nobody speaks for 2 s, then somebody for 2 s, then nobody for 5 s
+    rng, t = np.random.default_rng(2), np.arange(9 * 16_000) / 16_000
+    own = np.where((t > 2) & (t < 4), 0.2, 0.0005) * rng.standard_normal(len(t))
+    sway = np.zeros((270, 43, 3))
+    sway[..., 0] = 0.1 * np.sin(np.arange(270) / 9)[:, None]
+    turns = rot.multiply(np.repeat(bank.rest[None], 270, 0), rot.from_axis_angle(sway))
+
+    def perform(chunk: int) -> np.ndarray:
+        overlay = SemanticOverlay(bank, Manner(), listener=ListenerBehaviour(16_000), start=bank.rest)
+        overlay.hear(own[: 15 * 16_000 // 30], None)
+        parts = []
+        for k in range(0, 270, chunk):
+            overlay.hear(own[(k + 15) * 16_000 // 30 : (k + chunk + 15) * 16_000 // 30], None)
+            parts.append(overlay.push(features_of(turns)[k : k + chunk]))
+        return np.concatenate(parts)
+
+    out = perform(270)
+    assert np.array_equal(perform(7), out)
+    moved, raw = wrists(turns_in(out)), wrists(turns)
+    for still in (slice(0, 40), slice(180, 270)):
+        assert np.ptp(raw[still], axis=0).max() > 0.02 and np.ptp(moved[still], axis=0).max() < 0.01
+        head = np.degrees(rot.to_axis_angle(turns_in(out)[still, 4]))
+        assert np.ptp(head, axis=0).max() < 1.3  # of 11.5
+    assert np.allclose(moved[80:110], raw[80:110], atol=1e-4)
