@@ -1,20 +1,18 @@
-"""A server of our own that answers as recorded, and a stand-in for llama-cpp-python."""
+"""A server of our own that answers as recorded, and the stand-in for llama-cpp-python with a plan to say."""
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.llama import Llama, gguf, llama_cpp
+
+__all__ = ["gguf", "llama_cpp"]  # fixtures
 SCENE = "A tired nurse finishes the night shift."
 
 
@@ -86,73 +84,7 @@ def server() -> Iterator[Server]:
     made.http.server_close()
 
 
-class Llama:
-    """What `llama_cpp.Llama` is to us; `said` is what it says piece by piece, or what it raises."""
-
-    said: Any = plan(1)
-    broken: Exception | None = None
-    made: list[Llama] = []
-    ends = "stop"
-    wait: Callable[[], None] = staticmethod(lambda: None)
-
-    def __init__(self, **given: Any) -> None:
-        if self.broken is not None:
-            raise self.broken
-        self.given, self.asked, self.n_tokens = given, [], 0
-        self.input_ids = [0] * 4096
-        self._ctx = SimpleNamespace(ctx=self)
-        Llama.made.append(self)
-
-    def n_ctx(self) -> int:
-        return 4096
-
-    def reset(self) -> None:
-        self.n_tokens = 0
-
-    def create_chat_completion(self, **given: Any) -> Iterator[dict[str, Any]]:
-        self.asked.append(given)
-        if isinstance(self.said, Exception):
-            raise self.said
-        text = self.said if isinstance(self.said, str) else json.dumps(self.said)
-        self.before = self.n_tokens
-        self.n_tokens = 100
-        for i in range(0, len(text), 7):
-            self.wait()
-            self.n_tokens += 1
-            yield {"choices": [{"delta": {"content": text[i : i + 7]}, "finish_reason": None}]}
-        yield {"choices": [{"delta": {}, "finish_reason": self.ends}]}
-
-
-def saved(context: Llama, path: bytes, tokens: Any, count: int) -> bool:
-    Path(os.fsdecode(path)).write_bytes(bytes(tokens)[: 4 * count])
-    return True
-
-
-def taken_up(context: Llama, path: bytes, tokens: Any, most: int, count: Any) -> bool:
-    data = Path(os.fsdecode(path)).read_bytes()
-    ctypes.memmove(tokens, data, len(data))
-    count._obj.value = len(data) // 4
-    return len(data) > 0
-
-
 @pytest.fixture
-def llama(monkeypatch: pytest.MonkeyPatch) -> type[Llama]:
-    import importlib.machinery
-
-    module = ModuleType("llama_cpp")
-    module.__spec__ = importlib.machinery.ModuleSpec("llama_cpp", None)
-    fresh = type("Fresh", (Llama,), {})
-    Llama.made.clear()
-    module.Llama = fresh  # type: ignore[attr-defined]
-    module.llama_token = ctypes.c_int32  # type: ignore[attr-defined]
-    module.llama_state_save_file = saved  # type: ignore[attr-defined]
-    module.llama_state_load_file = taken_up  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "llama_cpp", module)
-    return fresh
-
-
-@pytest.fixture
-def gguf(tmp_path: Path) -> Path:
-    path = tmp_path / "small.gguf"
-    path.write_bytes(b"GGUF" + bytes(100))
-    return path
+def llama(llama_cpp: type[Llama]) -> type[Llama]:
+    llama_cpp.said = plan(1)
+    return llama_cpp
