@@ -138,8 +138,10 @@ class FacePipeline:
     def _read_one(self, text: str, seconds: float | None, sound: float | None, words: WordTimes) -> Score:
         request = self.request(text)
         clauses = request.clauses if request is not None else []
-        read = cache(lambda clause: self.parser.read([clause], self.reading)[0])
+        read: score_times.Read = cache(lambda clause: self.parser.read([clause], self.reading)[0])
         certainty = min((c.sure for c in clauses), default=0.0)
+        if len(clauses) > 1 and any(c.course for c in clauses):
+            read = score_times.in_context(clauses, read(text), read)
         # Times that the parser's tokens cannot write: the clauses are read one by one and placed by the request.
         beyond = request is not None and certainty >= MIN_CERTAINTY and (
             is_beyond(request, words) or any(c.course and _is_feeling(read(c.action)) for c in clauses)
@@ -159,6 +161,8 @@ class FacePipeline:
         by_clauses = request is not None and is_timed(request) and readable and differ
         if by_clauses and (arranged := self._by_clauses(text, request, sound or seconds, words, read)) is not None:
             return arranged
+        if certainty >= MIN_CERTAINTY:
+            score = score_times.slowed(score, clauses, read, extend=not (sound or seconds))
         return replace(score, timed=named == "clock", unheard=_unspoken(clauses, words) if readable else ())
 
     @staticmethod

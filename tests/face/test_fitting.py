@@ -9,6 +9,7 @@ import pytest
 from avatargpt.face.audio_model.conditioning import MAX_HOLD, MAX_KEYED, MIN_RISE, Clause, Direction
 from avatargpt.face.instructions.scores import (
     FAINT,
+    SLOW_RISE,
     NamedTimes,
     arrange,
     check_times,
@@ -16,9 +17,11 @@ from avatargpt.face.instructions.scores import (
     feelings_of,
     fill_score,
     fit_score,
+    in_context,
     is_beyond,
     is_timed,
     place_score,
+    slowed,
     spread_score,
 )
 from avatargpt.face.pipeline import FacePipeline
@@ -295,6 +298,40 @@ def test_requests_with_times_or_beyond_the_parser() -> None:
 def test_who_calms_down_lets_the_feeling_before_fade() -> None:
     calmer = score({"action": "happy"}, {"action": "neutral", "seconds": 4.0, "course": "fading"})
     assert [(f.name, f.start, f.end, f.intensity > (f.to or 1)) for f in calmer.emotions][0] == ("happy", 0, 4, True)
+
+
+def test_slow_actions_grow_slowly() -> None:
+    def clause(**fields: Any) -> list[FaceClause]:
+        return [FaceClause(action="smile", **fields)]
+
+    quick = Score(3.5, (Event("smile", 0.2, 3.0),), (), "slowly smile over three seconds")
+    grown = slowed(quick, clause(tempo="slow", seconds=3.0), read, extend=True)
+    event = grown.events[0]
+    assert event.start == 0.2 and event.rise * event.duration == pytest.approx(3.0, abs=0.01)
+    assert grown.length >= event.end > 3.7
+    inside = slowed(quick, clause(tempo="slow", seconds=3.0), read, extend=False)
+    assert inside.length == 3.5 and inside.events[0].duration == 3.0 and inside.events[0].rise == SLOW_RISE
+    followed = replace(quick, length=6.0, events=(*quick.events, Event("nod", 4.0, 1.0)))
+    both = slowed(followed, clause(tempo="slow", seconds=3.0), read, extend=True)
+    assert both.events[0].duration == 3.0 and both.events[1] == followed.events[1] and both.length == 6.0
+    for other in (clause(tempo="fast"), clause(tempo="slow", times=2), clause(tempo="slow", denied=True)):
+        assert slowed(quick, other, read, extend=True) == quick
+    blinks = Score(2.0, (Event("blink", 0.2, 0.4),), (), "blink")
+    assert slowed(blinks, [FaceClause(action="blink", tempo="slow")], read, extend=True) == blinks
+
+
+def test_feelings_of_clauses_are_those_of_the_whole() -> None:
+    clauses = [FaceClause(action="sad"), FaceClause(action="cheer up", course="rising", seconds=5.0)]
+    steps = (Emotion("sad", 0.7, 0.0, 1.6), Emotion("happy", 0.5, 1.6, 3.2), Emotion("happy", 0.8, 3.2, 5.0))
+    whole = Score(5.0, (), steps, "start sad and slowly cheer up over five seconds")
+    read_so = in_context(clauses, whole, read)
+    assert [(f.name, f.intensity) for f in read_so("cheer up").emotions] == [("happy", 0.8)]
+    assert [f.name for f in read_so("sad").emotions] == ["sad"] and read_so("nod") == read("nod")
+    crossed = arrange(FaceRequest(clauses=clauses), read_so)
+    assert crossed is not None and [(f.name, f.to) for f in crossed.emotions[:2]] == [("sad", FAINT), ("happy", 0.8)]
+    at_once = replace(whole, emotions=(Emotion("sad", 0.7, 0.0, 5.0), Emotion("happy", 0.7, 1.0, 5.0)))
+    for other in (at_once, replace(whole, events=(Event("smile", 1.0, 1.0),)), replace(whole, emotions=steps[:1])):
+        assert in_context(clauses, other, read) is read
 
 
 def test_clauses_without_room_are_left_to_the_parser() -> None:

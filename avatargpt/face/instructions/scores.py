@@ -294,6 +294,50 @@ def is_timed(request: FaceRequest) -> bool:
     )  # fmt: skip
 
 
+def in_context(clauses: Sequence[FaceClause], whole: Score, read: Read) -> Read:
+    """`read`, but for clauses of an instruction that is read as one feeling after another, as many as clauses.
+
+    A clause by itself may say too little: "cheer up" after "sad".
+    """
+    runs: list[Emotion] = []
+    for f in sorted(whole.emotions, key=lambda f: f.start):
+        if runs and runs[-1].name == f.name:
+            runs[-1] = replace(max(runs[-1], f, key=lambda g: g.strongest), start=runs[-1].start, end=f.end)
+        elif runs and f.start < runs[-1].end - SHORT:  # at once
+            return read
+        else:
+            runs.append(f)
+    if whole.events or len(runs) < 2 or len(runs) != len({c.action for c in clauses}):
+        return read
+    feelings = {c.action: Score(f.end - f.start, (), (replace(f, start=0.0, end=f.end - f.start),), c.action)
+                for c, f in zip(clauses, runs, strict=True)}  # fmt: skip
+    return lambda clause: feelings[clause] if clause in feelings else read(clause)
+
+
+def slowed(score: Score, clauses: Sequence[FaceClause], read: Read, extend: bool) -> Score:
+    """Held actions that a request calls slow grow slowly, which the parser's tokens cannot write.
+
+    Args:
+        read: the score of a clause's words by themselves. extend: whether the score may become longer.
+    """
+    events = list(score.events)
+    for c in clauses:
+        if c.tempo not in ("slow", "very_slow") or c.denied or c.times or c.course:
+            continue
+        names = {e.action for e in read(c.action).events}
+        for k, e in enumerate(events):
+            if e.action not in names or e.rise or e.repeat > 1 or actions()[e.action].form != "hold":
+                continue
+            if extend and c.seconds is not None and all(other.end <= e.end for other in events):
+                # grown when the stated time is over, and held for a while
+                lasts = c.seconds + HOLD
+                events[k] = replace(e, duration=lasts, rise=round(c.seconds / lasts, 3))
+            else:
+                events[k] = replace(e, rise=SLOW_RISE)
+    length = max([score.length, *(np.ceil(2 * e.end) / 2 for e in events)])
+    return replace(score, events=tuple(events), length=float(length) if extend else score.length)
+
+
 def arrange(request: FaceRequest, read: Read, seconds: float | None = None, words: WordTimes = ()) -> Score | None:
     """The score of a request; None where the clip is too short for all of it, and no clause names its second.
 
