@@ -134,6 +134,7 @@ KINDS = {
     "describe": Kind("describe:evaluate", method="describe"),
     "describe_synthetic": Kind("describe:evaluate_synthetic", needs_data=False, method="describe"),
     "contrast": Kind("contrast:evaluate", needs_data=False),
+    "templates": Kind("templates:evaluate", needs_data=False),
     "inbetween": Kind("seams:evaluate_transitions", model="optional", method="in_between"),
     "continuation": Kind("seams:evaluate_transitions", model="optional", method="extend"),
     "retrieval": Kind("retrieval:evaluate", model="optional", outputs=True),
