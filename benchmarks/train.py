@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/train.py [--device cuda] [--batch 512] [--steps 2] [--workers 0] [--hours 1,3]
 
 Needs nothing but the package. The language stage learns the body's and the words' tasks of
-`configs/language/unified.yaml` on keyframed clips, with the packaged tokenizer's codes, in the shape of the packaged
+`configs/language/one.yaml` on keyframed clips, with the packaged tokenizer's codes, in the shape of the packaged
 model. *Rows*: what `Examples.make` prepares in a CPU second of one core. *Loader*: the share of a step's wall-clock
 time that is waited for rows and their tensors. *Throughput*: tokens without padding a second and, on a GPU whose peak
 is known, the share of its arithmetic (`avatargpt.train.throughput`). *Memory*: the tokenizer stage in a process of its
@@ -58,18 +58,18 @@ def language_stage(folder: Path, runtime: Runtime, batch: int, workers: int, ste
     tokenizer = MotionTokenizer.load(resources.weights() / "body")
     clips = keyframed_clips(bank, np.zeros(0), 1)
     Store.write_codes((tokenised(c, tokenizer) for c in clips), folder / "codes", tokenizer.fingerprint)
-    data = resolve(resources.configs() / "language" / "unified.yaml")
+    data = resolve(resources.configs() / "language" / "one.yaml")
     absent = ("face", "gesture", "steps_to_motion", "motion_to_steps")  # clips that are not made here
     weights = {k: v for k, v in data["train"]["options"]["weights"].items() if not any(o in k for o in absent)}
     data["train"] |= {"batch": batch, "pool": POOL, "workers": workers, "steps": steps}
     data["train"]["options"] |= {"weights": weights}
     data["model"] = {**SHAPE, "modalities": {"body": data["model"]["modalities"]["body"]}}
     options = parsed([
-        "language", "--config", "unified.yaml", "--tokenizer", str(resources.weights() / "body"), "--codes",
+        "language", "--config", "one.yaml", "--tokenizer", str(resources.weights() / "body"), "--codes",
         str(folder / "codes"), "--texts", "package:text", "--planning", "package:planning", "--chat", "package:chat",
         "-o", str(folder / "run"),
     ])  # fmt: skip
-    return make_stage(LanguageRecipe.read(data, "unified.yaml"), options, runtime)
+    return make_stage(LanguageRecipe.read(data, "one.yaml"), options, runtime)
 
 
 def example_rows(stage: LanguageStage) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def test_every_step_is_a_stage_with_its_options_and_a_configuration_that_resolve
                 address = step.argv[step.argv.index("--config") + 1]
                 STAGES_OF[step.stage](resolve(address), address)
                 used.add(Path(address.partition(".yaml")[0]).resolve())
-    no_steps = {"default", "portrait", "recipe", "unified"}
+    no_steps = {"default", "portrait", "recipe", "one"}
     files = {p.with_suffix("") for p in configs().resolve().rglob("*.yaml") if p.stem not in no_steps}
     assert files - used == set()
 
@@ -143,7 +143,7 @@ def test_from_nothing_to_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(export.load(onward)) == 80
 
 
-UNIFIED = str(CONFIGS / "language" / "unified.yaml")
+ONE = f"{CONFIGS / 'language' / 'one.yaml'}:pretrained"
 SMALL: dict[str, Any] = {
     "vocab_size": 64, "d_model": 48, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 2,
     "countdown_buckets": 0, "modalities": {"body": {"codebook_size": 30, "levels": 3, "code_dim": 16}},
@@ -186,17 +186,17 @@ def test_parameters_and_activations_are_those_of_the_model() -> None:
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["info", "--plan", UNIFIED, "--base", "t5-small", "--gpus", "8", "--gpu", "h100", "--json"]) == 0
+    assert run(["info", "--plan", ONE, "--base", "t5-small", "--gpus", "8", "--gpu", "h100", "--json"]) == 0
     eight = json.loads(capsys.readouterr().out)
-    one = estimate.estimate(UNIFIED, "t5-small", 1, "h100")
+    one = estimate.estimate(ONE, "t5-small", 1, "h100")
     assert eight["rows"] == 16 and one["hours"] == pytest.approx(8 * eight["hours"])
     totals = [sum(m[k] for k in ("weights", "gradients", "optimizer")) for m in eight["memory"]]
     assert totals[1] > totals[2] > totals[3] and totals[3] < totals[0]
     assert one["parameters"] / 1e6 == pytest.approx(81.9, 0.01)
     for words, message in (
-        ("--plan nowhere.yaml", "nowhere.yaml"), (f"--plan {UNIFIED} --base t6", "accepted: t5-small"),
-        (f"--plan {UNIFIED} --gpu abacus", "accepted: t4"), ("--gpus 2", "goes with --plan"),
-        (f"--plan {UNIFIED} --gpus 7", "what divides the batch"),
+        ("--plan nowhere.yaml", "nowhere.yaml"), (f"--plan {ONE} --base t6", "accepted: t5-small"),
+        (f"--plan {ONE} --gpu abacus", "accepted: t4"), ("--gpus 2", "goes with --plan"),
+        (f"--plan {ONE} --gpus 7", "what divides the batch"),
     ):  # fmt: skip
         assert run(["info", *words.split()]) == 2 and message in capsys.readouterr().err
 

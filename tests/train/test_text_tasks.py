@@ -146,7 +146,7 @@ def test_parts_that_learn_faster() -> None:
             make_optimizer(model, "adamw", 1e-3, 0.1, "train", faster)
 
 
-UNIFIED = CONFIGS / "language" / "unified.yaml"
+ONE = CONFIGS / "language" / "one.yaml"
 WORDS = {"body": "a person waves", "face": "a face smiles a little", "gesture": "both hands beat in front"}
 SHAPE = {"codebook_size": 32, "levels": 2, "code_dim": 16}
 
@@ -172,7 +172,7 @@ def clips(modality: str) -> list[ClipCodes]:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Options of the language stage: a T5, and tokenizers and codes of three modalities."""
-    root = tmp_path_factory.mktemp("unified")
+    root = tmp_path_factory.mktemp("one")
     write_t5(root / "t5", [*WORDS.values(), "walk to the door; open it; leave"] * 5)
     for name in WORDS:
         tokenizer = MotionTokenizer(TokenizerConfig(modality=name, width=16, fine_width=8, **SHAPE))
@@ -189,17 +189,17 @@ def command(folders: dict[str, str], out: Path) -> list[object]:
     entry = "{codebook_size: 32, levels: 2, code_dim: 16, refiner_dim: 16, refiner_layers: 1, refiner_heads: 2}"
     settings = [*small, *(f"model.modalities.{name}={entry}" for name in WORDS)]
     return [
-        "language", "--config", str(UNIFIED), *(w for s in settings for w in ("--set", s)), "--texts", "package:text",
+        "language", "--config", f"{ONE}:pretrained", *(w for s in settings for w in ("--set", s)),
+        "--texts", "package:text",
         "--planning", "package:planning", "--chat", "package:chat", *CPU,
         *(w for k, v in folders.items() for w in (f"--{k}", v)), "-o", out,
     ]  # fmt: skip
 
 
 def test_every_task_has_a_share() -> None:
-    train = resolve(UNIFIED)["train"]
+    train = resolve(ONE)["train"]
     assert set(train["options"]["weights"]) == set(list_tasks())
     assert sum(train["options"]["weights"].values()) == pytest.approx(1)
-    assert sum(resolve(f"{UNIFIED}:residual_decoder")["train"]["options"]["weights"].values()) == pytest.approx(1)
 
 
 def test_one_model_learns_all_tasks(folders: dict[str, str], tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_one_model_learns_all_tasks(folders: dict[str, str], tmp_path: Path) -> 
     modalities = load_model(tmp_path).config.modalities
     assert modalities is not None and set(modalities) == set(WORDS)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    large = [name for name, share in resolve(UNIFIED)["train"]["options"]["weights"].items() if share >= 0.02]
+    large = [name for name, share in resolve(ONE)["train"]["options"]["weights"].items() if share >= 0.02]
     for task in large:  # the loss of every task stands in the log, those of small shares when they come up
         losses = [row[f"task_{task}"] for row in lines if f"task_{task}" in row]
         assert losses and np.isfinite(losses).all(), task
