@@ -23,6 +23,7 @@ from avatargpt.body.generate import MotionGeneration, Progress
 from avatargpt.body.model import BodyModel, sample_candidates
 from avatargpt.body.tasks import Body, MotionDescription, reconstruct
 from avatargpt.face.tokens import FaceTokens
+from avatargpt.lm.adapters import adapter_names
 from avatargpt.lm.hub import HubCalls
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
@@ -268,7 +269,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
         grounder: the frozen sentence encoder, None for a network without grounding.
         phrase_index: normalises requests; None = requests are taken literally.
         motion_scorer: scores the fit of a motion and a text; None = the likelihood of the text does.
-        facial: the model with the face's tokens: this one, or the small one in its folder ``face_language``.
+        facial: the model with the face's tokens: this one, this with its adapter ``face``, or its own.
     """
 
     def __init__(
@@ -288,6 +289,20 @@ class AvatarGPT(SpeechCalls, HubCalls):
         model = cls(loaded, PhraseIndex.load(loaded.source), TextMotionScorer.load(loaded.source))
         model.body.model.gather()
         return model
+
+    def with_adapter(self, name: str | os.PathLike[str]) -> Self:
+        """This model with a LoRA adapter of its folder ``adapters`` by name, or of another folder; this one stays as it
+        is, and both share everything but the network (`LoadedModel.with_adapter`).
+
+        Raises:
+            UserError: no such adapter, damaged files, or one of another network or of other tokenizers.
+        """
+        return type(self)(self.loaded.with_adapter(name), self.phrase_index, self.motion_scorer)
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the adapters in the model's folder."""
+        return adapter_names(self.source)
 
     # Parts of the model
 

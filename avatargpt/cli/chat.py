@@ -31,6 +31,7 @@ def chat(
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     seed: common.AnySeed = None,
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -50,7 +51,7 @@ def chat(
     if outputs is not None and not outputs.is_dir():
         raise UserError(f"--outputs {outputs}: no such folder")
     llm_helper = common.language_model(llm, llm_limits, device, threads)
-    loaded = common.load_model(model, device, threads, quiet, dtype)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     talk = Conversation(
         loaded, session, planner or None, outputs=outputs, seed=seed, view=view, llm=llm_helper, tell=warn
     )

@@ -353,6 +353,9 @@ AnySeed = Annotated[int | None, _SEED]
 Outputs = Annotated[list[Path], _OUTPUT]
 AnyOutputs = Annotated[list[Path] | None, _OUTPUT]
 Model = Annotated[Path | None, option("--model FOLDER", "Weights to use instead of the packaged ones.")]
+Adapter = Annotated[
+    str | None, option("--adapter NAME|FOLDER", "A LoRA adapter: of the model's folder adapters, or another folder.")
+]
 Device = Annotated[str | None, option("--device NAME", "cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[
     str | None, option("--dtype float32|bfloat16", "Of matrix products; float32 repeats a seed everywhere.")
@@ -437,18 +440,16 @@ def check_range(name: str, value: float | None, low: float, high: float, unit: s
 
 def load_model(
     folder: Path | None, device: str | None, threads: int | None, quiet: bool, dtype: str | None = None,
-    adapter: Path | None = None,
+    adapter: str | None = None,
 ) -> AvatarGPT:  # fmt: skip
-    """The model for one command, with an adapter's updates; a terminal shows that it is being loaded."""
+    """The model for one command, with an adapter; a terminal shows that it is being loaded."""
     import avatargpt
-    from avatargpt.lm.checkpoint import add_adapter, check_model
+    from avatargpt.lm.checkpoint import check_model
 
     check_model(folder)
     with progress("loading", quiet):
         model = avatargpt.AvatarGPT.from_pretrained(folder, device, dtype, threads)
-        if adapter is not None:
-            add_adapter(model.model, adapter)
-        return model
+        return model if adapter is None else model.with_adapter(adapter)
 
 
 def language_model(spec: str, limits: str, device: str | None, threads: int | None) -> LanguageModel | None:

@@ -53,7 +53,7 @@ def generate(
     strict: Annotated[bool, option("--strict", "Refuse requests with an action that is not known.")] = False,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
-    adapter: Annotated[Path | None, option("--adapter DIR", "A LoRA adapter to be added to the model.")] = None,
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,

@@ -169,6 +169,7 @@ def describe(
     from_fps: FromFps = None,
     animation: Animation = None,
     seed: common.Seed = 0,
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -197,7 +198,7 @@ def describe(
     for path, motion in zip(files, motions, strict=True):
         note_floor(path, motion)
     words = [_words(m, transcript, asr, model, quiet) if a else "" for m, a in zip(motions, is_avatar, strict=True)]
-    loaded = common.load_model(model, device, threads, quiet, dtype)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     with common.progress("describing", quiet):
         answers: list[Any] = [""] * len(motions)
         bodies = [k for k, m in enumerate(motions) if not (is_face[k] or is_avatar[k])]
@@ -244,6 +245,7 @@ def inbetween(
     ] = None,
     character: common.Character = None,
     root: common.Root = "hips",
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -269,7 +271,7 @@ def inbetween(
     for path, motion in ((start, first), (end, last)):
         note_rate(path, motion)
         note_floor(path, motion)
-    loaded = common.load_model(model, device, threads, quiet, dtype)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
 
     def fill(words: str) -> Any:
         if isinstance(first, FaceMotion) and isinstance(last, FaceMotion):
@@ -296,6 +298,7 @@ def extend(
     ] = None,
     character: common.Character = None,
     root: common.Root = "hips",
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -315,7 +318,7 @@ def extend(
     motion = load_body(file, animation)
     note_rate(file, motion)
     note_floor(file, motion)
-    loaded = common.load_model(model, device, threads, quiet, dtype)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
 
     def continued(words: str) -> Any:
         return loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of)
@@ -340,6 +343,7 @@ def reconstruct(
     animation: Animation = None,
     character: common.Character = None,
     root: common.Root = "hips",
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -355,7 +359,7 @@ def reconstruct(
     on = common.on_character(character, root, "body")
     motion = load_body(file, animation)
     note_floor(file, motion)
-    loaded = common.load_model(model, device, threads, quiet, dtype)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     with common.progress("reconstructing", quiet):
         rebuilt, figures = loaded.reconstruct(motion)
     written = common.write_results(output, [rebuilt], False, on)[0]

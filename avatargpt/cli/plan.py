@@ -36,6 +36,7 @@ def plan(
     steps: Annotated[
         list[str] | None, option("--steps TEXT", "With --task: steps; semicolons or repeated.")
     ] = None,
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -66,7 +67,7 @@ def plan(
                 raise UserError("SCENE and --scene: accepted one of them")
             slots["scene"] = scene
         slots = check_slots(task, slots)
-    loaded = common.load_model(model, device, threads, quiet, dtype)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     chosen = planning.load_planner(planner, loaded, llm_helper, warn)
     if task is not None:
         with progress("planning", quiet):
@@ -142,6 +143,7 @@ def long(
     character: common.Character = None,
     root: common.Root = "hips",
     join: Annotated[bool, option("--join", "Make the files of a run that was killed; needs no SCENE.")] = False,
+    adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -174,7 +176,7 @@ def long(
     writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
     interrupted = False
     try:
-        loaded = common.load_model(model, device, threads, quiet, dtype)
+        loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
         plans = planning.load_planner(planner, loaded, llm_helper, warn)
         writer.update_head(planner=plans.name)
         began = time.perf_counter()

@@ -16,6 +16,7 @@ import numpy as np
 
 from avatargpt.kinematics.face import LOOKS
 from avatargpt.kinematics.speech import speaking, without_speech
+from avatargpt.lm.adapters import adapter_names
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.requests.english import unreadable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = CHUNK + CONTEXT  # of one answer
 MODEL_FOLDER = "face_language"  # of the face's own model in a folder of weights
+ADAPTER = "face"  # of the language model, that brings the face's tokens
 BEST_OF = 4  # candidates for an instruction
 TEXT_SAMPLING = (1.5, 0.7)  # guidance and temperature of middles with a text, which calmer candidates leave undone
 MIN_TEXT_FIT = -2.0  # nats a word piece: of visible actions of middles -1.2 and more, without a text -2.2 and less
@@ -53,22 +55,31 @@ class FaceTokens:
 
     @cached_property
     def loaded(self) -> LoadedModel:
-        """The model with the face's tokens: `model`, or the small one in its folder ``face_language``."""
-        model = self.model
-        folder = Path(model.source) / MODEL_FOLDER
-        if "face" in model.tokenizers or not model.source or not folder.is_dir():
-            model.tokenizer("face")
-            return model
-        separate = LoadedModel.from_pretrained(folder, str(model.device))
-        separate.grounder = model.grounder or separate.grounder
+        """The model with the face's tokens: `model`, that with its adapter ``face``, or the one of its own."""
+        place = self._place()
+        if place == ADAPTER:
+            return self.model.with_adapter(ADAPTER)
+        if place != MODEL_FOLDER:
+            self.model.tokenizer("face")
+            return self.model
+        separate = LoadedModel.from_pretrained(Path(self.model.source) / MODEL_FOLDER, str(self.model.device))
+        separate.grounder = self.model.grounder or separate.grounder
         return separate
+
+    def _place(self) -> str:
+        """``this model``, `ADAPTER`, `MODEL_FOLDER` or ``none``."""
+        source = self.model.source
+        if "face" in self.model.tokenizers:
+            return "this model"
+        if ADAPTER in adapter_names(source):
+            return ADAPTER
+        return MODEL_FOLDER if source and (Path(source) / MODEL_FOLDER).is_dir() else "none"
 
     def source_name(self) -> str:
         """The model with the face's tokens, in words; nothing is loaded."""
-        if "face" in self.model.tokenizers:
-            return "this model"
-        source = self.model.source
-        return f"a model of its own ({MODEL_FOLDER})" if source and (Path(source) / MODEL_FOLDER).is_dir() else "none"
+        place = self._place()
+        names = {ADAPTER: f"the adapter {ADAPTER}", MODEL_FOLDER: f"a model of its own ({MODEL_FOLDER})"}
+        return names.get(place, place)
 
     def face(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,

@@ -1,9 +1,6 @@
-"""Saving and loading: language models, the small networks beside them in a model folder, LoRA adapters.
+"""Saving and loading: language models, and the small networks beside them in a model folder.
 
-Loading is strict: a damaged or incomplete folder is refused. An adapter is a folder in PEFT's layout:
-``adapter_config.json`` and ``adapter_model.safetensors`` as PEFT writes them (rank and alpha; ``lora_A``, ``lora_B`` of
-the T5 matrices, and complete tensors of the parts that T5 lacks), and ``avatargpt.json`` with the tokenizers'
-fingerprints.
+Loading is strict: a damaged or incomplete folder is refused.
 """
 
 from __future__ import annotations
@@ -37,8 +34,6 @@ NEEDED = "a folder written by save_model is needed"
 MAX_SHAPE_BYTES = 1 << 20  # of JSON
 MAX_SMALL_BYTES = 16_000_000  # of tensors in a file: some hosts take files below 16 MiB only
 PRECISE = ("mean", "std", "rest")  # feature statistics stay float32
-ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_ABOUT = "adapter_config.json", "adapter_model.safetensors", "avatargpt.json"
-ADAPTER_PREFIX = "base_model.model."
 _NOT_FIELDS = ("model_type", "architectures", "transformers_version", "dtype")
 
 
@@ -59,7 +54,8 @@ def driver_folder() -> Path:
     return PACKAGE / "weights" / "driver"
 
 
-def _check_complete(folder: Path, state: dict[str, torch.Tensor]) -> None:
+def check_complete(folder: Path, state: dict[str, torch.Tensor]) -> None:
+    """Raises UserError for an empty tensor."""
     if empty := [k for k, v in state.items() if not v.numel()]:
         raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")  # sharded tensors are
 
@@ -90,7 +86,7 @@ def save_model(
         UserError: the folder cannot be written, the disk is full, or a tensor is empty, as sharded ones are.
     """
     folder = Path(folder)
-    _check_complete(folder, state_dict or model.state_dict())
+    check_complete(folder, state_dict or model.state_dict())
     with scratch_folder(folder, "model") as temporary:
         with no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
@@ -345,68 +341,3 @@ def read_optional(
     tensors = load(path, f"a readable {what}")
     with parsing(path, f"a readable {what}"):
         return make(tensors)
-
-
-def write_adapter(
-    folder: Path, tensors: dict[str, torch.Tensor], config: dict[str, Any], fingerprints: dict[str, str]
-) -> Path:
-    """Write an adapter's folder; `fingerprints` are those of the tokenizers it was trained with.
-
-    `tensors`: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and complete ones, by the names of the model.
-    """
-    from safetensors.torch import save_file
-
-    _check_complete(folder, tensors)
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {ADAPTER_PREFIX + k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    atomic_write(folder / ADAPTER_WEIGHTS, lambda p: save_file(state, p, {"format": "pt"}))
-    for name, value in ((ADAPTER_CONFIG, config), (ADAPTER_ABOUT, {"fingerprints": fingerprints})):
-        text = json.dumps(value, indent=1, sort_keys=True)
-        atomic_write(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))  # type: ignore[misc]
-    return folder
-
-
-def add_adapter(network: Any, folder: str | os.PathLike[str]) -> None:
-    """Add an adapter's updates to a loaded network, in place.
-
-    Raises:
-        UserError: missing or damaged files, an adapter of another network or of other tokenizers.
-    """
-    import torch
-
-    from vqvae.io.tensors import load_tensors
-
-    folder = Path(folder)
-    where = f"--adapter {folder}"
-    if not (folder / ADAPTER_CONFIG).is_file():
-        raise UserError(f"{where}: no {ADAPTER_CONFIG} there; accepted: a folder that LoRA training wrote (adapter)")
-    config = read_object(folder / ADAPTER_CONFIG)
-    fingerprints = dict(network.config.fingerprints or {})
-    about = folder / ADAPTER_ABOUT
-    theirs = read_object(about).get("fingerprints", {}) if about.is_file() else {}
-    if wrong := sorted(k for k in theirs.keys() & fingerprints.keys() if theirs[k] != fingerprints[k]):
-        raise UserError(f"{where}: of a model with another tokenizer of {wrong[0]!r}")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, (int, float)):
-        raise UserError(f"{where}: {ADAPTER_CONFIG}: r {rank}, lora_alpha {alpha}; accepted: numbers above 0")
-    tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in load_tensors(folder / ADAPTER_WEIGHTS).items()}
-    weights = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    # a low-rank pair adds B A * alpha / r to a matrix; a complete tensor takes its place
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            if name.endswith(".lora_B.weight"):
-                continue
-            place = name.removesuffix(".lora_A.weight")
-            low_rank = place != name
-            target, update = f"{place}.weight" if low_rank else name, tensor
-            if low_rank:
-                up = tensors.get(f"{place}.lora_B.weight")
-                if up is None or up.shape[1:] != tensor.shape[:1]:
-                    raise UserError(f"{where}: {place}: lora_A without its lora_B")
-                update = up.float() @ tensor.float() * (float(alpha) / rank)
-            if target not in weights or weights[target].shape != update.shape:
-                raise UserError(f"{where}: {target} is not of this model; accepted: an adapter made on it")
-            if low_rank:
-                weights[target].add_(update.to(weights[target].dtype))
-            else:
-                weights[target].copy_(update.to(weights[target].dtype))

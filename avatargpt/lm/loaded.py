@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
 from avatargpt import resources
+from avatargpt.lm.adapters import Adapter, find_adapter
 from avatargpt.lm.checkpoint import load_network
 from avatargpt.lm.devices import checked_device, fast_bfloat16
 from avatargpt.lm.encoder import encode_prompt, encoder_inputs
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.generate import Prompt as Encoded
 from avatargpt.lm.hub import folder_of
+from avatargpt.lm.network import LanguageNetwork
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.options import mix, plain
 from instruct_data import registry
@@ -33,6 +37,7 @@ ROWS, DEVICE_ROWS = 64, 512  # answers decoded side by side: on a CPU, whose cac
 PRODUCTS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of matrix products, by name
 DETAIL_STREAM = 7_001  # number of the random stream of the residual levels
 DETAIL_TEMPERATURE, DETAIL_TOP = 1.0, 50  # as a share of level 0's temperature; how many codes they choose from
+ADAPTERS = 4  # models with an adapter that are kept: each has a copy of the network
 SHARPNESS = 1.0  # of the residual levels where they are not drawn (`ResidualLevels.refine`)
 
 
@@ -53,6 +58,8 @@ class LoadedModel:
         self.generator = Generator(model, dtype)
         self.device = model.shared.weight.device
         self.grounder = SentenceGrounder(device=self.device) if model.config.grounding_dim else None
+        self._base: LoadedModel = self  # of which this has an adapter
+        self._adapted: OrderedDict[Path, LoadedModel] = OrderedDict()
 
     @classmethod
     def from_pretrained(
@@ -83,6 +90,32 @@ class LoadedModel:
         tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
         return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder))
 
+    def with_adapter(self, name: str | os.PathLike[str]) -> LoadedModel:
+        """This model with a LoRA adapter, in place of one it has: of its folder ``adapters`` by name, or a folder.
+
+        It shares text tokenizer, sentence encoder and motion tokenizers, and has a copy of the network; the last
+        `ADAPTERS` are kept.
+
+        Raises:
+            UserError: no such adapter, damaged files, or one of another network or of other tokenizers.
+        """
+        if self._base is not self:
+            return self._base.with_adapter(name)
+        folder = find_adapter(self.source, name).resolve()
+        if folder not in self._adapted:
+            if not isinstance(self.model, LanguageNetwork):
+                raise UserError(f"--adapter {folder}: accepted: with a model that was loaded from a folder")
+            adapter = Adapter.load(folder)
+            network = adapter.on(self.model)
+            tokenizers = {m: MotionTokenizer.load(folder / m, str(self.device)) for m in adapter.modalities}
+            model = LoadedModel(network, self.text, {**self.tokenizers, **tokenizers}, self.generator.engine.dtype)
+            model.source, model.grounder, model._base = self.source, self.grounder, self
+            self._adapted[folder] = model
+            while len(self._adapted) > ADAPTERS:
+                self._adapted.popitem(last=False)
+        self._adapted.move_to_end(folder)
+        return self._adapted[folder]
+
     def to(self, device: str | torch.device) -> Self:
         """Move network, motion tokenizers and sentence encoder; itself. Answers keep their seeds, rounding may differ.
         """
@@ -94,6 +127,8 @@ class LoadedModel:
             self.grounder.to(where)
         self.generator = Generator(self.model, self.generator.engine.dtype)  # it keeps copies of the weights
         self.device = self.model.shared.weight.device
+        for model in self._adapted.values():
+            model.to(where)
         return self
 
     @property

@@ -47,6 +47,7 @@ class MotionBody(Body):
     num: int = Field(default=1, ge=1, le=MAX_NUM)
     literal: bool = False
     after: str = ""  # id of the motion that it goes on from
+    adapter: str = Field(default="", max_length=100)  # name of one of the model's LoRA adapters
 
 
 def motions(server: Server, body: MotionBody) -> Job:
@@ -91,8 +92,8 @@ def _generate(server: Server, body: MotionBody, config: GenerationConfig) -> Job
     prompt = body.prompt or (body.request.text or body.request.compact if body.request else "")
     after = server.store.motion(body.after, "after") if body.after else None
     batch = Batch(replace(config, seed=0), after, server.settings.motion_seconds)
-    key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after)
-    group = Group(key, Item(request, body.seconds, body.seed), partial(_together, server, batch))
+    key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after, body.adapter)
+    group = Group(key, Item(request, body.seconds, body.seed), partial(_together, server, body, batch))
 
     def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
         return kept(server, body, prompt, *result)
@@ -100,8 +101,18 @@ def _generate(server: Server, body: MotionBody, config: GenerationConfig) -> Job
     return server.submit("generate", group=group, finish=finish)
 
 
-def _together(server: Server, batch: Batch, items: Sequence[Item], report: Report) -> list[Any]:
-    return batch.generate(server.model, items, report)
+def _together(server: Server, body: MotionBody, batch: Batch, items: Sequence[Item], report: Report) -> list[Any]:
+    return batch.generate(adapted(server, body), items, report)
+
+
+def adapted(server: Server, body: MotionBody) -> Any:
+    """The model with the adapter of a request. Raises Refusal (400) for a name that the model's folder does not have:
+    folders of the machine are nobody's business here."""
+    if not body.adapter:
+        return server.model
+    if body.adapter not in (names := server.model.adapters):
+        raise bad(f"adapter: {body.adapter!r}; accepted: {', '.join(names) or 'none, this model has none'}", "adapter")
+    return server.model.with_adapter(body.adapter)
 
 
 def unused(body: MotionBody, *names: str) -> None:
@@ -126,7 +137,7 @@ def _extend(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
         report(0, body.num)
         clips = []
         for k in range(body.num):
-            clip = server.model.extend(body_of(source, "source"), seconds, text, config.seed + k)
+            clip = adapted(server, body).extend(body_of(source, "source"), seconds, text, config.seed + k)
             clips.append(clip)
             report(k + 1, body.num)
         return kept(server, body, text, clips, [text] if text else [])
@@ -146,7 +157,7 @@ def _in_between(server: Server, body: MotionBody, config: GenerationConfig) -> J
         clips = []
         for k in range(body.num):
             start, end = body_of(source, "source"), body_of(target, "target")
-            clips.append(server.model.in_between(start, end, seconds, text, config.seed + k))
+            clips.append(adapted(server, body).in_between(start, end, seconds, text, config.seed + k))
             report(k + 1, body.num)
         return kept(server, body, text, clips, [text] if text else [])
 

@@ -196,6 +196,7 @@ STAGES: dict[str, StageEntry] = {
             "language": Option("folder of the language stage", needed=True),
             "tokenizer": Option("tokenizer folders, with commas between", needed=True),
             "face": Option("folder of a language stage: a model of its own for the face"),
+            "adapters": Option("NAME=FOLDER,...: folders of language stages with `lora` that began from this model"),
             "phrase-index": Option("folder of the phrase-index stage"),
             "choice": Option("folder of the choice stage, for the phrase index"),
             "requests": Option("folder of the requests stage"),

@@ -159,6 +159,7 @@ class LanguageStage(Stage):
         model: to be trained in place.
         examples: of training. val: fixed validation rows by name.
         tokenizers: of the modalities that sample answers are drawn of.
+        added: modalities that the model to begin from lacks; an adapter brings them along.
     """
 
     divides = together = True
@@ -168,8 +169,10 @@ class LanguageStage(Stage):
     def __init__(
         self, recipe: LanguageRecipe, model: AvatarGPTModel, examples: Examples, val: Validation,
         grounder: SentenceGrounder | None, runtime: Runtime, tokenizers: Sequence[MotionTokenizer] = (),
+        added: Sequence[str] = (),
     ) -> None:  # fmt: skip
         t = recipe.train
+        self.added = added
         self.recipe, self.schedule, self.examples, self.val = recipe, t, examples, val
         self.runtime = runtime
         rows = runtime.share(t.batch, "train")
@@ -306,7 +309,7 @@ class LanguageStage(Stage):
             weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
             save_model(self.model, out, "15MB", weights)
             if self.recipe.lora is not None and weights is not None:
-                save_adapter(self.model, self.recipe.lora, out / ADAPTER)
+                save_adapter(self.model, self.recipe.lora, out / ADAPTER, self.added)
 
 
 class LanguageObjective(torch.nn.Module):
@@ -490,7 +493,9 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
     rates = {t.config.modality: t.tokens_per_second for t in tokenizers}
     examples = Examples(items, pairs, text, model.config, recipe.train.options, rates)
     _check_streams(examples, where)
-    return LanguageStage(recipe, model, examples, validation(examples, val), grounder, runtime, tokenizers)
+    known = read_object(start / "config.json").get("modalities") if start else None  # those of a T5 are the model's
+    added = [] if known is None else sorted({*(model.config.modalities or {})} - {*known})
+    return LanguageStage(recipe, model, examples, validation(examples, val), grounder, runtime, tokenizers, added)
 
 
 def _check_streams(examples: Examples, where: str) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
-from avatargpt.lm.checkpoint import write_adapter
+from avatargpt.lm.adapters import write_adapter
 from avatargpt.lm.model import AvatarGPTModel
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, Number, PositiveInt, Strict
 
-_ADDED = ("codes.", "heads.", "refiners.", "extra.", "countdown.", "lm_head.")
+Part = Literal["codes", "heads", "refiners", "extra", "countdown", "lm_head"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class LoraOptions(Strict):
@@ -23,13 +24,14 @@ class LoraOptions(Strict):
     alpha: Number = 32.0  # the update counts alpha / r times
     dropout: Dropout = 0.0  # on the update's input
     targets: list[str] = ["q", "v"]  # names of the matrices in T5's layers (q, k, v, o, wi, wi_0, wi_1, wo)
+    full: list[Part] = list(PARTS)  # parts outside T5's layers that are trained in full, not frozen
 
 
 def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
     """Freeze the T5 of `model` and put adapters beside its matrices, in place.
 
-    Codebooks are buffers and stay as they are; code adapters, heads, refiners, count-down and foreign inputs are new
-    against T5, so they are trained in full.
+    Codebooks are buffers and stay as they are. Code adapters, heads, refiners, count-down and foreign inputs are new
+    against T5, so they are trained in full unless `options.full` says otherwise.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -45,7 +47,7 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
         raise UserError(f"lora: {str(e).splitlines()[0]}") from None
     # peft freezes everything that has no adapter, the new parts too.
     for name, parameter in model.named_parameters():
-        if name.startswith(_ADDED):
+        if name.partition(".")[0] in options.full:
             parameter.requires_grad_(True)
 
 
@@ -65,20 +67,28 @@ def _saved_modules(model: AvatarGPTModel, names: Sequence[str]) -> list[str]:
     ]
 
 
-def save_adapter(model: AvatarGPTModel, options: LoraOptions, folder: Path) -> Path:
-    """Write the adapters, and the parts trained in full beside them, as `avatargpt.lm.checkpoint` reads them."""
+def save_adapter(
+    model: AvatarGPTModel, options: LoraOptions, folder: Path, added: Sequence[str] = ()
+) -> Path:
+    """Write the adapters, and the parts trained in full beside them, as `avatargpt.lm.adapters` reads them.
+
+    `added`: modalities that the model to begin from lacked; all their parts are written.
+    """
     state = model.state_dict()
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     # "default" is the adapter's name in memory; files of PEFT have none.
     tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}
-    modules = _saved_modules(model, [n for n in trained if ".lora_" not in n])
+    new = tuple(f"{part}.{name}." for part in ("codes", "heads", "refiners") for name in added)
+    modules = _saved_modules(model, [n for n in state if ".lora_" not in n and (n in trained or n.startswith(new))])
     full = {k: v for k, v in state.items() if k.startswith(tuple(f"{m}." for m in modules))}  # PEFT wants buffers, too
     config = {
         "peft_type": "LORA", "r": options.r, "lora_alpha": options.alpha, "lora_dropout": options.dropout,
         "target_modules": _target_pattern(options), "modules_to_save": modules, "bias": "none",
         "inference_mode": True,
     }  # fmt: skip
-    return write_adapter(folder, {**tensors, **full}, config, dict(model.config.fingerprints or {}))
+    modalities = {name: model.config.modality(name) for name in added}
+    about = {"fingerprints": dict(model.config.fingerprints or {}), "modalities": modalities}
+    return write_adapter(folder, {**tensors, **full}, config, about)
 
 
 @torch.no_grad()

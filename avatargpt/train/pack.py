@@ -1,12 +1,13 @@
 """The packing stages of `scripts/train.py`: a model folder as shipped, and the files of its ``gesture``.
 
 The language model and the body's tokenizer are stored in bfloat16 (shards below 16 MiB, which `from_pretrained` of
-transformers reads, too) or, as shipped, in 8 bits a weight, the language model in 6; the face's parts (tokenizer,
-language model, driver, parser) always are in 8 bits.
+transformers reads, too) or, as shipped, in 8 bits a weight, the language model in 6; adapters and the face's parts
+(tokenizer, language model, driver, parser) always are in 8 bits.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.tokens import MODEL_FOLDER
 from avatargpt.gesture.network import NAME, GestureDriver
 from avatargpt.gesture.semantics import GestureBank
+from avatargpt.lm.adapters import FOLDER, Adapter, write_adapter
 from avatargpt.lm.checkpoint import load_model, save_model, save_small
 from avatargpt.lm.hub import write_card
 from avatargpt.lm.scorer import TextMotionScorer
@@ -32,6 +34,7 @@ from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import KnownActionClassifier
 from avatargpt.requests.reader import RequestReader
 from avatargpt.train.data.corpus import read_tokenizers
+from avatargpt.train.language import ADAPTER
 from avatargpt.train.reporting import origin_of
 from instruct_data.gesture.bank import read_bank
 from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
@@ -56,36 +59,56 @@ def pack_stage(args: SimpleNamespace) -> None:
         raise UserError(f"--bits {args.bits}: accepted: 6, 8, 16")
     model = load_model(args.language)
     tokenizers = read_tokenizers(args.tokenizer)
-    face_model = load_model(args.face) if args.face else None
-    models = [m for m in (model, face_model) if m is not None]
-    modalities = [name for m in models for name in m.config.modalities or {}]
-    if sorted(t.config.modality for t in tokenizers) != sorted(modalities):
-        raise UserError(f"--tokenizer {args.tokenizer}: accepted: one of each of {', '.join(modalities)}")
-    if "body" not in modalities:
-        raise UserError(f"--language {args.language}: speaks {', '.join(modalities)}; accepted: a model with a body")
-    places = {}
-    for tokenizer in tokenizers:
-        modality = tokenizer.config.modality
-        in_main = modality in (model.config.modalities or {})
-        (model if in_main or face_model is None else face_model).check_fingerprint(modality, tokenizer.fingerprint)
-        places[modality] = Path(args.output) / ("" if in_main else MODEL_FOLDER) / modality
     out = Path(args.output)
+    face_model = load_model(args.face) if args.face else None
+    adapters = _read_adapters(args.adapters or "", model)
+    places = {name: out / name for name in model.config.modalities or {}}
+    if face_model is not None:
+        places |= {name: out / MODEL_FOLDER / name for name in face_model.config.modalities or {}}
+    for name, adapter in adapters.items():
+        places |= {modality: out / FOLDER / name / modality for modality in adapter.modalities}
+    if sorted(t.config.modality for t in tokenizers) != sorted(places):
+        raise UserError(f"--tokenizer {args.tokenizer}: accepted: one of each of {', '.join(places)}")
+    if "body" not in (model.config.modalities or {}):
+        raise UserError(f"--language {args.language}: speaks {', '.join(places)}; accepted: a model with a body")
+    models = [m.config.fingerprints or {} for m in (model, face_model) if m is not None]
+    prints = {k: v for known in (*models, *(a.fingerprints for a in adapters.values())) for k, v in known.items()}
+    for tokenizer in tokenizers:
+        if prints.get(tokenizer.config.modality) != tokenizer.fingerprint:
+            raise UserError(f"--tokenizer {args.tokenizer}: that of {tokenizer.config.modality} is another than "
+                            "the model was trained with")  # fmt: skip
     if args.bits < 16:
         save_small(model, out, args.bits)
     else:
         torch.nn.Module.to(model, torch.bfloat16)
         save_model(model, out, "15MB")
     TextTokenizer.load(args.language).save(out)
-    for tokenizer in tokenizers:
-        modality = tokenizer.config.modality
-        tokenizer.save(places[modality], torch.int8 if args.bits < 16 or modality == "face" else torch.bfloat16)
     if face_model is not None:
         save_small(face_model, out / MODEL_FOLDER)
         TextTokenizer.load(args.face).save(out / MODEL_FOLDER)
+    for name, adapter in adapters.items():
+        about = {"fingerprints": adapter.fingerprints, "modalities": adapter.modalities}
+        write_adapter(out / FOLDER / name, adapter.tensors, adapter.config, about, small=True)
+    for tokenizer in tokenizers:
+        modality = tokenizer.config.modality
+        tokenizer.save(places[modality], torch.int8 if args.bits < 16 or modality == "face" else torch.bfloat16)
     _pack_parts(args, out)
-    write_card(out, origin_of([args.language, *([args.face] if args.face else []), *args.tokenizer.split(",")]))
+    runs = [value.partition("=")[2] for value in filter(None, (args.adapters or "").split(","))]
+    write_card(out, origin_of([*filter(None, (args.language, args.face)), *runs, *args.tokenizer.split(",")]))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
+
+
+def _read_adapters(values: str, model: Any) -> dict[str, Adapter]:
+    """The adapters of ``NAME=FOLDER,...``, folders of language runs with `lora`, that fit a model."""
+    adapters = {}
+    for value in filter(None, values.split(",")):
+        name, _, folder = value.partition("=")
+        if not re.fullmatch(r"[\w-]+", name) or not folder:
+            raise UserError(f"--adapters {value}: accepted: NAME=FOLDER, with commas between")
+        adapters[name] = Adapter.load(Path(folder) / ADAPTER)
+        adapters[name].check(model)
+    return adapters
 
 
 def mean_of(folders: str, load: Callable[[str], S]) -> S:

@@ -1,6 +1,8 @@
 """Faces in the language model: tokens, tasks, public calls, and descriptions put in order."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 from avatargpt.api import AvatarGPT
 from avatargpt.evaluation.face_instructions import between, reading
 from avatargpt.face.tokens import MODEL_FOLDER, _medoid, describe_windows, order_actions
+from avatargpt.lm.adapters import FOLDER, write_adapter
 from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
@@ -308,6 +311,47 @@ def test_a_separate_face_model(gpt: AvatarGPT, tmp_path: Path) -> None:
     (folder / SMALL).write_bytes((folder / SMALL).read_bytes()[:-50])
     with pytest.raises(UserError, match="not a safetensors file"):
         AvatarGPT.from_pretrained(folder, "cpu")
+
+
+def test_an_adapter_brings_the_face(gpt: AvatarGPT, tmp_path: Path) -> None:
+    body, both = model_of(gpt, {"body": BODY}), model_of(gpt, {"body": BODY, "face": FACE})
+    save_model(body, tmp_path)
+    gpt.text.save(tmp_path)
+    gpt.tokenizers["body"].save(tmp_path / "body", torch.int8)
+    query = "encoder.block.0.layer.0.SelfAttention.q"
+    down, up = torch.randn(2, body.config.d_model), torch.randn(body.get_parameter(f"{query}.weight").shape[0], 2)
+    tensors = {f"{query}.lora_A.weight": down, f"{query}.lora_B.weight": up}
+    tensors |= {k: v for k, v in both.state_dict().items() if k.split(".")[1] == "face"}
+    about = {"fingerprints": dict(both.config.fingerprints or {}),
+             "modalities": {"face": both.config.modality("face")}}  # fmt: skip
+    folder = write_adapter(tmp_path / FOLDER / "face", tensors, {"r": 2, "lora_alpha": 4.0}, about, small=True)
+    gpt.tokenizers["face"].save(folder / "face", torch.int8)
+    shutil.copytree(folder, tmp_path / "elsewhere")
+
+    model = AvatarGPT.from_pretrained(tmp_path, "cpu")
+    trunk = model.loaded.model.state_dict()[f"{query}.weight"].clone()
+    assert model.adapters == ["face"] and list(model.tokenizers) == ["body"]
+    assert model.face_source() == "the adapter face" and model.facial is not model.loaded
+    changed = model.facial.model.state_dict()
+    torch.testing.assert_close(changed[f"{query}.weight"], trunk + 2 * up @ down, atol=0.1, rtol=0.02)
+    assert torch.equal(model.loaded.model.state_dict()[f"{query}.weight"], trunk)
+    face = both.state_dict()["heads.face.weight"]
+    assert (changed["heads.face.weight"] - face).abs().max() <= face.abs().max() / 100
+
+    other = model.with_adapter(tmp_path / "elsewhere")
+    assert other.facial is other.loaded is not model.facial and other.phrase_index is model.phrase_index
+    assert other.with_adapter("face").loaded is model.facial is model.with_adapter("face").loaded
+    a, b = model.face("smile", 1.2, seed=3)[0], other.face("smile", 1.2, seed=3)[0]
+    assert len(a) == 36 and np.array_equal(a.weights, b.weights)
+    with pytest.raises(UserError, match="accepted: a folder that LoRA training wrote .adapter., or face"):
+        model.with_adapter("nobody")
+    with pytest.raises(UserError, match="face"):
+        AvatarGPT(LoadedModel(body, gpt.text, {"body": gpt.tokenizers["body"]})).face("smile")
+    config = json.loads((folder / "avatargpt.json").read_text())
+    config["fingerprints"]["body"] = "another"
+    (folder / "avatargpt.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="of a model with another tokenizer of 'body'"):
+        AvatarGPT.from_pretrained(tmp_path, "cpu").with_adapter("face")
 
 
 def test_of_several_middles_the_usual_one_is_taken() -> None:

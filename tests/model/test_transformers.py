@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.lm.checkpoint import add_adapter, load_model, save_model, save_small
+from avatargpt.lm.adapters import Adapter
+from avatargpt.lm.checkpoint import load_model, save_model, save_small
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
@@ -108,7 +109,7 @@ def test_peft_loads_our_adapter(tmp_path: Path, tiny_model: Callable[..., Avatar
 
     wanted, before = losses(learnt), losses(base)
     own = copy.deepcopy(base)
-    add_adapter(own, tmp_path)
+    Adapter.load(tmp_path).add(own)
     theirs = peft.PeftModel.from_pretrained(base, tmp_path)
     assert not torch.allclose(wanted, before, atol=1e-3)
     assert torch.allclose(losses(theirs), wanted, atol=1e-5) and torch.allclose(losses(own), wanted, atol=1e-5)

@@ -24,6 +24,7 @@ class StandIn:
     grounder = None
     phrase_index = None
     source = ""
+    adapters = ("calm",)
 
     def __init__(self) -> None:
         self.go, self.begun = threading.Event(), threading.Event()
@@ -54,6 +55,9 @@ class StandIn:
         clips = [walk(length or 2.0, s + k, text) for text, length, s in rows for k in range(num)]
         return [replace(clip, notes=("a note",)) for clip in clips]
 
+    def with_adapter(self, name):
+        return Calm()
+
     def extend(self, motion, seconds, text="", seed=0):
         return concatenate([motion.resampled(20), walk(seconds, seed)]).with_caption(text)
 
@@ -63,6 +67,13 @@ class StandIn:
     def describe(self, motions, num=1, seed=0):
         sentences = [f"a person walks {len(m)} frames" for m in motions]
         return sentences if num == 1 else [[s] * num for s in sentences]
+
+
+class Calm(StandIn):
+    """The stand-in with its adapter: its clips say so."""
+
+    def generate(self, texts, **options):
+        return [replace(clip, notes=("calmly",)) for clip in super().generate(texts, **options)]
 
 
 class LineIntent:

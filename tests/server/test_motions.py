@@ -85,6 +85,13 @@ def test_operations_on_motions(client):
     assert len(client.post("/v1/motions", json={"prompt": "walk", "num": 3}).json()["motions"]) == 3
 
 
+def test_adapters_by_name(client):
+    assert [made(client, **more)["notes"] for more in ({}, {"adapter": "calm"})] == [["a note"], ["calmly"]]
+    response = client.post("/v1/motions", json={"prompt": "walk", "adapter": "../secret"})
+    assert response.status_code == 400 and error_of(response)["where"] == "adapter"
+    assert "accepted: calm" in error_of(response)["message"]
+
+
 def test_typed_requests(client):
     body = {"request": {"clauses": [{"action": "walk", "times": 3}]}}
     (row,) = client.post("/v1/motions", json=body).json()["motions"]

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.lm.checkpoint import save_model, write_adapter
+from avatargpt.lm.adapters import write_adapter
+from avatargpt.lm.checkpoint import save_model
 from avatargpt.train.checkpoints import write
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Prefetch, share_of

@@ -14,7 +14,7 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.lm.checkpoint import load_model
+from avatargpt.lm.checkpoint import load_model, load_network
 from avatargpt.lm.shape import SMALL
 from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_clips, wordless_clips
 from avatargpt.train.tokenizer import objective
@@ -85,13 +85,23 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Mini, tmp_p
     assert load_model(both).config.heads == ("text", "body", "face")
     assert mini.rows(both, "val_text_to_face") and mini.rows(both, "val_text_to_motion")
 
-    stacks = {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
-    mini.run(*mini.language(face, "--tokenizer", tokenizer, "--codes", codes,
-                            change={"model": {"modalities": {"face": shape}, **stacks}},
+    separate, stacks = tmp_path / "separate", {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1}
+    mini.run(*mini.language(separate, "--tokenizer", tokenizer, "--codes", codes,
+                            change={"model": {"modalities": {"face": shape}, **stacks, "num_heads": 4}},
                             options={"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}, **train))  # fmt: skip
+    pytest.importorskip("peft")
+    lora = {"r": 2, "alpha": 4, "targets": ["q", "v"], "full": ["codes", "heads", "refiners"]}
+    alone = {"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}
+    mini.run(*mini.language(face, "--start", body, "--tokenizer", tokenizer, "--codes", codes,
+                            change={"model": {"modalities": {"face": shape}}, "lora": lora},
+                            options=alone, **train))  # fmt: skip
     packed, apart, tokenizers = tmp_path / "packed", tmp_path / "apart", f"{mini.tokenizer},{tokenizer}"
     refused("pack", "--language", both, "--tokenizer", mini.tokenizer, "-o", packed)
-    refused("pack", "--language", face, "--tokenizer", tokenizer, "-o", packed)
+    refused("pack", "--language", body, "--adapters", "face", "--tokenizer", tokenizers, "-o", packed)
+    refused("pack", "--language", body, "--adapters", f"face={both}", "--tokenizer", tokenizers, "-o", packed)
+    refused("pack", "--language", separate, "--tokenizer", tokenizer, "-o", packed)
+    mini.run("pack", "--language", body, "--face", separate, "--tokenizer", tokenizers, "-o", tmp_path / "two")
+    assert AvatarGPT.from_pretrained(tmp_path / "two", "cpu").facial.model.config.d_model == 32
     mini.run("pack", "--language", both, "--tokenizer", tokenizers, "-o", packed)
     assert len(AvatarGPT.from_pretrained(packed, "cpu").face("smile", 1.0)[0]) == 30
     a, b, c = (tmp_path / name for name in "abc")
@@ -100,15 +110,20 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Mini, tmp_p
         Driver(driver).save(folder)
         parser = ParserConfig(width=width, hidden=16, heads=2, layers=[6], rank=0)
         InstructionParser(ParserNetwork(parser)).save(folder)
-    mini.run("pack", "--language", body, "--face", face, "--tokenizer", tokenizers, "-o", apart, "--bits", 8,
-             "--driver", f"{a},{b}", "--recorded", c, "--parser", f"{a},{b}")  # fmt: skip
+    mini.run("pack", "--language", body, "--adapters", f"face={face}", "--tokenizer", tokenizers, "-o", apart,
+             "--bits", 8, "--driver", f"{a},{b}", "--recorded", c, "--parser", f"{a},{b}")  # fmt: skip
     packed_driver = Driver.load(apart / "driver")
     assert [packed_driver.network.config.width, packed_driver.paired.config.width] == [16, 24]
     assert InstructionParser.load(apart / "driver").network.config.width == 16
     assert (apart / SMALL).is_file() and not list(apart.glob("model-*"))
     for folder, packed_bits in ((packed, torch.bfloat16), (apart, torch.int8)):
         assert load_tensors(folder / "body" / "tokenizer.safetensors")["encoder.down.weight"].dtype == packed_bits
-    assert len(AvatarGPT.from_pretrained(apart, "cpu").face("smile", 1.0)[0]) == 30
+    loaded = AvatarGPT.from_pretrained(apart, "cpu")
+    assert loaded.adapters == ["face"] and len(loaded.face("smile", 1.0)[0]) == 30 and "face" not in loaded.tokenizers
+    whole = load_network(face).state_dict()
+    adapted = loaded.facial.model.state_dict()
+    assert whole.keys() == adapted.keys()
+    assert all((whole[k] - adapted[k]).abs().max() <= whole[k].abs().max() / 50 for k in whole)
 
 
 def test_a_direct_path_trains_and_resumes(mini: Mini, tmp_path: Path) -> None:

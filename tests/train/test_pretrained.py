@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from avatargpt.config import resolve
-from avatargpt.lm.checkpoint import add_adapter, load_model, load_network
+from avatargpt.lm.adapters import Adapter
+from avatargpt.lm.checkpoint import load_model, load_network
 from avatargpt.lm.text_encoder import TextTokenizer
 from tests.model.test_checkpoint import check_card
 from tests.train.conftest import CONFIGS, DEBUG, Mini, Refused, write_t5
@@ -58,11 +59,11 @@ def test_lora_leaves_t5_alone_and_merges(mini: Mini, t5: Path, tmp_path: Path) -
         for key in (k for k in raw if "lora_A" in k and not k.startswith(place)):
             name = f"{key.partition('.lora_A')[0]}.weight"
             network.get_parameter(name).copy_(source[name])
-    add_adapter(network, tmp_path / "whole" / "adapter")
+    Adapter.load(tmp_path / "whole" / "adapter").add(network)
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, expected[name])
     with pytest.raises(UserError, match="no adapter_config.json there"):
-        add_adapter(network, tmp_path)
+        Adapter.load(tmp_path)
 
 
 def test_full_fine_tuning(mini: Mini, t5: Path, tmp_path: Path) -> None:
