@@ -289,6 +289,8 @@ class Conversation:
                 lines.append(f"That far, then: {_mistake(e)}")  # what was done before it stays
                 ok, unwritten = False, _is_unwritten(e)
                 break
+        if self.timeline is not before and not {"undo", "redo"} & {a.do for a in done_acts}:
+            lines += segments.meeting_anew(before, self.timeline)
         if self.view and self.timeline.segments and self.timeline is not before:
             try:
                 files.append(sheet(self.timeline, self._scene(text).preview(TURN_PICTURE)))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from pydantic import BaseModel, Field
 
-from avatargpt.chat.parts import acts_of, in_words
+from avatargpt.chat.parts import ABOUT_SEGMENTS, BEGINNINGS, acts_of, in_words
 from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.chat.timeline import MAX_SEGMENTS
 from avatargpt.chat.turn_text import CONTINUES, QUESTION, ChatTurn
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed, Malformed, prompt
+from avatargpt.requests.clause_spec import MIN_KNOWN
 from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read, write
 from instruct_data.requests.pairs import is_numeral, value_of, words_of
@@ -206,12 +207,16 @@ MIN_PROBABILITY = 0.25  # less sure than this it is better to ask
 
 
 class TurnIntent:
-    """The reader of turns; `reader` of a model folder, `grounder` a sentence encoder for the meaning of captions."""
+    """The reader of turns; `reader` of a model folder, `grounder` a sentence encoder for the meaning of captions.
+
+    Args:
+        knows: whether words name a movement that the model knows.
+    """
 
     name = "reader"
 
-    def __init__(self, reader: RequestReader, grounder: SentenceGrounder) -> None:
-        self.reader, self.grounder = reader, grounder
+    def __init__(self, reader: RequestReader, grounder: SentenceGrounder, knows: Callable[[str], bool]) -> None:
+        self.reader, self.grounder, self._knows = reader, grounder, knows
 
     def understand(self, turn: ChatTurn) -> list[Act] | None:
         acts, probability = self.weighed(turn)
@@ -224,7 +229,10 @@ class TurnIntent:
             OpenQuestion: another reading is about as likely, or something is left open. UserError: what is named is
             not there.
         """
-        first, *others = self.reader.read_turn_twice(turn.request, turn.state)
+        readings = self.reader.read_turn_twice(turn.request, turn.state)
+        if not turn.captions and turn.question is None:
+            readings = self._beginnings(readings, turn)
+        first, *others = readings
         mistake: UserError | None = None
         try:
             acts, probability = self._acts(first, turn)
@@ -241,6 +249,36 @@ class TurnIntent:
         if mistake is not None:
             raise mistake
         return acts, probability
+
+    def _beginnings(self, readings: list[list[TurnPart]], turn: ChatTurn) -> list[list[TurnPart]]:
+        """Where nothing stands, the readings that can be done; without any, the likeliest one of a known movement."""
+        # The network is trained on orders in any state: "hop on the left leg 4x" is most like one about a segment.
+        unable = {*ABOUT_SEGMENTS, "clarify", "keep", "redo"}
+        unable -= {"redo"} if turn.last and turn.last[-1].do in ("undo", "redo") else set()
+        unable |= {"undo"} if turn.former is None else set()
+        unable |= {"load", "speak", "describe"} if not turn.files else set()
+        able = [r for r in readings if r and r[0].act not in unable and self._likely(r, turn)]
+        describes = any(r[0].act in ("edit", "replace") for r in readings[:1] if r)  # in words of a movement
+        if not (describes or self._knows(turn.request)):
+            return able or readings
+        if able:
+            return able[:1] if able[0][0].act in BEGINNINGS else able
+        for throughout in (False, True):
+            parts = self.reader.read_turn_as(BEGINNINGS, turn.request, turn.state, throughout)
+            if not parts and not describes:
+                return readings
+            if parts and self._likely(parts, turn):
+                return [parts]
+        return [[TurnPart(act="make", text=turn.request)]]
+
+    def _likely(self, parts: list[TurnPart], turn: ChatTurn) -> bool:
+        """Whether a reading can be done and is likely enough, or leaves a question open."""
+        try:
+            return self._acts(parts, turn)[1] >= MIN_PROBABILITY
+        except OpenQuestion:
+            return True
+        except UserError:
+            return False
 
     def _acts(self, parts: list[TurnPart], turn: ChatTurn) -> tuple[list[Act] | None, float]:
         """The acts of one reading; an answer to an open question completes the turn that left it open."""
@@ -270,4 +308,9 @@ def open_intent(model: Any) -> Intent:
     index = model.phrase_index
     if index is None or index.reader is None or model.grounder is None:
         raise UserError(f"{model.source}: no reader of requests in this folder; accepted: other weights, or --llm")
-    return TurnIntent(index.reader, model.grounder)
+    grounder = model.grounder
+
+    def knows(text: str) -> bool:
+        return any(c.known >= MIN_KNOWN for c in index.clauses(text, grounder))
+
+    return TurnIntent(index.reader, grounder, knows)

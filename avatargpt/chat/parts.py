@@ -10,6 +10,7 @@ from typing import Any
 
 from avatargpt.chat.questions import OpenQuestion, Question, place_of
 from avatargpt.chat.references import OpenReference, Similarity, Target, target
+from avatargpt.chat.timeline import no_segment
 from avatargpt.chat.turn_text import CONTINUES, LENGTH, TEMPO, ChatTurn, as_caption, changed, on_other_side
 from avatargpt.chat.view import View, gap, outlook_of
 from avatargpt.requests.english import lemmas
@@ -25,6 +26,12 @@ MAX_ROUNDS = 8  # of one turn
 DEFAULT_NAME = "motion"  # what is saved without a name
 PERCENT = 10.0  # a factor above it is in per cent
 MAX_NAME_WORDS = 4
+# acts that begin a timeline, and those about segments, as the reader of turns names them
+BEGINNINGS = frozenset({"make", "then", "plan"})
+ABOUT_SEGMENTS = frozenset(
+    "before replace edit retime total speed faster slower longer shorter mirror again delete move loop rename play "
+    "save export".split()
+)
 SINGLY = frozenset("each every both them ones".split())  # of a length: that of every segment
 TOPICS = {
     "total_length": "total length", "frames": "total length in frames", "count": "number of segments",
@@ -59,8 +66,8 @@ def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | 
             continue
         if part.act == "make" and view.count and part.sure < MIN_RESTART_PROBABILITY:
             part = part.model_copy(update={"act": "then"})
-        if part.act in ("edit", "replace") and part.text and not view.count:
-            part = part.model_copy(update={"act": "make"})
+        if part.act in ABOUT_SEGMENTS and part.act != "before" and not view.count:
+            raise UserError(no_segment(1, 0))
         if part.act == "redo" and part.of and not out and view.count and target(part.of, view.outlook) is None:
             part = part.model_copy(update={"act": "then", "text": part.of, "of": ""})  # "also he nods": none does yet
         try:

@@ -87,15 +87,16 @@ def new_segment(
     def segment(motion: Motion) -> Segment:
         return replace(segment_of(caption, motion, seed, seconds is not None), follows=follows)
 
-    def draft(motion: Motion) -> None:
-        if scene.on_draft:
-            scene.on_draft(Timeline().replaced([*before, segment(motion)]))
+    draft: Draft = None
+    if on_draft := scene.on_draft:
 
-    draft_or_none = draft if scene.on_draft else None
+        def draft(motion: Motion) -> None:
+            on_draft(Timeline().replaced([*before, segment(motion)]))
+
     if before:
-        made, lead = _onward(scene, caption, seconds, seed, before[-1].motion, draft_or_none)
+        made, lead = _onward(scene, caption, seconds, seed, before[-1].motion, draft)
     else:
-        made, lead = scene.generate(caption, seconds, seed, draft=draft_or_none), ""
+        made, lead = scene.generate(caption, seconds, seed, draft=draft), ""
     note = "; ".join(filter(None, (lead, *made.motion.notes)))
     return replace(segment(made.motion), note=note, actions=made.actions)
 
@@ -136,7 +137,8 @@ def pose_gap(before: Motion, after: Motion) -> float:
 
 
 def settled(scene: Scene, before: Timeline) -> tuple[Timeline, list[int]]:
-    """The timeline with segments made again that no longer begin near the end of the one before, and their numbers.
+    """The timeline with segments made again that no longer begin near the end of the one before, and their numbers;
+    they keep their lengths.
 
     Args:
         before: the timeline before the act; seams that were there stay as they are.
@@ -150,8 +152,9 @@ def settled(scene: Scene, before: Timeline) -> tuple[Timeline, list[int]]:
             continue
         if segment.caption == CONTINUES or pose_gap(last.motion, segment.motion) <= MAX_GAP:
             continue
-        seconds = segment.motion.seconds if segment.fixed else None
-        new = remade(replace(scene, state=state, on_draft=None), i, segment.caption, seconds, segment.seed)
+        there = replace(scene, state=state, on_draft=None)
+        new = remade(there, i, segment.caption, segment.motion.seconds, segment.seed)
+        new = replace(new, fixed=segment.fixed)
         if pose_gap(last.motion, new.motion) < pose_gap(last.motion, segment.motion):
             state = replace(with_segment(state, i, new), focus=state.focus, takes=state.takes, chosen=state.chosen)
             numbers.append(i + 1)
@@ -208,3 +211,14 @@ def faster(segment: Segment, factor: float) -> Segment:
     return replace(segment, motion=retimed(segment.motion, frames), tempo=segment.tempo * factor)
 
 
+def meeting_anew(before: Timeline, after: Timeline) -> list[str]:
+    """A line about the segments that no act was about and that last another time because they meet others; or none."""
+    lengths: defaultdict[str, list[float]] = defaultdict(list)
+    for segment, (start, end) in zip(before.segments, before.spans, strict=True):
+        lengths[segment.key].append((end - start) / FPS)
+    rows = []
+    for n, (segment, (start, end)) in enumerate(zip(after.segments, after.spans, strict=True), 1):
+        seconds, former = (end - start) / FPS, lengths[segment.key]
+        if former and abs(seconds - (old := former.pop(0))) >= 1 / FPS:
+            rows.append(f"segment {n} lasts {duration(seconds)} (it was {duration(old)})")
+    return [f"At the new seams {', '.join(rows)}."] if rows else []

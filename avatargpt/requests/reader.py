@@ -1,7 +1,7 @@
 """`RequestReader`: words to typed requests, by a network that copies words."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -84,7 +84,7 @@ class Vocabulary:
     @cached_property
     def _domains(self) -> dict[str, np.ndarray]:
         names = [t.partition("=")[0] for t in self.tokens]
-        shared = np.array([n == "end" or n[:1] == "#" for n in names])
+        shared = np.array([t == "end" or t[:1] == "#" for t in self.tokens])  # "end=" is of bodies alone
         return {domain: shared | np.isin(names, [*tokens]) for domain, tokens in DOMAIN_TOKENS.items()}
 
     @cached_property
@@ -261,6 +261,7 @@ VERSION = 2
 MAX_WORDS_AT_ONCE = 30
 # of the probability of the first act of a turn, from which another one is a second reading
 NEAR_READING = 0.6
+LEAST_SHARE = 1e-5  # of the probability of a first act; what has less is not thought of
 MAX_REMEMBERED = 2000  # requests
 T = TypeVar("T")
 
@@ -321,11 +322,33 @@ class RequestReader:
 
     def read_turn_twice(self, text: str, state: TurnState | None = None) -> list[list[spec.TurnPart]]:
         """As `read_turn`, with a second reading where another first act is about as likely (`NEAR_READING`)."""
-        before = (state or TurnState()).words if self.vocabulary.states else []
-        parts = [[*before, *part] for part in _parts(words_of(text))]
-        rows = [self._read(states, part) for states, part in zip(word_states(parts, self.grounder), parts, strict=True)]
+        rows = [self._read(states, part) for states, part in self._turn(text, state)]
         first = [part for row in rows for part in row[0]]
         return [first, *rows[0][1:]] if len(rows) == 1 else [first]
+
+    def read_turn_as(
+        self, acts: Collection[str], text: str, state: TurnState | None = None, throughout: bool = False
+    ) -> list[spec.TurnPart]:
+        """As `read_turn`, in a grammar in which the first act is one of `acts`, or every one (`throughout`).
+
+        Empty where the network does not think of them (`LEAST_SHARE`).
+        """
+        others = [i for token, i in self.vocabulary.number.items() if token in BARE and token[4:] not in acts]
+        barred = torch.tensor(others)
+        out: list[spec.TurnPart] = []
+        for states, part in self._turn(text, state):
+            target, probabilities, _ = self._target(states, part, "chat", None, barred, throughout)
+            if not target:
+                return []
+            out += assembled_turn(target, part, probabilities)
+            barred = barred if throughout else barred[:0]
+        return out
+
+    def _turn(self, text: str, state: TurnState | None) -> list[tuple[np.ndarray, list[str]]]:
+        """The parts of a turn behind the words of a state: states of their words, and words."""
+        before = (state or TurnState()).words if self.vocabulary.states else []
+        parts = [[*before, *part] for part in _parts(words_of(text))]
+        return list(zip(word_states(parts, self.grounder), parts, strict=True))
 
     @torch.inference_mode()
     def _read(self, states: np.ndarray, words: Sequence[str]) -> list[list[spec.TurnPart]]:
@@ -358,10 +381,13 @@ class RequestReader:
         states = word_states(texts, self.grounder)
         return [self._target(s, words, domain)[:2] for s, words in zip(states, texts, strict=True)]
 
+    @torch.inference_mode()
     def _target(
-        self, states: np.ndarray, words: Sequence[str], domain: str, first: int | None = None
-    ) -> tuple[Target, list[float], int | None]:
-        """A target (which begins with token `first`), its probabilities, and another first token if one is near."""
+        self, states: np.ndarray, words: Sequence[str], domain: str, first: int | None = None,
+        barred: Tensor | None = None, throughout: bool = False,
+    ) -> tuple[Target, list[float], int | None]:  # fmt: skip
+        """A target (which begins with token `first`, and with none `barred`, or has none `throughout`), its
+        probabilities, and another first token if one is near."""
         net, device = self.network, self.network.place.device
         mask = torch.ones(1, len(words), device=device)
         encoded = net.encode(torch.from_numpy(states[None].astype(np.float32)).to(device), mask)
@@ -374,6 +400,11 @@ class RequestReader:
             logits = net.decode(encoded, None, fed)[0, -1].cpu()
             open_ = torch.from_numpy(self.vocabulary.allowed(before, words, domain))
             shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
+            if barred is not None and (throughout or not before):
+                shares = shares.index_fill(0, barred, 0.0)
+                if not before and shares.max() < LEAST_SHARE:
+                    return [], [], None
+                shares = shares / shares.sum()
             best = int(shares.argmax())
             if not before:
                 best = best if first is None else first

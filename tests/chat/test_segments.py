@@ -7,6 +7,7 @@ from avatargpt.chat import Conversation
 from avatargpt.chat.segments import MAX_GAP, RISES, pose_gap
 from avatargpt.chat.timeline import compose, played, segment_of
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
+from tests.clips import gliding
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 
@@ -64,6 +65,31 @@ def test_what_jumps_after_a_change_is_made_again(talk):
     assert max(gaps(talk)) < MAX_GAP and segments[0] is stood[0] and segments[3] is stood[2]
     assert segments[2].caption == "a person waves" and segments[2].motion.seconds == 2
     assert talk.say("undo").ok and talk.timeline.segments == stood
+
+
+def test_an_answer_says_what_new_seams_do_to_lengths(talk, monkeypatch):
+    swings = {"a person walks": 6.0, "a person waves": 7.0, "a person bows": 8.0}
+    monkeypatch.setattr(talk.model, "generate", lambda texts, **_: [gliding(40, swing=swings[texts[0]])])
+    for line in ("make: a person walks", "then: a person waves", "then: a person bows"):
+        talk.say(line)
+    spans = talk.timeline.spans
+    reply = talk.say("delete 2")
+    pairs = zip((spans[0], spans[2]), talk.timeline.spans, strict=True)
+    changes = [b for a, b in pairs if a[1] - a[0] != b[1] - b[0]]
+    assert changes, "unfixed ends are given up for a better seam"
+    assert reply.text.count("(it was 2 s)") == len(changes) and "At the new seams segment" in reply.text
+    assert "At the new seams" not in talk.say("undo").text + talk.say("rename 1: walk").text
+    fixed = [talk.say(line) for line in ("make 2s: a person walks", "then 2s: a person waves", "mirror 1")]
+    assert not any("At the new seams" in reply.text for reply in fixed)
+
+
+def test_what_is_made_again_keeps_its_length(talk):
+    for line in ("make: a person walks", "then: a person waves"):
+        talk.say(line)
+    shown = talk.timeline.segments[1]
+    talk.say("before 2 2s: a person lies down")
+    new = talk.timeline.segments[2]
+    assert new.key != shown.key and new.motion.seconds == shown.motion.seconds and not new.fixed
 
 
 def test_segments_of_a_plan_come_while_it_is_made(talk):

@@ -432,10 +432,14 @@ class Parts:
 
     def __init__(self, *readings: list[dict[str, Any]]) -> None:
         self.readings, self.states = [[TurnPart(**p) for p in r] for r in readings], []
+        self.beginning: dict[str, Any] | None = None  # what it reads where only a beginning is admitted
 
     def read_turn_twice(self, text: str, state: Any) -> list[list[TurnPart]]:
         self.states.append(state)
         return self.readings
+
+    def read_turn_as(self, acts: Any, text: str, state: Any, throughout: bool) -> list[TurnPart]:
+        return [TurnPart(**self.beginning)] if self.beginning else []
 
 
 class Apart:
@@ -447,9 +451,36 @@ class Apart:
 
 def reading(turn: ChatTurn, *readings: list[dict[str, Any]]) -> str | Question:
     try:
-        return write(TurnIntent(Parts(*readings), Apart()).understand(turn) or [])  # type: ignore[arg-type]
+        return write(TurnIntent(Parts(*readings), Apart(), lambda text: False).understand(turn) or [])  # type: ignore[arg-type]
     except OpenQuestion as e:
         return e.question
+
+
+def opening(text: str, *parts: dict[str, Any], knows: bool = True, beginning: dict[str, Any] | None = None) -> str:
+    """The acts of a turn where nothing stands."""
+    reader = Parts(*([p] for p in parts))
+    reader.beginning = beginning
+    intent = TurnIntent(reader, Apart(), lambda text: knows)  # type: ignore[arg-type]
+    return write(intent.understand(ChatTurn(text, "")) or [])
+
+
+def test_where_nothing_stands_a_known_movement_is_no_edit() -> None:
+    delete, walk = {"act": "delete", "of": "bins"}, {"act": "then", "text": "take the bins out"}
+    made = "make: a person takes the bins out"
+    assert opening("take the bins out", delete, beginning=walk) == made
+    assert opening("take the bins out", walk, delete) == made, "what cannot be done is no second reading"
+    assert opening("take the bins out", walk, {"act": "plan", "text": "bins"}) == made, "nothing is lost by the first"
+    unsure = {**walk, "sure": 0.1}
+    assert opening("take the bins out now", unsure, beginning=unsure) == "make: a person takes the bins out now"
+    for act in ("undo", "redo", "keep", "mirror", "retime", "save"):
+        jump = opening("jump forward twice", {"act": act, "of": "it"}, beginning={"act": "then", "text": "jump"})
+        assert jump == "make: a person jumps"
+    assert opening("undo", {"act": "undo"}, knows=False) == "undo"
+    angrily = {"act": "edit", "of": "stagger", "text": "angrily"}
+    assert opening("stagger angrily", angrily, knows=False) == "make: a person staggers angrily"
+    for act in ("mirror", "retime", "save"):
+        with pytest.raises(UserError, match="nothing has been made yet"):
+            opening(act, {"act": act, "of": "it", "text": "it"}, knows=False)
 
 
 def test_an_answer_completes_what_was_left_open() -> None:

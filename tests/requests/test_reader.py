@@ -61,6 +61,9 @@ def test_what_cannot_be_read() -> None:
     for text in ("  ", "go " * (MAX_WORDS + 1)):
         with pytest.raises(UserError, match="accepted: 1 to 96"):
             reader.read(text)
+    vocabulary = reader.vocabulary
+    for domain in ("face", "chat"):  # whose requests have no pose at the end
+        assert not vocabulary.allowed([vocabulary.number["whole"]], ["a"], domain)[vocabulary.number["end="]]
     # untrained, but under the grammar
     assert reader.read("don't ??? 3").clauses and reader.read_face("don't ??? 3").clauses
     assert all(p.act for p in reader.read_turn("don't ??? 3"))
