@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +27,38 @@ class Draft:
 
 
 class Drafts:
-    """The last draft of every session of which a turn is running."""
+    """The last draft of every session of which a turn is running, and who waits for the next one."""
 
     def __init__(self) -> None:
         self._present: dict[str, Draft] = {}
         self._count = 0
+        self._watchers: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
     def of(self, session: str) -> Draft | None:
         """The draft of a session, None where there is none."""
         return self._present.get(session)
+
+    @contextmanager
+    def watched(self, session: str) -> Iterator[asyncio.Event]:
+        """An event of the running loop, set by each draft of a session and by each `wake`; the block clears it."""
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop has ended before
+                loop.call_soon_threadsafe(event.set)
+
+        self._watchers[session].append(wake)
+        try:
+            yield event
+        finally:
+            self._watchers[session].remove(wake)
+            if not self._watchers[session]:
+                del self._watchers[session]
+
+    def wake(self, session: str) -> None:
+        """Let those who watch a session look at it, from any thread."""
+        for wake in tuple(self._watchers.get(session, ())):
+            wake()
 
     @contextmanager
     def open(self, session: str) -> Iterator[Callable[[Timeline], None]]:
@@ -47,6 +72,7 @@ class Drafts:
                 "caption": last.caption, "activity": last.activity, "frames": f"/v1/sessions/{session}/draft.frames",
             }  # fmt: skip
             self._present[session] = Draft(self._count, row, frames(timeline.motion.slice(start, end)))
+            self.wake(session)
 
         try:
             yield put

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request
@@ -16,7 +18,7 @@ from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
 from avatargpt.server.exports import DRAWN, check_form, download, written
 from avatargpt.server.frames import frames
-from avatargpt.server.jobs import SILENCE, answer
+from avatargpt.server.jobs import SILENCE, TICK, answer
 from avatargpt.server.motions import Wait
 from avatargpt.server.session_state import FILES, lines_of
 from avatargpt.server.worker import Job, Report
@@ -26,7 +28,7 @@ from vqvae.motion import Motion
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 MAX_ACTS = 50  # of one turn
 MAX_CHARACTERS = 2000  # of a turn
-LOOK = 0.04  # seconds between two looks at a running turn: its first frames are waited for
+LOOK = 1.0  # seconds between two looks at what other processes have done
 Number = Annotated[int | None, Query(ge=1, le=999)]
 
 
@@ -86,6 +88,8 @@ def turns(server: Server, number: str, body: TurnBody) -> Job:
 def _submitted(server: Server, number: str, work: Any) -> Job:
     job = server.submit("turn", work)
     server.turns[number] = job
+    server.drafts.wake(number)
+    job.future.add_done_callback(lambda _: server.drafts.wake(number))
     return job
 
 
@@ -184,6 +188,10 @@ async def file(server: AnyServer, id: str, name: str) -> Response:
     return download(files[name], files[name].name)
 
 
+def _event(name: str, row: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(row)}\n\n"
+
+
 @router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events")
 async def events(server: AnyServer, id: str) -> StreamingResponse:
     """``progress`` and ``draft`` while a turn runs, ``session`` with the version where it changed, ``idle`` when a turn
@@ -194,31 +202,37 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
     server.store.session(id)
 
     async def rows() -> AsyncIterator[str]:
-        last, version, quiet, take = "", -1, 0.0, 0
-        while server.state != "stopping":
-            job = server.turns.get(id)
-            try:
-                present = server.sessions.version(id)
-            except Refusal:  # it has expired
-                return
-            running = job is not None and not job.future.done()
-            row = {"done": job.done, "total": job.total, "stage": job.stage or job.status} if job and running else None
-            text = f"event: progress\ndata: {json.dumps(row)}\n\n" if row else "event: idle\ndata: {}\n\n"
-            if present != version:
-                version, quiet = present, 0.0
-                yield f"event: session\ndata: {json.dumps({'version': version})}\n\n"
-            draft = server.drafts.of(id) if running else None
-            if draft is not None and draft.take != take:
-                take, quiet = draft.take, 0.0
-                yield f"event: draft\ndata: {json.dumps(draft.row)}\n\n"
-            if text != last:
-                last, quiet = text, 0.0
-                yield text
-            await asyncio.sleep(LOOK)
-            quiet += LOOK
-            if quiet >= SILENCE:
-                quiet = 0.0
-                yield ": still here\n\n"
+        state, version, take, told = "", -1, 0, time.monotonic()
+        with server.drafts.watched(id) as changed:
+            while server.state != "stopping":
+                changed.clear()
+                job = server.turns.get(id)
+                running = job is not None and not job.future.done()
+                out = []
+                if version < 0 or not running:  # a turn that runs holds the session's lock
+                    try:
+                        present = server.sessions.version(id)
+                    except Refusal:  # it has expired
+                        return
+                    if present != version:
+                        version = present
+                        out.append(_event("session", {"version": version}))
+                draft = server.drafts.of(id) if running else None
+                if draft is not None and draft.take != take:
+                    take = draft.take
+                    out.append(_event("draft", draft.row))
+                row = {"done": job.done, "total": job.total, "stage": job.stage or job.status} if job else {}
+                text = _event("progress", row) if running else _event("idle", {})
+                if text != state:
+                    state = text
+                    out.append(text)
+                if not out and time.monotonic() - told >= SILENCE:
+                    out.append(": still here\n\n")
+                for line in out:
+                    told = time.monotonic()
+                    yield line
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), TICK if running else LOOK)
 
     return StreamingResponse(rows(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 

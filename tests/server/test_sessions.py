@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import struct
@@ -13,6 +14,8 @@ import pytest
 
 from avatargpt import export
 from avatargpt.chat.maker import Maker
+from avatargpt.chat.timeline import Timeline, segment_of
+from avatargpt.server.drafts import Drafts
 from tests.clips import gliding
 
 
@@ -169,9 +172,28 @@ def test_a_cancelled_turn_has_not_happened(client, session, model):
 
 def test_events_of_a_session(client, session):
     turn(client, session, "make 1s: a person walks")
-    threading.Timer(0.5, client.app.state.server.begin_stop).start()
-    events = client.get(f"/v1/sessions/{session}/events").text
+    server, looks = client.app.state.server, []
+    version = server.sessions.version
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server.sessions, "version", lambda number: looks.append(number) or version(number))
+        threading.Timer(0.5, server.begin_stop).start()
+        events = client.get(f"/v1/sessions/{session}/events").text
     assert 'event: session\ndata: {"version": 1}' in events and "event: idle" in events
+    assert len(looks) <= 2, "nothing happens, so that the files are not looked at over and over"
+
+
+def test_who_watches_a_session_is_woken_by_its_drafts():
+    async def woken(session):
+        drafts, clip = Drafts(), gliding(20)
+        with drafts.watched("a") as changed, drafts.open(session) as put:
+            thread = threading.Thread(target=put, args=[Timeline().replaced([segment_of("walks", clip, 0, True)])])
+            thread.start()
+            thread.join()
+            await asyncio.sleep(0)  # the loop takes what the thread has left for it
+            await asyncio.sleep(0)
+            return changed.is_set()
+
+    assert asyncio.run(woken("a")) and not asyncio.run(woken("b"))
 
 
 def test_drafts_come_while_a_turn_runs(client, session, model):
