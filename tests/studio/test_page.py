@@ -344,3 +344,17 @@ def test_a_hand_is_dragged_to_a_place(page, tell):
     until(page, f"({still} && {away} > 0.05 && {away} < 0.5)")
     page.get_by_role("button", name="Undo").click()  # as soon as there is something to undo
     until(page, f"({still} && {away} < 0.3)")
+
+
+def test_undo_waits_for_what_is_being_done(page, tell):
+    tell("a person strolls")
+    page.evaluate("document.activeElement.blur()")
+    page.evaluate("void studio.studio.act('speed x0.5')")
+    page.keyboard.press("Control+z")
+    until(page, "!studio.studio.busy && studio.studio.session.can_redo")
+    assert page.evaluate("studio.studio.session.seconds") == 2
+    page.evaluate("void studio.studio.act('delete 9')")  # changes nothing, so that there is nothing to take back
+    page.keyboard.press("Control+z")
+    until(page, "!studio.studio.busy && studio.studio.lines.at(-1).text.includes('no segment 9')")
+    time.sleep(0.3)
+    assert page.evaluate("studio.studio.session.segments.length") == 1

@@ -111,8 +111,8 @@ const pathButton = iconButton("path", "Draw a path on the floor (P)", () => wayp
 const waypoints = new Waypoints(studio, pathButton);
 const pullButton = iconButton("hand", "Pull a hand or a foot (H)", () => pulls.toggle(), { "aria-pressed": "false", class: "tool wide edit" }, "Pull");
 const pulls = new Pulls(studio, pullButton);
-const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.act("undo"), { id: "undo", class: "tool edit" }, "Undo");
-const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.act("redo"), { id: "redo", class: "tool edit" }, "Redo");
+const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.travel("undo"), { id: "undo", class: "tool edit" }, "Undo");
+const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.travel("redo"), { id: "redo", class: "tool edit" }, "Redo");
 const take = el("button", { type: "button", class: "plain", id: "export", onclick: () => exportMenu(studio) });
 take.append(icon("download"), "Export");
 take.setAttribute("aria-label", "Export");
@@ -155,8 +155,8 @@ const shortcuts: Shortcut[] = [
   { keys: "ArrowRight", about: "One frame on", run: step(1) },
   { keys: "Home", about: "To the beginning", run: () => (studio.player.seek(0), studio.redraw()) },
   { keys: "End", about: "To the end", run: () => (studio.player.seek(studio.player.seconds), studio.redraw()) },
-  { keys: "Ctrl+Z", about: "Undo", run: () => void studio.act("undo") },
-  { keys: "Ctrl+Shift+Z or Ctrl+Y", about: "Redo", run: () => void studio.act("redo") },
+  { keys: "Ctrl+Z", about: "Undo", run: () => void studio.travel("undo") },
+  { keys: "Ctrl+Shift+Z or Ctrl+Y", about: "Redo", run: () => void studio.travel("redo") },
   { keys: "T", about: "Another take of the selected segment", run: chosen((n) => `again ${n}`) },
   { keys: "M", about: "Menu of the segment that has the focus" },
   { keys: "F2", about: "Change its words" },

@@ -206,6 +206,13 @@ export class Studio {
     return this.turn({ acts }, "Working");
   }
 
+  /** Undo or redo; what is being done is waited for, and where it changes nothing, there is nothing to take back. */
+  async travel(act: "undo" | "redo"): Promise<boolean> {
+    while (this.busy) if (!(await new Promise<boolean>((changed) => this.waiting.push(changed)))) return false;
+    return this.act(act);
+  }
+  private waiting: ((changed: boolean) => void)[] = [];
+
   private async turn(turn: { text: string } | { acts: string[] }, text: string): Promise<boolean> {
     return this.work(text, async (progress, signal) => {
       const id = await this.id();
@@ -285,6 +292,8 @@ export class Studio {
       return false;
     }
     const control = new AbortController();
+    let arrived = false;
+    this.refused = false;
     this.busy = { text, share: null, stop: () => control.abort() };
     this.setState("busy");
     this.emit("busy");
@@ -295,15 +304,16 @@ export class Studio {
         if (!this.draft) this.busy.text = stage && stage !== "running" && stage !== "queued" ? stage : total > 1 ? `Making ${done} of ${total}` : "Making the motion";
         this.emit("busy");
       }, control.signal);
-      return true;
+      arrived = true;
     } catch (error) {
       this.failed(error);
-      return false;
     } finally {
       this.busy = null;
       if (this.state === "busy") this.setState("ready");
       this.emit("busy");
+      for (const next of this.waiting.splice(0)) next(arrived && !this.refused);
     }
+    return arrived;
   }
 
   failed(error: unknown): void {
