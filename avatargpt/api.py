@@ -7,6 +7,7 @@ Text to motion, motion to text, in-between, continuation, faces, plans, long mot
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, wraps
@@ -61,17 +62,17 @@ Transcript: TypeAlias = "str | os.PathLike[str] | Words | Iterable[TimedWord] | 
 BodySource = str | os.PathLike[str] | Any
 
 
-class SpeechCalls:
+class SpeechCalls(ABC):
     """Gestures and avatars from speech; their networks are loaded on first use."""
 
     @property
+    @abstractmethod
     def source(self) -> str:
         """The folder that the model was loaded from, empty = none: then the packaged weights are used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def composed(self, text: str, seed: int) -> Composition:
         """The body motion of a text, and what it says of the face."""
-        raise NotImplementedError
 
     @cached_property
     def gestures(self) -> GesturePipeline:

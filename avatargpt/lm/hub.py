@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,13 +69,13 @@ def folder_of(path: str | os.PathLike[str] | None, revision: str | None = None) 
         raise UserError(f"{name}: no such folder here, and not to be had from the Hub ({reason(e)})") from None
 
 
-class HubCalls:
+class HubCalls(ABC):
     """Saving a loaded model's folder, here and on the Hub."""
 
     @property
+    @abstractmethod
     def source(self) -> str:
         """The folder that the model comes from, empty = none."""
-        raise NotImplementedError
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Copy the model's folder with all its parts, for `from_pretrained`; the card is completed (`write_card`).

@@ -272,8 +272,10 @@ class LanguagePlanner:
         if self.ranker is None or not events:
             return
         texts = [f"a person {e.words}" for e in events] + [embedded(a.task) for a in activities]
+        if len(activities) != len(events):
+            raise Malformed(f"{len(activities)} activities; one for each of the {len(events)} events, in order")
         vectors = unit(self.ranker.grounder.sentence(texts))
-        for event, a, b in zip(events, vectors, vectors[len(events) :], strict=True):
+        for event, a, b in zip(events, vectors[: len(events)], vectors[len(events) :], strict=True):
             if float(a @ b) < MIN_EVENT_COSINE:
                 raise Malformed(f"the event {event.words!r} is missing; one activity for each event, in order")
 

@@ -95,8 +95,10 @@ class RetrievalPlanner:
         return SceneText() if self.reader is None else read_scene(self.reader, scene, self._person)
 
     def knows(self, scene: str) -> bool:
-        """Whether a stored plan is about such a scene."""
-        return about(self.retriever.stories(check_scene(scene))[0])
+        """Whether a stored plan is about such a scene, with every event that the scene names."""
+        line = check_scene(scene)
+        story = self.retriever.stories(line)[0]
+        return about(story) and all(self._shows(story, event) for event in self.read(line).events)
 
     def plan(
         self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,

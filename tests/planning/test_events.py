@@ -45,6 +45,14 @@ def test_a_situation_names_no_event(reader: RequestReader) -> None:
     assert read_scene(reader, "A rainy Sunday with nothing to do.").events == ()
 
 
+def test_a_plan_is_known_with_its_events(events_planner: RetrievalPlanner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatargpt.planning.retrieval_planner.about", lambda story: True)
+    monkeypatch.setattr(RetrievalPlanner, "_shows", lambda self, story, event: "stamp" not in event.words)
+    assert events_planner.knows("A rainy Sunday with nothing to do."), "names no event"
+    assert events_planner.knows("A clerk types a letter and leaves.")
+    assert not events_planner.knows("A clerk types a letter, stamps it and leaves.")
+
+
 def test_verbs_of_every_form() -> None:
     assert third_person("setting the table") == "sets the table" and third_person("ran home") == "runs home"
     assert third_person("vacuums the carpet") == "vacuums the carpet"

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from avatargpt.llm import LanguageModel, Limits
-from avatargpt.planning.events import SceneText
+from avatargpt.planning.events import Event, SceneText
 from avatargpt.planning.language_planner import MOVEMENTS, LanguagePlanner, SceneMovements
-from avatargpt.planning.library import PlanLibrary
+from avatargpt.planning.library import Person, PlanLibrary
 from avatargpt.planning.scorer import Ranker, actor_in, strangers
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -107,6 +107,18 @@ def test_a_written_plan_stands_beside_a_small_model(
         assert plan.planner == who and len(backend.questions) == count and bool(plan.notes) == (who == "retrieval")
         backend.local = False  # a large one is always asked
         assert planner.__class__(planner.llm, None, ranker, written).plan(SCENE, 1, seed=9).planner == "recorded"  # type: ignore[arg-type]
+
+
+def test_a_plan_has_an_activity_for_each_event(encoder: Any, library: PlanLibrary) -> None:
+    text = SceneText(tuple(Event(w, Person("she", "a gardener")) for w in ("digs a hole", "wipes the forehead")))
+    wipe = {"task": "She wipes the forehead.", "steps": ["she wipes the forehead", "she nods"]}
+    backend = RecordedModel({"activities": [wipe, GOOD]}, {"activities": [GOOD, wipe]})
+    written = Written(*GOOD["steps"])
+    written.read = lambda scene: text  # type: ignore[method-assign]
+    planner = LanguagePlanner(LanguageModel(backend), None, Ranker(library, encoder, score_steps), written)  # type: ignore[arg-type]
+    plan = planner.plan(SCENE)
+    assert [a.task for a in plan.activities] == ["She digs a hole", "She wipes the forehead"]
+    assert "'digs a hole' is missing" in backend.questions[1][-1]["content"]
 
 
 def test_what_was_done_is_not_done_again(encoder: Any, library: PlanLibrary) -> None:

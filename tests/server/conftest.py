@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from avatargpt.server.app import create_app
 from avatargpt.server.settings import ServerSettings
-from tests.server.stand_ins import LineIntent, StandIn
+from tests.chat.stand_ins import LineIntent
+from tests.server.stand_ins import StandIn
 
 
 @pytest.fixture

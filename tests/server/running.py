@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.requests.resolver import ResolvedRequest
+from tests.chat.stand_ins import LineIntent
 from tests.clips import gliding
-from tests.server.stand_ins import LineIntent
 from vqvae.motion import Motion, concatenate
 
 

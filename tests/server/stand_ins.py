@@ -7,15 +7,9 @@ import time
 from dataclasses import replace
 
 from avatargpt.requests.resolver import ResolvedRequest, request_text
-from instruct_data.dialogue.acts import read
-from tests.clips import gliding
+from tests.chat.stand_ins import walk
 from vqvae.errors import UserError
-from vqvae.motion import Motion, concatenate
-
-
-def walk(seconds: float, seed: int = 0, caption: str = "") -> Motion:
-    """A person gliding forward; `seed` sets the speed."""
-    return gliding(max(2, round(seconds * 20)), 1 + seed % 7, caption=caption)
+from vqvae.motion import concatenate
 
 
 class StandIn:
@@ -74,15 +68,3 @@ class Calm(StandIn):
 
     def generate(self, texts, **options):
         return [replace(clip, notes=("calmly",)) for clip in super().generate(texts, **options)]
-
-
-class LineIntent:
-    """Takes turns as lines of acts."""
-
-    name = "line"
-
-    def understand(self, heard):
-        try:
-            return read(heard.request)
-        except UserError:
-            return None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from tests.server.stand_ins import walk
+from tests.chat.stand_ins import walk
 from vqvae.skeleton import SMPL22
 
 

@@ -19,7 +19,8 @@ import sys
 from pathlib import Path
 from avatargpt.server import run
 from avatargpt.server.settings import ServerSettings
-from tests.server.stand_ins import LineIntent, StandIn
+from tests.chat.stand_ins import LineIntent
+from tests.server.stand_ins import StandIn
 
 make = run.create_app
 run.create_app = lambda settings: make(settings, StandIn(), LineIntent())

@@ -10,7 +10,7 @@ import pytest
 
 from avatargpt.server.errors import Refusal
 from avatargpt.server.worker import Cancelled, Group, Worker
-from tests.server.stand_ins import walk
+from tests.chat.stand_ins import walk
 from vqvae.errors import UserError
 
 

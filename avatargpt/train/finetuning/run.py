@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -162,7 +163,7 @@ def inherit(start: Path, out: Path, change: Callable[[Path], Mapping[str, Any]])
     return about
 
 
-class Finetuning:
+class Finetuning(ABC):
     """One fine-tuning; a subclass reads the material, builds the stage and writes the new parts."""
 
     modality: ClassVar[str]
@@ -174,28 +175,29 @@ class Finetuning:
         self.runtime, self.notify = runtime, notify
         self.work = out.with_name(f"{out.name}.run")
 
+    @abstractmethod
     def read(self) -> list[Path]:
         """Check the start folder and read the material; the files that it came from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self) -> None:
         """Compute the training data in `work`, where it is not there yet."""
 
+    @abstractmethod
     def stage(self, steps: int) -> Any:
         """The stage, an `EarlyStopping`, for so many steps, from the weights of `start`."""
-        raise NotImplementedError
 
     def figures(self, model: Path) -> dict[str, float]:
         """Figures of the output of a model folder, beside those of the stage's validation."""
         return {}
 
+    @abstractmethod
     def write_parts(self, best: Path, place: Path) -> None:
         """Write the parts trained in run folder `best` into model folder `place`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def about(self) -> dict[str, Any]:
         """Facts of the material, for `ABOUT`: ``clips`` by split."""
-        raise NotImplementedError
 
     def go(self) -> dict[str, Any]:
         """Run or resume; the contents of `ABOUT`."""
