@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.kinematics.face import LOOKS
-from avatargpt.kinematics.speech import speaking, without_speech
+from avatargpt.kinematics.speech import speaking, without_speech, without_sway
 from avatargpt.lm.adapters import adapter_names
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
@@ -141,15 +141,16 @@ class FaceTokens:
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Descriptions of actions, feelings and their strengths (task `face_to_text`): one sentence each.
 
-        Of a face that speaks (`kinematics.speech.speaking`) the mouth is not read: it is said that it speaks, what it
-        does besides, and the feeling (task `face_to_emotion`).
+        Of a face that speaks (`kinematics.speech.speaking`) the mouth and the sway of the head are not read: it is
+        said that it speaks, what it does besides, and the feeling (task `face_to_emotion`).
 
         The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``, the order
         of actions that of `order_actions`. Faces beyond 7.2 s are described in windows, joined by "then".
         """
         items = [faces] if isinstance(faces, FaceMotion) else list(faces)
         spoken = [speaking(face) for face in items]
-        read = self._read("face_to_text", [without_speech(f, s) for f, s in zip(items, spoken, strict=True)])
+        still = [without_sway(without_speech(f, s), s) for f, s in zip(items, spoken, strict=True)]
+        read = self._read("face_to_text", still)
         answers = [described.plainly(describe_windows(windows)) for windows in read]
         talking = [k for k, s in enumerate(spoken) if s.any()]
         for k, feeling in zip(talking, self.feeling([items[k] for k in talking]), strict=True):

@@ -1,4 +1,4 @@
-"""Whether a face speaks, by how its mouth moves, and the same face with a mouth that does not.
+"""Whether a face speaks, by how its mouth moves, and the same face with a mouth, and a head, that do not.
 
 Speech moves jaw and lips often and each in its own way; a laugh or chewing moves them together, a pose seldom. What
 tells them apart is the product of three measures of two seconds: how far the mouth moves, how much of that no single
@@ -17,6 +17,9 @@ SLOW = 0.3  # s, standard deviation of what is slow: poses and moods
 # The product in talks with five moods is 0.58 or more, in laughs 0.44 or less, in all other actions below 0.25.
 SPOKEN = 0.55
 SPAN = 3.0  # s around a frame of which a mood's shapes are the median
+# Yaw, pitch, roll in which the head of ten calm talks stays in 99 of 100 frames; what goes beyond it by `BEYOND` of it is
+# a movement of its own.
+SWAY, BEYOND = np.radians((9.0, 7.0, 2.5)), 0.4
 _MOOD = ("mouthSmile", "mouthFrown", "mouthDimple")  # shapes that a mood holds while somebody speaks
 _MOUTH = [i for i, n in enumerate(arkit.NAMES) if n.startswith(("jaw", "mouth")) or n == "tongueOut"]
 _HELD = [i for i in _MOUTH if arkit.NAMES[i].startswith(_MOOD)]
@@ -64,3 +67,15 @@ def without_speech(motion: FaceMotion, spoken: np.ndarray) -> FaceMotion:
             resting = gaussian_filter1d(slow, SLOW * motion.fps, mode="nearest")
         weights[:, column] += share * (resting - weights[:, column])
     return replace(motion, weights=weights.astype(np.float32))
+
+
+def without_sway(motion: FaceMotion, spoken: np.ndarray) -> FaceMotion:
+    """The face whose head, in frames (T,) of speech, is at rest but for nods, turns and tilts beyond `SWAY`."""
+    from scipy.ndimage import gaussian_filter1d
+
+    if not spoken.any():
+        return motion
+    share = gaussian_filter1d(spoken.astype(np.float64), SLOW * motion.fps, mode="nearest")[:, None]
+    head = motion.head.astype(np.float64)
+    kept = np.clip((np.abs(head) / SWAY - 1) / BEYOND, 0, 1)
+    return replace(motion, head=(head * (1 - share * (1 - kept * kept * (3 - 2 * kept)))).astype(np.float32))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt.face.audio_model.visemes import viseme_curves
-from avatargpt.kinematics.speech import speaking, without_speech
+from avatargpt.kinematics.speech import speaking, without_speech, without_sway
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.expressions import median_curves
 from instruct_data.face.described import parse_description
@@ -55,3 +55,15 @@ def test_the_mouth_rests_and_a_mood_stays() -> None:
 def test_a_description_says_that_it_speaks(text: str, feeling: str, expected: str) -> None:
     assert described_speaking(text, feeling) == expected
     assert parse_description(expected).feelings == (feeling.split()[-1],)
+
+
+def test_the_head_of_who_speaks_sways_unread() -> None:
+    frames = np.zeros((120, 3))
+    frames[:, 0] = np.radians(8) * np.sin(np.arange(120) / 15)
+    frames[50:60, 1] = np.radians(-15)  # a nod
+    face = FaceMotion(np.zeros((120, 52), np.float32), frames.astype(np.float32), 30.0)
+    rested = without_sway(face, np.ones(120, bool))
+    assert np.abs(rested.head[:, 0]).max() < 1e-6 and np.allclose(rested.head[50:60, 1], frames[50:60, 1])
+    assert without_sway(face, np.zeros(120, bool)) is face
+    half = without_sway(face, np.arange(120) >= 90)
+    assert np.allclose(half.head[:40], face.head[:40]) and np.abs(half.head[110:, 0]).max() < 0.003
