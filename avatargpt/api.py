@@ -219,8 +219,11 @@ def timed_words(words: Transcript, audio: Audio, rate: int) -> tuple[Iterable[Ti
 
     if isinstance(words, str | os.PathLike | Words):
         from avatargpt.face.audio_model.driver import Driver
-        from avatargpt.speech.transcripts import words_of
+        from avatargpt.requests.english import check_spoken
+        from avatargpt.speech.transcripts import parse_transcript, words_of
 
+        if not isinstance(words, Words) and (text := parse_transcript(os.fspath(words))[0]):
+            check_spoken(text)
         result = words_of(words, audio, Driver.load(), rate)
         return result.words, result.notes
     return words, ()

@@ -224,9 +224,11 @@ def _words(
     if rows is None:
         if not text or not len(samples):
             return (), ()
+        from avatargpt.requests.english import check_spoken
         from avatargpt.speech.alignment import align
 
         try:
+            check_spoken(text)
             found = align(samples, text, model, rate)
         except UserError as e:
             return (), (f"{where}: words are off ({e})",)

@@ -118,30 +118,14 @@ def without_tags(transcript: str) -> str:
     return plain if tags else transcript
 
 
-FOREIGN_SHARE = 0.1  # of a transcript's words that no dictionary has, from which it may be in another language
-
-
 def check_english(transcript: str) -> None:
-    """Refuse a text in another language, whose words would be laid along the sound as if they were English.
-
-    Files with word times are taken in any language.
-    """
-    from avatargpt.requests.english import language_of, named
-    from avatargpt.speech.pronouncing import transcript_words
+    """Refuse a text in another language; files with word times are taken in any."""
+    from avatargpt.requests.english import check_spoken
     from avatargpt.speech.transcripts import parse_transcript
 
     text, times = parse_transcript(transcript)
-    if times is not None:
-        return
-    try:
-        words = transcript_words(text)
-        foreign = sum(not w.in_dictionary for w in words) >= FOREIGN_SHARE * len(words)
-    except UserError:  # letters of another script, or no words: what is refused anyway
-        foreign = True
-    if foreign and (code := language_of(text)):
-        raise UserError(f"transcript {' '.join(text.split())[:40]!r}: looks like {named(code)}, and words get times in "
-                        "English alone; accepted: a file with word times (.TextGrid, .srt, .json ...), or none: lips "
-                        "follow the sound in any language")  # fmt: skip
+    if times is None:
+        check_spoken(text)
 
 
 def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> Words | None:

@@ -323,6 +323,7 @@ def caption_about(caption: str, subject: str, gender: str) -> str:
 
 MAX_WORDS = 200
 MAX_CHARACTERS = 2000
+FOREIGN_SHARE = 0.1  # of a transcript's words that no dictionary has, from which it may be in another language
 _LATIN = 0.9  # share of the letters that must be Latin
 _LATIN_WORD = re.compile(r"[^\W\d_]+")
 _UNSPEAKABLE = re.compile(r"^[b-df-hj-np-tv-xz]+$|[b-df-hj-np-tv-xz]{5}")
@@ -505,3 +506,21 @@ def below_zero(text: str, shares: bool = True) -> str:
     """The first time, count or, with `shares`, per cent below zero in a text, as written ("-5 seconds"), or empty."""
     matches = (m[0] for m in _BELOW_ZERO.finditer(text) if shares or not m["share"])
     return next(matches, "")
+
+
+def check_spoken(text: str) -> None:
+    """Refuse a transcript in another language, whose words would be laid along the sound as if they were English.
+
+    Raises UserError with the language.
+    """
+    from avatargpt.speech.pronouncing import transcript_words
+
+    try:
+        words = transcript_words(text)
+        foreign = sum(not w.in_dictionary for w in words) >= FOREIGN_SHARE * len(words)
+    except UserError:  # letters of another script, or no words: what is refused anyway
+        foreign = True
+    if foreign and (code := language_of(text)):
+        raise UserError(f"transcript {' '.join(text.split())[:40]!r}: looks like {named(code)}, and words get times in "
+                        "English alone; accepted: a file with word times (.TextGrid, .srt, .json ...), or none: lips "
+                        "follow the sound in any language")  # fmt: skip

@@ -47,10 +47,12 @@ def sound_of(server: Server, number: str) -> Sound:
 
 def words_of(server: Server, sound: Sound, transcript: str) -> Words | None:
     """The words of a sound with their times, aligned on the model's thread; None without a transcript."""
+    from avatargpt.requests.english import check_spoken
     from avatargpt.speech.alignment import align
 
     if not transcript.strip():
         return None
+    check_spoken(transcript)
     return align(sound.path, transcript, server.model.avatars.face.driver)
 
 

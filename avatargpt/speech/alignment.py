@@ -115,8 +115,8 @@ def align(
         raise UserError(f"{where}: transcript does not fit the sound: {e}") from None
     if aligned.fit < min_fit:
         raise UserError(
-            f"{where}: transcript does not fit the sound: fit {max(aligned.fit, 0.0):.2f}; accepted: {min_fit:g} or "
-            "more, the words of this recording, in English"
+            f"{where}: transcript, read as English, does not fit the sound: fit {max(aligned.fit, 0.0):.2f}; accepted: "
+            f"{min_fit:g} or more, the words of this recording"
         )
     seconds = len(samples) / RATE
     timed, source, refused = aligned.words, "network", list[Passage]()

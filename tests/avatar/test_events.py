@@ -172,3 +172,6 @@ def test_a_live_talk_keeps_its_own_time_and_survives_bad_lines() -> None:
 def test_words_may_be_laid_along_their_sound(tmp_path: Path) -> None:
     sentence = read_sentence(row(text="\u4f60\u597d", wav=wav(0.4)), 1, RATE, None)  # type: ignore[arg-type]
     assert sentence.words == () and "words are off" in sentence.notes[0]
+    spoken = row(text="Buenos d\u00edas a todos, hoy hablamos de los animales del bosque", wav=wav(2.0))
+    sentence = read_sentence(spoken, 1, RATE, None)  # type: ignore[arg-type]
+    assert sentence.words == () and "words are off (transcript 'Buenos" in sentence.notes[0]
