@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,12 +219,11 @@ class StoreTakes:
 
     def _speech_path(self, files: Mapping[str, Any], name: str) -> Path:
         assert self.speech is not None
-        names = [n for n in (name, Path(files["audio"]).stem) if n]
-        paths = [self.speech / f"{n}.npy" for n in names]
+        paths = [self.speech / f"{n}.npy" for n in (name, Path(files["audio"]).stem) if n]
         path = next((p for p in paths if p.is_file()), None)
         if path is None:
-            names = [p.name for p in paths]
-            raise UserError(f"{self.speech}: no {' or '.join(names)}; accepted: features of every sound")
+            names = " or ".join(p.name for p in paths)
+            raise UserError(f"{self.speech}: no {names}; accepted: features of every sound")
         return path
 
     def _speech_width(self) -> int:
@@ -239,8 +239,9 @@ class StoreTakes:
         files = [Path(self.words)] if Path(self.words).is_file() else []
         for extra, name in voices:
             files += [Path(extra[key]) for key in ("audio", "transcript") if key in extra]
-            if self.speech is not None:
-                files += [p for n in (name, files[-1].stem) if (p := self.speech / f"{n}.npy").is_file()]
+            if self.speech is not None and "audio" in extra:
+                with suppress(UserError):  # what lacks is said where the take is made
+                    files.append(self._speech_path(extra, name))
         stats = [(str(p), s.st_size, s.st_mtime_ns) for p in files if p.is_file() and (s := p.stat())]
         return [talk.id, talk.split, talk.held, talk.speaker, self.words, self.tokenizer.fingerprint, stats]
 
