@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Annotated
 
-from fastapi import APIRouter, Request
-from fastapi import Body as JsonBody
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
 from pydantic import Field, JsonValue
 
-from avatargpt.server.core import AnyServer, Server
+from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal, bad
-from avatargpt.server.jobs import answer
-from avatargpt.server.motions import Wait
+from avatargpt.server.jobs import post
 from avatargpt.server.services import Body, check_length
 from avatargpt.server.voices import one
 from avatargpt.server.worker import Job, Report
@@ -64,10 +60,4 @@ def capture(server: Server, body: CaptureBody) -> Job:
     return server.submit("capture", work)
 
 
-@router.post("/capture", summary="A film to motion")
-async def post(
-    request: Request, server: AnyServer, body: Annotated[CaptureBody, JsonBody(examples=[{"film": "UPLOAD"}])],
-    wait: Wait = 60,
-) -> JSONResponse:  # fmt: skip
-    """Body, face, or both as an avatar; 501 where the server has no reader of films."""
-    return await answer(request, server, capture(server, body), wait)
+post(router, "/capture", "A film to motion", capture, examples=[{"film": "UPLOAD"}])

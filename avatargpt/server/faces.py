@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Request
-from fastapi import Body as JsonBody
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
 from pydantic import Field, JsonValue
 
-from avatargpt.server.core import AnyServer, Server
+from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
-from avatargpt.server.jobs import answer
-from avatargpt.server.motions import Wait
+from avatargpt.server.jobs import post
 from avatargpt.server.services import Body, check_length
 from avatargpt.server.voices import Instruction, Seed, Transcript, counter, doubts, feelings_of, one, sound_of, words_of
 from avatargpt.server.worker import Job, Report
@@ -72,10 +67,4 @@ def faces(server: Server, body: FaceBody) -> Job:
     return server.submit("face", work)
 
 
-@router.post("/faces", summary="Instruction, feelings, speech to a face")
-async def post(
-    request: Request, server: AnyServer, body: Annotated[FaceBody, JsonBody(openapi_examples=EXAMPLES)],
-    wait: Wait = 60,
-) -> JSONResponse:  # fmt: skip
-    """52 ARKit weights and the head at 30 frames a second."""
-    return await answer(request, server, faces(server, body), wait)
+post(router, "/faces", "Instruction, feelings, speech to a face", faces, openapi_examples=EXAMPLES)

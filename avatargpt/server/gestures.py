@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Request
-from fastapi import Body as JsonBody
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
 from pydantic import Field, JsonValue
 
-from avatargpt.server.core import AnyServer, Server
-from avatargpt.server.jobs import answer
-from avatargpt.server.motions import Wait
+from avatargpt.server.core import Server
+from avatargpt.server.jobs import post
 from avatargpt.server.services import Body
 from avatargpt.server.voices import Seed, Transcript, counter, one, sound_of, words_of
 from avatargpt.server.worker import Job, Report
@@ -48,11 +43,5 @@ def gestures(server: Server, body: GestureBody) -> Job:
     return server.submit("gesture", work)
 
 
-@router.post("/gestures", summary="Speech to gestures")
-async def post(
-    request: Request, server: AnyServer,
-    body: Annotated[GestureBody, JsonBody(examples=[{"sound": "UPLOAD", "transcript": "we saw a huge fish"}])],
-    wait: Wait = 60,
-) -> JSONResponse:  # fmt: skip
-    """Arms, trunk, head and fingers of who says that, standing."""
-    return await answer(request, server, gestures(server, body), wait)
+post(router, "/gestures", "Speech to gestures", gestures,
+     examples=[{"sound": "UPLOAD", "transcript": "we saw a huge fish"}])  # fmt: skip

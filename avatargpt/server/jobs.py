@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from avatargpt.server.core import AnyServer, Server
@@ -21,6 +21,28 @@ TICK = 0.1  # seconds between two looks at a job
 SILENCE = 10.0  # seconds after which a line says that the stream lives
 DEAD = 30.0  # seconds after which a job that no process writes of has none
 ENDED = ("done", "failed", "cancelled")
+
+
+Wait = Annotated[float, Query(description="Seconds to wait for the answer; 0 = the job at once.", ge=0)]
+
+
+def post(router: APIRouter, path: str, summary: str, submit: Callable[[Server, Any], Job], **examples: Any) -> None:
+    """Add a route that answers with the result of a job, or with the job (`answer`).
+
+    Args:
+        submit: takes the server and a `body`, whose type is what the route takes; its first line describes the route.
+        examples: of the body, as FastAPI takes them (``examples``, ``openapi_examples``).
+    """
+
+    async def route(request: Request, server: AnyServer, body: Any, wait: Wait = 60) -> JSONResponse:
+        return await answer(request, server, submit(server, body), wait)
+
+    route.__name__ = submit.__name__
+    taken = get_type_hints(submit)["body"]
+    route.__annotations__["body"] = Annotated[taken, Body(**examples)]
+    does = (submit.__doc__ or "").partition("\n")[0]
+    description = f"{does} 202 with the job where it takes longer than `wait`."
+    router.post(path, summary=summary, description=description, response_model=None)(route)
 
 
 async def gone(request: Request) -> None:

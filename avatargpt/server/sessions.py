@@ -18,8 +18,7 @@ from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
 from avatargpt.server.exports import DRAWN, check_form, download, written
 from avatargpt.server.frames import frames
-from avatargpt.server.jobs import SILENCE, TICK, answer
-from avatargpt.server.motions import Wait
+from avatargpt.server.jobs import SILENCE, TICK, Wait, answer
 from avatargpt.server.session_state import FILES, lines_of
 from avatargpt.server.worker import Job, Report
 from instruct_data.dialogue.acts import read

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
 
-from fastapi import APIRouter, Request
-from fastapi import Body as JsonBody
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
 from pydantic import Field, JsonValue
 
 from avatargpt.options import check_text
-from avatargpt.server.core import AnyServer, Server
+from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
 from avatargpt.server.gestures import GestureBody
-from avatargpt.server.jobs import answer
-from avatargpt.server.motions import Wait
+from avatargpt.server.jobs import post
 from avatargpt.server.services import body_of
 from avatargpt.server.voices import Instruction, counter, doubts, feelings_of, one, sound_of, words_of
 from avatargpt.server.worker import Job, Report
@@ -73,10 +69,4 @@ def speak(server: Server, body: SpeakBody) -> Job:
     return server.submit("speak", work)
 
 
-@router.post("/speak", summary="Speech to an avatar")
-async def post(
-    request: Request, server: AnyServer, body: Annotated[SpeakBody, JsonBody(openapi_examples=EXAMPLES)],
-    wait: Wait = 60,
-) -> JSONResponse:  # fmt: skip
-    """Lips and face, gestures with fingers, and a body that stands, moves as words say, or as a motion does."""
-    return await answer(request, server, speak(server, body), wait)
+post(router, "/speak", "Speech to an avatar", speak, openapi_examples=EXAMPLES)

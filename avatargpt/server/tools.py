@@ -16,9 +16,8 @@ from avatargpt.server import services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad
 from avatargpt.server.exports import TYPES, check_form, written
-from avatargpt.server.jobs import answer
+from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import LongBody, long
-from avatargpt.server.motions import Wait
 from avatargpt.server.services import Body
 from avatargpt.server.speak import SpeakBody, speak
 from avatargpt.server.worker import Job
