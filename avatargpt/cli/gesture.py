@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import Output, argument, check_targets, format_options, option, progress, say, warn
+from avatargpt.cli.common import Output, check_targets, format_options, option, progress, say, warn
 from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 
@@ -21,7 +21,7 @@ _TRANSCRIPT = "What is said, in English: a text, a file of it, or of word times 
 
 
 def gesture(
-    audio: Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")] = None,
+    audio: speech.Audio = None,
     output: common.AnyOutputs = None,
     transcript: Annotated[str | None, option("--transcript TEXT|FILE", _TRANSCRIPT)] = None,
     interlocutor: speech.Interlocutor = None,
@@ -86,17 +86,16 @@ def gesture(
         raise UserError("whose voice? accepted one of AUDIO, - and --microphone NAME")
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, --vmc HOST or --websocket PORT")
-    manner = speech.gesture_manner(semantic, calm, energy, cue)
     if head not in HEADS:
         raise UserError(f"--head {head}: accepted {', '.join(HEADS)}")
-    speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript, temperature)
+    manner = speech.gesture_settings(speaker, seed, temperature, smooth, semantic, calm, energy, cue, start_pose)
+    speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript)
     heard = [path for path in (features, interlocutor_features) if path is not None]
     if heard and (file is None or line.live):
         raise UserError(f"--speech {heard[0]}: accepted with AUDIO, a file, and -o")
     if interlocutor_features is not None and (features is None or interlocutor is None):
         raise UserError(f"--interlocutor-speech {interlocutor_features}: accepted with --speech and --interlocutor")
     sources = speech.source_files(file, interlocutor, transcript, interlocutor_transcript, start_pose, *heard)
-    before = speech.start_pose_of(start_pose)
     check_targets(output, False, "gesture", sources, character=character)
     on = common.on_character(character, root, "gesture")
     options = format_options(output, "gesture", None, size, file, on)
@@ -112,13 +111,11 @@ def gesture(
     folder = network_folder(model)
     # a sound that cannot be read and an unknown speaker are refused before words are heard
     pipeline = None if file is None else _load(folder, file, speaker, threads, quiet)
-    words = timed_words(transcript) if file is None else speech.words_in(file, transcript, asr, model, quiet)
+    words = speech.timed_words(transcript) if file is None else speech.words_in(file, transcript, asr, model, quiet)
     answer = None
     if interlocutor is not None:
         answer = speech.words_in(interlocutor, interlocutor_transcript, asr, model, quiet)
-    settings = {"speaker": speaker, "head": head, "seed": seed, "temperature": temperature, "smooth": smooth,
-                "semantics": manner, "start_pose": before,
-                "other_words": None if answer is None else answer.words}  # fmt: skip
+    settings = manner | {"head": head, "other_words": None if answer is None else answer.words}
     if file is None or pipeline is None or line.live:
         _perform_live(folder, line, words, interlocutor, settings, out)
         return
@@ -159,22 +156,6 @@ def _perform(
             progress=None if advance is None else lambda count: advance(min(count, frames), frames), **settings,
         )  # fmt: skip
     return motion.with_caption(speech.name_of(audio))
-
-
-def timed_words(transcript: str | None) -> Words | None:
-    """Words of sound that has not come yet: times from a file, compared with nothing."""
-    from avatargpt.speech.transcripts import parse_transcript
-
-    if transcript is None:
-        say("words are off: of live sound they are not known; accepted --transcript FILE with word times", err=True)
-        return None
-    text, words = parse_transcript(transcript)
-    if words is None:
-        raise UserError(f"--transcript {' '.join(text.split())[:40]!r}: a text cannot be laid along sound that has not "
-                        "come; accepted: a file of word times (.TextGrid, .ctm, .srt, .json)")  # fmt: skip
-    for line in words.notes:
-        warn(line)
-    return words
 
 
 def _perform_live(

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import Output, argument, check_targets, format_options, note, option, progress, say
+from avatargpt.cli.common import Output, check_targets, format_options, note, option, progress, say
 from avatargpt.cli.face import report_scores, score_row
-from avatargpt.cli.gesture import timed_words
 from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 
@@ -44,7 +43,7 @@ class _Talk:
 
 
 def speak(
-    audio: Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")] = None,
+    audio: speech.Audio = None,
     output: common.AnyOutputs = None,
     transcript: Annotated[str | None, option("--transcript TEXT|FILE", "As in `gesture`; [happy] a mood.")] = None,
     asr: speech.Asr = None,
@@ -117,8 +116,8 @@ def speak(
         raise UserError("whose voice? accepted one of AUDIO, -, --microphone NAME and --events")
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, --vmc HOST, --live-link HOST or --websocket PORT")
-    manner = speech.gesture_manner(semantic, calm, energy, cue)
-    speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript, temperature)
+    manner = speech.gesture_settings(speaker, seed, temperature, smooth, semantic, calm, energy, cue, start_pose)
+    speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript)
     whole = line.file is not None and not line.live
     if interlocutor is not None and not whole:
         raise UserError(f"--interlocutor {interlocutor}: accepted with AUDIO, a file, and not live")
@@ -127,7 +126,6 @@ def speak(
     if transcript is not None and events:
         raise UserError(f"--transcript {transcript[:40]}: --events brings its own words; accepted without it")
     sources = speech.source_files(line.file, interlocutor, transcript, interlocutor_transcript, start_pose)
-    before = speech.start_pose_of(start_pose)
     if body != IDLE and names_file(body):
         sources.append(Path(body))
     check_targets(output, False, "avatar", sources, character=character)
@@ -148,8 +146,7 @@ def speak(
         idle=LIVELY.idle if idle is None else idle, eye_contact=eye_contact,
     )  # fmt: skip
     controls.check()
-    settings = {"controls": controls, "lips": lips, "seed": seed, "speaker": speaker, "temperature": temperature,
-                "smooth": smooth, "semantics": manner, "start_pose": before}  # fmt: skip
+    settings = manner | {"controls": controls, "lips": lips}
     lower = partial(_body, body, seed, model, device, threads, quiet)
     talk = _Talk(line, events, transcript, asr, text, feelings, lower, settings)
     out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
@@ -282,7 +279,7 @@ def _live_words(talk: _Talk, model: Path | None, quiet: bool) -> Words | None:
     if talk.events:
         return None
     if talk.line.file is None:
-        return timed_words(talk.transcript)
+        return speech.timed_words(talk.transcript)
     return speech.words_in(talk.line.file, talk.transcript, talk.asr, model, quiet)
 
 

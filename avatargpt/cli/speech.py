@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, option
@@ -13,7 +13,6 @@ from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
-    from avatargpt.gesture.semantics import Manner
     from avatargpt.speech.words import Words
     from vqvae.motion import Motion
 
@@ -22,6 +21,7 @@ MAX_TEMPERATURE = 2.0
 _ASR = "Without --transcript: the Whisper model that transcribes it, or off."
 _EYE_CONTACT = "1: eyes on the viewer whatever the head does."
 _IDLE = "Small movements of head and eyes: 0 none, usually 1, to 3."
+Audio = Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")]
 Asr = Annotated[str | None, option("--asr MODEL", _ASR)]
 Interlocutor = Annotated[Path | None, option("--interlocutor AUDIO", "The other speaker's voice, as long.")]
 InterlocutorTranscript = Annotated[
@@ -54,25 +54,29 @@ def check_lips(lips: str, sound: bool, by: str) -> None:
 
 
 def check_voices(
-    transcript: str | None, asr: str | None, interlocutor: Path | None, interlocutor_transcript: str | None,
-    temperature: float,
-) -> None:  # fmt: skip
+    transcript: str | None, asr: str | None, interlocutor: Path | None, interlocutor_transcript: str | None
+) -> None:
     """Refuse options about words and voices that do not go together."""
-    common.check_range("--temperature", temperature, 0, MAX_TEMPERATURE)
     if interlocutor is None and interlocutor_transcript is not None:
         raise UserError("--interlocutor-transcript: accepted with --interlocutor AUDIO")
     if transcript is not None and asr is not None:
         raise UserError(f"--asr {asr}: accepted without --transcript, which says the words")
 
 
-def gesture_manner(semantic: float | None, calm: bool, energy: float, cues: Sequence[str] | None) -> Manner:
-    """The manner that options describe. Raises UserError for values that are not accepted."""
+def gesture_settings(
+    speaker: str | None, seed: int, temperature: float, smooth: bool, semantic: float | None, calm: bool, energy: float,
+    cue: Sequence[str] | None, start_pose: Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Arguments of `GesturePipeline.perform` and `stream`. Raises UserError for values that are not accepted."""
     from avatargpt.gesture.semantics import Manner, read_cues
 
+    common.check_range("--temperature", temperature, 0, MAX_TEMPERATURE)
     try:
-        return Manner(semantic, calm, energy, read_cues(cues or []))
+        manner = Manner(semantic, calm, energy, read_cues(cue or []))
     except UserError as e:
         raise UserError(f"--{e}") from None
+    return {"speaker": speaker, "seed": seed, "temperature": temperature, "smooth": smooth, "semantics": manner,
+            "start_pose": start_pose_of(start_pose)}  # fmt: skip
 
 
 def start_pose_of(path: Path | None) -> Motion | None:
@@ -155,6 +159,23 @@ def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path |
                 raise
             common.say(f"{audio}: words are off ({e})", err=True)
             return None
+    for line in words.notes:
+        common.warn(line)
+    return words
+
+
+def timed_words(transcript: str | None) -> Words | None:
+    """Words of sound that has not come yet: times from a file, compared with nothing."""
+    from avatargpt.speech.transcripts import parse_transcript
+
+    if transcript is None:
+        accepted = "accepted --transcript FILE with word times"
+        common.say(f"words are off: of live sound they are not known; {accepted}", err=True)
+        return None
+    text, words = parse_transcript(transcript)
+    if words is None:
+        raise UserError(f"--transcript {' '.join(text.split())[:40]!r}: a text cannot be laid along sound that has not "
+                        "come; accepted: a file of word times (.TextGrid, .ctm, .srt, .json)")  # fmt: skip
     for line in words.notes:
         common.warn(line)
     return words
