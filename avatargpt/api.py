@@ -410,8 +410,8 @@ class AvatarGPT(SpeechCalls, HubCalls):
         """
         config = GenerationConfig(seed, guidance, temperature, best_of, num, literal)
         if set(modalities) == {"body", "face"}:
-            composer = self.composer
-            return [composer.perform(c) for c in composer.compose(texts, seconds, config, seeds, progress, after)]
+            composed = self.composer.compose(texts, seconds, config, seeds, progress, after)
+            return [self.composer.perform(c.body, c.score, c.seed) for c in composed]
         if tuple(modalities) != ("body",):
             raise UserError(f"modalities {modalities}: accepted ('body',) and ('body', 'face'); a face alone: `face`")
         return self.body.generation.generate(texts, seconds, config, seeds, progress, after)

@@ -26,7 +26,7 @@ from avatargpt.body.generate import DEFAULT_CONFIG, GenerationResult, MotionGene
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY
 from avatargpt.face.instructions.parser import MIN_AGREEMENT, similarity
-from avatargpt.face.instructions.scores import arrange
+from avatargpt.face.instructions.scores import arrange, joined_score
 from avatargpt.face.pipeline import MIN_CERTAINTY_READABLE, FacePipeline
 from avatargpt.options import GenerationConfig, UnheededText, check_text
 from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec, lookup_of
@@ -46,6 +46,7 @@ from vqvae.features import relaxed
 from vqvae.motion import Motion
 
 BODY, FACE, BOTH = "body", "face", "both"
+MIN_SIMILARITY = 0.7  # of a phrasing to the words, from which its action is theirs though they name a feeling
 MIN_SECONDS = 0.5  # of a part in which a face acts
 START = 0.25  # s within which what lasts throughout begins
 PAUSE = 1.5  # s of a stop before the face acts
@@ -148,17 +149,24 @@ class Division:
 
     def score(self, spans: Sequence[tuple[float, float]], seconds: float) -> Score | None:
         """The face's score, with each part in its span (start, end) in seconds; None where the face does nothing."""
-        events, emotions = [], [replace(f, start=0.0, end=seconds) for f in self.feelings]
+        throughout = tuple(replace(f, start=0.0, end=seconds) for f in self.feelings)
+        parts = [(0.0, Score(seconds, emotions=throughout))]
         for part, (start, end) in zip(self.parts, spans, strict=True):
             if (score := part.score(max(end - start, MIN_SECONDS))) is not None:
-                events += [replace(e, start=e.start + start) for e in score.events if e.start + start < seconds]
-                later = [replace(f, start=f.start + start, end=f.end + start) for f in score.emotions]
-                emotions += [replace(f, end=min(f.end, seconds)) for f in later if f.start < seconds]
-        return Score(seconds, tuple(events), tuple(emotions), self.request.text) if events or emotions else None
+                parts.append((start, score))
+        return joined_score(parts, seconds, self.request.text)
+
+    def spans(self, result: GenerationResult) -> tuple[tuple[float, float], ...]:
+        """The span of each part in seconds; equal shares where the body had no room for one after another."""
+        motion, count = result.motion, len(self.parts)
+        if len(result.spans) != len(self.request.clauses):
+            return tuple((k * motion.seconds / count, (k + 1) * motion.seconds / count) for k in range(count))
+        rows = [(result.spans[p.specs[0]][0], result.spans[p.specs[1] - 1][1]) for p in self.parts]
+        return tuple((start / motion.fps, end / motion.fps) for start, end in rows)
 
 
 class Composition(NamedTuple):
-    """A prompt's motions: of the body alone at its own rate, and the score of the face on its clock."""
+    """A prompt's body, at its own rate, and the score of the face on its clock."""
 
     division: Division
     body: Motion
@@ -230,18 +238,19 @@ class Composer:
         results = self.generation.results([d.request for d in divisions], seconds, config, seeds, progress, after)
         out = []
         for k, result in enumerate(results):
-            division, spans = divisions[k // config.num], _seconds(divisions[k // config.num], result)
+            division = divisions[k // config.num]
+            spans = division.spans(result)
             motion = replace(result.motion, notes=(*result.notes, *division.notes))
             out.append(Composition(division, motion, spans, division.score(spans, motion.seconds), config.seed + k))
         for note in dict.fromkeys(note for c in out for note in c.body.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
         return out
 
-    def perform(self, composition: Composition) -> AvatarMotion:
-        """Body and face as one, T frames at 30 fps."""
-        body, score = composition.body.resampled(FPS), composition.score
+    def perform(self, body: Motion, score: Score | None, seed: int = 0) -> AvatarMotion:
+        """Body and face as one, T frames at 30 fps; `seed`: of blinks and idle movement."""
+        body = body.resampled(FPS)
         face = self.face.perform(score=score, seconds=len(body) / FPS)
-        return together(body, self.face.with_controls(face, LIVELY, score, composition.seed))
+        return together(body, self.face.with_controls(face, LIVELY, score, seed))
 
     def _read(self, words: str) -> Reading:
         if words not in self._readings:
@@ -268,10 +277,12 @@ class Composer:
         empty = not (events or score.emotions)
         if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, of_body):
             return BODY
-        if spec.known >= MIN_KNOWN and {*lemmas(core)} <= {*lemmas(spec.caption)}:  # the caption is of these words
+        # a feeling goes with any action that is near; the caption may be of these very words
+        goes_with = spec.similarity >= MIN_SIMILARITY if not events else {*lemmas(core)} <= {*lemmas(spec.caption)}
+        if spec.known >= MIN_KNOWN and goes_with:
             return BOTH
-        alike = not events or similarity(score, self._read(spec.caption).score) >= MIN_AGREEMENT
-        return BOTH if of_body >= MIN_AGREEMENT and alike else FACE
+        alike = of_body >= MIN_AGREEMENT and similarity(score, self._read(spec.caption).score) >= MIN_AGREEMENT
+        return BOTH if alike else FACE
 
     def _action(self, clause: FaceClause, use: str) -> list[FaceAction]:
         """What of a clause the face shows."""
@@ -426,15 +437,6 @@ def _moves_face(action: str) -> bool:
     """Whether an action moves more than the head."""
     moves = actions()[action]
     return any(np.any(pose[: arkit.COUNT]) for pose in (moves.hold, *(key for _, key in moves.keys)))
-
-
-def _seconds(division: Division, result: GenerationResult) -> tuple[tuple[float, float], ...]:
-    """The span of each part in seconds; equal shares where the body had no room for one after another."""
-    motion, count = result.motion, len(division.parts)
-    if len(result.spans) != len(division.request.clauses):
-        return tuple((k * motion.seconds / count, (k + 1) * motion.seconds / count) for k in range(count))
-    rows = [(result.spans[p.specs[0]][0], result.spans[p.specs[1] - 1][1]) for p in division.parts]
-    return tuple((start / motion.fps, end / motion.fps) for start, end in rows)
 
 
 def together(body: Motion, face: FaceMotion) -> AvatarMotion:

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from avatargpt.chat import scene as scenes
 from avatargpt.chat.scene import ActResult, Scene, performs
@@ -14,6 +14,7 @@ from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, wit
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
+from vqvae.motion import Motion
 
 DEFAULT_SUFFIX = ".npz"
 PREVIEW = "preview.gif"
@@ -160,23 +161,33 @@ def _write(scene: Scene, path: Path, act: Act) -> ActResult:
     from avatargpt import export
 
     motion, part = scene.state.motion, ""
+    first, last = 0, len(scene.state.segments) - 1
     if act.segment is not None:
         first, last = scene.state.index(act.segment), scene.state.index(act.to or act.segment)
         if last < first:
             raise UserError(f"segments {first + 1} to {last + 1}; accepted a first one that is not after the last one")
         motion = scene.state.stretch(first, last)
         part = f"segment {first + 1}, " if first == last else f"segments {first + 1} to {last + 1}, "
+    holds_face = path.suffix.lower() in export.writable("avatar")
+    clip = _with_face(scene, motion, first, last) if holds_face else motion
+    faced = clip is not motion
     rate = rate_named(scene.request)
     if rate is not None:
         if not 1 <= rate <= MAX_FPS:
             raise UserError(f"{rate:g} frames per second; accepted 1 to {MAX_FPS:g}")
-        motion = motion.resampled(rate)
+        clip = clip.resampled(rate)
     there = path.is_file()
-    export.save(motion, path)
-    rate_said = f" at {motion.fps:g} per second" if rate is not None else ""
-    what = f"{part}{len(motion)} frames{rate_said}, {motion.seconds:.1f} s"
+    export.save(clip, path)
+    rate_said = f" at {clip.fps:g} per second" if rate is not None else ""
+    what = f"{part}{len(clip)} frames{rate_said}, {clip.seconds:.1f} s{', with a face' * faced}"
     text = f"{'Replaced' if there else 'Saved'} {relative(path, scene.outputs)}: {what}."
-    return ActResult(scene.state, text, motion, (path,))
+    return ActResult(scene.state, text, motion if faced else clip, (path,))
+
+
+def _with_face(scene: Scene, motion: Motion, first: int, last: int) -> Any:
+    """The motion of segments `first` to `last` (indices), as an avatar where they say what its face does."""
+    score = scene.state.score(first, last)
+    return motion if score is None else scene.model.composer.perform(motion, score, scene.seed)
 
 
 @performs("save")
@@ -267,10 +278,12 @@ def describe(scene: Scene, act: Act) -> ActResult:
         motion = export.load(path)
         return ActResult(state, f"{path.name}: {_described(scene, motion)}.", motion)
     if act.segment is None:
-        return ActResult(state, f"What I see: {_described(scene, state.motion)}.", state.motion)
+        seen = _described(scene, _with_face(scene, state.motion, 0, len(state.segments) - 1))
+        return ActResult(state, f"What I see: {seen}.", state.motion)
     at = state.index(act.segment)
     motion = state.stretch(at, at)
-    return ActResult(state, f"What I see in segment {at + 1}: {_described(scene, motion)}.", motion)
+    seen = _described(scene, _with_face(scene, motion, at, at))
+    return ActResult(state, f"What I see in segment {at + 1}: {seen}.", motion)
 
 
 def _described(scene: Scene, motion: object) -> str:

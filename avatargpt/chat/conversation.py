@@ -73,6 +73,7 @@ class Conversation:
             motion) and the number, from 1, of the segment that is finished. A turn that fails has changed nothing.
         on_draft: called while a segment is made, with a timeline that ends with it as far as it has come: its first
             actions, or what may still give way to a better one.
+        faces: captions say what a face does, too; formats that hold one are saved with it (`avatar.composition`).
 
     Raises:
         UserError: a damaged session, or a model without a reader of turns.
@@ -82,10 +83,10 @@ class Conversation:
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
         intent: Intent | None = None, outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
         progress: Progress = None, llm: LanguageModel | None = None, tell: Callable[[str], None] | None = None,
-        served: bool = False, on_segment: OnSegment = None, on_draft: OnDraft = None,
+        served: bool = False, on_segment: OnSegment = None, on_draft: OnDraft = None, faces: bool = False,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress, self._served = model, view, progress, served
-        self.on_segment, self.on_draft, self._maker = on_segment, on_draft, Maker(model)
+        self.on_segment, self.on_draft, self._maker = on_segment, on_draft, Maker(model, faces)
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
         self._intent = open_intent(model) if intent is None else intent

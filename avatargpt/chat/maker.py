@@ -16,6 +16,7 @@ from avatargpt.options import GenerationConfig
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.fidelity import doubts
 from avatargpt.requests.resolver import ResolvedRequest
+from instruct_data.face.score import Score
 from vqvae.motion import Motion
 
 Actions = tuple[tuple[str, float], ...]  # captions, and where each begins: its share of the whole
@@ -27,6 +28,7 @@ class Made:
 
     motion: Motion
     actions: Actions = ()
+    score: Score | None = None  # of the face, where it does anything
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,15 @@ class _Order:
 
 @dataclass(eq=False)
 class Maker:
-    """Makes motions. `model`: an `AvatarGPT`, or anything with its `generate`, whose motions are taken as they are."""
+    """Makes motions.
+
+    Args:
+        model: an `AvatarGPT`, or anything with its `generate`, whose motions are taken as they are.
+        faces: whether captions are divided into what a body and what a face does.
+    """
 
     model: Any
+    faces: bool = False
 
     @cached_property
     def verifier(self) -> Verifier | None:
@@ -71,7 +79,9 @@ class Maker:
         if verifier is None:
             motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed, after=after)
             return Made(motions[0])
-        request, order = verifier.model.resolve(caption), _Order(seconds, seed, after)
+        division = self.model.composer.divide(caption) if self.faces else None
+        request = verifier.model.resolve(caption) if division is None else division.request
+        order = _Order(seconds, seed, after)
         first = self._result(request, order, draft)
         if draft:
             draft(first.result.motion)
@@ -81,7 +91,8 @@ class Maker:
         own = doubts(request.clauses, verifier.model.grounder) if not best.note else []
         lines = (*motion.notes, *own, best.note, unseen(caption, best.verdict))
         motion = replace(motion, notes=tuple(dict.fromkeys(filter(None, lines))))
-        return Made(motion, _actions(best.made))
+        score = None if division is None else division.score(division.spans(best.made.result), motion.seconds)
+        return Made(motion, _actions(best.made), score)
 
     def _result(self, request: ResolvedRequest, order: _Order, draft: Draft = None) -> _Result:
         generation, config = self.model.body.generation, GenerationConfig(order.seed)

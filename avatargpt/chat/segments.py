@@ -15,6 +15,7 @@ from avatargpt.chat.maker import Made
 from avatargpt.chat.scene import Scene, duration
 from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES
+from avatargpt.face.instructions.scores import joined_score
 from avatargpt.long.pipeline import MAX_LOW_HEIGHT
 from avatargpt.options import mix
 from instruct_data.joining import join_motions, posture
@@ -98,7 +99,7 @@ def new_segment(
     else:
         made, lead = scene.generate(caption, seconds, seed, draft=draft), ""
     note = "; ".join(filter(None, (lead, *made.motion.notes)))
-    return replace(segment(made.motion), note=note, actions=made.actions)
+    return replace(segment(made.motion), note=note, actions=made.actions, score=made.score)
 
 
 def _onward(
@@ -127,7 +128,8 @@ def _onward(
     risen = len(whole) - len(made.motion)
     own = made.actions or ((caption, 0.0),)
     actions = tuple((c, (risen + at * len(made.motion)) / len(whole)) for c, at in own)
-    return Made(replace(whole, notes=made.motion.notes), ((RISES, 0.0), *actions)), RISE_NOTE
+    score = made.score and joined_score([(risen / FPS, made.score)], whole.seconds)
+    return Made(replace(whole, notes=made.motion.notes), ((RISES, 0.0), *actions), score), RISE_NOTE
 
 
 def pose_gap(before: Motion, after: Motion) -> float:
@@ -166,9 +168,10 @@ def mirrored(segment: Segment) -> Segment:
     motion = segment.motion.mirrored().canonical()
     caption = mirror_text(segment.caption)
     actions = tuple((mirror_text(c), at) for c, at in segment.actions)
+    segment = replace(segment, motion=motion, actions=actions, score=segment.score and segment.score.mirrored())
     if caption != segment.caption and segment.kind == "made":
-        return replace(segment, motion=motion, caption=caption, actions=actions)
-    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored, actions=actions)
+        return replace(segment, caption=caption)
+    return replace(segment, caption=caption, mirrored=not segment.mirrored)
 
 
 def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
@@ -196,7 +199,8 @@ def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int
     new = new_segment(scene, caption, base, seed, scene.state.segments[:at])
     new = replace(new, name=old.name, activity=old.activity, loops=old.loops)
     if old.mirrored:
-        new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True)
+        score = new.score and new.score.mirrored()
+        new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True, score=score)
     new = faster(new, old.tempo)
     return new if seconds is None else new.lasting(seconds)
 

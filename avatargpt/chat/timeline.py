@@ -22,7 +22,9 @@ import numpy as np
 from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.chat.questions import Question
+from avatargpt.face.instructions.scores import joined_score, paced_score
 from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, outline
+from instruct_data.face.score import Score, parse_score
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
 from vqvae.ground import floor_of, raised, support_level
@@ -59,6 +61,7 @@ class Segment:
     note: str = ""  # what of its words is not shown, or what is shown instead
     # Where it has several actions: captions, and where each begins, 0 to 1 of its length
     actions: tuple[tuple[str, float], ...] = ()
+    score: Score | None = None  # of the face, of the motion's length before it was stretched
 
     @cached_property
     def key(self) -> str:
@@ -82,7 +85,7 @@ class Segment:
             "mirrored": self.mirrored, "kind": self.kind, "motion": self.key, "name": self.name,
             "activity": self.activity, "loops": [list(x) for x in self.loops], "follows": self.follows,
             "note": self.note, "actions": [list(x) for x in self.actions],
-        }  # fmt: skip
+        } | ({} if self.score is None else {"score": self.score.to_json()})  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +124,23 @@ class Timeline:
 
     def stretch(self, first: int, last: int) -> Motion:
         """The motion of segments `first` to `last` (indices) as it is played, beginning above the origin facing +Z."""
-        spans = self._composed[1]
-        at = self.order.index(first)
-        after = next((k for k in range(at, len(spans)) if not first <= self.order[k] <= last), len(spans))
-        motion = self.motion.slice(spans[at][0], spans[after - 1][1]).canonical()
+        spans = self._played(first, last)
+        motion = self.motion.slice(spans[0][1][0], spans[-1][1][1]).canonical()
         return motion.with_caption(caption_of(self.segments[first : last + 1]))
+
+    def _played(self, first: int, last: int) -> list[tuple[int, tuple[int, int]]]:
+        """Segments `first` to `last` as they are played in one go, each with its frames."""
+        rows = list(zip(self.order, self._composed[1], strict=True))
+        at = self.order.index(first)
+        after = next((k for k in range(at, len(rows)) if not first <= rows[k][0] <= last), len(rows))
+        return rows[at:after]
+
+    def score(self, first: int, last: int) -> Score | None:
+        """What the face does in the motion of `stretch`; None = nothing."""
+        rows = self._played(first, last)
+        begin, end = rows[0][1][0], rows[-1][1][1]
+        scores = [((a - begin) / FPS, s, (b - a) / FPS) for i, (a, b) in rows if (s := self.segments[i].score)]
+        return joined_score([(at, paced_score(s, seconds)) for at, s, seconds in scores], (end - begin) / FPS)
 
     @property
     def seconds(self) -> float:
@@ -383,4 +398,5 @@ class Store:
             bool(row["mirrored"]), row["kind"], str(row.get("name", "")), str(row.get("activity", "")),
             tuple((int(n), int(times)) for n, times in row.get("loops", ())), str(row.get("follows", "")),
             str(row.get("note", "")), tuple((str(c), float(at)) for c, at in row.get("actions", ())),
+            parse_score(row["score"]) if row.get("score") else None,
         )  # fmt: skip

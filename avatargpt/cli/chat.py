@@ -27,6 +27,7 @@ def chat(
     outputs: Annotated[
         Path | None, option("--outputs FOLDER", "Where saved files go, and nowhere else; default: here.")
     ] = None,
+    faces: Annotated[bool, option("--faces", "Turns say what a face does, too; avatars are saved.")] = False,
     planner: Annotated[str, option("--planner SPEC", "Another planner, as for avatargpt plan.")] = "",
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
@@ -53,8 +54,9 @@ def chat(
     llm_helper = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     talk = Conversation(
-        loaded, session, planner or None, outputs=outputs, seed=seed, view=view, llm=llm_helper, tell=warn
-    )
+        loaded, session, planner or None, outputs=outputs, seed=seed, view=view, llm=llm_helper, tell=warn,
+        faces=faces,
+    )  # fmt: skip
     terminal, unwritten = sys.stdin.isatty(), 0
     with _turns(talk if terminal else None) as turns:
         if terminal and not as_json:

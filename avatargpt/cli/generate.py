@@ -118,7 +118,7 @@ def generate(
         if divisions:
             config = GenerationConfig(seed, guidance, temperature, best_of, num)
             composed = loaded.composer.compose(divisions, seconds, config, progress=advance)
-            motions = [loaded.composer.perform(c) for c in composed]
+            motions = [loaded.composer.perform(c.body, c.score, c.seed) for c in composed]
             details = [row | {"parts": c.rows} for row, c in zip(details, composed, strict=True)]
         else:
             motions = loaded.generate(

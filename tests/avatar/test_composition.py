@@ -9,6 +9,7 @@ import pytest
 from avatargpt import AvatarGPT, export
 from avatargpt.avatar.composition import Division
 from avatargpt.avatar.description import avatar_sentence
+from avatargpt.chat import Conversation
 from avatargpt.export.avatar import AvatarMotion
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae import arkit
@@ -55,7 +56,7 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (made,) = model.composer.compose("walks in angrily @2, stops and smiles")
-    (walk, stop, smile), avatar = made.spans, model.composer.perform(made)
+    (walk, stop, smile), avatar = made.spans, model.composer.perform(made.body, made.score)
     assert walk[0] == 0 and walk[1] == stop[0] and stop[1] == smile[0] and abs(smile[1] - made.body.seconds) < 1e-6
     assert isinstance(avatar, AvatarMotion) and avatar.fps == 30 and abs(avatar.seconds - made.body.seconds) < 0.05
     weights, second = avatar.face.weights, np.arange(len(avatar)) / 30
@@ -69,6 +70,15 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
     for name in ("walk.glb", "walk.vrma", "walk.bvh", "walk.csv", "walk.npz"):
         assert avatar.save(tmp_path / name).stat().st_size > 1000
     assert export.load(tmp_path / "walk.npz").modality == "avatar"
+
+
+def test_a_conversation_saves_what_its_segments_say_of_the_face(model: AvatarGPT, tmp_path: Path) -> None:
+    talk = Conversation(model, outputs=tmp_path, faces=True)
+    reply = talk.do("make: smile", "save: film.npz", "save: film.bvh")
+    assert reply.ok and "with a face" in reply.text and talk.timeline.segments[0].score is not None
+    avatar = AvatarMotion.load(tmp_path / "film.npz")
+    assert avatar.face.weights[:, arkit.INDEX["mouthSmileLeft"]].max() > 0.4 and avatar.fps == 30
+    assert np.ptp(avatar.body.root, axis=0).max() < 0.1  # it stands meanwhile
 
 
 def test_one_sentence_of_what_an_avatar_does_says_and_feels() -> None:

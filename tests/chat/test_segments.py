@@ -1,11 +1,14 @@
 """Each segment begins where the one before ends: postures, what gets up first, what is made again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from avatargpt.chat import Conversation
-from avatargpt.chat.segments import MAX_GAP, RISES, pose_gap
-from avatargpt.chat.timeline import compose, played, segment_of
+from avatargpt.chat.segments import MAX_GAP, RISES, faster, looped, mirrored, pose_gap
+from avatargpt.chat.timeline import Memory, Store, Timeline, compose, played, segment_of
+from instruct_data.face.score import Emotion, Event, Score
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
 from tests.clips import gliding
 from vqvae import rotations as rot
@@ -116,3 +119,20 @@ def test_segments_are_composed_as_they_were_when_each_was_joined_to_all_before()
     assert spans == ((0, 40), (40, 80), (80, 120), (120, 160)) and len(motion) == 160
     steps = np.diff(motion.root[:, 2])
     assert (steps > 0).all() and np.abs(motion.root[:, 1] - motion.root[0, 1]).max() < 0.02, "on one level, no jump"
+
+
+def test_faces_go_with_their_segments(tmp_path):
+    wink = Score(2.0, (Event("wink_left", 0.5, 0.5),), (Emotion("happy", 0.7, 0.0, 2.0),))
+    first = replace(segment_of("winks", walk(2.0), 0, True), score=wink)
+    state = Timeline().replaced([first, segment_of("walks", walk(3.0), 0, True), faster(mirrored(first), 2.0)])
+    score = state.score(0, 2)
+    winks = [("wink_left", 0.5, 0.5), ("wink_right", 5.25, 0.25)]
+    assert [(e.action, e.start, e.duration) for e in score.events] == winks
+    assert [(f.start, f.end) for f in score.emotions] == [(0, 2), (5, 6)] and score.length == 6
+    assert state.score(1, 1) is None and state.score(2, 2).events[0].start == 0.25
+    twice = state.replaced(looped(state, {0}, 2))
+    assert [e.start for e in twice.score(0, 1).events] == [0.5, 2.5]
+    store = Store(tmp_path / "session")
+    store.save(Memory(twice))
+    assert [s.score for s in store.load().now.segments] == [s.score for s in twice.segments]
+    store.close()

@@ -37,7 +37,7 @@ def spread_score(score: Score, seconds: float) -> Score:
     """
     if not 1 < seconds / score.length <= MAX_SPREAD or seconds > MAX_SECONDS:
         return score
-    grown = _paced(score, seconds)
+    grown = paced_score(score, seconds)
     pairs = zip(grown.events, score.events, strict=True)
     events = (replace(g, duration=e.duration) if _brief(e) else g for g, e in pairs)
     return replace(grown, events=tuple(events))
@@ -108,7 +108,7 @@ def hold_score(score: Score, seconds: float) -> Score:
     return replace(score, length=seconds, emotions=_emotions_until(score, seconds, seconds))
 
 
-def _paced(score: Score, seconds: float) -> Score:
+def paced_score(score: Score, seconds: float) -> Score:
     """All times grow or shrink until the score is `seconds` long."""
     factor = seconds / score.length
     events = tuple(replace(e, start=e.start * factor, duration=e.duration * factor) for e in score.events)
@@ -128,7 +128,7 @@ def fit_score(score: Score, seconds: float) -> Score:
             cut = tuple(replace(e, duration=min(e.duration, seconds - e.start)) for e in begun)
             return hold_score(replace(score, events=cut), seconds)
         fits = all(e.end <= seconds for e in score.events) and all(f.start < seconds - MAX_TAIL for f in score.emotions)
-        return hold_score(score, seconds) if score.events and fits else _paced(score, seconds)
+        return hold_score(score, seconds) if score.events and fits else paced_score(score, seconds)
     # The score keeps its length: sound may be longer than any score.
     return replace(score, emotions=_emotions_until(score, seconds, score.length))
 
@@ -136,6 +136,16 @@ def fit_score(score: Score, seconds: float) -> Score:
 def cut_score(score: Score, seconds: float) -> Score:
     """The score in a clip of so many seconds at its own times: what is beyond its end is cut off."""
     return fit_score(replace(score, timed=True), seconds)
+
+
+def joined_score(parts: Sequence[tuple[float, Score]], seconds: float, text: str = "") -> Score | None:
+    """One score of so many seconds from scores that begin at these; None where nothing is in them."""
+    events = [replace(e, start=e.start + at) for at, score in parts for e in score.events if e.start + at < seconds]
+    emotions = [
+        replace(f, start=f.start + at, end=min(f.end + at, seconds))
+        for at, score in parts for f in score.emotions if f.start + at < seconds
+    ]  # fmt: skip
+    return Score(seconds, tuple(events), tuple(emotions), text) if events or emotions else None
 
 
 def place_score(score: Score, seconds: float, spreads: bool, other_feelings: bool = False) -> Score:
