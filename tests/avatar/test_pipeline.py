@@ -98,6 +98,8 @@ def test_a_body_is_a_stance_a_text_a_file_or_a_motion(avatar: AvatarMotion, tmp_
 class Model(SpeechCalls):
     """The public calls with small networks."""
 
+    source = ""
+
     def __init__(self, avatars: AvatarPipeline) -> None:
         self.__dict__["avatars"] = avatars
 
