@@ -153,7 +153,8 @@ class Division:
         parts = [(0.0, Score(seconds, emotions=throughout))]
         for part, (start, end) in zip(self.parts, spans, strict=True):
             if (score := part.score(max(end - start, MIN_SECONDS))) is not None:
-                parts.append((start, score))
+                emotions = tuple(f for f in score.emotions if f.name not in {t.name for t in throughout})
+                parts.append((start, replace(score, emotions=emotions)))
         return joined_score(parts, seconds, self.request.text)
 
     def spans(self, result: GenerationResult) -> tuple[tuple[float, float], ...]:
