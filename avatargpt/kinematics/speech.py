@@ -17,9 +17,9 @@ SLOW = 0.3  # s, standard deviation of what is slow: poses and moods
 # The product in talks with five moods is 0.58 or more, in laughs 0.44 or less, in all other actions below 0.25.
 SPOKEN = 0.55
 SPAN = 3.0  # s around a frame of which a mood's shapes are the median
-# Yaw, pitch, roll in which the head of ten calm talks stays in 99 of 100 frames; what is beyond that by `BEYOND` of it
-# is a movement of its own.
-SWAY, BEYOND = np.radians((9.0, 7.0, 2.5)), 0.4
+# Yaw, pitch, roll within which talks turn the head by themselves, in nine frames of ten or more; a nod goes beyond.
+# What does so by `BEYOND` of them is read as it is.
+SWAY, BEYOND = np.radians((9.0, 9.0, 4.0)), 0.4
 _MOOD = ("mouthSmile", "mouthFrown", "mouthDimple")  # shapes that a mood holds while somebody speaks
 _MOUTH = [i for i, n in enumerate(arkit.NAMES) if n.startswith(("jaw", "mouth")) or n == "tongueOut"]
 _HELD = [i for i in _MOUTH if arkit.NAMES[i].startswith(_MOOD)]
