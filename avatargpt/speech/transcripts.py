@@ -183,9 +183,13 @@ def load_whisper(model: str, device: str = "cpu") -> Any:
     if find_spec("faster_whisper") is None:
         raise UserError(f"faster-whisper is not installed; without a transcript it is needed: {INSTALL_WHISPER}")
     from faster_whisper import WhisperModel
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         return WhisperModel(model, device=device, compute_type="int8" if device == "cpu" else "float16")
+    except LocalEntryNotFoundError:
+        raise UserError(f"--asr {model}: no such Whisper model is stored here, and none can be downloaded; accepted: a "
+                        "connection for the first time, or a folder in CTranslate2's format") from None  # fmt: skip
     except (ValueError, RuntimeError, OSError) as e:
         raise UserError(f"--asr {model}: no Whisper model that can be loaded ({' '.join(str(e).split())[:200]}); "
                         "accepted: a size such as base, or a folder in CTranslate2's format") from None  # fmt: skip
