@@ -21,6 +21,7 @@ from vqvae.io.data_files import read_yaml
 
 FIRST, GAP = 0.2, (0.15, 0.5)  # seconds before the first action and between two
 TOGETHER_SHARE, BOTH_SHARE, FEELING_SHARE = 0.35, 0.15, 0.2
+BECOME_SHARE = 0.2  # of feelings that a verb says: "cheer up"
 DEGREES = (0.3, 0.5, DEFAULT, DEFAULT, DEFAULT, 0.85, 1.0)
 REPEAT_SHARE, SECONDS_SHARE, MIRROR_SHARE = 0.5, 0.15, 0.5
 SECONDS = {1.0: "one second", 2.0: "two seconds", 3.0: "three seconds"}
@@ -122,6 +123,8 @@ def _append(text: str, words: str, joints: Sequence[str], rng: np.random.Generat
 def _feeling(name: str, rng: np.random.Generator) -> tuple[str, float]:
     """One emotion in words (imperative), and its intensity."""
     table = phrases()
+    if name in table["become"] and rng.random() < BECOME_SHARE:
+        return pick(table["become"][name], rng), DEFAULT
     level = float(pick([0.3, DEFAULT, DEFAULT, 0.85, 1.0], rng))
     if name == "neutral":
         level = DEFAULT

@@ -195,7 +195,8 @@ def test_words_and_scores_agree() -> None:
         sides = sorted(re.findall(r"\b(left|right)\b", text))
         expected = sorted(s for e in score.events for s in ("left", "right") if s in e.action.split("_"))
         assert sides == expected, score
-        feelings = [n for n, words in table["emotions"].items() for w in words if re.search(rf"(?<!-)\b{w}\b", text)]
+        words_of = [*table["emotions"].items(), *table["become"].items()]
+        feelings = [n for n, words in words_of for w in words if re.search(rf"(?<!-)\b{w}\b", text)]
         shown = {f.name for f in score.emotions}  # "neutral" is also what a face returns to
         assert set(feelings) - {"neutral"} == shown - {"neutral"}, score
         assert all(e.end <= score.length for e in score.events)
