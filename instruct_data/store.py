@@ -45,8 +45,8 @@ COLUMNS = {
 def _clip_row(clip: Clip, modality: str) -> dict[str, Any]:
     """The row of a clip in a store of a modality."""
     motion: Any = clip.load()
-    if (found := modalities.get(motion.modality).name) != modality:
-        raise UserError(f"clip {clip.id}: {found} in a store of {modality}; accepted: one store for each")
+    if (stored := modalities.get(motion.modality).name) != modality:
+        raise UserError(f"clip {clip.id}: {stored} in a store of {modality}; accepted: one store for each")
     if modality == "face":
         weights = np.round(motion.weights.astype(np.float64) * 65535).astype("<u2")
         columns = {"weights": weights.tobytes(), "head": _floats(motion.head)}

@@ -290,8 +290,8 @@ def violates(motion: Motion, spec: MotionSpec) -> bool:
 def other_attributes(motion: Motion, attributes: Mapping[str, str]) -> list[str]:
     """Names of the attributes of which a motion measurably shows another value, or none."""
     names = [n for n in VERIFIED if attributes.get(n)]
-    shown = described(Measures.of(motion).figures()) if names else {}
-    return [n for n in names if shown.get(n) != attributes[n]]
+    figures = described(Measures.of(motion).figures()) if names else {}
+    return [n for n in names if figures.get(n) != attributes[n]]
 
 
 @cache

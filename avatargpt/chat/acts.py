@@ -178,8 +178,8 @@ def _write(scene: Scene, path: Path, act: Act) -> ActResult:
         clip = clip.resampled(rate)
     there = path.is_file()
     export.save(clip, path)
-    rate_said = f" at {clip.fps:g} per second" if rate is not None else ""
-    what = f"{part}{len(clip)} frames{rate_said}, {clip.seconds:.1f} s{', with a face' * faced}"
+    rate_words = f" at {clip.fps:g} per second" if rate is not None else ""
+    what = f"{part}{len(clip)} frames{rate_words}, {clip.seconds:.1f} s{', with a face' * faced}"
     text = f"{'Replaced' if there else 'Saved'} {relative(path, scene.outputs)}: {what}."
     return ActResult(scene.state, text, motion if faced else clip, (path,))
 

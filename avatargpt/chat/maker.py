@@ -23,7 +23,7 @@ Actions = tuple[tuple[str, float], ...]  # captions, and where each begins: its 
 
 
 @dataclass(frozen=True)
-class Made:
+class GeneratedMotion:
     """A motion, and its actions where there are several, one after another."""
 
     motion: Motion
@@ -36,7 +36,7 @@ class _Result:
     """A motion with what it was made for."""
 
     request: ResolvedRequest
-    result: GenerationResult
+    generation: GenerationResult
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Maker:
         verifier = None if body is None else Verifier(body)
         return verifier if verifier is not None and verifier.able else None
 
-    def made(
+    def make(
         self, caption: str, seconds: float | None, seed: int, after: Motion | None = None, draft: Draft = None
-    ) -> Made:
+    ) -> GeneratedMotion:
         """The motion that shows a caption best, which goes on from another one; its notes say what is not shown.
 
         Args:
@@ -78,38 +78,38 @@ class Maker:
         verifier = self.verifier
         if verifier is None:
             motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed, after=after)
-            return Made(motions[0])
+            return GeneratedMotion(motions[0])
         division = self.model.composer.divide(caption) if self.faces else None
         request = verifier.model.resolve(caption) if division is None else division.request
         order = _Order(seconds, seed, after)
         first = self._result(request, order, draft)
         if draft:
-            draft(first.result.motion)
+            draft(first.generation.motion)
         best = best_of_tries(first, partial(self._judged, verifier), self._tries(verifier, first, order))
-        motion = best.made.result.motion
+        motion = best.result.generation.motion
         assert verifier.model.grounder is not None
-        own = doubts(request.clauses, verifier.model.grounder) if not best.note else []
-        lines = (*motion.notes, *own, best.note, unseen(caption, best.verdict))
+        doubt_lines = doubts(request.clauses, verifier.model.grounder) if not best.note else []
+        lines = (*motion.notes, *doubt_lines, best.note, unseen(caption, best.verdict))
         motion = replace(motion, notes=tuple(dict.fromkeys(filter(None, lines))))
-        score = None if division is None else division.score(division.spans(best.made.result), motion.seconds)
-        return Made(motion, _actions(best.made), score)
+        score = None if division is None else division.score(division.spans(best.result.generation), motion.seconds)
+        return GeneratedMotion(motion, _actions(best.result), score)
 
     def _result(self, request: ResolvedRequest, order: _Order, draft: Draft = None) -> _Result:
         generation, config = self.model.body.generation, GenerationConfig(order.seed)
         (result,) = generation.results([request], order.seconds, config, after=order.after, draft=draft)
         return _Result(request, result)
 
-    def _judged(self, verifier: Verifier, made: _Result) -> Judgement:
-        return Judgement.of([judgement for judgement, _ in self._parts(verifier, made)])
+    def _judged(self, verifier: Verifier, result: _Result) -> Judgement:
+        return Judgement.of([judgement for judgement, _ in self._parts(verifier, result)])
 
     @staticmethod
-    def _parts(verifier: Verifier, made: _Result) -> list[tuple[Judgement, int]]:
+    def _parts(verifier: Verifier, result: _Result) -> list[tuple[Judgement, int]]:
         """A judgement of each clause, and its number; none where time made one of all."""
-        clauses, spans = made.request.clauses, made.result.spans
+        clauses, spans = result.request.clauses, result.generation.spans
         if len(clauses) != len(spans):
             return []
         rows = [(i, c, a, b) for i, (c, (a, b)) in enumerate(zip(clauses, spans, strict=True)) if b - a > 1]
-        return [(verifier.judged(made.result.motion.slice(a, b), _step(c, 0)), i) for i, c, a, b in rows]
+        return [(verifier.judged(result.generation.motion.slice(a, b), _step(c, 0)), i) for i, c, a, b in rows]
 
     def _tries(self, verifier: Verifier, first: _Result, order: _Order) -> Iterator[Try[_Result]]:
         """Other motions for what is shown worst."""
@@ -126,10 +126,10 @@ class Maker:
             yield Try(partial(self._result, request, replace(order, seed=step.seed)), note, instead)
 
 
-def _actions(made: _Result) -> Actions:
+def _actions(result: _Result) -> Actions:
     """The actions of a motion that has several, in the user's words."""
-    clauses, spans, frames = made.request.clauses, made.result.spans, len(made.result.motion)
-    words = made.result.captions if len(clauses) != len(spans) else [c.words or c.caption for c in clauses]
+    clauses, spans, frames = result.request.clauses, result.generation.spans, len(result.generation.motion)
+    words = result.generation.captions if len(clauses) != len(spans) else [c.words or c.caption for c in clauses]
     return tuple((w, a / frames) for w, (a, b) in zip(words, spans, strict=True) if b > a) if len(spans) > 1 else ()
 
 

@@ -70,8 +70,8 @@ def replace_segment(scene: Scene, act: Act) -> ActResult:
     old = scene.state.segments[at]
     seconds = old.motion.seconds if old.fixed else None
     segment = new_segment(scene, str(act.text), seconds, scene.seed, scene.state.segments[:at])
-    own = segments.without_loops(scene.state, at).loops
-    segment = replace(segment, activity=old.activity, loops=tuple(x for x in old.loops if x not in own))
+    loops_of_one = segments.without_loops(scene.state, at).loops
+    segment = replace(segment, activity=old.activity, loops=tuple(x for x in old.loops if x not in loops_of_one))
     return _with(scene, at, segment, _noted(f"Segment {at + 1} is now: {_about(segment)}.", segment))
 
 

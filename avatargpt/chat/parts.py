@@ -414,7 +414,7 @@ def file_name(text: str, formats: Sequence[str] = ()) -> str:
     return "_".join(names) if set(names) - _GLUE and len(names) <= MAX_NAME_WORDS else ""
 
 
-_SAID: dict[str, str] = {
+_OFFERS: dict[str, str] = {
     "make": "begin anew with {text}", "then": "add {text}", "before": "put {text} before segment {segment}",
     "replace": "replace segment {segment} by {text}", "edit": "change segment {segment}: {change}",
     "retime": "let segment {segment} last {seconds:g} s", "total": "let all of it last {seconds:g} s",
@@ -436,5 +436,5 @@ def in_words(acts: Sequence[Act], focus: int) -> str:
         values = {f.name: getattr(act, f.name) for f in fields(act)}
         values["which"] = f"segment {act.segment}" if act.segment else "all of it"
         values["segment"] = act.segment or focus
-        out.append(_SAID[act.do].format(**values) if act.do in _SAID else write([act]))
+        out.append(_OFFERS[act.do].format(**values) if act.do in _OFFERS else write([act]))
     return " and ".join(out)

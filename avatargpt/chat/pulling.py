@@ -44,11 +44,11 @@ def _within(whole: Motion, start: int, frame: int, segment: Motion, place: np.nd
     # a seam may have given up its first frames; the local turns of joints are the same wherever it is played
     first = min(max(frame - start, 0), len(segment) - 1)
     rows = segment.rotations[first : first + round(MAX_CUT_SECONDS * FPS) + 1, 1:]
-    own = first + int(np.abs(rows - whole.rotations[frame, 1:]).max((1, 2)).argmin())
-    angle = float(segment.heading[own] - whole.heading[frame])
+    frame_there = first + int(np.abs(rows - whole.rotations[frame, 1:]).max((1, 2)).argmin())
+    angle = float(segment.heading[frame_there] - whole.heading[frame])
     c, s = np.cos(angle), np.sin(angle)
     x, y, z = place - whole.root[frame]
-    return own, np.array([c * x + s * z, y, c * z - s * x]) + segment.root[own]
+    return frame_there, np.array([c * x + s * z, y, c * z - s * x]) + segment.root[frame_there]
 
 
 def _pin(text: str) -> tuple[str, float, tuple[float, float, float]]:

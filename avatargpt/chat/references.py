@@ -305,11 +305,11 @@ def _content(
     shared = _counts(words, captions)
     in_activities = _counts(words, outlook.activities)
     best, whole = max(shared, default=0), max(in_activities, default=0)
-    own = [n for n in _highest(shared) if not outlook.activities[n - 1] or outlook.names[n - 1]]
-    if whole > best or (whole and whole == best and not own):
+    by_words = [n for n in _highest(shared) if not outlook.activities[n - 1] or outlook.names[n - 1]]
+    if whole > best or (whole and whole == best and not by_words):
         return _highest(in_activities), True
     if best:
-        numbers = own or _highest(shared)
+        numbers = by_words or _highest(shared)
         if "and" in tokens and best < len(set(lemmas(words))):  # "the walk and the wave"
             numbers = sorted({n for w in plain for n in _named(w, captions)})
         return numbers, False

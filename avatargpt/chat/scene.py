@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.body.generate import Draft
-from avatargpt.chat.maker import Made, Maker
+from avatargpt.chat.maker import GeneratedMotion, Maker
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, Timeline
 from avatargpt.chat.turn_text import simplified
 from avatargpt.planning.types import Planner
@@ -65,9 +65,9 @@ class Scene:
 
     def generate(
         self, caption: str, seconds: float | None, seed: int, after: Motion | None = None, draft: Draft = None
-    ) -> Made:
+    ) -> GeneratedMotion:
         """The motion for a caption, which goes on from another motion; see `avatargpt.chat.maker`."""
-        return self.maker.made(caption, seconds, seed, after, draft)
+        return self.maker.make(caption, seconds, seed, after, draft)
 
     def stands(self, timeline: Timeline, segment: int) -> None:
         """Hand out a segment (from 1) of the timeline so far, while others are being made."""

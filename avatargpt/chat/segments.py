@@ -11,7 +11,7 @@ import numpy as np
 
 from avatargpt.body.generate import Draft
 from avatargpt.body.stitch import retimed
-from avatargpt.chat.maker import Made
+from avatargpt.chat.maker import GeneratedMotion
 from avatargpt.chat.scene import Scene, duration
 from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES
@@ -95,41 +95,41 @@ def new_segment(
             on_draft(Timeline().replaced([*before, segment(motion)]))
 
     if before:
-        made, lead = _onward(scene, caption, seconds, seed, before[-1].motion, draft)
+        result, lead = _onward(scene, caption, seconds, seed, before[-1].motion, draft)
     else:
-        made, lead = scene.generate(caption, seconds, seed, draft=draft), ""
-    note = "; ".join(filter(None, (lead, *made.motion.notes)))
-    return replace(segment(made.motion), note=note, actions=made.actions, score=made.score)
+        result, lead = scene.generate(caption, seconds, seed, draft=draft), ""
+    note = "; ".join(filter(None, (lead, *result.motion.notes)))
+    return replace(segment(result.motion), note=note, actions=result.actions, score=result.score)
 
 
 def _onward(
     scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion, draft: Draft
-) -> tuple[Made, str]:
+) -> tuple[GeneratedMotion, str]:
     """A motion that begins near the pose in which another one ends; who lies or sits gets up, which is said."""
 
     def near(first: Motion) -> None:
         if draft and pose_gap(after, first) <= MAX_GAP:
             draft(first)
 
-    made = scene.generate(caption, seconds, seed, after, near if draft else None)
-    motion = made.motion
+    result = scene.generate(caption, seconds, seed, after, near if draft else None)
+    motion = result.motion
     low, stands = after.root[-1, 1] < MAX_LOW_HEIGHT, float(np.median(motion.root[:, 1])) >= MAX_LOW_HEIGHT
     if pose_gap(after, motion) <= MAX_GAP or not (low and stands):
-        return made, ""
+        return result, ""
     rise = scene.generate(RISES, None, mix(seed, 31), after, draft).motion
     if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < MAX_LOW_HEIGHT:
-        return made, ""
+        return result, ""
     if seconds is not None:  # as much of the length as getting up leaves; where that is too little, it becomes longer
         frames = round(len(rise) / MAX_RISE_TEMPO)
         rise = retimed(rise, min(len(rise), max(frames, round((seconds - MIN_SECONDS_LEFT) * FPS))))
         seconds = max(round(seconds * FPS) - len(rise), round(MIN_SECONDS_LEFT * FPS)) / FPS
-    made = scene.generate(caption, seconds, seed, rise)
-    whole = join_motions(rise, made.motion)
-    risen = len(whole) - len(made.motion)
-    own = made.actions or ((caption, 0.0),)
-    actions = tuple((c, (risen + at * len(made.motion)) / len(whole)) for c, at in own)
-    score = made.score and joined_score([(risen / FPS, made.score)], whole.seconds)
-    return Made(replace(whole, notes=made.motion.notes), ((RISES, 0.0), *actions), score), RISE_NOTE
+    result = scene.generate(caption, seconds, seed, rise)
+    whole = join_motions(rise, result.motion)
+    risen = len(whole) - len(result.motion)
+    movements = result.actions or ((caption, 0.0),)
+    actions = tuple((c, (risen + at * len(result.motion)) / len(whole)) for c, at in movements)
+    score = result.score and joined_score([(risen / FPS, result.score)], whole.seconds)
+    return GeneratedMotion(replace(whole, notes=result.motion.notes), ((RISES, 0.0), *actions), score), RISE_NOTE
 
 
 def pose_gap(before: Motion, after: Motion) -> float:

@@ -67,12 +67,12 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
     fits, other = (_likelihoods(loaded, codes, [p[k] for p in pairs], None) for k in (0, 1))
     every = list(range(len(chosen)))
     add("network", every, fits > other)
-    told = [i for i, n in enumerate(chosen) if words[n] >= 0 and words[n] != text[n]]
-    said = [[wording.texts[t[chosen[i]]] for i in told] for t in (text, words)]
-    if told:
-        first = [codes[i] for i in told]
-        fits, other = (_likelihoods(loaded, first, None, texts) for texts in said)
-        add("words", told, fits > other)
+    reworded = [i for i, n in enumerate(chosen) if words[n] >= 0 and words[n] != text[n]]
+    sentences = [[wording.texts[t[chosen[i]]] for i in reworded] for t in (text, words)]
+    if reworded:
+        first = [codes[i] for i in reworded]
+        fits, other = (_likelihoods(loaded, first, None, texts) for texts in sentences)
+        add("words", reworded, fits > other)
     scorer = model.motion_scorer
     if scorer is not None and model.grounder is not None:
         motions = scorer.motions([clips[n].load().joints for n in chosen], clips[0].load().fps)
@@ -82,15 +82,15 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
                 (motions * scorer.texts(texts, model.grounder, [p[k] for p in pairs] if typed else ())).sum(1)
                 for k, texts in enumerate(whole)
             )  # fmt: skip
-            which = every if typed else told
+            which = every if typed else reworded
             add(name, which, (true > false)[which])
     drawn = rng.permutation([i for i in every if fields[i] in VERIFIED])[:generated].tolist()
     prompts = [_prompt(loaded, pairs[i][1], None) for i in drawn]
     lengths, seeds = [len(codes[i]) for i in drawn], [seed + i for i in drawn]
     answers = loaded.sample(prompts, lengths, seeds, 1, 1.0, 0.8) if drawn else []
-    shown = [described(Measures.of(model.tokenizer.decode(a[0])).figures()) for a in answers]
+    figures = [described(Measures.of(model.tokenizer.decode(a[0])).figures()) for a in answers]
     wanted = [pairs[i][1].get(fields[i]) for i in drawn]
-    add("generation", drawn, [s.get(fields[i]) == w for s, i, w in zip(shown, drawn, wanted, strict=True)])
+    add("generation", drawn, [s.get(fields[i]) == w for s, i, w in zip(figures, drawn, wanted, strict=True)])
     return _figures(rows)
 
 

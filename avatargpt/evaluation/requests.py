@@ -241,24 +241,24 @@ def evaluate_clauses(run: Run) -> dict[str, Any]:
     """
     rows = read_rows(run.suite.options["rows"])
     judge = Judge()
-    shown, said, request_rows = [], [], []
+    performed, warned, request_rows = [], [], []
     complete: dict[str, list[float]] = defaultdict(list)
     for row, answer in zip(rows, readings(run.model, [r.text for r in rows], run.cache), strict=True):
         missing = judge.not_shown(row, answer.captions)
         silent = []
         for number, (clause, others) in enumerate(zip(row.action, row.alternatives, strict=True)):
-            shown.append(float(number not in missing))
+            performed.append(float(number not in missing))
             if number in missing:
                 forms = (clause["do"], *others)
                 quoted = [w for line in answer.warnings for w in re.findall("'([^']+)'", line)[:1]]
-                said.append(float(any(judge.matches(words, form) for words in quoted for form in forms)))
-                silent += [] if said[-1] else [clause["do"]]
+                warned.append(float(any(judge.matches(words, form) for words in quoted for form in forms)))
+                silent += [] if warned[-1] else [clause["do"]]
         for key in ("complete", f"complete/{row.category}"):
             complete[key].append(float(not silent))
         request_rows.append({"id": row.id, "read_as": list(answer.captions), "silent": silent,
                              **({"warnings": list(answer.warnings)} if answer.warnings else {})})  # fmt: skip
     results = {key: figure(values) for key, values in complete.items()}
-    return {"results": {**results, "shown": figure(shown), "said": figure(said)}, "requests": request_rows}
+    return {"results": {**results, "shown": figure(performed), "said": figure(warned)}, "requests": request_rows}
 
 
 def baseline_readings(model: Any, texts: Sequence[str], seed: int) -> dict[str, list[Reading]]:

@@ -33,7 +33,7 @@ _WORDS = re.compile("[a-z0-9]+")
 
 
 @dataclass(frozen=True)
-class Shown:
+class SegmentRow:
     """A segment as it is judged."""
 
     caption: str
@@ -45,24 +45,24 @@ class Shown:
         return any(w.startswith(word) for w in self.about for word in words)
 
 
-def shown_segments(timeline: Timeline) -> list[Shown]:
+def segment_rows(timeline: Timeline) -> list[SegmentRow]:
     """The segments of a timeline in order."""
     out = []
     for s, (a, b), times in zip(timeline.segments, timeline.spans, timeline.rounds, strict=True):
         words = _WORDS.findall(f"{s.caption} {s.activity} {s.name}".lower())
         tempo = ["slow"] if s.tempo < 1 else ["fast"] if s.tempo > 1 else []
-        out.append(Shown(s.caption, (*words, *tempo), (b - a) / FPS * times))
+        out.append(SegmentRow(s.caption, (*words, *tempo), (b - a) / FPS * times))
     return out
 
 
-def _fits(run: Sequence[Shown], row: dict[str, Any]) -> bool:
+def _fits(run: Sequence[SegmentRow], row: dict[str, Any]) -> bool:
     """Whether neighbours are what a row of the expected timeline asks for."""
     low, high = row.get("seconds", (0.0, float("inf")))
     words = all(any(s.names(row[key]) for s in run) for key in ("about", "also") if key in row)
     return words and low <= sum(s.seconds for s in run) <= high
 
 
-def final_faults(segments: Sequence[Shown], session: dict[str, Any]) -> list[str]:
+def final_faults(segments: Sequence[SegmentRow], session: dict[str, Any]) -> list[str]:
     """What differs from the expected timeline, empty = nothing.
 
     Every row takes one segment, or with ``several`` one or more neighbours (steps of an activity, a pause behind it),
@@ -89,7 +89,7 @@ def final_faults(segments: Sequence[Shown], session: dict[str, Any]) -> list[str
     return out
 
 
-def lost(before: Sequence[Shown], after: Sequence[Shown], keeps: str | dict[str, Any]) -> list[str]:
+def lost(before: Sequence[SegmentRow], after: Sequence[SegmentRow], keeps: str | dict[str, Any]) -> list[str]:
     """Captions of segments that a turn lost or changed although it did not name them.
 
     Args:
@@ -127,12 +127,12 @@ def play(session: dict[str, Any], model: Any, intent: Intent | None = None) -> d
     turns = []
     with tempfile.TemporaryDirectory() as outputs:
         talk = Conversation(model, intent=intent, outputs=outputs)
-        before: list[Shown] = []
+        before: list[SegmentRow] = []
         for turn in session["turns"]:
             reply, question = talk.say(turn["user"]), ""
             if talk.memory.question is not None and talk.memory.question.asked == "which":
                 reply, question = talk.say(ANSWER), reply.text
-            after = shown_segments(talk.timeline)
+            after = segment_rows(talk.timeline)
             turns.append({
                 "user": turn["user"], "question": question, "acts": write(reply.acts) if reply.acts else "-",
                 "reply": reply.text, "lost": lost(before, after, turn["keeps"]),

@@ -280,8 +280,8 @@ def _field(
     """Smooth union -k log sum exp(-d / k) of chains at points (N, 3), and its unit gradient (N, 3)."""
     total, gradient = np.full(len(points), 1e-30, np.float32), np.zeros_like(points)
     for chain in dict.fromkeys(chains.tolist()):
-        own = zip(ends[chains == chain], radii[chains == chain], strict=True)
-        rows = [(*_capsule(points, e, r), r.max()) for e, r in own]
+        segments = zip(ends[chains == chain], radii[chains == chain], strict=True)
+        rows = [(*_capsule(points, e, r), r.max()) for e, r in segments]
         nearest = np.stack([d for d, *_ in rows]).argmin(0)
         for i, (d, gap, radius) in enumerate(rows):
             weight = np.where(nearest == i, np.exp(-np.maximum(d, -0.1) / blend), 0).astype(np.float32)

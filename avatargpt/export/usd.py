@@ -65,8 +65,8 @@ def _convert(path: Path, target: Path, megabytes: int, seconds: int) -> None:
         raise UserError(f"{path}: OpenUSD took more than {20 * seconds} s; accepted a smaller file") from None
     if run.returncode or not target.is_file():
         lines = run.stderr.decode("utf-8", "replace").strip().splitlines()
-        said_by_us = run.returncode == 1 and lines
-        why = lines[-1].strip()[:200] if said_by_us else f"it ended with {run.returncode}"
+        has_message = run.returncode == 1 and lines
+        why = lines[-1].strip()[:200] if has_message else f"it ended with {run.returncode}"
         raise UserError(f"{path}: not read by OpenUSD ({why}); {ACCEPTED}")
 
 

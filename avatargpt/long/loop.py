@@ -299,9 +299,9 @@ class Loop:
         clauses = self.verifier.tries(result.clause) if self.out else ()
         tries = (Try(partial(self._generated, clause), note, instead) for clause, note, instead in clauses)
         best = best_of_tries(result, self._judged, tries)
-        notes = best.note or result.clause.note, unseen(best.made.clause.caption, best.verdict)
+        notes = best.note or result.clause.note, unseen(best.result.clause.caption, best.verdict)
         note = "; ".join(filter(None, notes))
-        return replace(best.made, note=note, verdict=best.verdict, takes=best.takes)
+        return replace(best.result, note=note, verdict=best.verdict, takes=best.takes)
 
     def _judged(self, result: ClauseCodes) -> Judgement:
         codes = result.codes[result.transition :]

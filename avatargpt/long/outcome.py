@@ -99,7 +99,7 @@ class Try(Generic[T]):
 class Best(Generic[T]):
     """What is taken of all that was made."""
 
-    made: T
+    result: T
     verdict: Verdict
     note: str  # what is other about it
     takes: int  # how much was made
@@ -112,9 +112,9 @@ def best_of_tries(first: T, judge: Callable[[T], Judgement], tries: Iterable[Try
         if judged.verdict == "shown" or (attempt.instead and judged.verdict == "partly"):
             break
         other = attempt.make()
-        found, takes = judge(other), takes + 1
-        if found.cost < judged.cost and (not attempt.instead or found.verdict == "shown"):
-            best, judged, note = other, found, attempt.note
+        judgement, takes = judge(other), takes + 1
+        if judgement.cost < judged.cost and (not attempt.instead or judgement.verdict == "shown"):
+            best, judged, note = other, judgement, attempt.note
     return Best(best, judged.verdict, note, takes)
 
 

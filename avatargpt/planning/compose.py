@@ -15,15 +15,15 @@ from instruct_data.text.english import GERUND, THIRD, also_noun, gerund_of, thir
 UNKNOWN, STAND, LOW, SIT, KNEEL, LIE = "unknown", "stand", "low", "sit", "kneel", "lie"
 _UPRIGHT = (UNKNOWN, STAND, LOW)
 _SELF = r"(?:\{himself\}|himself|herself|itself|themselves)"
-_OWN = r"(?:\{his\}|his|her|its|their|the|both|one|two)"
+_HIS = r"(?:\{his\}|his|her|its|their|the|both|one|two)"
 _BEGIN = (
     r"(?:^|(?:\{he\}|\bhe|\bshe|\bit|\bperson|\bman|\bwoman|\bboy|\bgirl|\band|\bthen|,|\bbefore|;) )(?:[a-z]+ly )?"
 )
 _EVENTS: tuple[tuple[str, str], ...] = (
-    ("fours", r"\b(?:on|to|onto) all fours|hands and knees|\bcrawls|\bon " + _OWN + r" elbows"),
+    ("fours", r"\b(?:on|to|onto) all fours|hands and knees|\bcrawls|\bon " + _HIS + r" elbows"),
     ("rise", r"\b(?:gets?|rises?|climbs?|struggles?|scrambles?|comes?|jumps?|leaps?|springs?|bounces?|is|hops?|pulls? "
      + _SELF + r"|pushes? " + _SELF + r"|hauls? " + _SELF + r"|rolls?|staggers?|shoots?|snaps?|flips?)"
-     r" (?:back |slowly |quickly |stiffly |heavily |up )*(?:to|onto|on) " + _OWN + r" feet"),
+     r" (?:back |slowly |quickly |stiffly |heavily |up )*(?:to|onto|on) " + _HIS + r" feet"),
     ("stand_up", r"\b(?:gets?|stands?) (?:back |slowly |quickly |stiffly |right )?up\b"
      r"(?! on| onto| to| the| a\b| close| in | against| straight| tall)"),
     ("rise", r"\b(?:straightens?|scrambles?|struggles?|stands) (?:back |slowly |quickly |stiffly |right )?up\b"),
@@ -31,20 +31,20 @@ _EVENTS: tuple[tuple[str, str], ...] = (
      + r"|heaves? " + _SELF + r"|rises?|comes?) (?:back )?(?:up|upright)\b"
      r"(?! and down| on| onto| to (?:\{his\}|his|her) knee)"),
     ("rise", r"\brises\b(?! (?:on|onto|up on|to a (?:squat|crouch)|from side|and falls|into a crouch))|"
-     r"\bto standing\b|\bstraightens\b(?! " + _OWN + r" | out)"),
+     r"\bto standing\b|\bstraightens\b(?! " + _HIS + r" | out)"),
     ("rise", _BEGIN + r"(?:pushes up and )?stands\b(?! up)"),
     ("sit_up", r"\bsits (?:bolt |straight |suddenly |slowly |back )?up(?:right)?\b"),
     ("sit_down", r"\b(?:sits?|squats and sits|plops?|flops?|drops?|sinks?|settles?|lowers? " + _SELF + r") "
-     r"(?:slowly |heavily |carefully |gently |stiffly |hard |back )?(?:down\b(?! (?:on|onto|to) (?:" + _OWN
-     + r" )?(?:knee|back|belly|stomach|side))|(?:on|onto|in|into) (?:a|the|" + _OWN + r") "
+     r"(?:slowly |heavily |carefully |gently |stiffly |hard |back )?(?:down\b(?! (?:on|onto|to) (?:" + _HIS
+     + r" )?(?:knee|back|belly|stomach|side))|(?:on|onto|in|into) (?:a|the|" + _HIS + r") "
      r"(?:low |high |small )?(?:chair|seat|bench|stool|sofa|bottom|backside|box|crate|log|rock))"),
     ("sit", _BEGIN + r"sits\b(?! (?:down|up))|\bcross-legged|\bseated\b|\bsitting\b"),
     ("lie_down", r"\blies (?:back )?down\b"),
     ("lie", _BEGIN + r"lies\b(?! (?:back )?down)|\b(?:falls|drops|flops|rolls|dives|sinks|collapses|crashes|throws "
-     + _SELF + r"|lands|tips|topples|lets " + _SELF + r" fall)(?!\w)[^,;]{0,24}? (?:on|onto|to) " + _OWN
+     + _SELF + r"|lands|tips|topples|lets " + _SELF + r" fall)(?!\w)[^,;]{0,24}? (?:on|onto|to) " + _HIS
      + r" (?:back|stomach|belly|side|face|chest)\b|\bflat on\b|\bthrows " + _SELF + r" flat\b|\bface down\b"
      r"|\bcollapses\b|\bdoes (?:a |\w+ )?push-ups?"),
-    ("kneel", r"\bkneels\b|\b(?:to|onto|on|into) (?:" + _OWN + r" )?(?:left |right |hands and )?knees?\b"
+    ("kneel", r"\bkneels\b|\b(?:to|onto|on|into) (?:" + _HIS + r" )?(?:left |right |hands and )?knees?\b"
      r"(?! (?:level|height))"),
     ("squat", r"\b(?:squats|crouches)\b"),
     ("low", r"\b(?:bends|stoops|hunches|ducks|trips|slips|tumbles|falls|dives|sinks|drops|rolls|lowers|doubles|curls"
@@ -52,9 +52,9 @@ _EVENTS: tuple[tuple[str, str], ...] = (
     ("loco", _BEGIN + r"(?:walks|runs|jogs|strides|steps|marches|tiptoes|skips|sprints|hurries|dances|paces|staggers|"
      r"limps|trudges|strolls|sneaks|waltzes|dashes|races|trots|wanders|stumbles|struts|hops|saunters|rushes|plods|"
      r"shuffles|jumps|leaps|cartwheels|pirouettes|twirls|gallops|backs|darts|charges|hobbles|swaggers|prances|wades)\b"
-     r"(?! (?:back |right |straight )?(?:up\b|to " + _OWN + r" feet)| (?:" + _OWN + r"|a|one|both) (?:left |right )?"
+     r"(?! (?:back |right |straight )?(?:up\b|to " + _HIS + r" feet)| (?:" + _HIS + r"|a|one|both) (?:left |right )?"
      r"(?:hands?|fingers?|thumbs?|palms?|eyes|cloth|shoulders)"
-     r"| (?:on|along on) (?:" + _OWN + r" )?(?:knees|hands|all)|[a-z ]*\bon " + _OWN + r" (?:knees|bottom|belly))"),
+     r"| (?:on|along on) (?:" + _HIS + r" )?(?:knees|hands|all)|[a-z ]*\bon " + _HIS + r" (?:knees|bottom|belly))"),
 )  # fmt: skip
 _PATTERN = re.compile("|".join(f"(?P<e{i}>{p})" for i, (_, p) in enumerate(_EVENTS)))
 _NEEDS = {  # event -> poses it cannot follow, and what is wrong then
@@ -350,7 +350,7 @@ def stumbles(steps: Sequence[str], pose: Pose) -> int:
     return count
 
 
-Shown = Callable[[Sequence[str]], list[bool]]  # of each step whether a body shows it
+StepCheck = Callable[[Sequence[str]], list[bool]]  # of each step whether a body shows it
 # activities among which one is looked for whose steps can all be shown
 MAX_TRIALS = 4
 VARIATION = 0.04  # of the fits of activities, at temperature 1
@@ -364,9 +364,10 @@ class ActivityChooser:
     """Takes activities from one plan; it never mixes their steps."""
 
     def __init__(
-        self, story: Story, person: Person, rng: np.random.Generator, temperature: float, shown: Shown | None = None
-    ) -> None:
-        self.story, self.person, self.shown = story, person, shown
+        self, story: Story, person: Person, rng: np.random.Generator, temperature: float,
+        showable: StepCheck | None = None,
+    ) -> None:  # fmt: skip
+        self.story, self.person, self.showable = story, person, showable
         noise = rng.gumbel(0, VARIATION * temperature, len(story.parts)) if temperature > 0 else 0.0
         refused = [sum(person.refuses(s) for s in p.steps) for p in story.parts]
         self.worth = story.fits + noise - REFUSAL_COST * np.array(refused)
@@ -412,7 +413,7 @@ class ActivityChooser:
         for i in self._ranked(places, state, past):
             trial = state.copy()
             if (activity := self._try(i, trial)) is not None:
-                possible.append((0 if self.shown is None else self.shown(activity.steps).count(False), i))
+                possible.append((0 if self.showable is None else self.showable(activity.steps).count(False), i))
                 if not possible[-1][0] or len(possible) == MAX_TRIALS:
                     break
         if not possible:

@@ -136,13 +136,13 @@ class EventPlanner:
                 if activity is None:
                     continue
                 # the event itself, where a body shows that and not what the nearest activity tells
-                if all(self._shown(activity.steps)) or not all(self._shown([words])):
+                if all(self._showable_steps(activity.steps)) or not all(self._showable_steps([words])):
                     return list(activity.steps), after
                 break
         return self._plain(event, state), state
 
-    def _shown(self, steps: Sequence[str]) -> list[bool]:
-        return [True] * len(steps) if self.checker is None else self.checker.shown(steps)
+    def _showable_steps(self, steps: Sequence[str]) -> list[bool]:
+        return [True] * len(steps) if self.checker is None else self.checker.showable(steps)
 
     def _plain(self, event: Event, state: State) -> list[str]:
         """The event itself, after what makes it possible."""
@@ -163,17 +163,17 @@ class EventPlanner:
         self, events: Sequence[Event], drafts: Sequence[_Draft], seconds: float | None
     ) -> list[float | None]:
         """Seconds of each event; None = as its steps take."""
-        own = [e.seconds for e in events]
+        stated = [e.seconds for e in events]
         if seconds is None:
-            return own
+            return stated
         self._usual([s for d in drafts for s in (*d.steps, *d.further)])  # at once: that is faster
         usual = np.array([self._sum(d.steps) for d in drafts])
         more = np.array([self._sum(d.further) or REPEATED * u for d, u in zip(drafts, usual, strict=True)])
-        free = np.array([s is None for s in own])
-        fixed = sum(s for s in own if s)
+        free = np.array([s is None for s in stated])
+        fixed = sum(s for s in stated if s)
         rest = seconds - fixed
         if not free.any() or rest < MIN_STEP_SECONDS * free.sum():  # what is told does not fit: all are scaled
-            times = np.array([s or u for s, u in zip(own, usual, strict=True)])
+            times = np.array([s or u for s, u in zip(stated, usual, strict=True)])
             return list(times * (seconds / times.sum()))
         # as the steps take; with more time, what is told at length gets the most of it
         base, wide = usual[free], more[free]
@@ -181,7 +181,7 @@ class EventPlanner:
         times = base * share
         times += wide * ((rest - times.sum()) / wide.sum())
         shares = iter(times)
-        return [s or float(next(shares)) for s in own]
+        return [s or float(next(shares)) for s in stated]
 
     def _usual(self, steps: Sequence[str]) -> list[float]:
         known = [0.0] * len(steps) if self.checker is None else self.checker.seconds(steps)

@@ -434,7 +434,7 @@ class StepChecker:
         self.phrase_index, self.grounder, self.min_score = phrase_index, grounder, min_score
         self._scores: OrderedDict[str, float] = OrderedDict()
         self._seconds: OrderedDict[str, float] = OrderedDict()
-        self._shown: OrderedDict[str, bool] = OrderedDict()
+        self._fidelity: OrderedDict[str, bool] = OrderedDict()
 
     def ready(self) -> None:
         """Index the phrasings now; else the first step waits for it."""
@@ -483,15 +483,15 @@ class StepChecker:
             self._seconds.popitem(last=False)
         return out
 
-    def shown(self, steps: Sequence[str]) -> list[bool]:
+    def showable(self, steps: Sequence[str]) -> list[bool]:
         """Whether each step is shown by captions that say what it does (`avatargpt.requests.fidelity`)."""
         for step in dict.fromkeys(steps):
-            if step not in self._shown:
+            if step not in self._fidelity:
                 values = fidelities(self.phrase_index.clauses(step, self.grounder), self.grounder)
-                self._shown[step] = float(values.min(initial=HIGHEST)) >= MIN_FIDELITY
-        out = [self._shown[s] for s in steps]
-        while len(self._shown) > MAX_REMEMBERED:
-            self._shown.popitem(last=False)
+                self._fidelity[step] = float(values.min(initial=HIGHEST)) >= MIN_FIDELITY
+        out = [self._fidelity[s] for s in steps]
+        while len(self._fidelity) > MAX_REMEMBERED:
+            self._fidelity.popitem(last=False)
         return out
 
     def nearest_movement(self, step: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.planning import library as plans
-from avatargpt.planning.compose import ActivityChooser, Shown, State, follow, plain_task, sentence, statement, tell
+from avatargpt.planning.compose import ActivityChooser, State, StepCheck, follow, plain_task, sentence, statement, tell
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
 from avatargpt.planning.events import MIN_EVENTS, Event, SceneText, read_scene
 from avatargpt.planning.library import Part, PlanLibrary
@@ -66,7 +66,7 @@ class RetrievalPlanner:
         reader: RequestReader | None = None, situations: Situations | None = None,
     ) -> None:  # fmt: skip
         self.library, self.reader, self.situations = library, reader, situations
-        self.shown: Shown | None = None if checker is None else checker.shown
+        self.showable: StepCheck | None = None if checker is None else checker.showable
         self.retriever = Retriever(library, grounder)
         self.events = EventPlanner(library, self.retriever, checker)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -145,7 +145,7 @@ class RetrievalPlanner:
                 chosen and story.nearness and story.nearness < max(stories[0].nearness - MAX_DISTANCE, MIN_USABLE)
             ):
                 break
-            chooser = ActivityChooser(story, person, rng, temperature, self.shown)
+            chooser = ActivityChooser(story, person, rng, temperature, self.showable)
             chosen += map(self._showable, chooser.activities_of(activities - len(chosen), state))
         if len(chosen) < activities:
             notes.append(f"{len(chosen)} activities instead of {activities}: the stored plans have no more that fit.")
@@ -196,7 +196,7 @@ class RetrievalPlanner:
         seed += zlib.crc32(" ".join(s for a in last[-2:] for s in a.steps).encode()) if last else 0
         rng = self._rng(scene, temperature, seed)
         for story, leftover in self._ways(self.retriever.stories(scene, ENDLESS_SCENES)):
-            chooser = ActivityChooser(story, person, rng, temperature, self.shown)
+            chooser = ActivityChooser(story, person, rng, temperature, self.showable)
             activity = chooser.left(state, vectors) if leftover else chooser.next(state, vectors)
             if activity is not None:
                 return self._showable(activity)
@@ -204,9 +204,9 @@ class RetrievalPlanner:
 
     def _showable(self, activity: Activity) -> Activity:
         """The activity without the steps that a body does not show as they read, unless it has no others."""
-        if self.shown is None:
+        if self.showable is None:
             return activity
-        steps = tuple(s for s, shown in zip(activity.steps, self.shown(activity.steps), strict=True) if shown)
+        steps = tuple(s for s, showable in zip(activity.steps, self.showable(activity.steps), strict=True) if showable)
         return replace(activity, steps=steps) if steps else activity
 
     @staticmethod

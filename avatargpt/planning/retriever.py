@@ -161,9 +161,9 @@ class Retriever:
         every = [p for parts in table.parts for p in parts]
         rows = ranked(np.concatenate([lib.task_vectors @ reduced, table.vectors @ vector]), 4 * NEAREST_PARTS)
         n = len(lib.tasks)
-        found = [every[i - n] if i >= n else Part(lib.tasks[i], self.steps(int(i)), frozenset()) for i in rows]
+        near = [every[i - n] if i >= n else Part(lib.tasks[i], self.steps(int(i)), frozenset()) for i in rows]
         anywhere = frozenset((plans.FIRST, plans.MIDDLE, plans.LAST))
-        parts = tuple(Part(p.task, p.steps, anywhere) for p in found)
+        parts = tuple(Part(p.task, p.steps, anywhere) for p in near)
         vectors = self.full([p.task for p in parts])
         best = ranked(vectors @ vector, NEAREST_PARTS)
         parts, vectors = tuple(parts[i] for i in best), vectors[best]

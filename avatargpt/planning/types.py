@@ -89,7 +89,7 @@ class StepScores(Protocol):
         """A score for every movement, about 0 to 1.2."""
         ...
 
-    def shown(self, steps: Sequence[str]) -> list[bool]:
+    def showable(self, steps: Sequence[str]) -> list[bool]:
         """Whether each step is shown by captions that say what it does."""
         ...
 

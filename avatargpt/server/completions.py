@@ -163,8 +163,8 @@ def _digest(messages: Sequence[Message]) -> str:
 
 def _known(server: Server, before: Sequence[Message]) -> str | None:
     """The session in which just these messages were said, and none after them."""
-    said = [m for m in before if m.role == "assistant"]
-    links = _LINK.findall(said[-1].text) if said else []
+    answers = [m for m in before if m.role == "assistant"]
+    links = _LINK.findall(answers[-1].text) if answers else []
     if not links:
         return None
     try:

@@ -237,12 +237,12 @@ def typed_request(model: Any, request: GenerateRequest, keys: Keys, fps: float) 
         seconds = segment.duration_frames / fps
         if isinstance(segment, TextSegment):
             (resolved,) = model.resolve([segment.prompt], [None])
-            own = list(resolved.typed.clauses) if resolved.typed else [Clause(action=segment.prompt)]
+            parts = list(resolved.typed.clauses) if resolved.typed else [Clause(action=segment.prompt)]
         else:
-            own = [Clause(action="walk forward") if travels and not clauses else Clause(action="stand still")]
-        steps = max(1, sum(not c.together and not c.denied for c in own))
-        own = [c.model_copy(update={"seconds": seconds / steps}) if not c.denied else c for c in own]
-        clauses += own
+            parts = [Clause(action="walk forward") if travels and not clauses else Clause(action="stand still")]
+        steps = max(1, sum(not c.together and not c.denied for c in parts))
+        parts = [c.model_copy(update={"seconds": seconds / steps}) if not c.denied else c for c in parts]
+        clauses += parts
     if len([c for c in clauses if not c.denied]) == 1 and goes(clauses[0].action):
         way: list[tuple[float, float]] = []
         for place in keys.places:

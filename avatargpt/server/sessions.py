@@ -115,7 +115,7 @@ async def timeline_frames(
 ) -> Response:
     """``.frames`` of the timeline from a frame on."""
 
-    def made() -> bytes:
+    def content() -> bytes:
         now = server.sessions.view(id)[0].now
         if not now.segments:
             raise unknown("motion in this session yet")
@@ -123,7 +123,7 @@ async def timeline_frames(
             raise bad(f"from: {first}; accepted 0 to {len(now.motion) - 1}", "from")
         return frames(now.motion, first)
 
-    return Response(await server.in_thread(made), media_type="application/octet-stream")
+    return Response(await server.in_thread(content), media_type="application/octet-stream")
 
 
 @router.get("/{id}/draft.frames", summary="What is being made, as far as it has come")
@@ -145,7 +145,7 @@ async def exported(
     suffix = f".{form.lower()}"
     check_form(suffix, "body", "character" in query)
 
-    def made() -> Any:
+    def content() -> Any:
         memory, state = server.sessions.view(id)
         now = memory.now
         if not now.segments:
@@ -159,21 +159,21 @@ async def exported(
         return written(server, folder, motion, suffix, query, f"{state.digest} {a} {b} {whole}")
 
     work = server.drawn if suffix in DRAWN else server.in_thread
-    return download(await work(made), f"motion{suffix}")
+    return download(await work(content), f"motion{suffix}")
 
 
 @router.get("/{id}/takes/{n}.frames", summary="A take as frames")
 async def take(server: AnyServer, id: str, n: int) -> Response:
     """``.frames`` of one of the takes that are open to choice."""
 
-    def made() -> bytes:
+    def content() -> bytes:
         takes = server.sessions.view(id)[0].now.takes
         if not 1 <= n <= len(takes):
             raise unknown("take", "n")
         motion: Motion = takes[n - 1].motion
         return frames(motion)
 
-    return Response(await server.in_thread(made), media_type="application/octet-stream")
+    return Response(await server.in_thread(content), media_type="application/octet-stream")
 
 
 @router.get("/{id}/files/{name:path}", summary="A file that a turn wrote")
@@ -201,7 +201,7 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
     server.store.session(id)
 
     async def rows() -> AsyncIterator[str]:
-        state, version, take, told = "", -1, 0, time.monotonic()
+        state, version, take, last_line = "", -1, 0, time.monotonic()
         with server.drafts.watched(id) as changed:
             while server.state != "stopping":
                 changed.clear()
@@ -225,10 +225,10 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
                 if text != state:
                     state = text
                     out.append(text)
-                if not out and time.monotonic() - told >= SILENCE:
+                if not out and time.monotonic() - last_line >= SILENCE:
                     out.append(": still here\n\n")
                 for line in out:
-                    told = time.monotonic()
+                    last_line = time.monotonic()
                     yield line
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), TICK if running else LOOK)

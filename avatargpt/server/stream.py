@@ -452,9 +452,9 @@ class _Client:
         """Chunks of the loop, one piece of the model's work each, as far as the client has taken them."""
         sent = 0
         try:
-            made = await self.studio.on_model(lambda report: chunks(self.server, event))
+            pieces = await self.studio.on_model(lambda report: chunks(self.server, event))
             await self._send(_ready(SMPL22, LONG_FPS, False, 0.0))
-            while (chunk := await self.studio.on_model(lambda report: next(made, None))) is not None:
+            while (chunk := await self.studio.on_model(lambda report: next(pieces, None))) is not None:
                 for first in range(0, len(chunk.motion), PIECE):
                     piece = chunk.motion.slice(first, min(first + PIECE, len(chunk.motion)))
                     sent = await self._sent(sent, piece)

@@ -141,10 +141,10 @@ def results_of(messages: Sequence[Message]) -> list[str]:
     """Lines about what the calls of the last turn gave; empty where none came after it."""
     last = max((i for i, m in enumerate(messages) if m.role == "user"), default=0)
     answered = [m for m in messages[last:] if m.role in ("assistant", "tool")]
-    return [f"{name}: {_told(value)}" for name, value in _results(answered)]
+    return [f"{name}: {_in_words(value)}" for name, value in _results(answered)]
 
 
-def _told(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if isinstance(value, dict) and isinstance(value.get("motions"), list) and value["motions"]:
         return "; ".join(_motion(m) for m in value["motions"] if isinstance(m, dict))
     if isinstance(value, dict) and isinstance(value.get("descriptions"), list):

@@ -42,7 +42,7 @@ def create_view(clip: Motion | FaceMotion | AvatarMotion, name: str = "motion") 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     app.include_router(avatar.router)
     app.mount("/assets", StaticFiles(directory=STATIC / "assets"), name="assets")
-    shown, forms = frames(clip), [".frames", *writable(clip.modality)]
+    moving, forms = frames(clip), [".frames", *writable(clip.modality)]
 
     @app.get("/")
     async def studio() -> FileResponse:
@@ -52,7 +52,7 @@ def create_view(clip: Motion | FaceMotion | AvatarMotion, name: str = "motion") 
     def exported(form: str) -> Response:
         suffix = f".{form.lower()}"
         if suffix == ".frames":
-            return Response(shown, media_type="application/octet-stream")
+            return Response(moving, media_type="application/octet-stream")
         try:
             if suffix not in forms:
                 raise UserError(f"{suffix}; accepted {' '.join(forms)}")

@@ -60,9 +60,9 @@ class Landmarker:
 
     def faces(self, picture: np.ndarray, time: float) -> list[Face]:
         """The faces in a picture (H, W, 3) uint8 RGB."""
-        found = self._detected(picture, time)
+        detection = self._detected(picture, time)
         out = []
-        for at, shapes in zip(self._places(found, picture), found.face_blendshapes, strict=True):
+        for at, shapes in zip(self._places(detection, picture), detection.face_blendshapes, strict=True):
             values = np.zeros(arkit.COUNT)
             for shape in shapes:
                 if shape.category_name in arkit.INDEX:
@@ -81,14 +81,14 @@ class Landmarker:
     def _detected(self, picture: np.ndarray, time: float) -> Any:
         stamp = self._last = max(self._last + 1, round(time * 1000))  # whole milliseconds that rise
         with silent_stderr(self._quiet > 0):
-            found = self._finder.detect_for_video(self._image(np.ascontiguousarray(picture)), stamp)
+            detection = self._finder.detect_for_video(self._image(np.ascontiguousarray(picture)), stamp)
         self._quiet -= 1
-        return found
+        return detection
 
-    def _places(self, found: Any, picture: np.ndarray) -> list[np.ndarray]:
+    def _places(self, detection: Any, picture: np.ndarray) -> list[np.ndarray]:
         """(478, 3) pixels of each face."""
         height, width = picture.shape[:2]
-        marked = (np.array([[m.x, m.y, m.z] for m in marks]) for marks in found.face_landmarks)
+        marked = (np.array([[m.x, m.y, m.z] for m in marks]) for marks in detection.face_landmarks)
         return [at * [width, height, width] for at in marked]
 
     def _pose(self, at: np.ndarray, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,13 +41,13 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     small = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
     finder = Landmarker(MOST_FACES)
     try:
-        found = finder.marks(np.asarray(small), 0.0)
+        marks = finder.marks(np.asarray(small), 0.0)
     finally:
         finder.close()
-    if len(found) != 1:
-        count = f"{len(found)} faces" if found else "no face"
+    if len(marks) != 1:
+        count = f"{len(marks)} faces" if marks else "no face"
         raise UserError(f"{path}: {count} in it; accepted a photo of one face, see docs/portrait.md")
-    points = found[0].points * (np.array(image.size) / small.size)
+    points = marks[0].points * (np.array(image.size) / small.size)
     height = float(np.ptp(points, axis=0).max())
     if height < MIN_FACE:
         raise UserError(f"{path}: a face of {height:.0f} pixels; accepted at least {MIN_FACE}")
@@ -55,4 +55,4 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     whole = max(1, int(side))
     (left, top), (right, bottom) = corner.tolist(), (corner + side).tolist()
     square = image.resize((whole, whole), Image.Resampling.LANCZOS, (left, top, right, bottom))
-    return Photo(np.asarray(square), (points - corner) / side, found[0].head)
+    return Photo(np.asarray(square), (points - corner) / side, marks[0].head)

@@ -157,7 +157,7 @@ class Pair:
 
 
 @dataclass
-class _Told:
+class _Draft:
     """A text under construction: bits of it, each with who means what by it."""
 
     bits: list[tuple[str, tuple[str, ...], str, str]] = field(default_factory=list)  # text, clauses, role, value
@@ -180,7 +180,7 @@ class Pairs:
     def draw(self, rng: np.random.Generator) -> Pair:
         """A pair; some are two templates in a row."""
         while True:
-            draft = _Told()
+            draft = _Draft()
             way = self._way(rng)
             self._fill(way, draft, rng, "", [EXPANDED])
             following = self._way(rng) if rng.random() < JOINED else None
@@ -197,7 +197,7 @@ class Pairs:
 
     def filled(self, way: Way, rng: np.random.Generator) -> Pair:
         """One template alone, its actions without attributes of their own."""
-        draft = _Told()
+        draft = _Draft()
         self._fill(way, draft, rng, "", [0.0])
         return self._after_state(_finish(draft), way, rng)
 
@@ -214,7 +214,7 @@ class Pairs:
         line = lines[int(rng.integers(len(lines)))]
         return line[int(rng.integers(len(line)))]
 
-    def _fill(self, way: Way, draft: _Told, rng: np.random.Generator, after: str, expand: list[float]) -> None:
+    def _fill(self, way: Way, draft: _Draft, rng: np.random.Generator, after: str, expand: list[float]) -> None:
         """Add a template; its clauses are named behind those of `after`."""
         shift = ord(after) - ord("A") + 1 if after else 0
         name = {c: chr(ord(c) + shift) for c in "ABCDEFGH"}
@@ -257,7 +257,7 @@ class Pairs:
         return _POINTING_SLOT.sub(lambda m: _one(values[m[1]], rng), words)
 
     def _action(
-        self, part: Part, clause: str, draft: _Told, rng: np.random.Generator, actions: dict[str, str],
+        self, part: Part, clause: str, draft: _Draft, rng: np.random.Generator, actions: dict[str, str],
         sides: dict[str, str], way: Way, expand: list[float],
     ) -> None:  # fmt: skip
         roles = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
@@ -297,7 +297,7 @@ class Pairs:
             theirs = {p.role for p in suffix.parts if p.role}
             if theirs - {"action"} and not (theirs - {"action"}) & roles:
                 suffix_way = Way(suffix.text, "", "", suffix.parts[1:], {})
-                inner = _Told()
+                inner = _Draft()
                 self._fill(suffix_way, inner, rng, "", [0.0])
                 draft.bits += [(t, (clause,), r, v) for t, _, r, v in inner.bits]
 
@@ -387,7 +387,7 @@ def _drawn(options: Sequence[str], rng: np.random.Generator) -> str:
     return _ALTERNATIVES.sub(lambda m: str(rng.choice(m[1].split("|"))), words)
 
 
-def _finish(draft: _Told) -> Pair:
+def _finish(draft: _Draft) -> Pair:
     """The words, and the target that the bits tell."""
     text, spans = "", []
     for words, clauses, role, value in draft.bits:

@@ -166,29 +166,29 @@ def _parts(piece: str, flags: dict[str, str], line: str) -> list[Part]:
     if piece[0] == "{":
         return [_slot(inside, flags, line)]
     if piece[0] == "(":
-        found = _ACTION.match(inside)
-        assert found
+        match = _ACTION.match(inside)
+        assert match
         clauses = []
-        for item in (found["clauses"] or "A").split(","):
+        for item in (match["clauses"] or "A").split(","):
             clauses.append(item[0])
             _flag(flags, item[0], item[1:])
-        return _words(found["words"], tuple(clauses), "action", "", flags, line)
+        return _words(match["words"], tuple(clauses), "action", "", flags, line)
     if act := _ACT.fullmatch(piece):
         if act["act"] not in ACTS:
             raise UserError(f"{line!r}: {piece}; accepted acts: {', '.join(ACTS)}")
         flags[act["clause"] or "A"] = act["act"]
         return []
     if piece[0] == "[":
-        found = _MARK.match(inside)
-        if not found:
+        match = _MARK.match(inside)
+        if not match:
             raise UserError(f"{line!r}: {piece}; accepted [attribute=value: words]")
-        name = ALIASES.get(found["name"], found["name"])
-        value = WORDED.get(found["value"] or "", (found["value"] or "").strip())
+        name = ALIASES.get(match["name"], match["name"])
+        value = WORDED.get(match["value"] or "", (match["value"] or "").strip())
         if name == "seconds" and value == "end":
             name, value = "until_end", "yes"
-        clause = found["clause"] or "A"
-        _flag(flags, clause, found["flag"] or "")
-        words = found["words"] or ""
+        clause = match["clause"] or "A"
+        _flag(flags, clause, match["flag"] or "")
+        words = match["words"] or ""
         _check(name, value, "{" in words, piece, line)
         if not words.strip():
             if not value:

@@ -71,9 +71,9 @@ def resting_clips(
     acting = [c for c in clips if c.captions and phrases.sure_class(c) in ARMS_ACT | HEAD_ACTS]
     groups = still, seated, acting
     weights = [balanced_weights([clip_class(c) for c in g], 0.8) if g else None for g in groups]
-    made = 0
+    number = 0
     for _ in range(20 * count):
-        if made == count or not still:
+        if number == count or not still:
             return
         holds = rng.random() < 0.5 or not seated or not acting
         group, p = (still, weights[0]) if holds else (seated, weights[1])
@@ -96,9 +96,9 @@ def resting_clips(
         }  # fmt: skip
         prompts = [bank.compose([str(rng.choice(first.captions)), str(rng.choice(texts))], rng) for _ in range(4)]
         yield Clip(
-            f"rest_{made:05d}", replace(motion.canonical(), caption=prompts[0]), prompts[:1], "composed", licence,
+            f"rest_{number:05d}", replace(motion.canonical(), caption=prompts[0]), prompts[:1], "composed", licence,
             "train", f"{clip_class(first)}+{action}", "",
             {"prompts": prompts, "parts": [first.id, source], "mirrored": [False, False], "seams": [len(before)],
              "clauses": [None, clause]},
         )  # fmt: skip
-        made += 1
+        number += 1

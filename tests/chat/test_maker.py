@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.body.generate import GenerationResult
 from avatargpt.chat import Conversation
-from avatargpt.chat.maker import Made, Maker
+from avatargpt.chat.maker import GeneratedMotion, Maker
 from avatargpt.long.outcome import Judgement, Verifier
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.resolver import ResolvedRequest
@@ -72,7 +72,7 @@ def test_what_is_not_shown_is_made_again(monkeypatch, bad, tries, last, said):
     monkeypatch.setattr("avatargpt.chat.maker.doubts", lambda clauses, grounder: [""] * len(clauses))
     maker = Maker(SimpleNamespace(body=networks))
     maker.verifier = Strict(networks, bad)
-    motion = maker.made("sweeps and bows", 2.0, 5).motion
+    motion = maker.make("sweeps and bows", 2.0, 5).motion
     assert motion.notes == ((said,) if said else ()) and len(networks.made) == tries
     assert networks.made[0] == (WORDS, 5) and len({seed for _, seed in networks.made[:3]}) == min(tries, 3)
     if tries > 1:
@@ -83,7 +83,7 @@ def test_drafts_come_before_anything_is_judged(monkeypatch):
     monkeypatch.setattr("avatargpt.chat.maker.doubts", lambda clauses, grounder: [])
     maker, drafts = Maker(SimpleNamespace(body=(networks := Networks()))), []
     maker.verifier = Strict(networks, ("bows",))
-    made = maker.made("sweeps and bows", 2.0, 5, draft=lambda m: drafts.append((len(m), len(networks.made))))
+    made = maker.make("sweeps and bows", 2.0, 5, draft=lambda m: drafts.append((len(m), len(networks.made))))
     assert drafts == [(20, 1), (40, 1)], "the first action, then both, of the first try alone"
     assert made.actions == (("sweeps", 0.0), ("bows", 0.5))
 
@@ -96,9 +96,9 @@ def drafting(monkeypatch):
         (motion,) = self.model.generate([caption], seconds=seconds, seed=seed, after=after)
         if draft:
             draft(motion.slice(0, len(motion) // 2))
-        return Made(motion, ((caption, 0.0), ("a person waves his left hand", 0.5)))
+        return GeneratedMotion(motion, ((caption, 0.0), ("a person waves his left hand", 0.5)))
 
-    monkeypatch.setattr(Maker, "made", halves)
+    monkeypatch.setattr(Maker, "make", halves)
 
 
 def test_a_draft_stands_where_its_segment_will(drafting, tmp_path):
@@ -129,13 +129,13 @@ def test_actions_of_a_segment_keep_their_places(drafting, tmp_path):
 
 def test_notes_land_on_the_segments_of_a_plan(monkeypatch, tmp_path):
     talk = Conversation(FakeModel(), intent=LineIntent(), outputs=tmp_path, planner=FakePlanner())
-    make = Maker.made
+    make = Maker.make
 
     def noted(self, caption, *order):
         made = make(self, caption, *order)
         return replace(made, motion=replace(made.motion, notes=(f"{caption} is only partly seen",)))
 
-    monkeypatch.setattr(Maker, "made", noted)
+    monkeypatch.setattr(Maker, "make", noted)
     reply = talk.say("plan 1: a picnic")
     assert [s.note for s in talk.timeline.segments] == [f"a person {w}s is only partly seen" for w in ("walk", "sit")]
     assert "[a person sits is only partly seen]" in reply.text

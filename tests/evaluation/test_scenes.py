@@ -5,17 +5,17 @@ import json
 import pytest
 
 from avatargpt.evaluation import scenes
-from avatargpt.evaluation.scenes import Shown, final_faults, lost
+from avatargpt.evaluation.scenes import SegmentRow, final_faults, lost
 from avatargpt.evaluation.suites import folder
 from instruct_data.dialogue.acts import read
 from vqvae.errors import UserError
 
 
-def shown(*rows):
-    return [Shown(caption, tuple(f"{caption} {more}".split()), seconds) for caption, seconds, more in rows]
+def rows_of(*rows):
+    return [SegmentRow(caption, tuple(f"{caption} {more}".split()), seconds) for caption, seconds, more in rows]
 
 
-SCENE = shown(
+SCENE = rows_of(
     ("a person walks in", 4.0, "a nurse arrives"), ("a person bends", 6.0, "checks"), ("a person sits", 9.0, "break")
 )
 FINAL = {
@@ -28,12 +28,12 @@ def test_the_timeline_has_every_row_in_order_and_nothing_else():
     assert final_faults(SCENE, FINAL) == []
     assert final_faults(SCENE[1:], FINAL) == ["no arriv behind segment 0", "15.0 s instead of 18 to 20"]
     assert final_faults([SCENE[1], SCENE[0], SCENE[2]], FINAL) == ["no arriv behind segment 0"]
-    long = [SCENE[0], Shown("a person bends", ("check",), 17.0), SCENE[2]]
+    long = [SCENE[0], SegmentRow("a person bends", ("check",), 17.0), SCENE[2]]
     assert final_faults(long, FINAL)[0] == "no check of 5 to 16 s behind segment 1"
-    more = [*SCENE, *shown(("a person waves", 0.5, ""))]
+    more = [*SCENE, *rows_of(("a person waves", 0.5, ""))]
     assert final_faults(more, FINAL) == ["1 segments more than expected"]
     # a step without the row's words belongs to the activity beside it
-    steps = [*SCENE[:2], *shown(("a person nods", 1.0, "")), SCENE[2]]
+    steps = [*SCENE[:2], *rows_of(("a person nods", 1.0, "")), SCENE[2]]
     assert final_faults(steps, FINAL) == []
 
 
@@ -46,11 +46,11 @@ def test_the_timeline_has_every_row_in_order_and_nothing_else():
         (SCENE[:2], {"but": [3]}, []),
         ([SCENE[2], *SCENE[:2]], "all", ["a person sits"]),
         ([SCENE[2], *SCENE[:2]], {"free": ["order"]}, []),
-        (shown(("a person walks in", 8.0, ""), ("a person bends", 6.0, ""), ("a person sits", 9.0, "")), "all",
+        (rows_of(("a person walks in", 8.0, ""), ("a person bends", 6.0, ""), ("a person sits", 9.0, "")), "all",
          ["a person walks in"]),
-        (shown(("a person walks in", 8.0, ""), ("a person bends", 6.0, ""), ("a person sits", 9.0, "")),
+        (rows_of(("a person walks in", 8.0, ""), ("a person bends", 6.0, ""), ("a person sits", 9.0, "")),
          {"free": ["seconds"]}, []),
-        (shown(("x", 4.0, ""), ("y", 6.0, "")), {"free": ["captions"]}, ["a person sits"]),
+        (rows_of(("x", 4.0, ""), ("y", 6.0, "")), {"free": ["captions"]}, ["a person sits"]),
     ],
 )  # fmt: skip
 def test_what_a_turn_did_not_name_still_stands(after, keeps, missing):

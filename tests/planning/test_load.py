@@ -56,7 +56,7 @@ def test_steps_are_checked_where_the_motion_side_can_tell(
     loaded: Any = SimpleNamespace(grounder=encoder, source=tmp_path)
     planner = load_planner("retrieval", SimpleNamespace(loaded=loaded, phrase_index=phrases))
     assert isinstance(planner, CheckedPlanner) and isinstance(planner.planner, RetrievalPlanner)
-    assert planner.name == "retrieval" and planner.planner.shown is not None
+    assert planner.name == "retrieval" and planner.planner.showable is not None
     assert isinstance(load_planner("", SimpleNamespace(loaded=loaded, phrase_index=None)), RetrievalPlanner)
 
 
@@ -165,7 +165,7 @@ def test_the_nearest_movement_keeps_the_person(checker: StepChecker) -> None:
 
 def test_weak_steps_are_noted(checker: StepChecker) -> None:
     steps = ["he walks", "he walks over the very long bridge", "he ponders the meaning of it"]
-    assert checker.shown(steps) == [True, True, False]
+    assert checker.showable(steps) == [True, True, False]
     notes = checker.notes(steps)
     assert len(notes) == 2 and "known is 'he walks' (1.0" in notes[0] and notes[0].startswith(repr(steps[1]))
     assert "nothing like it is known" in notes[1] and checker.notes(steps[:1]) == ()

@@ -201,7 +201,7 @@ def test_drafts_come_while_a_turn_runs(client, session, model):
     turn(client, session, "make 2s: a person walks")
     assert client.get(f"/v1/sessions/{session}/draft.frames").status_code == 204
     began, go = threading.Event(), threading.Event()
-    made = Maker.made
+    made = Maker.make
 
     def slow(self, caption, seconds, seed, after=None, draft=None):
         out = made(self, caption, seconds, seed, after)
@@ -211,7 +211,7 @@ def test_drafts_come_while_a_turn_runs(client, session, model):
         return out
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Maker, "made", slow)
+        patch.setattr(Maker, "make", slow)
         body = {"acts": ["then 3s: a person waves"]}
         client.post(f"/v1/sessions/{session}/turns?wait=0", json=body)
         assert began.wait(20)

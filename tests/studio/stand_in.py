@@ -11,7 +11,7 @@ import soundfile
 import uvicorn
 
 from avatargpt import planning
-from avatargpt.chat.maker import Made, Maker
+from avatargpt.chat.maker import GeneratedMotion, Maker
 from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.app import create_app
@@ -82,18 +82,18 @@ class Avatars:
 
 
 SLOW = 2.5  # seconds between a draft and the motion of words with "slowly"
-_made = Maker.made
+_made = Maker.make
 
 
 def made_slowly(self: Maker, caption: str, seconds: float | None, seed: int, after: Any = None, draft: Any = None,
-                ) -> Made:  # fmt: skip
+                ) -> GeneratedMotion:  # fmt: skip
     """The first half of a motion, and after a while all of it; "slowly, better": of another speed."""
     out = _made(self, caption, seconds, seed, after)
     if draft and "slowly" in caption:
         half = out.motion.slice(0, len(out.motion) // 2)
         draft(Motion(half.rotations, half.root * [3, 1, 3]) if "better" in caption else half)
         time.sleep(SLOW)
-    return Made(out.motion, ((caption, 0.0), ("a person waves", 0.5))) if " and waves" in caption else out
+    return GeneratedMotion(out.motion, ((caption, 0.0), ("a person waves", 0.5))) if " and waves" in caption else out
 
 
 class Model(FakeModel):
@@ -162,7 +162,7 @@ def main() -> None:
     if given.packaged:
         return uvicorn.run(create_app(settings), port=given.port, log_level="warning")
     planning.load_planner = lambda *_, **__: FakePlanner()  # type: ignore[assignment, return-value]
-    Maker.made = made_slowly  # type: ignore[method-assign]
+    Maker.make = made_slowly  # type: ignore[method-assign]
     app = create_app(settings, Model(), Words())
     uvicorn.run(app, port=given.port, log_level="warning")
 
