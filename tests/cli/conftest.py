@@ -59,6 +59,16 @@ class FakeAvatarGPT:
     def body(self):
         return types.SimpleNamespace(generation=self)
 
+    @property
+    def composer(self):
+        def divide(text):
+            return types.SimpleNamespace(text=text, lines=[f"{text} -> body: {self.read_as([text])[0][0]}"])
+
+        def compose(division, seconds=None, config=None, progress=None):
+            return [types.SimpleNamespace(body=self.generate([division.text], seed=config.seed)[0], score=None)]
+
+        return types.SimpleNamespace(divide=divide, compose=compose)
+
     def resolve(self, texts, seconds=None, literal=False):
         return [ResolvedRequest(t, captions=tuple(t.replace("strolls", "walks").split(", then "))) for t in texts]
 
