@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,6 +169,9 @@ class Model(SpeechCalls):
     @property
     def source(self) -> str:
         return self._source
+
+    def composed(self, text: str, seed: int) -> Any:
+        raise AssertionError("bodies by words need the language model")
 
 
 def test_the_public_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
