@@ -9,7 +9,7 @@ token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         drawn = pairs[str(modality)]
         plain_ones = [i for i in task.eligible({s.name for s in task.inputs if s.required})][: len(unseen)]
         for kind, templates in (("seen", [task.templates[i] for i in plain_ones]), ("unseen", list(unseen))):
-            rows = [_likelihoods(drawn, replace(task, templates=[t]), others) for t in templates]
+            rows = [_likelihoods(drawn, task.model_copy(update={"templates": [t]}), others) for t in templates]
             results[f"{name}/{kind}"] = figure([float(x) for nats in rows for x in nats[:, 0] > nats[:, 1:].max(1)])
             results[f"{name}/{kind}_nats"] = figure([float(x) for nats in rows for x in nats[:, 0]])
     return {"results": results}
