@@ -270,20 +270,21 @@ class Composer:
         (spec,) = self.index.look_up([clause], self.generation.model.grounder)
         core = lookup_of(clause).core or clause.action
         score, sure = self._read(core)
-        # a phrasing that is far from the words may be known all the same ("smile": "wave and smile")
-        of_body = spec.known * min(spec.similarity, 1.0)
+        near = min(spec.similarity, 1.0)
         events = score.events
         if spec.known >= MIN_KNOWN:  # turns of the head alone may be either's
             events = tuple(e for e in events if _moves_face(e.action))
         empty = not (events or score.emotions)
-        if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, of_body):
+        if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, near):
             return BODY
         # a feeling goes with any action that is near; the caption may be of these very words
         goes_with = spec.similarity >= MIN_SIMILARITY if not events else {*lemmas(core)} <= {*lemmas(spec.caption)}
         if spec.known >= MIN_KNOWN and goes_with:
             return BOTH
-        alike = of_body >= MIN_AGREEMENT and similarity(score, self._read(spec.caption).score) >= MIN_AGREEMENT
-        return BOTH if alike else FACE
+        # a phrasing that is far from the words may be known all the same ("smile": "wave and smile")
+        if spec.known * near < MIN_AGREEMENT:
+            return FACE
+        return BOTH if similarity(score, self._read(spec.caption).score) >= MIN_AGREEMENT else FACE
 
     def _action(self, clause: FaceClause, use: str) -> list[FaceAction]:
         """What of a clause the face shows."""
