@@ -35,6 +35,7 @@ from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request
 from instruct_data import registry
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
@@ -60,6 +61,7 @@ Audio = str | os.PathLike[str] | np.ndarray
 Transcript: TypeAlias = "str | os.PathLike[str] | Words | Iterable[TimedWord] | None"
 # `idle`, a text, a file, or a `Motion`.
 BodySource = str | os.PathLike[str] | Any
+Described: TypeAlias = "Motion | FaceMotion | AvatarMotion"
 
 
 class SpeechCalls(ABC):
@@ -431,29 +433,39 @@ class AvatarGPT(SpeechCalls, HubCalls):
     fit = _of("body.model", BodyModel.fit)
 
     def describe(
-        self, motions: Motion | AvatarMotion | Sequence[Motion] | Sequence[AvatarMotion], num: int = 1, seed: int = 0,
-        best_of: int = 7, words: str = "",
+        self, motions: Described | Sequence[Described], num: int = 1, seed: int = 0, best_of: int = 7,
+        words: str | Sequence[str] = "",
     ) -> list[Any]:  # fmt: skip
-        """Motion to text: bodies as `MotionDescription.describe`; avatars in one sentence of what each does, says and
-        feels, from the descriptions of its body and of its face.
+        """Motion to text: bodies as `MotionDescription.describe`, faces as `describe_face`, avatars in one sentence of
+        what each does, says and feels, from the descriptions of its body and of its face.
 
         Args:
-            words: that avatars say; empty = the sentence of one that speaks says that they are not read.
-            motions, num, seed, best_of: see `MotionDescription.describe`; of an avatar `num` is 1.
+            motions: one or more, of any kind.
+            words: that avatars say, of all or of each motion; empty = the sentence of one that speaks says that they
+                are not read.
+            num, seed, best_of: of bodies, see `MotionDescription.describe`; with others `num` is 1.
+
+        Returns:
+            A sentence for each motion, or `num` of them.
         """
         from avatargpt.avatar.description import avatar_sentence, described_parts
         from avatargpt.export.avatar import AvatarMotion
 
-        clips: list[Any] = [motions] if isinstance(motions, Motion | AvatarMotion) else list(motions)
-        avatars = [clip for clip in clips if isinstance(clip, AvatarMotion)]
-        if not avatars:
-            return self.describe_body(clips, num, seed, best_of)
-        if len(avatars) < len(clips) or num != 1:
-            raise UserError(f"{len(avatars)} avatars of {len(clips)}, num {num}: accepted avatars alone, and num 1")
-        parts = [described_parts(avatar) for avatar in avatars]
-        bodies = self.describe_body([body for body, _ in parts], 1, seed, best_of)
-        faces = self.describe_face([face for _, face in parts])
-        return [avatar_sentence(body, face, words) for body, face in zip(bodies, faces, strict=True)]
+        clips: list[Any] = [motions] if isinstance(motions, Motion | FaceMotion | AvatarMotion) else list(motions)
+        parts = {k: described_parts(clip) for k, clip in enumerate(clips) if isinstance(clip, AvatarMotion)}
+        bodies = {k: clip for k, clip in enumerate(clips) if isinstance(clip, Motion)}
+        faces = {k: clip for k, clip in enumerate(clips) if isinstance(clip, FaceMotion)}
+        if num != 1 and len(bodies) < len(clips):
+            raise UserError(f"num {num}: accepted 1 with faces and avatars, which get one sentence")
+        bodies |= {k: body for k, (body, _) in parts.items()}
+        faces |= {k: face for k, (_, face) in parts.items()}
+        sentences: list[Any] = self.describe_body([*bodies.values()], num, seed, best_of) if bodies else []
+        of_bodies = dict(zip(bodies, sentences, strict=True))
+        of_faces = dict(zip(faces, self.describe_face([*faces.values()]) if faces else [], strict=True))
+        texts = [words] * len(clips) if isinstance(words, str) else words
+        of_avatars = {k: avatar_sentence(of_bodies[k], of_faces[k], texts[k]) for k in parts}
+        described = {**of_bodies, **of_faces, **of_avatars}
+        return [described[k] for k in range(len(clips))]
 
     def reconstruct(self, motion: Motion) -> tuple[Motion, dict[str, float]]:
         """A clip through its tokens and back; see `avatargpt.body.tasks.reconstruct`."""

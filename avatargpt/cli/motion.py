@@ -200,16 +200,8 @@ def describe(
     words = [_words(m, transcript, asr, model, quiet) if a else "" for m, a in zip(motions, is_avatar, strict=True)]
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     with common.progress("describing", quiet):
-        answers: list[Any] = [""] * len(motions)
-        bodies = [k for k, m in enumerate(motions) if not (is_face[k] or is_avatar[k])]
-        faces = [k for k, face in enumerate(is_face) if face]
         best = best_of or RANKED
-        of_bodies = loaded.describe([motions[k] for k in bodies], num, seed, best) if bodies else []
-        of_faces = (loaded.feeling if feeling else loaded.describe_face)([motions[k] for k in faces]) if faces else []
-        for k, answer in zip([*bodies, *faces], [*of_bodies, *of_faces], strict=True):
-            answers[k] = answer
-        for k in (k for k, avatar in enumerate(is_avatar) if avatar):
-            (answers[k],) = loaded.describe(motions[k], 1, seed, best, words[k])
+        answers = loaded.feeling(motions) if feeling else loaded.describe(motions, num, seed, best, words)
     sentences = [[a] if isinstance(a, str) else list(a) for a in answers]
     if as_json:
         rows = [{"file": str(f), "descriptions": s} for f, s in zip(files, sentences, strict=True)]

@@ -196,16 +196,9 @@ def describe(server: Server, body: DescribeBody) -> Job:
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
-        clip = entry.clip()
-        if entry.about["kind"] == "face":
-            (sentence,) = server.model.describe_face([clip])
-            return {"descriptions": [sentence], "notes": []}
-        motion, notes = body_of(entry, "motion"), list(entry.about.get("notes", ()))
-        if body.num == 1:
-            (sentence,) = server.model.describe([motion])
-            return {"descriptions": [sentence], "notes": notes}
-        (sentences,) = server.model.describe([motion], num=body.num, seed=body.seed)
-        return {"descriptions": list(sentences), "notes": notes}
+        (answer,) = server.model.describe([entry.clip()], num=body.num, seed=body.seed)
+        sentences = [answer] if isinstance(answer, str) else list(answer)
+        return {"descriptions": sentences, "notes": list(entry.about.get("notes", ()))}
 
     return server.submit("describe", work)
 
