@@ -198,10 +198,12 @@ class MotionTokenizer(nn.Module):
             if name.endswith(_ENTRIES):
                 value.copy_(value.bfloat16().float())
 
-    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+    def save(
+        self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None, ends: torch.dtype = torch.bfloat16
+    ) -> None:
         """Write config and weights; `dtype` (`vqvae.io.tensors.lowered`) applies to encoder and decoder.
 
-        With ``torch.int8`` their first and last layers are in bfloat16. Codebooks stay exact (in bfloat16 where that is
+        With ``torch.int8`` their first and last layers are in `ends`. Codebooks stay exact (in bfloat16 where that is
         exact), without their running sums, which `load` computes again.
         """
         from safetensors.torch import save_file
@@ -211,7 +213,7 @@ class MotionTokenizer(nn.Module):
         for k, v in tensors.items():
             exact = dtype is not None and k.endswith(_ENTRIES) and torch.equal(v, v.bfloat16().float())
             kind = dtype if k.startswith(("encoder.", "decoder.")) else torch.bfloat16 if exact else None
-            kind = torch.bfloat16 if kind == torch.int8 and k.startswith(_ENDS) else kind
+            kind = ends if kind == torch.int8 and k.startswith(_ENDS) else kind
             state |= lowered(k, v, kind)
         state = {k: v.contiguous().cpu() for k, v in state.items()}
         atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))

@@ -297,6 +297,13 @@ class GestureInput:
     present: Tensor | None = None  # (B,) which rows have an interlocutor; None = all, where there is `other_audio`
     left: Tensor | None = None  # (B, T) seconds to the end of the sound; None = not known
 
+    def conversing(self) -> Tensor:
+        """(P,) numbers of the rows with an interlocutor."""
+        rows = torch.arange(len(self.audio), device=self.audio.device)
+        if self.other_audio is None:
+            return rows[:0]
+        return rows if self.present is None else rows[self.present]
+
     def part(self, start: int, stop: int) -> GestureInput:
         """Frames [start, stop)."""
         def cut(x: Tensor | None) -> Tensor | None:
@@ -367,9 +374,15 @@ class GestureNetwork(nn.Module):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
 
-    def initial_state(self, rows: int, ways: int = 1) -> StreamState:
-        """The state before the first frame; `ways`: as in `states`."""
-        counts = [2 * rows] * len(self.encoder) + [ways * rows] * len(self.joint)
+    def initial_state(self, rows: int, ways: int = 1, conversing: int | None = None) -> StreamState:
+        """The state before the first frame; `ways`: as in `states`.
+
+        Args:
+            conversing: rows with an interlocutor; None = all or none of them.
+        """
+        # All rows without an interlocutor share one stream of nobody.
+        heard = rows if conversing is None else conversing + (conversing < rows)
+        counts = [rows + heard] * len(self.encoder) + [ways * rows] * len(self.joint)
         blocks = [block for block in (*self.encoder, *self.joint) if isinstance(block, Block)]
         memory = [block.empty_memory(count) for block, count in zip(blocks, counts, strict=True)]
         return StreamState(memory, [block.step() for block in blocks])
@@ -386,24 +399,26 @@ class GestureNetwork(nn.Module):
         vectors: Tensor = table(torch.where(is_known, codes + first, c.levels * c.codebook_size))
         return vectors
 
-    def _encode_inputs(self, inputs: GestureInput) -> tuple[Tensor, Tensor]:
-        # Agent and interlocutor stacked along the rows, (2 B, T, D): their sound and their words.
+    def _encode_inputs(self, inputs: GestureInput, conversing: Tensor) -> tuple[Tensor, Tensor]:
+        # Sound and words (B + P, T, D) of the agents, of the interlocutors of the rows that are `conversing`, and after
+        # them (1, T, D) of nobody where there are others.
         rows, frames, _ = inputs.audio.shape
-        parts = [inputs.audio, *([] if inputs.other_audio is None else [inputs.other_audio])]
+        parts, words = [inputs.audio], [inputs.words]
+        if inputs.other_audio is not None:
+            parts.append(inputs.other_audio[conversing])
+            other = torch.zeros_like(inputs.words) if inputs.other_words is None else inputs.other_words
+            words.append(other[conversing])
         normal = ((torch.cat(parts) - self.heard_mean) / self.heard_std).clamp(-MAX_DEVIATION, MAX_DEVIATION)
         sound = self.enter(normal)
         agent = sound[:rows] + self.style(inputs.style)[:, None]
-        nobody = self.absent.to(sound).expand(rows, frames, -1)
-        interlocutor = nobody if inputs.other_audio is None else sound[rows:]
-        words = [inputs.words, torch.zeros_like(inputs.words) if inputs.other_words is None else inputs.other_words]
-        if inputs.present is not None and inputs.other_audio is not None:
-            present = inputs.present[:, None, None]
-            interlocutor, words[1] = torch.where(present, interlocutor, nobody), words[1] * present
         if inputs.left is not None:
             agent = agent + self.left(_bumps(inputs.left, LEFT, LEFT_SPREAD))
-        both = (torch.stack((agent, interlocutor)) + self.role.to(sound)).flatten(0, 1)
+        streams = [agent + self.role[0].to(sound), sound[rows:] + self.role[1].to(sound)]
+        if len(conversing) < rows:
+            streams.append((self.absent + self.role[1]).to(sound).expand(1, frames, -1))
+            words.append(torch.zeros_like(inputs.words[:1]))
         read = self._read_words(torch.cat(words))
-        return both + read, read
+        return torch.cat(streams) + read, read
 
     def _read_words(self, rows: Tensor) -> Tensor:
         # (B, T, `row_width(V)`) -> (B, T, D): the sum over words of what each means at its distance.
@@ -424,7 +439,8 @@ class GestureNetwork(nn.Module):
                 ways, (ways * B, ...), of which each gets its states.
         """
         rows, frames, _ = inputs.audio.shape
-        x, words = self._encode_inputs(inputs)
+        conversing = inputs.conversing()
+        x, words = self._encode_inputs(inputs, conversing)
         blind = max(0, self.config.reach - 1 - state.frames)
         memory: list[list[Memory]] = []
 
@@ -435,7 +451,11 @@ class GestureNetwork(nn.Module):
             return x
 
         # Agent and interlocutor pass through the shared blocks as rows of one batch.
-        agent, interlocutor = run_blocks(slice(self.config.layers), x, words).split(rows)
+        both = run_blocks(slice(self.config.layers), x, words)
+        agent, heard = both[:rows], both[rows:]
+        listened = torch.full((rows,), len(conversing), device=x.device)  # nobody is last
+        listened[conversing] = torch.arange(len(conversing), device=x.device)
+        interlocutor = heard[listened]
         ways = len(before) // rows
         if ways > 1:
             agent, interlocutor = agent.repeat(ways, 1, 1), interlocutor.repeat(ways, 1, 1)
@@ -496,7 +516,7 @@ class GestureNetwork(nn.Module):
         if speaker is not None:
             style = torch.where((speaker >= 0)[:, None], self.speakers(speaker.clamp(min=0)), 0.0)
             inputs = replace(inputs, style=style)
-        state, parts = self.initial_state(len(inputs.audio)), []
+        state, parts = self.initial_state(len(inputs.audio), conversing=len(inputs.conversing())), []
         for start in range(0, inputs.audio.shape[1], segment):
             stop = min(start + segment, inputs.audio.shape[1])
             h, state = self.states(inputs.part(start, stop), before[:, start // n : stop // n], state)

@@ -194,7 +194,7 @@ def pack_gestures_stage(args: SimpleNamespace) -> None:
     driver.check_tokenizer(tokenizer.fingerprint)
     out = Path(args.output) / NAME
     driver.save(out, torch.int8)
-    tokenizer.save(out, torch.int8)
+    tokenizer.save(out, torch.int8, torch.int8)
     if args.bank:
         bank = GestureBank.load(args.bank)
         if bank is None:

@@ -35,7 +35,7 @@ from avatargpt.train.gesture.takes import (
     transcript,
     usual_stroke,
 )
-from avatargpt.train.gesture.talks import CorpusRecipe, Voices, mixed, words_from_phones
+from avatargpt.train.gesture.talks import CorpusRecipe, Talks, Voices, all_talks, long_talks, mixed, words_from_phones
 from instruct_data.gesture.bank import Bank, keyed_strokes
 from instruct_data.gesture.performing import perform
 from instruct_data.gesture.plan import Plan, Style, WordClasses, word_classes
@@ -49,6 +49,7 @@ from vqvae.features import GestureFeatures
 from vqvae.networks import TokenizerConfig
 from vqvae.tokenizer import MotionTokenizer
 
+MAX_BRIEF = 20.0  # s of a brief talk
 
 def test_words_from_phones_have_their_times_and_stresses() -> None:
     names = "SIL N EH V ER SIL S AH P R AY Z IH NG L IY".split()
@@ -225,6 +226,18 @@ def test_the_stage_writes_its_files_and_resumes(stage_args: argparse.Namespace, 
     part = corpus.part(corpus.takes[0], 0, 40)
     assert part["codes"].shape == (10, 2) and part["other_word_states"].shape[1] == 8
     assert part["strokes"].max() < len(corpus.material.classes)
+
+
+def test_brief_talks_follow_the_others(library: tuple[Bank, WordClasses]) -> None:
+    data = CorpusRecipe.read({"data": {"minutes": 2, "dyadic": 0, "brief": 0.8, "recorded": 0}}, "configuration").data
+    assert (long_talks(data), all_talks(data)) == (3, 9)
+    without = Talks(data.model_copy(update={"brief": 0}), made_up.Voices(0), [])
+    talks = Talks(data, made_up.Voices(0), [])
+    for number in range(9):
+        talk = talks.talk(number, 0)
+        assert (talk.frames / 30 < MAX_BRIEF) == (number >= 3)
+        if number < 3:
+            assert np.array_equal(talk.tracks[0].audio, without.talk(number, 0).tracks[0].audio)
 
 
 def test_a_folder_of_another_configuration_is_refused(stage_args: argparse.Namespace) -> None:

@@ -76,12 +76,27 @@ def test_a_resumed_run_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Pat
     assert train(corpus, tmp_path / "further", {"steps": 3}, start=parts).fingerprint != uninterrupted.fingerprint
 
 
+def test_a_network_goes_on_with_the_codes_of_another_tokenizer(corpus: Corpus, tmp_path: Path) -> None:
+    start = train(corpus, tmp_path / "start", {"steps": 1})
+    before = {name: value.clone() for name, value in start.network.state_dict().items()}
+    corpus.material = corpus.material.model_copy(update={"tokenizer": "another"})
+    recipe = GestureRecipe.read({"model": MODEL, "train": TRAIN}, "recipe")
+    stage = training.GestureStage(recipe, corpus, CPU, start, "recipe")
+    assert stage.network.config.tokenizer == "another" != start.network.config.tokenizer
+    after = stage.network.state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if (value != before[name]).any()}
+    assert changed == set(training.CODE_LAYERS)
+    corpus.material = corpus.material.model_copy(update={"words": "another"})
+    with pytest.raises(UserError, match="words another, but"):
+        train(corpus, tmp_path / "refused", start=start)
+
+
 def test_training_reduces_the_losses(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, tmp_path, {"steps": 120, "log_every": 20, "lr": 4e-3, "val_every": 120, "save_every": 120})
     log = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [r for r in log if "features" in r]
     # a pose that does not move has hardly any acceleration to miss
-    for name in set(GestureLosses.model_fields) - {"acceleration", "strokes", "kinds"}:
+    for name in set(GestureLosses.model_fields) - {"acceleration", "strokes", "kinds", "finer"}:
         assert steps[-1][name] < 0.75 * steps[0][name], name
     last = next(r for r in log if "val_degrees" in r)
     assert last["val_degrees"] < 12 and last["val_hit"] > 0.25  # of a swing of 46 degrees; chance is 1 / 16
@@ -159,6 +174,16 @@ def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
         return float(terms["tokens"])
 
     assert missed(1.0) / missed(0.0) == pytest.approx(2 * 38 / 42, rel=1e-3)
+    # a wrong code of the first of two levels costs more than one of the second where finer ones count less
+    pair = torch.stack((codes[..., 0], codes[..., 0]), -1)
+    both = torch.nn.functional.one_hot(pair, 16).float() * 50
+    def cost(level: int) -> float:
+        wrong = both.clone()
+        wrong[..., level, :] *= -1
+        weights = GestureLosses(finer=0.25)
+        return float(gesture_losses(truth, wrong, truth, pair, mask, std, [], [], weights)["tokens"])
+
+    assert cost(0) / cost(1) == pytest.approx(4, rel=1e-3)
     moved, shaken = truth.clone(), truth.clone()
     moved[..., 12:] += 0.1
     shaken[:, ::2] += 0.1

@@ -30,7 +30,7 @@ from avatargpt.speech.audio import FPS
 from avatargpt.train.gesture.data import MIXED, Arrays, Take, save_corpus, save_words
 from avatargpt.train.gesture.rows import load_tokenizer, material_of, motion_rows
 from avatargpt.train.gesture.takes import clips, figures, takes_of, usual_stroke
-from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, CorpusRecipe, Talks, Voices, write_talk
+from avatargpt.train.gesture.talks import CorpusRecipe, Talks, Voices, all_talks, write_talk
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.clips import own_texts, utterances
 from instruct_data.clip import Clip
@@ -40,7 +40,7 @@ from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 from vqvae.io.data_files import read_yaml
-from vqvae.io.files import parsing, regular_file
+from vqvae.io.files import parsing, regular_file, sweep
 from vqvae.motion import atomic_write
 from vqvae.tokenizer import MotionTokenizer
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 GENERATED, STORE, CLIPS, TALKS, TAKES, FIGURES = "made", "store", "clips", "talks", "takes", "figures.json"
 OTHER_SENTENCES, EACH_WORD = 1000, 10
-STROKE_BEFORE, STROKE_AFTER = 14, 8  # frames about an emphasis that are a part of a stroke
+STROKE_BEFORE, STROKE_AFTER = 20, 8  # frames about an emphasis that are a part of a stroke
 SOURCE = "gesture-corpus"
 LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 
@@ -177,7 +177,6 @@ class _Generator:
         """Write the sounds, motions and words of a talk whose takes exist, unless they exist, too."""
         marker = folder / f"{number:05d}.done"
         if not marker.is_file():
-            folder.mkdir(exist_ok=True)
             features = {Path(name).stem: load_file(folder.parent / GENERATED / name)["features"] for name in names}
             write_talk(self.talks.talk(number, self.recipe.data.seed), features, folder)
             atomic_write(marker, lambda p: p.write_text(""))
@@ -205,10 +204,13 @@ def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, 
         recorded = [r for r in recordings(Path(args.faces)) if r[0] not in recipe.data.held]
     global _generator
     _generator = _Generator(recipe, args.gestures, args.texts, recorded)
-    mean_seconds = (MIN_SECONDS + MAX_SECONDS) / 2 * (1 + recipe.data.dyadic)
-    count = max(1, round(recipe.data.minutes * 60 / mean_seconds))
+    count = all_talks(recipe.data)
     names: list[str] = []
-    folder.mkdir(parents=True, exist_ok=True)
+    for each in (folder, folder.parent / TALKS):
+        each.mkdir(parents=True, exist_ok=True)
+        # Once, here: safetensors puts another file in the place of the one that a process has locked, and processes
+        # that begin meanwhile would take it for one that a dead process left.
+        sweep(each)
     with get_context("fork").Pool(min(workers, count), maxtasksperchild=1) as pool:
         results = pool.imap(_write, [(number, folder) for number in range(count)], chunksize=1)
         for written in track(results, "talks", count, console=Console(stderr=True)):

@@ -221,6 +221,7 @@ def mixed(utterances: Sequence[tuple[float, Utterance]], seconds: float) -> tupl
 
 PERFORMERS = ("ChrBrad", "ChrBrad2", "ChrGarza", "ChrConnor", "keyed")
 MIN_SECONDS, MAX_SECONDS = 24.0, 60.0  # of a talk
+BRIEF = (5.0, 11.0)  # s of a brief one
 FRAME_MULTIPLE = 12  # frames of a talk: whole tokens of 2, 3, 4 or 6 frames
 TRIES = 8  # sentences until a voice says one as it is written
 INTERLOCUTOR = ".interlocutor"
@@ -260,6 +261,7 @@ class CorpusData(Strict):
     """The section `data`."""
 
     minutes: Rate = 120.0  # of motion in all
+    brief: Rate = 0.0  # minutes of further talks of one to three sentences from rest to rest, as clips of sentences are
     dyadic: Share = 0.4  # share of it that is one side of a conversation; both sides are stored
     # Share of the monologues with recorded speech; a recording is reused with other speakers' gestures
     recorded: Share = 0.25
@@ -311,6 +313,16 @@ class _Speaker:
         self.name = name or (voice.name if voice else "")
 
 
+def long_talks(data: CorpusData) -> int:
+    """The number of talks that are not brief; they are the first ones."""
+    return max(1, round(data.minutes * 60 / ((MIN_SECONDS + MAX_SECONDS) / 2 * (1 + data.dyadic))))
+
+
+def all_talks(data: CorpusData) -> int:
+    """The number of talks."""
+    return long_talks(data) + round(data.brief * 60 / (sum(BRIEF) / 2))
+
+
 class Talks:
     """Generates talks; equal numbers and seeds give equal talks."""
 
@@ -325,6 +337,8 @@ class Talks:
     def talk(self, number: int, seed: int) -> Talk:
         """Talk `number`; its kind and speakers are random."""
         rng = np.random.default_rng([seed, 61, number])
+        if number >= long_talks(self._data):
+            return self._monologue(self._speaker(rng), float(rng.uniform(*BRIEF)), rng)
         seconds = float(rng.uniform(MIN_SECONDS, MAX_SECONDS))
         if rng.random() < self._data.dyadic:
             return self._conversation(seconds, rng)

@@ -25,6 +25,7 @@ from vqvae.rotations import matrix_from_6d
 from vqvae.strict import PositiveInt, Rate, Strict
 
 TINY = 1e-6
+CODE_LAYERS = ("codes", "previous", "logits")  # of the network, whose rows belong to codes
 
 
 class GestureLosses(Strict):
@@ -37,6 +38,7 @@ class GestureLosses(Strict):
     velocity: Rate = 1.0
     acceleration: Rate = 0.5
     tokens: Rate = 0.5  # nats of a token's codes, mean over levels
+    finer: Rate = 1.0  # weight of a level relative to the one before, which is coarser, in that mean
     kinds: Rate = 0.3  # nats of the class whose stroke a token is a part of
     strokes: Rate = 1.0  # added to the weight 1 of tokens that are a part of one
 
@@ -93,6 +95,7 @@ def gesture_losses(
         has_code = (codes >= 0).float()
         if strokes is not None:
             has_code = has_code * (1 + weights.strokes * (strokes >= 0))[..., None]
+        has_code = has_code * weights.finer ** torch.arange(codes.shape[-1], device=codes.device)
         nats = F.cross_entropy(logits.float().flatten(0, -2), codes.clamp(min=0).flatten(), reduction="none")
         out["tokens"] = (nats * has_code.flatten()).sum() / has_code.sum().clamp(min=1)
     if weights.kinds and kinds is not None and strokes is not None and (strokes >= 0).any():
@@ -149,8 +152,8 @@ class GestureStage(Stage):
         if start is None:
             config = GestureConfig(**recipe.model.model_dump(), **material.model_dump())
         else:
-            config = start.network.config
-            _check_same(config, corpus, start.source)
+            _check_same(start.network.config, corpus, start.source)
+            config = start.network.config.model_copy(update={"tokenizer": material.tokenizer})
         self.config = config
         self.segment = -(-config.reach // config.downsample) * config.downsample  # whole tokens
         self.batches = Batches(corpus, config, self.schedule.sampling, runtime.device)
@@ -161,7 +164,7 @@ class GestureStage(Stage):
             for name, values in self.batches.statistics().items():
                 getattr(network, name).copy_(torch.from_numpy(values))
         else:
-            network = start.network
+            network = start.network if start.network.config == config else with_new_codes(start.network, config)
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": config.model_dump()}
         t = self.schedule
@@ -219,9 +222,17 @@ class GestureStage(Stage):
         self.network.train()
 
 
+def with_new_codes(network: GestureNetwork, config: GestureConfig) -> GestureNetwork:
+    """A network of `config`, which names another tokenizer: as `network`, with new vectors and logits of codes."""
+    out = GestureNetwork(config)
+    new = out.state_dict()
+    out.load_state_dict({k: new[k] if k.split(".")[0] in CODE_LAYERS else v for k, v in network.state_dict().items()})
+    return out
+
+
 def _check_same(config: GestureConfig, corpus: Corpus, source: str) -> None:
-    # Raises UserError where a network to begin from was trained on other material.
-    for name, value in corpus.material.model_dump().items():
+    # Raises UserError where a network to begin from was trained on other material; it may be of another tokenizer.
+    for name, value in corpus.material.model_dump(exclude={"tokenizer"}).items():
         if getattr(config, name) != value:
             raise UserError(f"{corpus.folder}: {name} {value}, but {source} was trained with {getattr(config, name)}; "
                             "accepted: takes of the same material")  # fmt: skip
