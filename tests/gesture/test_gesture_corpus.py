@@ -195,7 +195,7 @@ def stage_args(
                               threads=1)  # fmt: skip
 
 
-RECIPE = {"data": {"minutes": 2.5, "dyadic": 1.0, "recorded": 0, "val": 0.5, "store": 0.1},
+RECIPE = {"data": {"minutes": 0.63, "dyadic": 1.0, "recorded": 0, "val": 0.5, "store": 0.1},
           "speakers": {"ada": {"performers": ["keyed"]}, "bob": {"left": 0.8}}}  # fmt: skip
 
 
