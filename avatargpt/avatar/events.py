@@ -164,6 +164,8 @@ def read_sentence(line: str, number: int, rate: int, model: PhoneModel) -> Sente
             if not spoken:
                 raise UserError(f"{where}: gesture: {word.strip()!r} has no time; accepted a word of the line that has")
             at = spoken[0]
+        elif not (seconds or pause):
+            raise UserError(f"{where}: gesture: the line takes no time; accepted with a sound or a pause")
         else:
             at = Word(name, 0.0, min(0.3, max(seconds, 0.1)))
     return Sentence(number, samples, words, tuple(feelings), gesture, at, pause, text, notes)

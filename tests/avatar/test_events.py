@@ -76,6 +76,7 @@ def test_a_line_is_a_sentence() -> None:
         (row(text=3), "text: accepted text"), (row(wav="!"), "wav: no base64"), (row(wav="aGVsbG8="), "no sound file"),
         (row(wav="aa", pcm="aa"), "more than one sound"), (row(file="/none.wav"), "none.wav"),
         (row(pause=-1), "pause -1"), (row(words=[["a", 1]]), "word 1: accepted"),
+        (row(gesture="wave"), "gesture: the line takes no time"),
         (row(words=[["a", 1, 2], ["b", 0.5, 3]]), "one after another"), (row(emotion="hapy"), "happy"),
         (row(words=[["a", 9, 10]], wav=wav(0.2)), "the sound is 0.2 s"),
         (row(text="a", gesture="b=wave"), "'b' has no"),
