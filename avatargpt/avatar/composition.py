@@ -47,6 +47,7 @@ from vqvae.motion import Motion
 
 BODY, FACE, BOTH = "body", "face", "both"
 MIN_SIMILARITY = 0.7  # of a phrasing to the words, from which its action is theirs though they name a feeling
+MIN_WEIGHT = 0.1  # of a blendshape that an action is seen to move
 MIN_SECONDS = 0.5  # of a part in which a face acts
 START = 0.25  # s within which what lasts throughout begins
 PAUSE = 1.5  # s of a stop before the face acts
@@ -208,12 +209,15 @@ class Composer:
         request = self.index.read(text)
         words, clauses, faces = self._placed(text, request)
         uses = [BODY if c.denied else self._use(c) for c in request.clauses]
+        named = [self._is_named(c) for c in request.clauses]
         actions_of: list[list[FaceAction]] = [[] for _ in uses]
         for of_face, places in faces:
             k = max(range(len(uses)), key=lambda i: len(clauses[i].all & places))
             if not request.clauses[k].denied and not of_face.denied:
                 acts = bool(places & clauses[k].action)
-                actions_of[k] += self._action(of_face, uses[k] if acts else FACE)
+                # the parser hears anger in crossed arms; of words that name the body's action alone nothing is shown
+                if not (uses[k] == BODY and named[k] and places & clauses[k].all <= clauses[k].action):
+                    actions_of[k] += self._action(of_face, uses[k] if acts else FACE)
         for k, (clause, use) in enumerate(zip(request.clauses, uses, strict=True)):
             if use != BODY and not actions_of[k]:
                 core = lookup_of(clause).core
@@ -264,21 +268,32 @@ class Composer:
             self._readings[words] = Reading(replace(score, events=events, emotions=emotions), sure)
         return self._readings[words]
 
-    def _use(self, clause: Clause) -> str:
-        """Whose a clause is."""
+    def _looked_up(self, clause: Clause) -> tuple[ClauseSpec, str]:
+        """What the body knows of a clause, and the words of its action."""
         assert self.generation.model.grounder is not None
         (spec,) = self.index.look_up([clause], self.generation.model.grounder)
-        core = lookup_of(clause).core or clause.action
+        return spec, lookup_of(clause).core or clause.action
+
+    def _is_named(self, clause: Clause) -> bool:
+        """Whether the caption of a body's known action has all words of the clause's action."""
+        spec, core = self._looked_up(clause)
+        return spec.known >= MIN_KNOWN and {*lemmas(core)} <= {*lemmas(spec.caption)}
+
+    def _use(self, clause: Clause) -> str:
+        """Whose a clause is."""
+        spec, core = self._looked_up(clause)
         score, sure = self._read(core)
         near = min(spec.similarity, 1.0)
-        events = score.events
+        events, emotions = score.events, score.emotions
         if spec.known >= MIN_KNOWN:  # turns of the head alone may be either's
             events = tuple(e for e in events if _moves_face(e.action))
-        empty = not (events or score.emotions)
+        if self._is_named(clause) and not events:
+            emotions = ()
+        empty = not (events or emotions)
         if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, near):
             return BODY
         # a feeling goes with any action that is near; the caption may be of these very words
-        goes_with = spec.similarity >= MIN_SIMILARITY if not events else {*lemmas(core)} <= {*lemmas(spec.caption)}
+        goes_with = spec.similarity >= MIN_SIMILARITY if not events else self._is_named(clause)
         if spec.known >= MIN_KNOWN and goes_with:
             return BOTH
         # a phrasing that is far from the words may be known all the same ("smile": "wave and smile")
@@ -436,9 +451,10 @@ def _paused(spec: ClauseSpec) -> ClauseSpec:
 
 
 def _moves_face(action: str) -> bool:
-    """Whether an action moves more than the head."""
+    """Whether an action visibly moves more than the head: who leans forward lowers the brows a little, too."""
     moves = actions()[action]
-    return any(np.any(pose[: arkit.COUNT]) for pose in (moves.hold, *(key for _, key in moves.keys)))
+    poses = (moves.hold, *(key for _, key in moves.keys))
+    return any(np.any(np.abs(pose[: arkit.COUNT]) > MIN_WEIGHT) for pose in poses)
 
 
 def together(body: Motion, face: FaceMotion) -> AvatarMotion:
