@@ -448,12 +448,12 @@ class AvatarGPT(SpeechCalls, HubCalls):
         Returns:
             A sentence for each motion, or `num` of them.
         """
-        from avatargpt.avatar.description import avatar_sentence, described_parts
+        from avatargpt.avatar.description import avatar_sentence, described_parts, without_fingers
         from avatargpt.export.avatar import AvatarMotion
 
         clips: list[Any] = [motions] if isinstance(motions, Motion | FaceMotion | AvatarMotion) else list(motions)
         parts = {k: described_parts(clip) for k, clip in enumerate(clips) if isinstance(clip, AvatarMotion)}
-        bodies = {k: clip for k, clip in enumerate(clips) if isinstance(clip, Motion)}
+        bodies = {k: without_fingers(clip) for k, clip in enumerate(clips) if isinstance(clip, Motion)}
         faces = {k: clip for k, clip in enumerate(clips) if isinstance(clip, FaceMotion)}
         if num != 1 and len(bodies) < len(clips):
             raise UserError(f"num {num}: accepted 1 with faces and avatars, which get one sentence")

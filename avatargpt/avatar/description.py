@@ -17,7 +17,12 @@ NOT_READ = "words not read"
 def described_parts(avatar: AvatarMotion) -> tuple[Motion, FaceMotion]:
     """An avatar's body without fingers, which its tokens lack, and its face; the head's turns are the body's."""
     face = replace(avatar.face, head=np.zeros_like(avatar.face.head))
-    return replace(avatar.body, modality="body", fingers=None), face
+    return without_fingers(avatar.body), face
+
+
+def without_fingers(motion: Motion) -> Motion:
+    """A body, or the body of gestures, as the tokens of bodies take it."""
+    return replace(motion, modality="body", fingers=None) if motion.modality == "gesture" else motion
 
 
 def avatar_sentence(body: str, face: str, words: str = "") -> str:

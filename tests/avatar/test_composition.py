@@ -1,6 +1,7 @@
 """A prompt divided into a body and a face, on one clock, by the packaged networks."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from avatargpt.export.avatar import AvatarMotion
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae import arkit
 from vqvae.errors import UserError
+from vqvae.features import relaxed
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,8 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
     assert "; says 'hello there', shows " in sentence and "smile" in sentence and "angry" in sentence
     several = model.describe([made.body, avatar.face, avatar], best_of=1, words=("", "", "hello there"))
     assert several == [*model.describe(made.body, best_of=1), *model.describe_face(avatar.face), sentence]
+    gestures = replace(made.body, modality="gesture", fingers=np.repeat(relaxed()[None], len(made.body), 0))
+    assert model.describe(gestures, best_of=1) == several[:1]
     with pytest.raises(UserError, match="num 2: accepted 1"):
         model.describe([made.body, avatar.face], num=2)
     for name in ("walk.glb", "walk.vrma", "walk.bvh", "walk.csv", "walk.npz"):
