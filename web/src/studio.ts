@@ -388,6 +388,7 @@ export class Studio {
       }
       if (segment.sound) sounds.push(this.sound(segment.sound).then((buffer) => ({ start: segment.start, buffer })));
     }
+    if (key !== this.shown) return; // what came later is shown already
     this.setBlend(new Blend(base, layers));
     this.player.setSounds(await Promise.all(sounds));
     if (this.character) await this.wearCharacter();
