@@ -205,14 +205,11 @@ class SpeechCalls(ABC):
         """The body, and of a text what it says of the face."""
         from avatargpt.avatar.pipeline import body_of
 
-        scores: list[Score | None] = [None]
-
-        def generate(text: str) -> Motion:
+        def generate(text: str) -> tuple[Motion, Score | None]:
             composition = self.composed(text, seed)
-            scores.append(composition.score)
-            return composition.body
+            return composition.body, composition.score
 
-        return body_of(source, generate, seed), scores[-1]
+        return body_of(source, generate, seed)
 
 
 def timed_words(words: Transcript, audio: Audio, rate: int) -> tuple[Iterable[TimedWord] | None, tuple[str, ...]]:
@@ -298,7 +295,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
     def with_adapter(self, name: str | os.PathLike[str]) -> Self:
         """This model with a LoRA adapter of its folder ``adapters`` by name, or of another folder; this one stays as it
-        is, and both share everything but the network (`LoadedModel.with_adapter`).
+        is. Both share tokenizers, sentence encoder, phrase index and scorer (`LoadedModel.with_adapter`).
 
         Raises:
             UserError: no such adapter, damaged files, or one of another network or of other tokenizers.

@@ -14,7 +14,7 @@ agreement of the parser's readings for the face.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -208,22 +208,24 @@ class Composer:
         check_text(text)
         request = self.index.read(text)
         words, clauses, faces = self._placed(text, request)
-        uses = [BODY if c.denied else self._use(c) for c in request.clauses]
-        named = [self._is_named(c) for c in request.clauses]
+        looked_up = [self._looked_up(c) for c in request.clauses]
+        uses = [BODY if clause.denied else self._use(clause, spec, core)
+                for clause, (spec, core) in zip(request.clauses, looked_up, strict=True)]  # fmt: skip
         actions_of: list[list[FaceAction]] = [[] for _ in uses]
         for of_face, places in faces:
             k = max(range(len(uses)), key=lambda i: len(clauses[i].all & places))
             if not request.clauses[k].denied and not of_face.denied:
                 acts = bool(places & clauses[k].action)
                 # the parser hears anger in crossed arms; of words that name the body's action alone nothing is shown
-                if not (uses[k] == BODY and named[k] and places & clauses[k].all <= clauses[k].action):
+                if not (uses[k] == BODY and _is_named(*looked_up[k]) and places & clauses[k].all <= clauses[k].action):
                     actions_of[k] += self._action(of_face, uses[k] if acts else FACE)
         for k, (clause, use) in enumerate(zip(request.clauses, uses, strict=True)):
             if use != BODY and not actions_of[k]:
                 core = lookup_of(clause).core
                 actions_of[k] += self._action(FaceClause(action=core), use)
             elif use == BODY and clause.style and not clause.denied:
-                actions_of[k] += self._manner(clause.style, actions_of[k])
+                present = {name for action in actions_of[k] for name in action.names}
+                actions_of[k] += self._action(FaceClause(action=clause.style), BOTH, present)
         taken = set().union(*(p.all for p, use in zip(clauses, uses, strict=True) if use == FACE))
         outside = " ".join(w for i, w in enumerate(words) if not any(i in p.all for p in clauses))
         rest = " ".join(w for i, w in enumerate(words) if i not in taken)
@@ -274,26 +276,20 @@ class Composer:
         (spec,) = self.index.look_up([clause], self.generation.model.grounder)
         return spec, lookup_of(clause).core or clause.action
 
-    def _is_named(self, clause: Clause) -> bool:
-        """Whether the caption of a body's known action has all words of the clause's action."""
-        spec, core = self._looked_up(clause)
-        return spec.known >= MIN_KNOWN and {*lemmas(core)} <= {*lemmas(spec.caption)}
-
-    def _use(self, clause: Clause) -> str:
-        """Whose a clause is."""
-        spec, core = self._looked_up(clause)
+    def _use(self, clause: Clause, spec: ClauseSpec, core: str) -> str:
+        """Whose a clause is that is looked up as `spec` by the words `core`."""
         score, sure = self._read(core)
         near = min(spec.similarity, 1.0)
         events, emotions = score.events, score.emotions
         if spec.known >= MIN_KNOWN:  # turns of the head alone may be either's
             events = tuple(e for e in events if _moves_face(e.action))
-        if self._is_named(clause) and not events:
+        if _is_named(spec, core) and not events:
             emotions = ()
         empty = not (events or emotions)
         if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, near):
             return BODY
         # a feeling goes with any action that is near; the caption may be of these very words
-        goes_with = spec.similarity >= MIN_SIMILARITY if not events else self._is_named(clause)
+        goes_with = spec.similarity >= MIN_SIMILARITY if not events else _is_named(spec, core)
         if spec.known >= MIN_KNOWN and goes_with:
             return BOTH
         # a phrasing that is far from the words may be known all the same ("smile": "wave and smile")
@@ -301,23 +297,15 @@ class Composer:
             return FACE
         return BOTH if similarity(score, self._read(spec.caption).score) >= MIN_AGREEMENT else FACE
 
-    def _action(self, clause: FaceClause, use: str) -> list[FaceAction]:
-        """What of a clause the face shows."""
+    def _action(self, clause: FaceClause, use: str, present: Set[str] = frozenset()) -> list[FaceAction]:
+        """What of a clause the face shows, besides actions and feelings that are `present`."""
         score, sure = self._read(clause.action)
-        if use == BODY:
-            score = replace(score, events=())
-        elif use == BOTH:  # the body turns its own head
-            score = replace(score, events=tuple(e for e in score.events if _moves_face(e.action)))
-        action = FaceAction(clause, score)
-        return [action] if action.names and sure >= MIN_AGREEMENT else []
-
-    def _manner(self, style: str, others: Sequence[FaceAction]) -> list[FaceAction]:
-        """Actions and feelings in the words of a manner, besides those that are there."""
-        there = {x for other in others for x in other.names}
-        score, sure = self._read(style)
-        events = tuple(e for e in score.events if e.action not in there and _moves_face(e.action))
-        emotions = tuple(f for f in score.emotions if f.name not in there)
-        action = FaceAction(FaceClause(action=style), replace(score, events=events, emotions=emotions))
+        events = () if use == BODY else score.events
+        if use == BOTH:  # the body turns its own head
+            events = tuple(e for e in events if _moves_face(e.action))
+        events = tuple(e for e in events if e.action not in present)
+        emotions = tuple(f for f in score.emotions if f.name not in present)
+        action = FaceAction(clause, replace(score, events=events, emotions=emotions))
         return [action] if action.names and sure >= MIN_AGREEMENT else []
 
     def _throughout(self, text: str, outside: str, acts: Sequence[FaceAction]) -> tuple[Emotion, ...]:
@@ -448,6 +436,11 @@ def _paused(spec: ClauseSpec) -> ClauseSpec:
     if spec.clause is None or not spec.clause.hold or spec.clause.seconds is not None:
         return spec
     return replace(spec, clause=spec.clause.model_copy(update={"seconds": PAUSE}))
+
+
+def _is_named(spec: ClauseSpec, core: str) -> bool:
+    """Whether the caption of a body's known action has all words of a clause's action."""
+    return spec.known >= MIN_KNOWN and {*lemmas(core)} <= {*lemmas(spec.caption)}
 
 
 def _moves_face(action: str) -> bool:

@@ -89,26 +89,30 @@ def names_file(name: str) -> bool:
     return export.named_animation(name)[0].suffix.lower() in export.readable(films=True)
 
 
-def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Motion], seed: int = 0) -> Body:
-    """The body of a ``--body`` argument.
+def body_of(
+    source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], tuple[Motion, Score | None]],
+    seed: int = 0,
+) -> tuple[Body, Score | None]:
+    """The body of a ``--body`` argument, and of a text what it says of the face.
 
     Args:
         source: ``idle`` or None: a standing person; a file of a body, a gesture or an avatar; a motion; or a text.
-        generate: generates the motion of a text. seed: of the standing person.
+        generate: the motion and the score of a text. seed: of the standing person.
     """
     if isinstance(source, Motion):
-        return Clip(source)
+        return Clip(source), None
     if source is None or source == IDLE:
-        return Standing(seed)
+        return Standing(seed), None
     if isinstance(source, str) and not names_file(source):
-        return Clip(generate(source))
+        motion, score = generate(source)
+        return Clip(motion), score
     from avatargpt import export
     from avatargpt.export.avatar import body_and_face
 
     body, _ = body_and_face(export.load(Path(source)))
     if body is None:
         raise UserError(f"{Path(source)}: a face; accepted a body, a gesture or an avatar")
-    return Clip(body)
+    return Clip(body), None
 
 
 class Standing:

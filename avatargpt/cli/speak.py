@@ -307,9 +307,7 @@ def _body(
     from avatargpt.avatar.pipeline import body_of
     from avatargpt.options import GenerationConfig
 
-    scores: list[Score | None] = [None]
-
-    def generate(text: str) -> Motion:
+    def generate(text: str) -> tuple[Motion, Score | None]:
         text = common.read_texts(text)[0][0]
         loaded = common.load_model(model, device, threads, quiet)
         common.warn_unreadable([text], loaded)
@@ -317,11 +315,10 @@ def _body(
         for line in [] if quiet else division.lines:
             say(line, err=True)
         with common.text_warnings(), progress("generating", quiet) as advance:
-            (made,) = loaded.composer.compose(division, config=GenerationConfig(seed), progress=advance)
-        scores.append(made.score)
-        return made.body
+            (composition,) = loaded.composer.compose(division, config=GenerationConfig(seed), progress=advance)
+        return composition.body, composition.score
 
-    return body_of(value, generate, seed), scores[-1]
+    return body_of(value, generate, seed)
 
 
 def _missing_parts(targets: Sequence[Path]) -> list[str]:

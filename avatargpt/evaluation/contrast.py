@@ -13,13 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from avatargpt.body.constraints import VERIFIED
 from avatargpt.evaluation import corpus
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Run
-from avatargpt.lm.loaded import ROWS
 from avatargpt.train.data.clip_tables import LONGEST, ClipTable
 from avatargpt.train.data.exchange import changed
 from avatargpt.train.data.prompts import Wording
@@ -115,15 +113,11 @@ def _likelihoods(
 ) -> np.ndarray:  # fmt: skip
     """(n,) mean log-likelihood of level 0 under each prompt, nats a token."""
     first = loaded.model.config.first_id("body")
-    out = []
-    for i in range(0, len(codes), ROWS):
-        part = range(i, min(i + ROWS, len(codes)))
-        prompts = [
-            _prompt(loaded, attributes[n] if attributes else None, texts[n] if texts else None) for n in part
-        ]
-        targets = [(codes[n][:, 0] + first).tolist() for n in part]
-        out.append(loaded.generator.score(loaded.encode(prompts), targets, "body").mean)
-    return torch.cat(out).cpu().numpy()
+    prompts = [
+        _prompt(loaded, attributes[n] if attributes else None, texts[n] if texts else None) for n in range(len(codes))
+    ]
+    scores: np.ndarray = loaded.score(prompts, [(c[:, 0] + first).tolist() for c in codes])
+    return scores
 
 
 def _figures(rows: Mapping[str, Sequence[tuple[str, str, float]]]) -> dict[str, Any]:

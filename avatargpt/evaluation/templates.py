@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from avatargpt.evaluation import corpus
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Run
-from avatargpt.lm.loaded import CHUNK, ROWS, LoadedModel
+from avatargpt.lm.loaded import CHUNK, LoadedModel
 from avatargpt.options import plain
 from avatargpt.train.data.faces import LONGEST
 from instruct_data.cleaning import CleaningReport, cleaned
 from instruct_data.face.compose import composed
 from instruct_data.face.described import described
 from instruct_data.face.render import render
-from instruct_data.registry import Task, get_task
+from instruct_data.registry import Prompt, Task, get_task
 from instruct_data.synth.families import families
 from vqvae.errors import UserError
 
@@ -37,7 +36,6 @@ class Pairs:
     """Motions as codes (N, R) and their texts, of one modality: `captions` for prompts, `answers` for descriptions."""
 
     loaded: LoadedModel
-    modality: str
     codes: list[np.ndarray]
     captions: list[str]
     answers: list[str]
@@ -55,8 +53,8 @@ def evaluate(run: Run) -> dict[str, Any]:
             raise UserError(f"suite templates: {name}: a template that training has, too")
         modality = task.output if task.output != "text" else task.inputs[0].modality
         drawn = pairs[str(modality)]
-        plain_ones = [i for i in task.eligible({s.name for s in task.inputs if s.required})][: len(unseen)]
-        for kind, templates in (("seen", [task.templates[i] for i in plain_ones]), ("unseen", list(unseen))):
+        usable = task.eligible({s.name for s in task.inputs if s.required})
+        for kind, templates in (("seen", [task.templates[i] for i in usable[: len(unseen)]]), ("unseen", unseen)):
             rows = [_likelihoods(drawn, task.model_copy(update={"templates": [t]}), others) for t in templates]
             results[f"{name}/{kind}"] = figure([float(x) for nats in rows for x in nats[:, 0] > nats[:, 1:].max(1)])
             results[f"{name}/{kind}_nats"] = figure([float(x) for nats in rows for x in nats[:, 0]])
@@ -68,36 +66,29 @@ def _bodies(model: Any, count: int) -> Pairs:
     clips = list(cleaned(corpus.keyframed_clips(1, corpus.HELD_OUT, names), CleaningReport()))[:count]
     codes = [model.tokenizers["body"].encode(c.load())[:CHUNK] for c in clips]
     captions = [c.captions[0] for c in clips]
-    return Pairs(model.loaded, "body", codes, captions, captions)
+    return Pairs(model.loaded, codes, captions, captions)
 
 
 def _faces(model: Any, count: int) -> Pairs:
     scores = [s for s in composed(4 * count, SEED) if s.length <= LONGEST and s.text][:count]
     tokenizer = model.facial.tokenizer("face")
     codes = [tokenizer.encode(render(s, SEED + i))[:CHUNK] for i, s in enumerate(scores)]
-    return Pairs(model.facial, "face", codes, [s.text for s in scores], [described(s) for s in scores])
+    return Pairs(model.facial, codes, [s.text for s in scores], [described(s) for s in scores])
 
 
 def _likelihoods(pairs: Pairs, task: Task, others: int) -> np.ndarray:
     """(N, 1 + others) mean log-likelihood: of each clip under its own prompt, then under those of the next clips; or of
     its own text, then of theirs, as its description."""
-    n = len(pairs.codes)
-    slot = task.inputs[0].name
-    rows: list[tuple[Any, list[int]]] = []
+    n, slot = len(pairs.codes), task.inputs[0].name
+    prompts: list[Prompt] = []
+    answers: list[list[int]] = []
     for i in range(n):
-        for k in range(1 + others):
-            other = (i + k) % n
+        for other in ((i + k) % n for k in range(1 + others)):
             if task.output == "text":
-                answer = pairs.loaded.text.encode(plain(pairs.answers[other]))
-                rows.append((task.render({slot: pairs.codes[i]}), answer))
+                prompts.append(task.render({slot: pairs.codes[i]}))
+                answers.append(pairs.loaded.text.encode(plain(pairs.answers[other])))
             else:
                 first = pairs.loaded.model.config.first_id(task.output)
-                answer = (pairs.codes[i][:, 0] + first).tolist()
-                rows.append((task.render({slot: pairs.captions[other]}), answer))
-    means = []
-    for start in range(0, len(rows), ROWS):
-        part = rows[start : start + ROWS]
-        prompt = pairs.loaded.encode([p for p, _ in part])
-        means.append(pairs.loaded.generator.score(prompt, [a for _, a in part], task.output).mean)
-    return torch.cat(means).cpu().numpy().reshape(n, 1 + others)
-
+                prompts.append(task.render({slot: pairs.captions[other]}))
+                answers.append((pairs.codes[i][:, 0] + first).tolist())
+    return pairs.loaded.score(prompts, answers).reshape(n, 1 + others)

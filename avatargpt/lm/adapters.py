@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.lm.shape import NetworkShape
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import atomic_write, parsing
@@ -114,7 +113,7 @@ class Adapter:
         return cls(folder, float(alpha) / rank, tensors, prints, entries, config)
 
     def check(self, network: Network) -> None:
-        """Raises UserError for a network of other tokenizers, or of the modalities that the adapter adds."""
+        """Raises UserError for a network of other tokenizers."""
         known = dict(network.config.fingerprints or {})
         if wrong := sorted(k for k, v in self.fingerprints.items() if k in known and known[k] != v):
             raise UserError(f"--adapter {self.folder}: of a model with another tokenizer of {wrong[0]!r}")
@@ -156,19 +155,20 @@ class Adapter:
         Raises:
             UserError: as `add`.
         """
-        from dataclasses import replace
-
+        from avatargpt.lm.checkpoint import fill
         from avatargpt.lm.network import LanguageNetwork
+        from vqvae.io.tensors import no_larger_than, unfilled
 
         self.check(network)
         config = network.config
         modalities = {**(config.modalities or {}), **self.modalities}
         prints = {**(config.fingerprints or {}), **{k: v for k, v in self.fingerprints.items() if k in modalities}}
+        state = {k: v.clone() for k, v in network.state_dict().items()}
+        added = {k: v for k, v in self.tensors.items() if not k.endswith((DOWN, UP)) and k not in state}
+        state |= {k: v.to(network.shared.weight) for k, v in added.items()}
         with parsing(self.folder, "an adapter of this model"):
-            shape: NetworkShape = replace(config, modalities=modalities, fingerprints=prints)
-            copy = LanguageNetwork(shape).to(network.shared.weight.device)
-            missing = copy.load_state_dict(network.state_dict(), strict=False).missing_keys
-            if absent := sorted({*missing} - {*self.tensors}):
-                raise ValueError(f"no {absent[0]}")
+            with no_larger_than(state), unfilled():
+                copy = LanguageNetwork(replace(config, modalities=modalities, fingerprints=prints))
+            fill(copy, state, assign=True)
         self.add(copy)
         return copy.eval()

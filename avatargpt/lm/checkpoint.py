@@ -141,7 +141,7 @@ def _remove_old_weights(folder: Path, new: set[str]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _fill(network: torch.nn.Module, state: dict[str, torch.Tensor], assign: bool) -> None:
+def fill(network: torch.nn.Module, state: dict[str, torch.Tensor], assign: bool) -> None:
     """Load weights; ValueError or RuntimeError unless names and shapes fit."""
     from avatargpt.lm.network import TIED
 
@@ -193,7 +193,7 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     with parsing(folder, WHAT):
         with no_larger_than(state), unfilled():
             network = LanguageNetwork(NetworkShape.of(fields))
-        _fill(network, raised(state), assign=True)
+        fill(network, raised(state), assign=True)
     return network.to(device).eval()
 
 
@@ -212,7 +212,7 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu", dtype: torch
     with parsing(folder, WHAT):
         with no_larger_than(state):
             model = AvatarGPTModel(AvatarGPTConfig(**fields))
-        _fill(model, raised(state), assign=False)
+        fill(model, raised(state), assign=False)
     torch.nn.Module.to(model, device, dtype)
     return model.eval()
 

@@ -196,8 +196,13 @@ class LoadedModel:
     def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """Mean log-probability per word piece (nats) of each text as the description of its body motion, (B,)."""
         prompts = [self.prompt("motion_to_text", {"motion": c[:CHUNK + CONTEXT]}) for c in codes]
-        scores = []
+        return self.score(prompts, [self.text.encode(plain(t)) for t in texts])
+
+    def score(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]]) -> np.ndarray:
+        """Mean log-probability per token (nats) of an answer to each prompt of one head, ids of the single id space,
+        (B,)."""
+        means = []
         for i in range(0, len(prompts), self.rows):
-            targets = [self.text.encode(plain(t)) for t in texts[i : i + self.rows]]
-            scores.append(self.generator.score(self.encode(prompts[i : i + self.rows]), targets, "text").mean)
-        return torch.cat(scores).cpu().numpy()
+            batch = prompts[i : i + self.rows]
+            means.append(self.generator.score(self.encode(batch), answers[i : i + self.rows], batch[0].head).mean)
+        return torch.cat(means).cpu().numpy()

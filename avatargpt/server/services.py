@@ -135,10 +135,9 @@ def _extend(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
 
     def work(report: Report) -> dict[str, Any]:
         report(0, body.num)
-        clips = []
+        model, clips = adapted(server, body), []
         for k in range(body.num):
-            clip = adapted(server, body).extend(body_of(source, "source"), seconds, text, config.seed + k)
-            clips.append(clip)
+            clips.append(model.extend(body_of(source, "source"), seconds, text, config.seed + k))
             report(k + 1, body.num)
         return kept(server, body, text, clips, [text] if text else [])
 
@@ -154,10 +153,10 @@ def _in_between(server: Server, body: MotionBody, config: GenerationConfig) -> J
 
     def work(report: Report) -> dict[str, Any]:
         report(0, body.num)
-        clips = []
+        model, clips = adapted(server, body), []
         for k in range(body.num):
             start, end = body_of(source, "source"), body_of(target, "target")
-            clips.append(adapted(server, body).in_between(start, end, seconds, text, config.seed + k))
+            clips.append(model.in_between(start, end, seconds, text, config.seed + k))
             report(k + 1, body.num)
         return kept(server, body, text, clips, [text] if text else [])
 

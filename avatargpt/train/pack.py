@@ -61,7 +61,10 @@ def pack_stage(args: SimpleNamespace) -> None:
     tokenizers = read_tokenizers(args.tokenizer)
     out = Path(args.output)
     face_model = load_model(args.face) if args.face else None
-    adapters = _read_adapters(args.adapters or "", model)
+    runs = _runs_of(args.adapters or "")
+    adapters = {name: Adapter.load(folder / ADAPTER) for name, folder in runs.items()}
+    for adapter in adapters.values():
+        adapter.check(model)
     places = {name: out / name for name in model.config.modalities or {}}
     if face_model is not None:
         places |= {name: out / MODEL_FOLDER / name for name in face_model.config.modalities or {}}
@@ -93,22 +96,21 @@ def pack_stage(args: SimpleNamespace) -> None:
         modality = tokenizer.config.modality
         tokenizer.save(places[modality], torch.int8 if args.bits < 16 or modality == "face" else torch.bfloat16)
     _pack_parts(args, out)
-    runs = [value.partition("=")[2] for value in filter(None, (args.adapters or "").split(","))]
-    write_card(out, origin_of([*filter(None, (args.language, args.face)), *runs, *args.tokenizer.split(",")]))
+    folders = [*filter(None, (args.language, args.face)), *map(str, runs.values()), *args.tokenizer.split(",")]
+    write_card(out, origin_of(folders))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
 
 
-def _read_adapters(values: str, model: Any) -> dict[str, Adapter]:
-    """The adapters of ``NAME=FOLDER,...``, folders of language runs with `lora`, that fit a model."""
-    adapters = {}
+def _runs_of(values: str) -> dict[str, Path]:
+    """The folders of ``NAME=FOLDER,...``."""
+    runs = {}
     for value in filter(None, values.split(",")):
         name, _, folder = value.partition("=")
         if not re.fullmatch(r"[\w-]+", name) or not folder:
             raise UserError(f"--adapters {value}: accepted: NAME=FOLDER, with commas between")
-        adapters[name] = Adapter.load(Path(folder) / ADAPTER)
-        adapters[name].check(model)
-    return adapters
+        runs[name] = Path(folder)
+    return runs
 
 
 def mean_of(folders: str, load: Callable[[str], S]) -> S:

@@ -78,15 +78,18 @@ def test_a_model_without_a_gesture_network_moves_no_head(tmp_path: Path) -> None
 def test_a_body_is_a_stance_a_text_a_file_or_a_motion(avatar: AvatarMotion, tmp_path: Path) -> None:
     prompts: list[str] = []
 
-    def generate(text: str) -> Motion:
-        prompts.append(text)
-        return sitting(1.0)
+    score = Score(1.0)
 
-    assert isinstance(body_of("idle", generate), Standing) and isinstance(body_of(None, generate), Standing)
-    assert isinstance(body_of("sits down, e.g. slowly.", generate), Clip) and prompts == ["sits down, e.g. slowly."]
+    def generate(text: str) -> tuple[Motion, Score]:
+        prompts.append(text)
+        return sitting(1.0), score
+
+    assert isinstance(body_of("idle", generate)[0], Standing) and isinstance(body_of(None, generate)[0], Standing)
+    body, face = body_of("sits down, e.g. slowly.", generate)
+    assert isinstance(body, Clip) and prompts == ["sits down, e.g. slowly."] and face is score
     for name, motion in {"a.npz": avatar, "b.bvh": sitting(1.0), "c.glb": gestures(5)}.items():
         path = export.save(motion, tmp_path / name)
-        assert names_file(str(path)) and isinstance(body_of(str(path), generate), Clip)
+        assert names_file(str(path)) and isinstance(body_of(str(path), generate)[0], Clip)
     still(3).save(tmp_path / "f.npz")
     with pytest.raises(UserError, match=r"f.npz: a face; accepted a body"):
         body_of(tmp_path / "f.npz", generate)

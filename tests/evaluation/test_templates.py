@@ -26,7 +26,7 @@ def test_each_clip_is_compared_with_the_next_ones() -> None:
     loaded = LoadedModel(language_model(text, tokenizers, {"body": BODY}, 2), text, tokenizers)
     codes = [np.random.default_rng(i).integers(0, 20, (6, 2)) for i in range(3)]
     words = ["a person walks", "a person waves", "a person walks"]
-    pairs = Pairs(loaded, "body", codes, words, words)
+    pairs = Pairs(loaded, codes, words, words)
     for name in ("text_to_motion", "motion_to_text"):
         table = _likelihoods(pairs, get_task(name), 2)
         assert table.shape == (3, 3) and np.isfinite(table).all() and (table < 0).all()
