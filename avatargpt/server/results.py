@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -100,6 +101,7 @@ class Results:
                 (self.root / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as e:
             raise UserError(f"{self.root}: cannot be the store of a server ({e.strerror or e})") from None
+        self._sweeping = threading.Lock()
         self.size = 0  # bytes at the last sweep, and those of new entries since
 
     @property
@@ -262,6 +264,10 @@ class Results:
 
     def sweep(self) -> int:
         """Remove what has expired; how many entries. Counts the bytes of the rest."""
+        with self._sweeping:  # a folder that another sweep is emptying looks as if it had just been used
+            return self._swept()
+
+    def _swept(self) -> int:
         removed, size, now = 0, 0, time.time()
         for kind, life in self.lives.items():
             for entry in (self.root / kind).iterdir():
