@@ -18,6 +18,7 @@ from avatargpt.kinematics.face import LOOKS
 from avatargpt.kinematics.speech import speaking, without_speech, without_sway
 from avatargpt.lm.adapters import adapter_names
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
+from avatargpt.metrics.face_events import check_score
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.requests.english import unreadable
 from instruct_data import registry
@@ -29,6 +30,7 @@ from vqvae.smoothing import runs_of
 
 if TYPE_CHECKING:
     from avatargpt.face.pipeline import FacePipeline
+    from instruct_data.face.score import Score
     from vqvae.motion import Motion
 
 MAX_TOKENS = CHUNK + CONTEXT  # of one answer
@@ -87,12 +89,14 @@ class FaceTokens:
     ) -> list[FaceMotion]:  # fmt: skip
         """Instructions to faces (task `text_to_face`).
 
-        The candidate is taken for which the instruction's description is the likeliest (`face_to_text`). The parser
-        (`face.instructions.parser`) makes that description; without a parser it is the instruction itself.
+        The parser (`face.instructions.parser`) reads each as a score, which the model gets in words
+        (`instruct_data.face.described.scored`); a model folder without a parser gets the instruction itself. Of the
+        candidates that do most of the score's actions (`metrics.face_events.check_score`) that one is taken for which
+        the score's description is the likeliest (`face_to_text`).
 
         Args:
             texts: one or more, "blink twice, then smile"; feelings too, "look very sad".
-            seconds: length of each, kept to the frame, at most 7.2; None = the model decides.
+            seconds: length of each, kept to the frame, at most 7.2; None = that of the score, at most as much.
             seed: the same seed gives the same face, whatever else is asked for in the same call.
             guidance, temperature: of sampling; None = as the task says.
             num: results per text.
@@ -104,17 +108,24 @@ class FaceTokens:
         Raises:
             UserError: empty text, seconds out of range, a model without the face's tokens.
 
-        Warns (`UnheededText`) of a text that may ask a face for nothing, where `best_of` is above 1.
+        Warns (`UnheededText`) of a text that may ask a face for nothing.
         """
         items = [texts] if isinstance(texts, str) else list(texts)
         for text in items:
             check_text(text)
         self.loaded.tokenizer("face")  # a model without one is refused first
-        slots: list[dict[str, Any]] = [{"caption": t} for t in items]
         check_count("best_of", best_of)
-        descriptions = self._plainly(items, warns=True) if items and best_of > 1 else []
+        durations = _durations(seconds, len(items))
+        captions, descriptions = items, [plain(t) for t in items]
+        scores = self._scores(items, durations, warns=True)
+        if scores:
+            captions = [described.scored(s) for s in scores]
+            descriptions = [described.described(s) for s in scores]
+            durations = [s.length for s in scores]
+        slots: list[dict[str, Any]] = [{"caption": t} for t in captions]
         return self._faces(
-            "text_to_face", slots, items, seconds, seed, guidance, temperature, num, best_of, descriptions
+            "text_to_face", slots, items, durations, seed, guidance, temperature, num, best_of, descriptions,
+            scores,
         )
 
     def emotion_face(
@@ -136,7 +147,7 @@ class FaceTokens:
             check_text(text)
         # The model knows words of degree better than numbers: 0 would be the full feeling, 1 less than 0.85.
         slots: list[dict[str, Any]] = [{"emotion": described.plain_feeling(e, intensity)} for e in items]
-        return self._faces("emotion_to_face", slots, items, seconds, seed, guidance, temperature, num, 1, [])
+        return self._faces("emotion_to_face", slots, items, seconds, seed, guidance, temperature, num, 1)
 
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Descriptions of actions, feelings and their strengths (task `face_to_text`): one sentence each.
@@ -198,7 +209,8 @@ class FaceTokens:
             temperature, decoding.top_k, settled=True,
         )[0]  # fmt: skip
         if text:
-            fits = self._fits(candidates, self._plainly([text])[0])
+            scores = self._scores([text], [seconds])
+            fits = self._fits(candidates, described.described(scores[0]) if scores else plain(text))
             candidates = [candidates[int(fits.argmax())]]
             if not (doubt := unreadable(text)) and fits.max() < MIN_TEXT_FIT:
                 doubt = f"hardly shows; between the faces: {self.describe_face(self._decoded(candidates[0]))[0]}"
@@ -213,12 +225,11 @@ class FaceTokens:
     def _faces(
         self, task: str, slots: list[dict[str, Any]], captions: Sequence[str],
         seconds: float | Sequence[float | None] | None, seed: int, guidance: float | None,
-        temperature: float | None, num: int, best_of: int, descriptions: Sequence[str],
+        temperature: float | None, num: int, best_of: int, descriptions: Sequence[str] = (),
+        scores: Sequence[Score] = (),
     ) -> list[FaceMotion]:
         check_count("num", num)
-        durations = list(seconds) if isinstance(seconds, Sequence | np.ndarray) else [seconds] * len(slots)
-        if len(durations) != len(slots):
-            raise UserError(f"{len(slots)} texts need as many seconds")
+        durations = _durations(seconds, len(slots))
         if not slots:
             return []
         tokenizer, decoding = self.loaded.tokenizer("face"), registry.get_task(task).decoding
@@ -233,13 +244,26 @@ class FaceTokens:
             decoding.guidance if guidance is None else guidance,
             decoding.temperature if temperature is None else temperature, decoding.top_k, settled=True,
         )  # fmt: skip
-        fits = [self._fits(codes, descriptions[i // num]) for i, codes in enumerate(candidates)] if best_of > 1 else []
         out = []
         for i, codes in enumerate(candidates):
-            best = codes[int(fits[i].argmax())] if fits else codes[0]
-            face, length = self._decoded(best).with_caption(captions[i // num]), durations[i // num]
-            out.append(face if length is None else face.slice(0, frames_of(length, face.fps)))
+            n = i // num
+            face, length = self._decoded(codes[0]), durations[n]
+            if descriptions:
+                score = scores[n] if scores else None
+                face, missing = self._best(codes, descriptions[n], score)
+                if missing:
+                    warnings.warn(f"{captions[n][:60]!r} hardly shows: {missing}", UnheededText, stacklevel=4)
+            face = face if length is None else face.slice(0, frames_of(length, face.fps))
+            out.append(face.with_caption(captions[n]))
         return out
+
+    def _best(self, candidates: Sequence[np.ndarray], text: str, score: Score | None) -> tuple[FaceMotion, str]:
+        """Of those that do most of the score's actions the one that the description fits best, and what it lacks."""
+        faces = [self._decoded(c) for c in candidates]
+        results = [[] if score is None else check_score(face, score) for face in faces]
+        fits = self._fits(candidates, text) if len(faces) > 1 else np.zeros(1)
+        best = max(range(len(faces)), key=lambda k: (sum(r.passed for r in results[k]), fits[k]))
+        return faces[best], ", ".join(r.event.action.replace("_", " ") for r in results[best] if not r.passed)
 
     @cached_property
     def _pipeline(self) -> FacePipeline | None:
@@ -251,15 +275,22 @@ class FaceTokens:
         with_parser = [f for f in folders if (f / "reader.json").is_file()]
         return FacePipeline.load(with_parser[0]) if with_parser else None
 
-    def _plainly(self, texts: Sequence[str], warns: bool = False) -> list[str]:
-        """Instructions in the form of `face_to_text`; `warns` of doubtful ones."""
-        if self._pipeline is None:
-            return [plain(t) for t in texts]
-        scores = self._pipeline.read(texts)
-        for text, score in zip(texts, scores, strict=True):
+    def _scores(self, texts: Sequence[str], seconds: Sequence[float | None], warns: bool = False) -> list[Score]:
+        """What instructions ask for, in clips of so many seconds; empty without a parser. `warns` of doubtful ones."""
+        from avatargpt.face.instructions.scores import place_score
+
+        pipeline = self._pipeline
+        scores: list[Score] = []
+        if pipeline is None:
+            return scores
+        longest = MAX_TOKENS / self.loaded.tokenizer("face").tokens_per_second
+        for text, length in zip(texts, seconds, strict=True):
+            score = pipeline.read([text], [length])[0]
             if warns:
-                self._pipeline.warn(text, score, stacklevel=3)
-        return [described.described(s) for s in scores]
+                pipeline.warn(text, score, stacklevel=3)
+            placed = min(score.length, longest) if length is None else length
+            scores.append(place_score(score, placed, spreads=length is not None or placed < score.length))
+        return scores
 
     def _fits(self, candidates: Sequence[np.ndarray], text: str) -> np.ndarray:
         """Mean log-probability per word piece (nats) of a description for each candidate, (K,)."""
@@ -307,6 +338,14 @@ class FaceTokens:
         decoded: Motion | FaceMotion = self.loaded.tokenizer("face").decode(codes)
         assert isinstance(decoded, FaceMotion)
         return decoded
+
+
+def _durations(seconds: float | Sequence[float | None] | None, count: int) -> list[float | None]:
+    """The length of each of so many results."""
+    durations = list(seconds) if isinstance(seconds, Sequence | np.ndarray) else [seconds] * count
+    if len(durations) != count:
+        raise UserError(f"{count} texts need as many seconds")
+    return durations
 
 
 # Middles between two faces

@@ -85,6 +85,19 @@ def described(score: Score) -> str:
     return text
 
 
+def scored(score: Score) -> str:
+    """A score as words, with all that it holds but the length: ``wink left slightly from 0.5 to 1.0; nod twice from 1.5
+    to 3.1; very happy from 0.0 to 4.0``; ``neutral`` where it is empty. Times in seconds.
+    """
+    parts = [(e.start, f"{_action(e)} from {e.start:.1f} to {e.end:.1f}") for e in score.events]
+    for f in score.emotions:
+        words = f"{feeling_words(f)} from {f.start:.1f} to {f.end:.1f}"
+        if f.to is not None:
+            words += ", fading" if f.to < f.intensity else ", growing"
+        parts.append((f.start, words))
+    return "; ".join(words for _, words in sorted(parts)) or NOTHING
+
+
 def speaking(text: str, feeling: str) -> str:
     """The description of a face that speaks: ``speak and raise brows; very happy``. `text`: what it does besides."""
     acts = text.partition(";")[0].strip() if ";" in text or parse_description(text).actions else ""

@@ -18,7 +18,7 @@ import numpy as np
 from instruct_data.clip import Clip, face_clip
 from instruct_data.face import score as face_score
 from instruct_data.face.compose import composed, named, timed_instructions
-from instruct_data.face.described import described, feelings_described
+from instruct_data.face.described import described, feelings_described, scored
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Score, action_class, mirror_words, read_instructions, reworded
@@ -41,9 +41,10 @@ def emotion_words(score: Score) -> dict[str, Any] | None:
 
 
 def conditioned_clip(name: str, score: Score, seed: int, split: str = "train", paraphrases: Sequence[str] = ()) -> Clip:
-    """One rendering of a score with its words and their paraphrases."""
-    prompts = dict.fromkeys([score.text, *paraphrases] if score.text else [])
-    extra: dict[str, Any] = {"score": score.to_json(), "prompts": [*prompts]}
+    """One rendering of a score with its words, their paraphrases, and the score itself in words."""
+    words = [*dict.fromkeys([score.text, *paraphrases] if score.text else [described(score)])]
+    prompts = words + [scored(score)] * len(words)  # in half of the draws
+    extra: dict[str, Any] = {"score": score.to_json(), "prompts": prompts}
     if (emotion := emotion_words(score)) is not None:
         extra["emotion"] = emotion
     return face_clip(
