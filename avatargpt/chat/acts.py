@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avatargpt.chat import scene as scenes
+from avatargpt.chat.face_turns import with_face
 from avatargpt.chat.scene import ActResult, Scene, performs
 from avatargpt.chat.segments import faster, inserted, lasting, looped, mirrored, with_segment, without_loops
 from avatargpt.chat.timeline import FPS, Timeline
@@ -421,8 +422,17 @@ def clarifying(state: Timeline) -> str:
     )
 
 
-@performs("face", "speak")
+@performs("face")
 def face(scene: Scene, act: Act) -> ActResult:
-    raise UserError(
-        "this conversation moves the body only; faces and speech have commands of their own, see avatargpt --help"
-    )
+    if not scene.maker.faces:
+        raise UserError("this conversation moves bodies only; accepted: one with faces (chat --faces)")
+    if not scene.state.segments:
+        raise UserError("there is no body yet whose face could move; accepted: first what it does")
+    at = scene.state.index(act.segment)
+    segment, words = with_face(scene.model.composer, scene.state.segments[at], str(act.text))
+    return ActResult(with_segment(scene.state, at, segment), f"Segment {at + 1}, face: {words}.")
+
+
+@performs("speak")
+def speak(scene: Scene, act: Act) -> ActResult:
+    raise UserError("this conversation does not speak; accepted: avatargpt speak FILE --body TEXT")

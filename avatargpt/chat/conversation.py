@@ -1,14 +1,17 @@
 """`Conversation`: turns in, motion and answers out, with memory, undo and a session folder."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avatargpt import planning
 from avatargpt.chat import motion_acts, pulling, segments  # noqa: F401  the acts register themselves
 from avatargpt.chat.acts import clarifying, relative
+from avatargpt.chat.face_turns import instead_of, with_faces
 from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
 from avatargpt.chat.maker import Maker
 from avatargpt.chat.parts import ALL_STEPS
@@ -23,6 +26,9 @@ from instruct_data.dialogue.acts import BY_HAND, Act, from_json, read, write
 from instruct_data.requests.spec import Asked, Stands, TurnState
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
+
+if TYPE_CHECKING:
+    from avatargpt.avatar.composition import Composer
 
 COMMAND, ACTS = "command", "acts"
 PREVIEWS = "avatargpt-previews"
@@ -216,10 +222,22 @@ class Conversation:
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
         self.memory.question = None
-        acts = self._intent.understand(turn) or []
+        try:
+            acts = self._intent.understand(turn) or []
+        except UserError as e:
+            if self._composer is None or not self.timeline.segments:
+                raise
+            acts = [instead_of(e, self._composer, plain, self.timeline.index(None) + 1)]
+        if self._composer is not None:
+            acts = with_faces(self._composer, plain, acts)
         if not acts or any(a.text or a.scene or a.change for a in acts):
             check_english(plain)  # of what is to be moved; orders without such words are known as they are
         return acts
+
+    @property
+    def _composer(self) -> Composer | None:
+        """Divides words into what a body and what a face does; None where faces are not moved."""
+        return self.model.composer if self._maker.faces else None
 
     def _question(self) -> str:
         return getattr(self._intent, "question", "") or clarifying(self.timeline)

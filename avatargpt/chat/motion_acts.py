@@ -12,6 +12,7 @@ from avatargpt.chat.turn_text import CONTINUES, as_caption, changed
 from avatargpt.options import mix
 from avatargpt.planning.language_planner import CheckedPlanner
 from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
+from instruct_data.face.described import described
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -19,7 +20,8 @@ MORE_SECONDS = 4.0  # of a continuation that names no length
 
 
 def _about(segment: Segment) -> str:
-    return f"{short(segment.caption)} ({duration(segment.motion.seconds)})"
+    face = "" if segment.score is None else f"; face: {described(segment.score)}"
+    return f"{short(segment.caption)} ({duration(segment.motion.seconds)}{face})"
 
 
 def _noted(text: str, segment: Segment) -> str:

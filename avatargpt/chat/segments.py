@@ -11,6 +11,7 @@ import numpy as np
 
 from avatargpt.body.generate import Draft
 from avatargpt.body.stitch import retimed
+from avatargpt.chat.face_turns import with_face
 from avatargpt.chat.maker import GeneratedMotion
 from avatargpt.chat.scene import Scene, duration
 from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
@@ -191,13 +192,15 @@ def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
 
 
 def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int) -> Segment:
-    """Segment `at` generated again, `seconds` as shown, with name, loops, speed and sides of the former one."""
+    """Segment `at` generated again, `seconds` as shown; name, loops, speed, sides and face acts stay as they were."""
     old = scene.state.segments[at]
     base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
     if old.mirrored or old.tempo != 1:  # what is there first is of the other side, or at another speed
         scene = replace(scene, on_draft=None)
     new = new_segment(scene, caption, base, seed, scene.state.segments[:at])
     new = replace(new, name=old.name, activity=old.activity, loops=old.loops)
+    for text in old.faces:
+        new, _ = with_face(scene.model.composer, new, text)
     if old.mirrored:
         score = new.score and new.score.mirrored()
         new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True, score=score)

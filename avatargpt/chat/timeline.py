@@ -62,6 +62,7 @@ class Segment:
     # Where it has several actions: captions, and where each begins, 0 to 1 of its length
     actions: tuple[tuple[str, float], ...] = ()
     score: Score | None = None  # of the face, of the motion's length before it was stretched
+    faces: tuple[str, ...] = ()  # what its face was asked for besides the caption
 
     @cached_property
     def key(self) -> str:
@@ -85,7 +86,7 @@ class Segment:
             "mirrored": self.mirrored, "kind": self.kind, "motion": self.key, "name": self.name,
             "activity": self.activity, "loops": [list(x) for x in self.loops], "follows": self.follows,
             "note": self.note, "actions": [list(x) for x in self.actions],
-        } | ({} if self.score is None else {"score": self.score.to_json()})  # fmt: skip
+        } | ({} if self.score is None else {"score": self.score.to_json(), "faces": [*self.faces]})  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -398,5 +399,5 @@ class Store:
             bool(row["mirrored"]), row["kind"], str(row.get("name", "")), str(row.get("activity", "")),
             tuple((int(n), int(times)) for n, times in row.get("loops", ())), str(row.get("follows", "")),
             str(row.get("note", "")), tuple((str(c), float(at)) for c, at in row.get("actions", ())),
-            parse_score(row["score"]) if row.get("score") else None,
+            parse_score(row["score"]) if row.get("score") else None, tuple(map(str, row.get("faces", ()))),
         )  # fmt: skip

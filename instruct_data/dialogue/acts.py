@@ -45,7 +45,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "pull": ("pin",), "load": ("file",), "plan": ("activities?", "seconds?", "at?", "scene"),
     "rename": ("segment?", "to?", "name"), "describe": ("segment?", "file?"),
     "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
-    "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"), "face": ("text",),
+    "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"), "face": ("segment?", "text"),
     "speak": ("file", "text?"), "help": (), "chat": (), "clarify": (),
 }  # fmt: skip
 
