@@ -23,6 +23,7 @@ import queue
 import re
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Feeling, parse_emotions
-from avatargpt.options import is_text
+from avatargpt.options import UnheededText, is_text
 from avatargpt.speech import audio as sound
 from avatargpt.speech.words import Word
 from vqvae.errors import UserError
@@ -55,15 +56,17 @@ _TAG = re.compile(r"\[([^\[\]\n]{1,60})\]")
 def tagged(text: str) -> tuple[str, list[tuple[int, Feeling]]]:
     """A text without its emotion tags, and the number of the word before which each stands.
 
-    Only what ``--emotion`` takes is a tag; anything else in brackets stays.
+    Only what ``--emotion`` takes is a tag; anything else in brackets stays, with a warning (`UnheededText`).
     """
     parts, feelings, last = [], [], 0
     for match in _TAG.finditer(text):
         try:
             feeling = parse_emotions(match[1].strip())[0]
-        except UserError:
+        except UserError as e:
+            warnings.warn(f"{match[0]} stays among the words: {e}", UnheededText, stacklevel=2)
             continue
         if feeling.second:
+            warnings.warn(f"{match[0]} stays among the words: a tag takes no second", UnheededText, stacklevel=2)
             continue
         parts.append(text[last : match.start()])
         last = match.end()

@@ -46,8 +46,8 @@ class AppendBody(services.Body):
 
 
 @router.post("", summary="Begin a session")
-async def create(server: AnyServer) -> JSONResponse:
-    """An empty timeline under a new id."""
+async def create(server: AnyServer, body: services.Body | None = None) -> JSONResponse:
+    """An empty timeline under a new id; turns are said to it (`POST /v1/sessions/ID/turns`)."""
     number = await asyncio.to_thread(server.sessions.create)
     return JSONResponse(server.sessions.json(number), 201)
 

@@ -89,6 +89,29 @@ def test_a_conversation_saves_what_its_segments_say_of_the_face(model: AvatarGPT
     assert np.ptp(avatar.body.root, axis=0).max() < 0.1  # it stands meanwhile
 
 
+def test_turns_change_the_face_of_a_segment(model: AvatarGPT, tmp_path: Path) -> None:
+    talk = Conversation(model, tmp_path / "talk", outputs=tmp_path, faces=True)
+    assert talk.say("a girl walks forward").ok
+    reply = talk.say("raise her eyebrows in the first part")
+    assert [a.do for a in reply.acts] == ["face"] and "face: raise brows" in reply.text
+    key = talk.timeline.segments[0].key
+    assert talk.say("turn her happy").ok  # made anew, and still with the brows up
+    (segment,) = talk.timeline.segments
+    assert segment.key != key and segment.score is not None and segment.faces
+    assert [e.action for e in segment.score.events] == ["raise_brows"] and segment.score.emotions[0].name == "happy"
+    assert [a.do for a in talk.say("he smiles while he walks").acts] == ["then"]
+    assert "face: smile" in talk.memory.turns[-1]["reply"] and len(talk.timeline.segments) == 2
+    talk.close()
+    again = Conversation(model, tmp_path / "talk", faces=True)
+    assert again.timeline.segments[0].faces == segment.faces and again.say("/undo").ok
+    # what asks nothing of a face, and what finds no segment
+    with pytest.raises(UserError, match="no segment 7"):
+        again.read("make segment 7 slower")
+    assert not again.do("face: walk away").ok
+    bodies = Conversation(model)
+    assert not bodies.do("make: a person waves", "face: smile").ok
+
+
 def test_one_sentence_of_what_an_avatar_does_says_and_feels() -> None:
     for face, words, line in (
         ("smile, then wink left; very happy", "", "; shows smile, then wink left, looks very happy"),

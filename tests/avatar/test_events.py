@@ -14,6 +14,7 @@ import soundfile
 from avatargpt.avatar.events import EventSound, Sentence, feelings_at, lines_of, read_sentence, tagged
 from avatargpt.avatar.live import EventTalk, joined
 from avatargpt.avatar.pipeline import ARMS, AvatarPipeline
+from avatargpt.options import UnheededText
 from avatargpt.speech.words import Word
 from tests.factories import voice
 from vqvae.errors import UserError
@@ -48,7 +49,8 @@ def row(**fields: Any) -> str:
 
 
 def test_tags_are_feelings_before_words() -> None:
-    text, tags = tagged("[happy] Hello! It is [sad:0.5] raining [inaudible] again.")
+    with pytest.warns(UnheededText, match=r"\[inaudible\] stays among the words.*accepted neutral, happy"):
+        text, tags = tagged("[happy] Hello! It is [sad:0.5] raining [inaudible] again.")
     assert text == "Hello! It is raining [inaudible] again."
     assert [(n, f.text, f.strength) for n, f in tags] == [(0, "happy", 0.7), (3, "sad", 0.5)]
     words = [Word(w, k, k + 0.8) for k, w in enumerate(("Hello", "It", "is", "raining", "again"))]

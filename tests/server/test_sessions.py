@@ -38,6 +38,11 @@ def about(data: bytes) -> dict:
     return json.loads(data[8 : 8 + struct.unpack("<I", data[4:8])[0]])
 
 
+def test_a_session_begins_with_no_field(client):
+    response = client.post("/v1/sessions", json={"text": "a person waves"})
+    assert response.status_code == 400 and "text" in response.text, response.text
+
+
 def test_turns_make_a_timeline(client, session):
     empty = client.get(f"/v1/sessions/{session}").json()
     assert empty["segments"] == [] and empty["version"] == 0 and not empty["can_undo"] and empty["frames"] == 0
