@@ -309,7 +309,7 @@ def _by_language(
     from avatargpt.face.audio_model.controls import apply_controls
 
     loaded = common.load_model(model, None, threads, quiet)
-    with progress("speaking", quiet):
+    with common.text_warnings(), progress("speaking", quiet):
         if request.feelings:
             feeling = request.feelings[0]
             clips = loaded.emotion_face(feeling.text, feeling.strength, request.length, request.seed)
