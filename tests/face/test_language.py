@@ -13,7 +13,7 @@ import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.evaluation.face_instructions import between, reading
-from avatargpt.face.tokens import MODEL_FOLDER, _medoid, describe_windows, order_actions
+from avatargpt.face.tokens import MODEL_FOLDER, FaceTokens, _medoid, describe_windows, order_actions
 from avatargpt.lm.adapters import FOLDER, write_adapter
 from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
 from avatargpt.lm.loaded import LoadedModel
@@ -31,6 +31,7 @@ from instruct_data.face.described import (
     parse_description,
     plainly,
     repair_description,
+    scored,
 )
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
@@ -269,6 +270,7 @@ def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
     examples = Examples(items, {}, gpt.text, gpt.model.config, options, {"face": 10.0})
     assert len(examples.pools("emotion_to_face")) == 1 and len(examples.pools("face_to_emotion")) == 2
     assert examples.pools("text_to_motion") == []
+    asked: set[str] = set()
     for task, head in answers.items():
         rows = drawn_rows(examples, task, 16)
         for row in rows[:: len(examples.pools(task))]:  # of the first clip
@@ -277,10 +279,11 @@ def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
                 assert row.answer == "very happy" and len(row.motions[0]) == 20
             if task == "text_to_face":
                 assert row.length == 20 and row.codes == items[0].codes[:, 0].tolist()
-                assert "Look very happy." in row.ground
+                asked |= {words for words in ("Look very happy.", "very happy from 0.0 to 2.0") if words in row.ground}
             if task == "face_in_between":
                 before, after = row.motions
                 assert [*before, *row.codes, *after] == items[0].codes[:, 0].tolist()
+    assert len(asked) == 2  # its instruction, and its score in words
     feelings = {row.ground for row in drawn_rows(examples, "emotion_to_face", 16)}
     assert feelings == {"very happy", "happy"}  # in words alone, or with its strength as a number
     assert (examples.clips.codes >= 0).all() and examples.clips.codes.shape == (40, 3)
@@ -457,3 +460,17 @@ def test_every_description_can_be_parsed() -> None:
             for run in acts.split(", then "):
                 names = [name for name, _ in parse_description(run).actions]
                 assert len(names) == len(set(names))
+
+
+def test_candidates_are_chosen_by_what_they_show() -> None:
+    tokens = FaceTokens.__new__(FaceTokens)
+    score = Score(3.0, (Event("wink_left", 0.5, 0.5), Event("nod", 1.5, 1.0)), (), "")
+    faces = {0: Score(3.0, score.events[:1]), 1: score, 2: Score(3.0)}
+    tokens._decoded = lambda codes: render(faces[int(codes[0])], 1)  # type: ignore[method-assign]
+    tokens._fits = lambda candidates, text: np.array([3.0, 1.0, 2.0][: len(candidates)])  # type: ignore[method-assign]
+    codes = [np.array([k]) for k in (0, 1, 2)]
+    best, lacking = tokens._best(codes, "wink left, then nod", score)
+    assert not lacking and np.allclose(best.weights, render(score, 1).weights)
+    assert tokens._best(codes[::2], "wink left, then nod", score)[1] == "nod"
+    assert np.allclose(tokens._best(codes, "wink left", None)[0].weights, render(faces[0], 1).weights)
+    assert scored(score) == "wink left from 0.5 to 1.0; nod from 1.5 to 2.5" and scored(Score(1.0)) == "neutral"
