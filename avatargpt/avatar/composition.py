@@ -72,7 +72,7 @@ class FaceAction(NamedTuple):
     @property
     def names(self) -> list[str]:
         """Of its actions and feelings."""
-        return [e.action for e in self.score.events] + [f.name for f in self.score.emotions]
+        return self.score.names
 
     @property
     def lasts(self) -> bool:
@@ -252,6 +252,15 @@ class Composer:
         for note in dict.fromkeys(note for c in out for note in c.body.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
         return out
+
+    def denied(self, text: str) -> frozenset[str]:
+        """Names of actions and feelings that a face shall not show, where words say nothing else: "no frown"."""
+        request = self.face.request(text)
+        clauses = request.clauses if request is not None else []
+        if not all(c.denied for c in clauses):
+            return frozenset()
+        read = [self._read(c.action) for c in clauses]
+        return frozenset(name for r in read if r.sure >= MIN_AGREEMENT for name in r.score.names)
 
     def perform(self, body: Motion, score: Score | None, seed: int = 0) -> AvatarMotion:
         """Body and face as one, T frames at 30 fps; `seed`: of blinks and idle movement."""

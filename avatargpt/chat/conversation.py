@@ -227,9 +227,9 @@ class Conversation:
         except UserError as e:
             if self._composer is None or not self.timeline.segments:
                 raise
-            acts = [instead_of(e, self._composer, plain, self.timeline.index(None) + 1)]
+            acts = [instead_of(e, self._composer, plain, self.timeline)]
         if self._composer is not None:
-            acts = with_faces(self._composer, plain, acts)
+            acts = with_faces(self._composer, plain, acts, self.timeline)
         if not acts or any(a.text or a.scene or a.change for a in acts):
             check_english(plain)  # of what is to be moved; orders without such words are known as they are
         return acts

@@ -11,7 +11,7 @@ import numpy as np
 
 from avatargpt.body.generate import Draft
 from avatargpt.body.stitch import retimed
-from avatargpt.chat.face_turns import with_face
+from avatargpt.chat.face_turns import faced_again
 from avatargpt.chat.maker import GeneratedMotion
 from avatargpt.chat.scene import Scene, duration
 from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
@@ -199,8 +199,8 @@ def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int
         scene = replace(scene, on_draft=None)
     new = new_segment(scene, caption, base, seed, scene.state.segments[:at])
     new = replace(new, name=old.name, activity=old.activity, loops=old.loops)
-    for text in old.faces:
-        new, _ = with_face(scene.model.composer, new, text)
+    if old.faces:
+        new = faced_again(scene.model.composer, new, old.faces)
     if old.mirrored:
         score = new.score and new.score.mirrored()
         new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True, score=score)

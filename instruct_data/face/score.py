@@ -130,6 +130,11 @@ class Score:
         return "both" if self.events and self.emotions else "motion" if self.events else "emotion"
 
     @property
+    def names(self) -> list[str]:
+        """Of its actions, then of its feelings."""
+        return [e.action for e in self.events] + [f.name for f in self.emotions]
+
+    @property
     def sided(self) -> bool:
         """Whether mirroring changes it."""
         return any(mirror_action(e.action) != e.action for e in self.events)

@@ -101,6 +101,13 @@ def test_turns_change_the_face_of_a_segment(model: AvatarGPT, tmp_path: Path) ->
     assert [e.action for e in segment.score.events] == ["raise_brows"] and segment.score.emotions[0].name == "happy"
     assert [a.do for a in talk.say("he smiles while he walks").acts] == ["then"]
     assert "face: smile" in talk.memory.turns[-1]["reply"] and len(talk.timeline.segments) == 2
+    assert [a.do for a in talk.say("he yawns while sitting").acts] == ["then"]
+    # what a face shall not show is taken from the last segment that shows it, and stays away
+    reply = talk.say("she should not look happy")
+    assert [(a.do, a.segment) for a in reply.acts] == [("face", 1)] and "without happy" in reply.text
+    assert talk.do("again 1").ok and "happy" not in talk.timeline.segments[0].score.names
+    assert not talk.do("face 1: no wink").ok  # which it does not show
+    segment = talk.timeline.segments[0]
     talk.close()
     again = Conversation(model, tmp_path / "talk", faces=True)
     assert again.timeline.segments[0].faces == segment.faces and again.say("/undo").ok
