@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from avatargpt.export.head import head
 from avatargpt.lm.checkpoint import read_optional
 from vqvae.errors import UserError
-from vqvae.io.tensors import load_tensors
+from vqvae.io.tensors import load_tensors, lowered, raised
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
 
@@ -416,11 +416,13 @@ class Portrait:
             frames = self.network.move(seen, lines, carry).since(still).of(large)
             yield from (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``portrait.safetensors`` into a folder."""
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
+        """Write ``portrait.safetensors`` into a folder, in `dtype` (``torch.int8``: see `vqvae.io.tensors.lowered`)."""
         from safetensors.torch import save_file
 
-        state = {k: v.contiguous() for k, v in self.network.state_dict().items()}
+        state: dict[str, Tensor] = {}
+        for name, value in self.network.state_dict().items():
+            state |= lowered(name, value.contiguous(), dtype)
         state["shape"] = torch.tensor(list(self.network.shape.model_dump().values()))
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
@@ -430,7 +432,7 @@ class Portrait:
         def build(state: dict[str, Tensor]) -> Portrait:
             fields = zip(PortraitShape.model_fields, state.pop("shape").tolist(), strict=True)
             network = PortraitNetwork(PortraitShape.read(dict(fields), "shape"))
-            network.load_state_dict(state)
+            network.load_state_dict(raised(state))
             return cls(network)
 
         places = [Path(folder) / FOLDER / FILE, Path(folder) / FILE]

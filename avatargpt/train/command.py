@@ -204,6 +204,7 @@ STAGES: dict[str, StageEntry] = {
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "parser": Option("folder of the parser stage, or several likewise"),
+            "portrait": Option("folder of the portrait stage"),
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "evaluator": Option("folder of the text-motion stage: the judge of the suite `retrieval`"),
             "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", number=True),

@@ -2,7 +2,7 @@
 
 The language model and the body's tokenizer are stored in bfloat16 (shards below 16 MiB, which `from_pretrained` of
 transformers reads, too) or, as shipped, in 8 bits a weight, the language model in 6; adapters and the face's parts
-(tokenizer, language model, driver, parser) always are in 8 bits.
+(tokenizer, language model, driver, parser, portrait) always are in 8 bits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import torch
 
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions.parser import InstructionParser
+from avatargpt.face.portrait import FOLDER as PORTRAIT
+from avatargpt.face.portrait import Portrait
 from avatargpt.face.tokens import MODEL_FOLDER
 from avatargpt.gesture.network import NAME, GestureDriver
 from avatargpt.gesture.semantics import GestureBank
@@ -130,7 +132,8 @@ def mean_of(folders: str, load: Callable[[str], S]) -> S:
 
 
 def _pack_parts(args: SimpleNamespace, out: Path) -> None:
-    """Phrase index with its classifier, reader, plans, scorer, evaluator, gestures, driver, parser, as the options say.
+    """Phrase index with its classifier, reader, plans, scorer, evaluator, gestures, driver, parser, portrait, as the
+    options say.
     """
     reader = None
     if args.requests:
@@ -167,6 +170,8 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.parser:
         network = mean_of(args.parser, InstructionParser.load).network
         InstructionParser(network.with_rank(args.rank or network.config.rank)).save(out / "driver", torch.int8)
+    if args.portrait:
+        Portrait.load(args.portrait).save(out / PORTRAIT, torch.int8)
 
 
 def gesture_bank_stage(args: SimpleNamespace) -> None:

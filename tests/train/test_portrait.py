@@ -183,6 +183,10 @@ def test_the_stage_learns_resumes_and_is_used(tmp_path: Path) -> None:
     pictures = list(portrait.animate(take.frames[0], take.points[0], take.points))
     assert len(pictures) == 3 and pictures[0].shape == (32, 32, 3) and pictures[0].dtype == np.uint8
     assert not (pictures[1] == pictures[2]).all()
+    portrait.save(tmp_path / "small", torch.int8)  # as shipped
+    assert (tmp_path / "small" / FILE).stat().st_size < 0.4 * (tmp_path / "unbroken" / FILE).stat().st_size
+    small = list(Portrait.load(tmp_path / "small").animate(take.frames[0], take.points[0], take.points))
+    assert np.abs(np.stack(small).astype(int) - np.stack(pictures)).mean() < 1
     large = list(portrait.animate(take.frames[0], take.points[0], take.points, 96))[1]
     assert large.shape == (96, 96, 3)
     shrunk = np.asarray(Image.fromarray(large).resize((32, 32), Image.Resampling.BOX)).astype(int)
