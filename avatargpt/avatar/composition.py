@@ -248,7 +248,8 @@ class Composer:
             division = divisions[k // config.num]
             spans = division.spans(result)
             motion = replace(result.motion, notes=(*result.notes, *division.notes))
-            out.append(Composition(division, motion, spans, division.score(spans, motion.seconds), config.seed + k))
+            seed = config.seed + k if seeds is None else seeds[k // config.num] + k % config.num
+            out.append(Composition(division, motion, spans, division.score(spans, motion.seconds), seed))
         for note in dict.fromkeys(note for c in out for note in c.body.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
         return out
