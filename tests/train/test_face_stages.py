@@ -21,6 +21,7 @@ from avatargpt.train.tokenizer import objective
 from instruct_data.clip import Clip
 from instruct_data.face import score as corpus
 from instruct_data.face.compose import composed
+from instruct_data.face.described import scored
 from instruct_data.store import Store
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused
 from vqvae import rotations as rot
@@ -57,8 +58,10 @@ def test_instructions_of_the_corpus_come_in_other_words_too(tmp_path: Path, monk
     clips = [c for c in conditioned_clips(tmp_path, 0, 1) if not c.id.startswith(("named", "felt"))]
     prompts = {c.id: c.extra["prompts"] for c in clips}
     texts = [s.text for s in row]
-    assert prompts["train_00001_0"] == texts and prompts["val_00001_0"] == texts[:1]
-    mirrored = prompts["train_00001_m_0"]
+    in_words = scored(row[0])  # the score itself, as often as there are instructions
+    assert prompts["train_00001_0"] == texts + [in_words] * len(texts)
+    assert prompts["val_00001_0"] == [*texts[:1], in_words]
+    mirrored = [p for p in prompts["train_00001_m_0"] if p != scored(row[0].mirrored())]
     assert mirrored[0] == row[0].mirrored().text and 1 < len(mirrored) <= len(texts) and not set(mirrored) & set(texts)
 
 
@@ -85,7 +88,7 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Mini, tmp_p
     assert load_model(both).config.heads == ("text", "body", "face")
     assert mini.rows(both, "val_text_to_face") and mini.rows(both, "val_text_to_motion")
 
-    separate, stacks = tmp_path / "separate", {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1}
+    separate, stacks = tmp_path / "separate", {"vocab_size": 320, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1}
     mini.run(*mini.language(separate, "--tokenizer", tokenizer, "--codes", codes,
                             change={"model": {"modalities": {"face": shape}, **stacks, "num_heads": 4}},
                             options={"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}, **train))  # fmt: skip
