@@ -81,12 +81,17 @@ class Segment:
         return replace(self, motion=retimed(self.motion, max(2, round(seconds * FPS))), fixed=True)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        row = {
             "caption": self.caption, "seed": self.seed, "fixed": self.fixed, "tempo": self.tempo,
             "mirrored": self.mirrored, "kind": self.kind, "motion": self.key, "name": self.name,
             "activity": self.activity, "loops": [list(x) for x in self.loops], "follows": self.follows,
             "note": self.note, "actions": [list(x) for x in self.actions],
-        } | ({} if self.score is None else {"score": self.score.to_json(), "faces": [*self.faces]})  # fmt: skip
+        }  # fmt: skip
+        if self.score is not None:
+            row["score"] = self.score.to_json()
+        if self.faces:  # a face that shows nothing any more may have been asked for that
+            row["faces"] = [*self.faces]
+        return row
 
 
 @dataclass(frozen=True, eq=False)

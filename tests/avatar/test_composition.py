@@ -109,10 +109,12 @@ def test_turns_change_the_face_of_a_segment(model: AvatarGPT, tmp_path: Path) ->
     assert [(a.do, a.segment) for a in reply.acts] == [("face", 1)] and "without happy" in reply.text
     assert talk.do("again 1").ok and "happy" not in talk.timeline.segments[0].score.names
     assert not talk.do("face 1: no wink").ok  # which it does not show
-    segment = talk.timeline.segments[0]
+    assert talk.do("face 3: no yawn").ok  # nothing is left of that face
+    segment, _, bare = talk.timeline.segments
     talk.close()
     again = Conversation(model, tmp_path / "talk", faces=True)
-    assert again.timeline.segments[0].faces == segment.faces and again.say("/undo").ok
+    assert again.timeline.segments[0].faces == segment.faces and again.timeline.segments[2].score is None
+    assert again.timeline.segments[2].faces == bare.faces == ("no yawn",) and again.say("/undo").ok
     # what asks nothing of a face, and what finds no segment
     with pytest.raises(UserError, match="no segment 7"):
         again.read("make segment 7 slower")
