@@ -425,7 +425,7 @@ def clarifying(state: Timeline) -> str:
 @performs("face")
 def face(scene: Scene, act: Act) -> ActResult:
     if not scene.maker.faces:
-        raise UserError("this conversation moves bodies only; accepted: one with faces (chat --faces)")
+        raise UserError("this conversation moves the body only; accepted: one with faces (chat --faces)")
     if not scene.state.segments:
         raise UserError("there is no body yet whose face could move; accepted: first what it does")
     at = scene.state.index(act.segment)

@@ -26,19 +26,25 @@ def with_faces(composer: Composer, text: str, acts: Sequence[Act], state: Timeli
     What a segment's face shall no longer show is taken from it ("no frown"); a segment whose face alone is named keeps
     its body; a face and a body at the same time ("he smiles while he walks") are one segment.
     """
-    kinds = {act.do for act in acts}
-    if len(acts) == 1 and (lacking := _denying_act(composer, text, acts[0].segment, state)):
-        return [lacking]
-    if kinds == {"replace"} and len(acts) == 1:
-        return [face_act(composer, text, acts[0].segment) or acts[0]]
-    if kinds == {"edit"} and len(acts) == 1 and _is_of_face(composer.divide(str(acts[0].change)), feelings=False):
-        return [Act("face", segment=acts[0].segment, text=str(acts[0].change))]
-    if len(acts) > 1 and kinds <= {"make", "then", "face"} and all(act.seconds is None for act in acts):
+    if len(acts) == 1:
+        return [_instead_of_one(composer, text, acts[0], state) or acts[0]]
+    if {act.do for act in acts} <= {"make", "then", "face"} and all(act.seconds is None for act in acts):
         parts = composer.divide(text).parts
         if len(parts) < len(acts) and any(part.face for part in parts):
             return [Act("make" if act.do == "make" else "then", text=part.words)
                     for act, part in zip(acts, parts, strict=False)]  # fmt: skip
     return list(acts)
+
+
+def _instead_of_one(composer: Composer, text: str, act: Act, state: Timeline) -> Act | None:
+    """The act about a face that a single act stands for; None where it stands for itself."""
+    if lacking := _denying_act(composer, text, act.segment, state):
+        return lacking
+    if act.do == "replace":
+        return _face_act(composer, text, act.segment)
+    if act.do == "edit" and _is_of_face(composer.divide(str(act.change)), feelings=False):
+        return Act("face", segment=act.segment, text=str(act.change))
+    return None
 
 
 def _denying_act(composer: Composer, text: str, segment: int | None, state: Timeline) -> Act | None:
@@ -63,13 +69,13 @@ def instead_of(mistake: UserError, composer: Composer, text: str, state: Timelin
     if isinstance(mistake, OpenQuestion):
         numbers = {act.segment for _, line in mistake.question.options for act in read(line)}
         segment = numbers.pop() or segment if len(numbers) == 1 else segment
-    act = face_act(composer, text, segment)
+    act = _face_act(composer, text, segment)
     if act is None:
         raise mistake
     return act
 
 
-def face_act(composer: Composer, text: str, segment: int | None) -> Act | None:
+def _face_act(composer: Composer, text: str, segment: int | None) -> Act | None:
     """The act of a text that asks a face for something and a body for nothing, else None."""
     return Act("face", segment=segment, text=text) if segment and _is_of_face(composer.divide(text)) else None
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from avatargpt.export.head import head
 from avatargpt.lm.checkpoint import read_optional
 from vqvae.errors import UserError
-from vqvae.io.tensors import load_tensors, lowered, raised
+from vqvae.io.tensors import load_tensors, raised
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
 
@@ -420,9 +420,9 @@ class Portrait:
         """Write ``portrait.safetensors`` into a folder, in `dtype` (``torch.int8``: see `vqvae.io.tensors.lowered`)."""
         from safetensors.torch import save_file
 
-        state: dict[str, Tensor] = {}
-        for name, value in self.network.state_dict().items():
-            state |= lowered(name, value.contiguous(), dtype)
+        from avatargpt.lm.checkpoint import stored
+
+        state = stored(self.network, dtype)
         state["shape"] = torch.tensor(list(self.network.shape.model_dump().values()))
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 

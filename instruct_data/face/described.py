@@ -86,8 +86,8 @@ def described(score: Score) -> str:
 
 
 def scored(score: Score) -> str:
-    """A score as words, with all that it holds but the length: ``wink left slightly from 0.5 to 1.0; nod twice from 1.5
-    to 3.1; very happy from 0.0 to 4.0``; ``neutral`` where it is empty. Times in seconds.
+    """The actions and feelings of a score in words, with their times in seconds: ``wink left slightly from 0.5 to 1.0;
+    nod twice from 1.5 to 3.1; very happy from 0.0 to 4.0``; ``neutral`` where it is empty.
     """
     parts = [(e.start, f"{_action(e)} from {e.start:.1f} to {e.end:.1f}") for e in score.events]
     for f in score.emotions:
