@@ -14,31 +14,31 @@ agreement of the parser's readings for the face.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from avatargpt.avatar.division import Division, FaceAction, Part
+from avatargpt.avatar.moods import has_several, mood_of
 from avatargpt.avatar.pipeline import FPS, turned_head
-from avatargpt.body.generate import DEFAULT_CONFIG, GenerationResult, MotionGeneration, Progress
+from avatargpt.body.generate import DEFAULT_CONFIG, MotionGeneration, Progress
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY
 from avatargpt.face.instructions.parser import MIN_AGREEMENT, similarity
-from avatargpt.face.instructions.scores import arrange, joined_score
 from avatargpt.face.pipeline import MIN_CERTAINTY_READABLE, FacePipeline
 from avatargpt.options import GenerationConfig, UnheededText, check_text
-from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec, lookup_of
+from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec, expanded, lookup_of, with_bends
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import OPEN, RequestReader, assembled_face, joined_words
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.face.actions import actions
-from instruct_data.face.described import described
 from instruct_data.face.score import Emotion, Score
 from instruct_data.requests.pairs import Target
-from instruct_data.requests.spec import Clause, FaceClause, FaceRequest, MotionRequest
+from instruct_data.requests.spec import Clause, FaceClause, MotionRequest
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -48,123 +48,42 @@ from vqvae.motion import Motion
 BODY, FACE, BOTH = "body", "face", "both"
 MIN_SIMILARITY = 0.7  # of a phrasing to the words, from which its action is theirs though they name a feeling
 MIN_WEIGHT = 0.1  # of a blendshape that an action is seen to move
-MIN_SECONDS = 0.5  # of a part in which a face acts
 START = 0.25  # s within which what lasts throughout begins
 PAUSE = 1.5  # s of a stop before the face acts
-# Times of a clause within all of the face's; here the clauses of the body are its clock.
-UNTIMED: dict[str, Any] = dict.fromkeys(("at", "until", "wait", "from_share", "to_share", "moment")) | {"word": ""}
+GRADUAL = ("very_slow", "slow", "slowing_down", "speeding_up")  # tempos of words that change a mood little by little
 MAX_REMEMBERED = 1000  # readings
 
 
 class Reading(NamedTuple):
-    """What the parser reads in words besides rest, and how surely, 0..1."""
+    """What the parser reads in words besides rest, all that it reads, and how surely, 0..1."""
 
     score: Score
+    whole: Score
     sure: float
 
 
-class FaceAction(NamedTuple):
-    """A clause of the face and what of it is shown."""
+class Places(NamedTuple):
+    """Places of a clause's words."""
 
-    clause: FaceClause
-    score: Score
-
-    @property
-    def names(self) -> list[str]:
-        """Of its actions and feelings."""
-        return self.score.names
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it goes on as long as the body acts: held actions and rhythms, not a wink or a nod."""
-        forms = {actions()[e.action].form for e in self.score.events if e.repeat == 1}
-        return forms <= {"hold", "cycle"} and len(forms) <= 1
+    all: set[int]
+    action: set[int]
 
 
-@dataclass(frozen=True)
-class Part:
-    """What is done at one time.
+@dataclass(eq=False)
+class _Row:
+    """A clause of the body's request as it is divided."""
 
-    Attributes:
-        specs: places [first, end) in `Division.specs`. face: empty = it does nothing.
-        waits: whether the body keeps its posture for the face.
-    """
-
-    words: str
-    specs: tuple[int, int]
-    face: tuple[FaceAction, ...] = ()
-    waits: bool = False
-
-    def score(self, seconds: float | None = None) -> Score | None:
-        """The face's score from second 0 on; None where there is none, or no room for it."""
-        if not self.face:
-            return None
-        scores, clauses = {}, []
-        for k, (clause, score) in enumerate(self.face):
-            name = f"{k} {clause.action}"
-            whole = not self.waits and self.face[k].lasts and clause.seconds is None
-            together = bool(k) and (clause.together or not self.waits)
-            change = UNTIMED | {"action": name, "together": together, "until_end": clause.until_end or whole}
-            clauses.append(clause.model_copy(update=change))
-            scores[name] = score
-        return arrange(FaceRequest(clauses=clauses, text=self.words), scores.__getitem__, seconds)
-
-
-@dataclass(frozen=True)
-class Division:
-    """A prompt divided into what a body and what a face does.
-
-    Attributes:
-        parts: one after another. feelings: of all of it ("a tired waitress").
-    """
-
-    request: ResolvedRequest
-    parts: tuple[Part, ...]
-    feelings: tuple[Emotion, ...] = ()
+    clause: Clause
+    places: Places
+    spec: ClauseSpec  # what the body knows of it
+    core: str  # words of its action
+    use: str = BODY
+    face: list[FaceAction] = field(default_factory=list)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """A line for each clause of the face that names another time than its place among the body's clauses."""
-        clauses = [a.clause for part in self.parts for a in part.face if a.clause.sure >= MIN_CERTAINTY_READABLE]
-        timed = [c for c in clauses if c.word or any(x is not None for x in (c.at, c.until, c.from_share, c.to_share))]
-        return tuple(f"{c.action!r}: its time is not kept; it comes in the order of the words" for c in timed)
-
-    @property
-    def lines(self) -> list[str]:
-        """A line for each part: its words, the captions of the body, and the description of the face."""
-        out = [f"{row['words']} -> body: {row['body']}" + f"; face: {row['face']}" * bool(row["face"])
-               for row in self.rows]  # fmt: skip
-        words = ", ".join(f.name for f in self.feelings)
-        return [*out, *([f"all of it -> face: {words}"] if words else [])]
-
-    @property
-    def rows(self) -> list[dict[str, str]]:
-        """``words``, ``body`` and ``face`` of each part."""
-        out = []
-        for part in self.parts:
-            captions = [s.request for s in self.request.clauses[slice(*part.specs)]]
-            body = "keeps its posture" if part.waits else ", then ".join(captions)
-            face = ", ".join(described(action.score) for action in part.face)
-            out.append({"words": part.words, "body": body, "face": face})
-        return out
-
-    def score(self, spans: Sequence[tuple[float, float]], seconds: float) -> Score | None:
-        """The face's score, with each part in its span (start, end) in seconds; None where the face does nothing."""
-        throughout = tuple(replace(f, start=0.0, end=seconds) for f in self.feelings)
-        parts = [(0.0, Score(seconds, emotions=throughout))]
-        for part, (start, end) in zip(self.parts, spans, strict=True):
-            if (score := part.score(max(end - start, MIN_SECONDS))) is not None:
-                emotions = tuple(f for f in score.emotions if f.name not in {t.name for t in throughout})
-                parts.append((start, replace(score, emotions=emotions)))
-        return joined_score(parts, seconds, self.request.text)
-
-    def spans(self, result: GenerationResult) -> tuple[tuple[float, float], ...]:
-        """The span of each part in seconds; equal shares where the body had no room for one after another."""
-        motion, count = result.motion, len(self.parts)
-        if len(result.spans) != len(self.request.clauses):
-            return tuple((k * motion.seconds / count, (k + 1) * motion.seconds / count) for k in range(count))
-        rows = [(result.spans[p.specs[0]][0], result.spans[p.specs[1] - 1][1]) for p in self.parts]
-        return tuple((start / motion.fps, end / motion.fps) for start, end in rows)
+    def moves(self) -> bool:
+        """Whether the body does it."""
+        return self.use != FACE and not self.clause.denied
 
 
 class Composition(NamedTuple):
@@ -207,30 +126,112 @@ class Composer:
         """Which part of a prompt the body does, and which the face. Raises UserError: empty text."""
         check_text(text)
         request = self.index.read(text)
-        words, clauses, faces = self._placed(text, request)
-        looked_up = [self._looked_up(c) for c in request.clauses]
-        uses = [BODY if clause.denied else self._use(clause, spec, core)
-                for clause, (spec, core) in zip(request.clauses, looked_up, strict=True)]  # fmt: skip
-        actions_of: list[list[FaceAction]] = [[] for _ in uses]
-        for of_face, places in faces:
-            k = max(range(len(uses)), key=lambda i: len(clauses[i].all & places))
-            if not request.clauses[k].denied and not of_face.denied:
-                acts = bool(places & clauses[k].action)
-                # the parser hears anger in crossed arms; of words that name the body's action alone nothing is shown
-                if not (uses[k] == BODY and _is_named(*looked_up[k]) and places & clauses[k].all <= clauses[k].action):
-                    actions_of[k] += self._action(of_face, uses[k] if acts else FACE)
-        for k, (clause, use) in enumerate(zip(request.clauses, uses, strict=True)):
-            if use != BODY and not actions_of[k]:
-                core = lookup_of(clause).core
-                actions_of[k] += self._action(FaceClause(action=core), use)
-            elif use == BODY and clause.style and not clause.denied:
-                present = {name for action in actions_of[k] for name in action.names}
-                actions_of[k] += self._action(FaceClause(action=clause.style), BOTH, present)
-        taken = set().union(*(p.all for p, use in zip(clauses, uses, strict=True) if use == FACE))
-        outside = " ".join(w for i, w in enumerate(words) if not any(i in p.all for p in clauses))
-        rest = " ".join(w for i, w in enumerate(words) if i not in taken)
-        feelings = self._throughout(text, outside, [act for acts in actions_of for act in acts])
-        return self._planned(request, uses, actions_of, rest, feelings, partial(_phrase, words, clauses))
+        words, places, faces = self._placed(text, request)
+        rows = [_Row(clause, where, *self._looked_up(clause))
+                for clause, where in zip(request.clauses, places, strict=True)]  # fmt: skip
+        changing: list[tuple[_Row, str]] = []  # rows of which the face's reader reads a change, with its words
+        for row in rows:
+            row.use = BODY if row.clause.denied else self._use(row)
+        for of_face, where in faces:
+            row = max(rows, key=lambda r: (len(r.places.all & where.action), len(r.places.all & where.all)))
+            if not of_face.denied and not row.places.all & where.all and self._read(of_face.action).score.events:
+                row = self._row_of_face(of_face, where)  # words that the body's reader left out
+                behind = [r for r in rows if min(r.places.all) > max(where.all)]
+                nearest = min(behind, key=lambda r: min(r.places.all), default=None)
+                rows.insert(len(rows) if nearest is None else rows.index(nearest), row)
+            if row.clause.denied or of_face.denied:
+                continue
+            if of_face.course and of_face.sure >= MIN_CERTAINTY_READABLE:
+                changing.append((row, of_face.action))
+            # the parser hears anger in crossed arms; of words that name the body's action alone nothing is shown
+            if not (row.use == BODY and _is_named(row) and where.all & row.places.all <= row.places.action):
+                row.face += self._action(of_face, row.use if where.all & row.places.action else FACE)
+        for row in rows:
+            if row.use != BODY and not row.face:
+                row.face += self._action(FaceClause(action=lookup_of(row.clause).core), row.use)
+            elif row.use == BODY and row.clause.style and not row.clause.denied:
+                present = {name for action in row.face for name in action.names}
+                row.face += self._action(FaceClause(action=row.clause.style), BOTH, present)
+        groups = self._with_moods(words, _groups(rows))
+        of_face_alone = set().union(*(row.places.all for row in rows if row.use == FACE))
+        outside = " ".join(w for i, w in enumerate(words) if not any(i in row.places.all for row in rows))
+        rest = " ".join(w for i, w in enumerate(words) if i not in of_face_alone)
+        feelings = self._throughout(text, outside, [action for row in rows for action in row.face])
+        shown = [row for group in groups if any(a.changes for r in group for a in r.face) for row in group]
+        constant = [w for row, w in changing if row not in shown]
+        return self._planned(request, words, groups, rest, feelings, tuple(constant))
+
+    def _row_of_face(self, clause: FaceClause, places: Places) -> _Row:
+        """A row of the face alone."""
+        of_body = Clause(action=clause.action, together=clause.together)
+        return _Row(of_body, places, *self._looked_up(of_body), FACE)
+
+    def _with_moods(self, words: Sequence[str], groups: Sequence[list[_Row]]) -> list[list[_Row]]:
+        """Rows that are done at the same time: a feeling that changes belongs to the action before it.
+
+        What the body does not do therefore becomes the face's; a mood that changes over an action is the group's only
+        action of the face.
+        """
+        out: list[list[_Row]] = []
+        for group in groups:
+            if out and self._joins(words, _stretch([*out[-1], *group], groups, len(words)), out[-1], group):
+                before = max(max(row.places.all) for row in out[-1]) + 1
+                for row in group:  # the words between are the face's, too
+                    between = range(before, max(row.places.all) + 1)
+                    row.use, row.places = FACE, row.places._replace(all={*row.places.all, *between})
+                out[-1] = [*out[-1], *group]
+            else:
+                out.append(group)
+        for group in out:
+            acts = [action for row in group for action in row.face]
+            moving = [row for row in group if row.moves]
+            others = [row.places.all for rows in out if rows is not group for row in rows]
+            shared = any(row.places.all & places for row in group for places in others)  # whose mood is whose?
+            if moving and acts and not shared and not any(action.score.events for action in acts):
+                text, score, _ = self._mood(words, _stretch(group, out, len(words)), group)
+                if score is not None:
+                    for row in group:
+                        row.face = []
+                    moving[0].face = [FaceAction(FaceClause(action=text), score, True)]
+        return out
+
+    def _joins(self, words: Sequence[str], places: range, before: list[_Row], group: list[_Row]) -> bool:
+        """Whether all that a group does is a change of the face over what the group before it does."""
+        if not any(row.moves for row in before):
+            return False
+        of_face = [action for row in group for action in row.face]
+        if all(row.use == FACE for row in group):
+            together = any(action.clause.together for action in of_face)
+            return together or any(action.changes and not action.score.events for action in of_face)
+        if not all(self._may_be_mood(row) for row in group):
+            return False
+        if not any(action.score.emotions for row in before for action in row.face):
+            return False
+        _, score, sure = self._mood(words, places, [row for row in before if row.moves])
+        unsure = all(min(row.spec.similarity, 1.0) < sure for row in group)
+        return unsure and score is not None and has_several(score)
+
+    def _may_be_mood(self, row: _Row) -> bool:
+        """Whether words that a body may do hold no place, turn or path, and no action of the face."""
+        if row.use != BODY or row.clause.denied or row.clause.hold or row.spec.turn or row.spec.route:
+            return False
+        return not any(_moves_face(e.action) for e in self._read(row.core).score.events)
+
+    def _mood(self, words: Sequence[str], places: range, rows: Sequence[_Row]) -> tuple[str, Score | None, float]:
+        """The words at some places without those of the actions of a body, what changes in the feelings that they
+        name, None where nothing does, and how sure that is.
+        """
+        acts = set().union(*(row.places.action for row in rows if row.moves))
+        text = joined_words([k for k in places if k not in acts], words)
+        if not any(c.isalnum() for c in text):
+            return text, None, 0.0
+        _, score, sure = self._read(text)
+        gradual = any(a.clause.course for row in rows for a in row.face) or any(
+            row.clause.tempo in GRADUAL for row in rows
+        )
+        if sure < MIN_AGREEMENT or any(_moves_face(e.action) for e in score.events):
+            return text, None, sure
+        return text, mood_of(score, gradual), sure
 
     def compose(
         self, texts: str | Division | Sequence[str | Division],
@@ -277,7 +278,7 @@ class Composer:
             sure = self.face.parser.agreement(words) or 0.0
             if len(self._readings) >= MAX_REMEMBERED:
                 self._readings.clear()
-            self._readings[words] = Reading(replace(score, events=events, emotions=emotions), sure)
+            self._readings[words] = Reading(replace(score, events=events, emotions=emotions), score, sure)
         return self._readings[words]
 
     def _looked_up(self, clause: Clause) -> tuple[ClauseSpec, str]:
@@ -286,20 +287,21 @@ class Composer:
         (spec,) = self.index.look_up([clause], self.generation.model.grounder)
         return spec, lookup_of(clause).core or clause.action
 
-    def _use(self, clause: Clause, spec: ClauseSpec, core: str) -> str:
-        """Whose a clause is that is looked up as `spec` by the words `core`."""
-        score, sure = self._read(core)
+    def _use(self, row: _Row) -> str:
+        """Whose a clause is."""
+        clause, spec, core = row.clause, row.spec, row.core
+        score, _, sure = self._read(core)
         near = min(spec.similarity, 1.0)
         events, emotions = score.events, score.emotions
         if spec.known >= MIN_KNOWN:  # turns of the head alone may be either's
             events = tuple(e for e in events if _moves_face(e.action))
-        if _is_named(spec, core) and not events:
+        if _is_named(row) and not events:
             emotions = ()
         empty = not (events or emotions)
         if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, near):
             return BODY
         # a feeling goes with any action that is near; the caption may be of these very words
-        goes_with = spec.similarity >= MIN_SIMILARITY if not events else _is_named(spec, core)
+        goes_with = spec.similarity >= MIN_SIMILARITY if not events else _is_named(row)
         if spec.known >= MIN_KNOWN and goes_with:
             return BOTH
         # a phrasing that is far from the words may be known all the same ("smile": "wave and smile")
@@ -309,7 +311,7 @@ class Composer:
 
     def _action(self, clause: FaceClause, use: str, present: Set[str] = frozenset()) -> list[FaceAction]:
         """What of a clause the face shows, besides actions and feelings that are `present`."""
-        score, sure = self._read(clause.action)
+        score, _, sure = self._read(clause.action)
         events = () if use == BODY else score.events
         if use == BOTH:  # the body turns its own head
             events = tuple(e for e in events if _moves_face(e.action))
@@ -321,83 +323,83 @@ class Composer:
     def _throughout(self, text: str, outside: str, acts: Sequence[FaceAction]) -> tuple[Emotion, ...]:
         """Feelings that all words have from beginning to end, and a clause or the words outside of all clauses name: "a
         tired waitress"."""
-        score, sure = self._read(text)
+        score, _, sure = self._read(text)
         lasting = [f for f in score.emotions if f.start < START and f.end >= score.length]
         if sure < MIN_AGREEMENT or not lasting:
             return ()
         around = self._read(outside).score.emotions if any(c.isalnum() for c in outside) else ()
-        names = {f.name for f in around} | {name for act in acts for name in act.names}
-        return tuple(f for f in lasting if f.name in names)
+        names = {f.name for f in around} | {name for act in acts if not act.changes for name in act.names}
+        changing = {name for act in acts if act.changes for name in act.names}
+        return tuple(f for f in lasting if f.name in names - changing)
 
     def _placed(
         self, text: str, request: MotionRequest
-    ) -> tuple[list[str], list[Places], list[tuple[FaceClause, set[int]]]]:
+    ) -> tuple[list[str], list[Places], list[tuple[FaceClause, Places]]]:
         """The words of a prompt, the places of each clause of its request, and the face's clauses with theirs."""
         words: list[str] = []
         clauses: list[Places] = []
-        faces: list[tuple[FaceClause, set[int]]] = []
+        faces: list[tuple[FaceClause, Places]] = []
         for part, target, _ in self.reader.places(text):
             clauses += _places(target, len(words))
             ((of_face, sure),) = self.reader.targets([part], "face")
             read = assembled_face(of_face, part, sure)
             rows = _places(of_face, len(words))
-            faces += [(c, p.all) for c, p in zip(read.clauses if read else [], rows, strict=True)]
+            faces += [*zip(read.clauses if read else [], rows, strict=True)]
             words += part
         if len(clauses) != len(request.clauses):  # an action that a user has added is a clause of all words
             clauses = [Places({*range(len(words))}, {*range(len(words))})]
         return words, clauses, faces
 
     def _planned(
-        self, request: MotionRequest, uses: Sequence[str], actions_of: Sequence[Sequence[FaceAction]], text: str,
-        feelings: tuple[Emotion, ...], phrase: Callable[[list[int]], str],
+        self, request: MotionRequest, words: Sequence[str], groups: Sequence[list[_Row]], text: str,
+        feelings: tuple[Emotion, ...], constant: tuple[str, ...],
     ) -> Division:  # fmt: skip
-        """The division, with a rest of the body where the face acts alone; `phrase`: the words of clauses."""
-        rows: list[tuple[str, tuple[FaceAction, ...], int, int]] = []
+        """The division of rows that are done at the same time, with a rest of the body where the face acts alone."""
         kept: list[Clause] = []
-        count = 0  # movements of the clauses so far
-        for group in _groups(request.clauses):
-            of_body = [request.clauses[k] for k in group if uses[k] != FACE]
-            kept += [c.model_copy(update={"together": c.together and bool(i)}) for i, c in enumerate(of_body)]
-            before = count
-            if any(not c.denied for c in of_body):
-                count = len(self._resolved(request, kept, ""))
-                before = min(before, count - 1)  # a posture may be kept by the same movement as the part before
-            face = tuple(a for k in group for a in actions_of[k])
-            if face or before < count:
-                rows.append((phrase(group), face, before, count))
-        movements = self._resolved(request, kept, text) if count else []
+        bent: list[Clause] = []  # as they are resolved
+        owner: dict[int, int] = {}  # identity of one of these -> number of its group
+        for g, group in enumerate(groups):
+            of_body = [row.clause for row in group if row.use != FACE]
+            of_body = [c.model_copy(update={"together": c.together and bool(i)}) for i, c in enumerate(of_body)]
+            steps = [c for clause in with_bends(of_body) for c in expanded(clause)]
+            owner |= {id(c): g for c in steps}
+            kept += of_body
+            bent += steps
+        moves = any(row.moves for group in groups for row in group)
+        movements = self._resolved(request, bent, text) if moves else []
+        of_group = [[s for s in movements if owner[id(s.clause)] == g] for g in range(len(groups))]
         specs: list[ClauseSpec] = []
         parts: list[Part] = []
-        positions: list[int] = []  # of movements among the specs
-        for words, face, start, end in rows:
-            if start == end:
-                part = Part(words, (len(specs), len(specs) + 1), face, True)
+        waiting: list[int] = []  # parts whose body does what the next movement shows, too
+        for group, new in zip(groups, of_group, strict=True):
+            face = tuple(action for row in group for action in row.face)
+            phrase = _phrase(words, group)
+            if new:
+                first = len(specs)
+                specs += [_shown_by_face(s) for s in new] if face else new
+                for k in waiting:
+                    parts[k] = replace(parts[k], specs=(first, len(specs)))
+                waiting = []
+                parts.append(Part(phrase, (first, len(specs)), face))
+            elif any(row.moves for row in group):
+                waiting.append(len(parts))
+                parts.append(Part(phrase, (0, 0), face))
+            elif face:
+                part = Part(phrase, (len(specs), len(specs) + 1), face, True)
                 score = part.score()
                 if specs and not (parts[-1].waits or parts[-1].face):
                     specs[-1] = _paused(specs[-1])
                 rest = Clause(action="stand still", hold=True, seconds=1.0 if score is None else score.length)
                 specs += self._resolved(request, [rest], "")
-            else:
-                new = movements[len(positions) : end]
-                positions += range(len(specs), len(specs) + len(new))
-                specs += [_shown_by_face(s) for s in new] if face else new
-                part = Part(words, (positions[start], positions[end - 1] + 1), face)
-            parts.append(part)
+                parts.append(part)
         whole = request.model_copy(update={"clauses": kept or [Clause(action="stand still")]})
         resolved = ResolvedRequest(request.text, whole, tuple(specs), tuple(s.request for s in specs))
-        return Division(resolved, tuple(parts), feelings)
+        return Division(resolved, tuple(parts), feelings, constant)
 
     def _resolved(self, request: MotionRequest, clauses: list[Clause], text: str) -> list[ClauseSpec]:
         assert self.generation.model.grounder is not None
         chosen = request.model_copy(update={"clauses": clauses, "text": text})
         return self.index.resolve(chosen, self.generation.model.grounder)
-
-
-class Places(NamedTuple):
-    """Places of a clause's words."""
-
-    all: set[int]
-    action: set[int]
 
 
 def _places(target: Target, first: int) -> list[Places]:
@@ -417,21 +419,31 @@ def _places(target: Target, first: int) -> list[Places]:
     return out
 
 
-def _phrase(words: Sequence[str], clauses: Sequence[Places], group: Sequence[int]) -> str:
+def _phrase(words: Sequence[str], group: Sequence[_Row]) -> str:
     """The words of some clauses, from the first to the last."""
-    places = set().union(*(clauses[k].all for k in group))
+    places = set().union(*(row.places.all for row in group))
     return joined_words(range(min(places), max(places) + 1), words)
 
 
-def _groups(clauses: Sequence[Clause]) -> list[list[int]]:
-    """Numbers of clauses that are done at the same time."""
-    out: list[list[int]] = []
-    for k, clause in enumerate(clauses):
-        if clause.together and out:
-            out[-1].append(k)
+def _groups(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Rows that are done at the same time."""
+    out: list[list[_Row]] = []
+    for row in rows:
+        if row.clause.together and out:
+            out[-1].append(row)
         else:
-            out.append([k])
+            out.append([row])
     return out
+
+
+def _stretch(group: Sequence[_Row], groups: Sequence[Sequence[_Row]], count: int) -> range:
+    """Places of the words of a group, of `count` in all: from the group before it in the words on, the last one to the
+    end.
+    """
+    own = [place for row in group for place in row.places.all]
+    others = [row.places.all for rows in groups for row in rows if row not in group]
+    first = max((max(places) + 1 for places in others if max(places) < min(own)), default=0)
+    return range(first, count if all(min(places) < max(own) for places in others) else max(own) + 1)
 
 
 def _shown_by_face(spec: ClauseSpec) -> ClauseSpec:
@@ -448,9 +460,9 @@ def _paused(spec: ClauseSpec) -> ClauseSpec:
     return replace(spec, clause=spec.clause.model_copy(update={"seconds": PAUSE}))
 
 
-def _is_named(spec: ClauseSpec, core: str) -> bool:
+def _is_named(row: _Row) -> bool:
     """Whether the caption of a body's known action has all words of a clause's action."""
-    return spec.known >= MIN_KNOWN and {*lemmas(core)} <= {*lemmas(spec.caption)}
+    return row.spec.known >= MIN_KNOWN and {*lemmas(row.core)} <= {*lemmas(row.spec.caption)}
 
 
 def _moves_face(action: str) -> bool:

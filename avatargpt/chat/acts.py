@@ -19,11 +19,8 @@ from vqvae.motion import Motion
 
 DEFAULT_SUFFIX = ".npz"
 PREVIEW = "preview.gif"
-# suffixes that mean a format and not a part of the name, whether it is written here or not
-_FOREIGN = frozenset(
-    "obj usd usda usdz dae abc blend max ma c3d wav mp3 ogg flac avi mov webm txt csv json vrma pkl zip".split()
-)
 MAX_FPS = 240.0
+
 
 @performs("retime")
 def retime(scene: Scene, act: Act) -> ActResult:
@@ -145,7 +142,8 @@ def _target(scene: Scene, name: str) -> Path:
         raise UserError("the file needs a name; e.g. save as walk.glb")
     path = scene.outputs / Path(folder, last).expanduser()
     suffix = path.suffix.lower()
-    if suffix.lstrip(".") not in _FOREIGN and suffix not in export.writable():
+    form = suffix.removeprefix(".")
+    if not form.isalnum() or form.isdigit():  # a part of the name: "take 1.5", "Dr. Fu walks"
         path, suffix = path.with_name(path.name + DEFAULT_SUFFIX), DEFAULT_SUFFIX
     if suffix not in export.writable():
         raise UserError(f"{path.name}: {suffix} is not written; accepted {' '.join(export.writable())}")

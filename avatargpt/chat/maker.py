@@ -89,7 +89,8 @@ class Maker:
         motion = best.result.generation.motion
         assert verifier.model.grounder is not None
         doubt_lines = doubts(request.clauses, verifier.model.grounder) if not best.note else []
-        lines = (*motion.notes, *doubt_lines, best.note, unseen(caption, best.verdict))
+        of_face = () if division is None else division.notes
+        lines = (*motion.notes, *of_face, *doubt_lines, best.note, unseen(caption, best.verdict))
         motion = replace(motion, notes=tuple(dict.fromkeys(filter(None, lines))))
         score = None if division is None else division.score(division.spans(best.result.generation), motion.seconds)
         return GeneratedMotion(motion, _actions(best.result), score)

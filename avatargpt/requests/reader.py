@@ -301,10 +301,13 @@ class RequestReader:
     def read(self, text: str) -> MotionRequest:
         """The typed request of a text; cached, and a long text is read sentence by sentence."""
         if text not in self._requests:
-            requests = [r for r in self._assembled(text, "body", assembled) if r is not None]
+            parts = self.places(text)
+            read = [assembled(target, words, probabilities) for words, target, probabilities in parts]
+            requests = [r for r in read if r is not None]
             shared = _shared(requests, ("seconds", "loop", "start", "end"))
             clauses = [c for r in requests for c in r.clauses]
-            _remember(self._requests, text, MotionRequest(clauses=clauses, text=text, **shared))
+            unread = [n for words, target, _ in parts for n in _unread(words, target)]
+            _remember(self._requests, text, MotionRequest(clauses=clauses, unread=unread, text=text, **shared))
         return self._requests[text]
 
     def read_face(self, text: str) -> FaceRequest:
@@ -481,6 +484,11 @@ def assembled(target: Target, words: Sequence[str], probabilities: Sequence[floa
         if "unknown" in clause:
             clause |= {"known": False, "sure": clause.pop("unknown")}
     return MotionRequest(clauses=[spec.Clause(**c) for c in clauses], **overall) if clauses else None
+
+
+def _unread(words: Sequence[str], target: Target) -> list[str]:
+    """Numbers in digits that a target has not."""
+    return [w for i, w in enumerate(words) if w[:1].isdigit() and i not in target]
 
 
 def assembled_face(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> FaceRequest | None:

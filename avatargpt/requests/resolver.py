@@ -45,9 +45,13 @@ class ResolvedRequest:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The lines of `unknown`, and one for each other person who takes part."""
+        """The lines of `unknown`, one for each other person who takes part, and one for numbers that were not read."""
         others = [] if self.typed is None else [c.other for c in self.typed.done if c.other]
-        return (*self.unknown, *(f"not shown: {words!r}, for only one person is" for words in dict.fromkeys(others)))
+        lines = [f"not shown: {words!r}, for only one person is" for words in dict.fromkeys(others)]
+        if self.typed is not None and self.typed.unread:
+            counts = [f"{c.action!r}: {c.times} times" for c in self.typed.done if c.times]
+            lines.append("; ".join([f"not followed: {', '.join(dict.fromkeys(self.typed.unread))}", *counts]))
+        return (*self.unknown, *lines)
 
     @property
     def known(self) -> bool:

@@ -127,6 +127,7 @@ class MotionRequest(Strict):
     places: list[Place] = []
     poses: list[PoseKey] = []
     language: str = ""  # of the words if it is surely none that is read ("fr"), else ""
+    unread: list[str] = []  # numbers in the words that nothing above was read from
     text: str = ""  # the words that it was read from
 
     @model_validator(mode="after")

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT, export
-from avatargpt.avatar.composition import Division
 from avatargpt.avatar.description import avatar_sentence
+from avatargpt.avatar.division import Division
+from avatargpt.avatar.moods import mood_of
 from avatargpt.chat import Conversation
 from avatargpt.export.avatar import AvatarMotion
+from avatargpt.face.instructions.scores import FAINT
+from instruct_data.face.score import Emotion, Score
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -52,6 +55,40 @@ def test_a_feeling_of_the_subject_lasts_throughout(model: AvatarGPT) -> None:
     score = division.score([(0.0, 4.0), (4.0, 7.0)], 7.0)
     assert score is not None and [(f.start, f.end) for f in score.emotions] == [(0.0, 7.0)]
     assert [e.start >= 4 for e in score.events] == [True]
+
+
+def test_a_mood_changes_over_an_action_of_the_body(model: AvatarGPT) -> None:
+    def moods(text: str) -> list[list[str]]:
+        division = model.composer.divide(text)
+        return [[f.name for a in part.face for f in a.score.emotions] for part in division.parts]
+
+    division = model.composer.divide("walks in, sad at first, cheering up at the end")
+    assert [s.action for s in division.request.clauses] == ["walk"] and not division.notes
+    score = division.score([(1.0, 9.0)], 9.0)
+    assert score is not None
+    assert [(f.name, f.start, f.end) for f in score.emotions] == [("sad", 1.0, 5.0), ("happy", 5.0, 9.0)]
+    (happy,) = model.composer.divide("he waves, growing more and more annoyed").score([(0.0, 4.0)], 4.0).emotions[:1]
+    assert happy.name == "angry" and happy.to is not None and happy.to > happy.intensity
+    # what a body surely does is not taken for a mood, and a feeling of each action is its own
+    assert moods("he runs happily, then falls down")[0] == ["happy"]
+    assert moods("walks in happily and then sits down sadly") == [["happy"], ["sad"]]
+    (note,) = model.composer.divide("he jogs, his smile fading slowly").notes
+    assert "how the face changes meanwhile is not shown" in note
+
+
+def test_what_only_the_face_reader_reads_is_shown_in_its_place(model: AvatarGPT) -> None:
+    division = model.composer.divide("shakes her head no, rolls her eyes and shrugs")
+    assert faces(division) == [(["shake_head"], [], True), (["roll_eyes"], [], True), ([], [], False)]
+
+
+def test_feelings_cross_over_or_change_at_once() -> None:
+    read = Score(4.0, (), (Emotion("sad", 0.7, 0.0, 2.0), Emotion("happy", 0.5, 2.0, 4.0)))
+    assert mood_of(read, gradual=False).emotions == read.emotions
+    sad, happy = mood_of(read, gradual=True).emotions
+    assert (sad.start, sad.end, sad.to) == (0.0, 4.0, FAINT) and (happy.intensity, happy.to) == (FAINT, 0.5)
+    growing = Score(4.0, (), (Emotion("sad", 0.3, 0.0, 2.0), Emotion("sad", 0.7, 2.0, 4.0)))
+    assert [(f.intensity, f.to) for f in mood_of(growing, gradual=False).emotions] == [(0.3, 0.7)]
+    assert mood_of(Score(4.0, (), (Emotion("sad", 0.7, 0.0, 4.0),)), gradual=True) is None
 
 
 def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:

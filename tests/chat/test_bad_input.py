@@ -34,7 +34,8 @@ def test_a_clear_answer_and_no_harm(talk, turn, told):
 
 @pytest.mark.parametrize(("turn", "told"), [
     ("edit 7: slower", "no segment 7; there are 2"), ("move 1 1", "in that place already"),
-    ("save: walk.obj", ".obj is not written"), ("export wav", ".wav is not written; accepted .bvh"),
+    ("save: walk.obj", ".obj is not written"), ("save: walk.xyz", ".xyz is not written; accepted"),
+    ("export wav", ".wav is not written; accepted .bvh"),
     ("save: /proc/nowhere/x.npz", "outside of the outputs"), ("save: taken/x.npz", "annot write"),
     ("total 0.2s", "too short"), ("speed x10 | speed x10", "frames"),
 ])  # fmt: skip

@@ -79,6 +79,14 @@ def test_another_person_is_named_and_the_action_is_known() -> None:
     assert request.known and request.warnings == ("not shown: 'his friend', for only one person is",)
 
 
+def test_a_number_that_is_not_read_is_named(book: PhraseIndex) -> None:
+    assert book.reader is not None
+    request = book.reader.read("waves 1000000 times")
+    (clause,) = request.clauses
+    assert ResolvedRequest(request, request).warnings == (f"not followed: 1000000; 'waves': {clause.times} times",)
+    assert not book.reader.read("walks 3 m, then waves 2 times").unread
+
+
 def test_commands_say_and_refuse_what_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "photosynthesize"
     assert main(["generate", text, "-o", str(tmp_path / "a.npz"), "--strict", "-q"]) == 2
