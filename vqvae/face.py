@@ -28,13 +28,14 @@ class FaceMotion:
         weights: (T, 52) float32 in [0, 1], Apple's order (`arkit.NAMES`), sides the person's own; others are clipped.
         head: (T, 3) float32 yaw, pitch, roll in radians; positive yaw turns towards the person's left, positive pitch
             up, positive roll tilts towards the person's right shoulder.
-        fps: frames per second. caption: description, may be empty.
+        fps: frames per second. caption: description, may be empty. notes: what of its text hardly shows.
     """
 
     weights: np.ndarray
     head: np.ndarray
     fps: float = 30.0
     caption: str = ""
+    notes: tuple[str, ...] = ()
     modality: ClassVar[str] = "face"
 
     def __post_init__(self) -> None:

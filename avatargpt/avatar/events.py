@@ -23,7 +23,6 @@ import queue
 import re
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Feeling, parse_emotions
-from avatargpt.options import UnheededText, is_text
+from avatargpt.options import is_text
 from avatargpt.speech import audio as sound
 from avatargpt.speech.words import Word
 from vqvae.errors import UserError
@@ -53,32 +52,39 @@ _TAG = re.compile(r"\[([^\[\]\n]{1,60})\]")
 
 
 # Emotion tags
-def tagged(text: str) -> tuple[str, list[tuple[int, Feeling]]]:
-    """A text without its emotion tags, and the number of the word before which each stands.
+def tagged(text: str) -> tuple[str, list[tuple[int, Feeling]], list[str]]:
+    """A text without its emotion tags, the number of the word before which each stands, and notes.
 
-    Only what ``--emotion`` takes is a tag; anything else in brackets stays, with a warning (`UnheededText`).
+    Only what ``--emotion`` takes is a tag; anything else in brackets stays, with a note.
     """
     parts, feelings, last = [], [], 0
+    notes: list[str] = []
     for match in _TAG.finditer(text):
         try:
             feeling = parse_emotions(match[1].strip())[0]
         except UserError as e:
-            warnings.warn(f"{match[0]} stays among the words: {e}", UnheededText, stacklevel=2)
+            notes.append(f"{match[0]} stays among the words: {e}")
             continue
         if feeling.second:
-            warnings.warn(f"{match[0]} stays among the words: a tag takes no second", UnheededText, stacklevel=2)
+            notes.append(f"{match[0]} stays among the words: a tag takes no second")
             continue
         parts.append(text[last : match.start()])
         last = match.end()
         feelings.append((sum(any(map(str.isalnum, w)) for w in " ".join(parts).split()), feeling))
-    return " ".join((" ".join(parts) + " " + text[last:]).split()), feelings
+    return " ".join((" ".join(parts) + " " + text[last:]).split()), feelings, notes
 
 
-def feelings_at(tags: Sequence[tuple[int, Feeling]], words: Sequence[Word]) -> list[Feeling]:
-    """Keyframes of tags: each feeling from its word on, held until the next; words without times change at once."""
-    out: list[Feeling] = []
+def feelings_at(
+    tags: Sequence[tuple[int, Feeling]], words: Sequence[Word], before: Sequence[Feeling] = ()
+) -> list[Feeling]:
+    """Keyframes of tags, behind those `before`: each feeling from its word on, held until the next; words without times
+    change at once. Before the first tag, where nothing else is asked for, the face is neutral.
+    """
+    out = list(before)
     for number, feeling in tags:
         second = 0.0 if number == 0 else words[min(number, len(words) - 1)].start if words else 0.0
+        if not out and second > 0:
+            out = [Feeling(0.0, "neutral")]
         out = held(out, [replace(feeling, second=second)])
     return out
 
@@ -149,15 +155,18 @@ def read_sentence(line: str, number: int, rate: int, model: PhoneModel) -> Sente
     samples = _samples(value, where, rate)
     seconds = len(samples) / rate
     pause = _seconds(value.get("pause", 0.0), f"{where}: pause", MAX_PAUSE)
-    text, tags = tagged(value.get("text", ""))
+    text, tags, doubts = tagged(value.get("text", ""))
     words, notes = _words(value, text, samples, rate, where, model)
-    feelings = feelings_at(tags, words)
+    notes = (*(f"{where}: {doubt}" for doubt in doubts), *notes)
+    given: list[Feeling] = []
     if "emotion" in value:
         try:
             given = parse_emotions(" ".join(value["emotion"].split()), option="emotion")
         except UserError as e:
             raise UserError(f"{where}: {e}") from None
-        feelings = held(given, feelings)
+    feelings = feelings_at(tags, words, given)
+    if text and not (seconds or pause):
+        notes = (*notes, f"{where}: without a sound nothing is said; accepted beside the text: {', '.join(SOUNDS)}")
     gesture, at = value.get("gesture", ""), None
     if gesture:
         word, equals, name = gesture.rpartition("=")

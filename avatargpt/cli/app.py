@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from avatargpt.cli.common import Terminated, fail, say
+from avatargpt.cli.common import Terminated, fail, say, warn
+from avatargpt.options import UnheededText
 from vqvae.errors import DEBUG, error_line, one_line
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page
@@ -148,6 +149,8 @@ def run(argv: list[str]) -> int:
             if not sys.warnoptions:
                 # libraries' notices are not for the users of a command
                 warnings.simplefilter("ignore")
+                warnings.simplefilter("always", UnheededText)
+                warnings.showwarning = _shown
             status = typer.main.get_command(app).main(argv, prog_name="avatargpt", standalone_mode=False)
             sys.stdout.flush()
     except typer.TyperException as e:
@@ -163,6 +166,11 @@ def run(argv: list[str]) -> int:
     except Exception as e:
         return fail(*error_line(e))
     return status if isinstance(status, int) else 0
+
+
+def _shown(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning about a text as a line on stderr."""
+    warn(message)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def fail(message: str, status: int = 2) -> int:
 
 
 @contextmanager
-def text_warnings(stated: Callable[[str], str] = str) -> Iterator[None]:
+def text_warnings(stated: Callable[[str], str]) -> Iterator[None]:
     """Warn of texts that have no effect on the motions made inside the block, each as it is `stated`."""
     from avatargpt.options import UnheededText
 

@@ -268,7 +268,8 @@ def face(
             raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
         if len(feelings) > 1 or any(f.second or f.secondary for f in feelings):
             raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
-        out.finish(_by_language(request, controls, model, threads, quiet))
+        motions, scored = _by_language(request, controls, model, threads, quiet)
+        out.finish(motions, [{} if s is None else {"score": score_row(s)} for s in scored])
         return
     folder = driver_folder(model)
     # In a picture, blinks and glances that were not asked for would take the place of telling moments.
@@ -304,18 +305,22 @@ def _shape_numbers(name: str, values: Numbers) -> dict[str, float]:
 
 def _by_language(
     request: FaceRequest, controls: Controls, model: Path | None, threads: int | None, quiet: bool
-) -> list[FaceMotion]:
-    """One clip for each text, or for the feeling, in the language model's tokens."""
+) -> tuple[list[FaceMotion], list[Score | None]]:
+    """One clip for each text, or for the feeling, in the language model's tokens; and what the texts were read as."""
     from avatargpt.face.audio_model.controls import apply_controls
 
     loaded = common.load_model(model, None, threads, quiet)
-    with common.text_warnings(), progress("speaking", quiet):
+    with progress("speaking", quiet):
         if request.feelings:
             feeling = request.feelings[0]
-            clips = loaded.emotion_face(feeling.text, feeling.strength, request.length, request.seed)
+            clips, scores = loaded.emotion_face(feeling.text, feeling.strength, request.length, request.seed), []
         else:
             clips = loaded.face(request.texts, seconds=request.length, seed=request.seed)
-    return [apply_controls(m, controls, request.seed + k) for k, m in enumerate(clips)]
+            scores = loaded.face_tokens.scores(request.texts, [request.length] * len(request.texts))
+    read = [*scores, *[None] * (len(clips) - len(scores))]
+    report_scores(read, [c.caption for c in clips], quiet, lambda text, score: "")
+    shaped = [apply_controls(m, controls, request.seed + k) for k, m in enumerate(clips)]
+    return [replace(m, notes=c.notes) for m, c in zip(shaped, clips, strict=True)], read
 
 
 def perform(

@@ -324,9 +324,8 @@ def _texts(text: str | None) -> tuple[list[str], bool]:
 
 
 def _for_texts(make: Callable[[str], Any], texts: list[str], label: str, quiet: bool) -> list[Any]:
-    """The motion of every text; texts that hardly show are warned of."""
-    with common.text_warnings():
-        return [make(words) for words in common.tracked(texts, len(texts), label, quiet)]
+    """The motion of every text."""
+    return [make(words) for words in common.tracked(texts, len(texts), label, quiet)]
 
 
 def reconstruct(

@@ -314,7 +314,7 @@ def _body(
         division = loaded.composer.divide(text)
         for line in [] if quiet else division.lines:
             say(line, err=True)
-        with common.text_warnings(), progress("generating", quiet) as advance:
+        with progress("generating", quiet) as advance:
             (composition,) = loaded.composer.compose(division, config=GenerationConfig(seed), progress=advance)
         return composition.body, composition.score
 

@@ -102,12 +102,15 @@ def source_files(*values: Path | str | None) -> list[Path]:
 
 def feelings_of(feelings: list[Feeling], transcript: str | None, words: Words | None) -> list[Feeling]:
     """Feelings of --emotion, followed by those of the transcript's tags, such as [happy], at their words."""
-    from avatargpt.avatar.events import feelings_at, held, tagged
+    from avatargpt.avatar.events import feelings_at, tagged
     from avatargpt.speech.transcripts import parse_transcript
 
     if transcript is None or words is None or "[" not in (text := parse_transcript(transcript)[0]):
         return feelings
-    return held(feelings, feelings_at(tagged(text)[1], words.words))
+    _, tags, notes = tagged(text)
+    for line in notes:
+        common.warn(line)
+    return feelings_at(tags, words.words, feelings)
 
 
 def without_tags(transcript: str) -> str:
@@ -118,7 +121,7 @@ def without_tags(transcript: str) -> str:
     text, times = parse_transcript(transcript)
     if times is not None or "[" not in text:
         return transcript
-    plain, tags = tagged(text)
+    plain, tags, _ = tagged(text)
     return plain if tags else transcript
 
 

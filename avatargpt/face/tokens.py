@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,8 +119,10 @@ class FaceTokens:
         check_count("best_of", best_of)
         durations = _durations(seconds, len(items))
         captions, descriptions = items, [plain(t) for t in items]
-        scores = self._scores(items, durations)
-        if scores:
+        scores = self.scores(items, durations)
+        if scores and self._pipeline is not None:
+            for text, score in zip(items, scores, strict=True):
+                self._pipeline.warn(text, score, stacklevel=2)
             captions = [described.scored(s) for s in scores]
             descriptions = [described.described(s) for s in scores]
             durations = [s.length for s in scores]
@@ -247,15 +250,17 @@ class FaceTokens:
         out = []
         for i, codes in enumerate(candidates):
             n = i // num
+            note = ""
             if descriptions:
                 face, missing = self._best(codes, descriptions[n], scores[n] if scores else None)
                 if missing:
-                    warnings.warn(f"{captions[n][:60]!r} hardly shows: {missing}", UnheededText, stacklevel=4)
+                    note = f"{captions[n][:60]!r} hardly shows: {missing}"
+                    warnings.warn(note, UnheededText, stacklevel=4)
             else:
                 face = self._decoded(codes[0])
             length = durations[n]
             face = face if length is None else face.slice(0, frames_of(length, face.fps))
-            out.append(face.with_caption(captions[n]))
+            out.append(replace(face.with_caption(captions[n]), notes=(note,) if note else ()))
         return out
 
     def _best(self, candidates: Sequence[np.ndarray], text: str, score: Score | None) -> tuple[FaceMotion, str]:
@@ -280,8 +285,8 @@ class FaceTokens:
         with_parser = [f for f in folders if (f / "reader.json").is_file()]
         return FacePipeline.load(with_parser[0]) if with_parser else None
 
-    def _scores(self, texts: Sequence[str], seconds: Sequence[float | None]) -> list[Score]:
-        """What instructions ask for, in clips of so many seconds; empty without a parser. Warns of doubtful ones."""
+    def scores(self, texts: Sequence[str], seconds: Sequence[float | None]) -> list[Score]:
+        """What instructions ask for, in clips of so many seconds; empty without a parser."""
         from avatargpt.face.instructions.scores import place_score
 
         pipeline = self._pipeline
@@ -291,7 +296,6 @@ class FaceTokens:
         longest = MAX_TOKENS / self.loaded.tokenizer("face").tokens_per_second
         for text, length in zip(texts, seconds, strict=True):
             score = pipeline.read([text], [length])[0]
-            pipeline.warn(text, score, stacklevel=3)
             placed = min(score.length, longest) if length is None else length
             scores.append(place_score(score, placed, spreads=length is not None or placed < score.length))
         return scores

@@ -14,7 +14,7 @@ import soundfile
 from avatargpt.avatar.events import EventSound, Sentence, feelings_at, lines_of, read_sentence, tagged
 from avatargpt.avatar.live import EventTalk, joined
 from avatargpt.avatar.pipeline import ARMS, AvatarPipeline
-from avatargpt.options import UnheededText
+from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.speech.words import Word
 from tests.factories import voice
 from vqvae.errors import UserError
@@ -49,15 +49,29 @@ def row(**fields: Any) -> str:
 
 
 def test_tags_are_feelings_before_words() -> None:
-    with pytest.warns(UnheededText, match=r"\[inaudible\] stays among the words.*accepted neutral, happy"):
-        text, tags = tagged("[happy] Hello! It is [sad:0.5] raining [inaudible] again.")
+    text, tags, (note,) = tagged("[happy] Hello! It is [sad:0.5] raining [inaudible] again.")
+    assert "[inaudible] stays among the words" in note and "accepted neutral, happy" in note
     assert text == "Hello! It is raining [inaudible] again."
     assert [(n, f.text, f.strength) for n, f in tags] == [(0, "happy", 0.7), (3, "sad", 0.5)]
     words = [Word(w, k, k + 0.8) for k, w in enumerate(("Hello", "It", "is", "raining", "again"))]
     keyframes = feelings_at(tags, words)
     assert [f.second for f in keyframes] == [0.0, 2.7, 3.0]
     assert keyframes[1].strength == 0.7 and keyframes[2].strength == 0.5
-    assert tagged("no tag") == ("no tag", [])
+    assert tagged("no tag") == ("no tag", [], [])
+
+
+def test_a_face_is_neutral_before_its_first_tag() -> None:
+    _, tags, _ = tagged("I see. [surprised] Oh!")
+    words = [Word(w, k, k + 0.8) for k, w in enumerate(("I", "see", "Oh"))]
+    keys = [(f.second, f.text) for f in feelings_at(tags, words)]
+    assert keys == [(0, "neutral"), (1.7, "neutral"), (2, "surprised")]
+    (given,) = parse_emotions("sad")
+    assert [f.text for f in feelings_at(tags, words, [given])] == ["sad", "sad", "surprised"]
+
+
+def test_a_line_without_effect_is_noted() -> None:
+    (misspelt, silent) = read_sentence(row(text="[hapy] Hello"), 4, RATE, None).notes  # type: ignore[arg-type]
+    assert "line 4: [hapy] stays among the words" in misspelt and "line 4: without a sound nothing is said" in silent
 
 
 def test_a_line_is_a_sentence() -> None:

@@ -1,5 +1,7 @@
 """The whole way through the command line with the packaged weights."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -69,7 +71,9 @@ def test_same_seed_same_motion(cli, tmp_path):
 def test_faces_in_tokens(cli, tmp_path):
 
     smile, sad, filled = (tmp_path / n for n in ("smile.csv", "sad.npz", "filled.npz"))
-    assert cli("face", "--by", "language", "--text", "Smile broadly.", "--seconds", 3, "-o", smile).code == 0
+    r = cli("face", "--by", "language", "--text", "Smile broadly.", "--seconds", 3, "--json", "-o", smile)
+    assert r.code == 0 and "read as: broad_smile" in r.err
+    assert [e["action"] for e in json.loads(r.out)["results"][0]["score"]["events"]] == ["broad_smile"]
     assert cli("face", "--by", "language", "--emotion", "sad:1", "--seconds", 3, "-o", sad).code == 0
     assert parse_description(cli("describe", smile).out) != Description((), ())
     anger = render(Score(3.0, (), (Emotion("angry", 1.0, 0.0, 3.0),)), 5)
