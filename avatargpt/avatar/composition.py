@@ -141,11 +141,12 @@ class Composer:
                 rows.insert(len(rows) if nearest is None else rows.index(nearest), row)
             if row.clause.denied or of_face.denied:
                 continue
+            # the parser hears anger in crossed arms; of words that name the body's action alone nothing is shown
+            if row.use == BODY and _is_named(row) and where.all & row.places.all <= row.places.action:
+                continue
             if of_face.course and of_face.sure >= MIN_CERTAINTY_READABLE:
                 changing.append((row, of_face.action))
-            # the parser hears anger in crossed arms; of words that name the body's action alone nothing is shown
-            if not (row.use == BODY and _is_named(row) and where.all & row.places.all <= row.places.action):
-                row.face += self._action(of_face, row.use if where.all & row.places.action else FACE)
+            row.face += self._action(of_face, row.use if where.all & row.places.action else FACE)
         for row in rows:
             if row.use != BODY and not row.face:
                 row.face += self._action(FaceClause(action=lookup_of(row.clause).core), row.use)
@@ -255,14 +256,21 @@ class Composer:
             warnings.warn(note, UnheededText, stacklevel=3)
         return out
 
-    def denied(self, text: str) -> frozenset[str]:
-        """Names of actions and feelings that a face shall not show, where words say nothing else: "no frown"."""
+    def denied(self, text: str) -> tuple[frozenset[str], str]:
+        """Names of actions and feelings that a face shall not show ("no frown"), and what the words say besides: all of
+        them where they deny nothing.
+        """
         request = self.face.request(text)
         clauses = request.clauses if request is not None else []
-        if not all(c.denied for c in clauses):
-            return frozenset()
-        read = [self._read(c.action) for c in clauses]
-        return frozenset(name for r in read if r.sure >= MIN_AGREEMENT for name in r.score.names)
+        read = [self._read(c.action) for c in clauses if c.denied]
+        if not read:
+            return frozenset(), text
+        names = frozenset(name for r in read if r.sure >= MIN_AGREEMENT for name in r.score.names)
+        return names, ", then ".join(c.action for c in clauses if not c.denied)
+
+    def names(self, text: str) -> frozenset[str]:
+        """Names of the actions and feelings of a face that words ask for."""
+        return frozenset(name for part in self.divide(text).parts for act in part.face for name in act.names)
 
     def perform(self, body: Motion, score: Score | None, seed: int = 0) -> AvatarMotion:
         """Body and face as one, T frames at 30 fps; `seed`: of blinks and idle movement."""

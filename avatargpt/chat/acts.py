@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from avatargpt.chat import scene as scenes
 from avatargpt.chat.face_turns import with_face
+from avatargpt.chat.intent import BODY_ONLY
 from avatargpt.chat.scene import ActResult, Scene, performs
 from avatargpt.chat.segments import faster, inserted, lasting, looped, mirrored, with_segment, without_loops
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, without_unsafe
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
+from instruct_data.face.described import described
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -305,6 +307,7 @@ def lines(state: Timeline) -> str:
         extra += [f"{len(state.takes)} takes"] if state.takes and state.chosen == n - 1 else []
         extra += [f"{state.rounds[n - 1]} times"] if state.rounds[n - 1] > 1 else []
         extra += [segment.note] if segment.note else []
+        extra += [f"face: {described(segment.score)}"] if segment.score else []
         about = f"  [{', '.join(extra)}]" if extra else ""
         rows.append(f"  {n}. {start / FPS:5.1f} - {end / FPS:5.1f} s  {segment.caption}{about}")
     return "\n".join([*rows, f"  total {scenes.duration(state.seconds)}"])
@@ -423,11 +426,11 @@ def clarifying(state: Timeline) -> str:
 @performs("face")
 def face(scene: Scene, act: Act) -> ActResult:
     if not scene.maker.faces:
-        raise UserError("this conversation moves the body only; accepted: one with faces (chat --faces)")
+        raise UserError(BODY_ONLY)
     if not scene.state.segments:
         raise UserError("there is no body yet whose face could move; accepted: first what it does")
     at = scene.state.index(act.segment)
-    segment, words = with_face(scene.model.composer, scene.state.segments[at], str(act.text))
+    segment, words = with_face(scene.model.composer, scene.state.segments[at], act)
     return ActResult(with_segment(scene.state, at, segment), f"Segment {at + 1}, face: {words}.")
 
 

@@ -23,7 +23,7 @@ from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import BY_HAND, Act, from_json, read, write
-from instruct_data.requests.spec import Asked, Stands, TurnState
+from instruct_data.requests.spec import Asked, Faces, Stands, TurnState
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
 
@@ -95,7 +95,7 @@ class Conversation:
         self.on_segment, self.on_draft, self._maker = on_segment, on_draft, Maker(model, faces)
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
-        self._intent = open_intent(model) if intent is None else intent
+        self._intent = open_intent(model, faces) if intent is None else intent
         if llm is not None:
             self._intent = LanguageIntent(llm, self._intent, tell or logging.getLogger(__name__).warning)
         self.store = Store(Path(folder)) if folder is not None else None
@@ -265,7 +265,8 @@ class Conversation:
         last = next(spoken, "none") if question is None else question.act
         stands: Stands = "plan" if now.planned else ("empty", "one", "some")[min(len(now.segments), 2)]
         asked: Asked = "take" if len(now.takes) > 1 else "none"
-        return TurnState(asked=asked if question is None else question.asked, last=last, timeline=stands)
+        faces: Faces = "yes" if self._maker.faces else "no"
+        return TurnState(asked=asked if question is None else question.asked, last=last, timeline=stands, faces=faces)
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
         lines: list[str] = []

@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from avatargpt.chat.questions import OpenQuestion
+from avatargpt.chat.view import NotThere
 from avatargpt.face.instructions.scores import joined_score, paced_score
 from instruct_data.dialogue.acts import Act, read
 from instruct_data.face.described import described
+from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,45 +25,40 @@ if TYPE_CHECKING:
 def with_faces(composer: Composer, text: str, acts: Sequence[Act], state: Timeline) -> list[Act]:
     """The acts of a turn, where faces are moved.
 
-    What a segment's face shall no longer show is taken from it ("no frown"); a segment whose face alone is named keeps
-    its body; a face and a body at the same time ("he smiles while he walks") are one segment.
+    What a face shall no longer show, or more or less of, is that of a segment which shows it; a segment that is
+    replaced by what a face alone does keeps its body.
     """
-    if len(acts) == 1:
-        return [_instead_of_one(composer, text, acts[0], state) or acts[0]]
-    if {act.do for act in acts} <= {"make", "then", "face"} and all(act.seconds is None for act in acts):
-        parts = composer.divide(text).parts
-        if len(parts) < len(acts) and any(part.face for part in parts):
-            return [Act("make" if act.do == "make" else "then", text=part.words)
-                    for act, part in zip(acts, parts, strict=False)]  # fmt: skip
-    return list(acts)
+    if len(acts) != 1 or "?" in text:
+        return list(acts)
+    (act,) = acts
+    instead = _denying_act(composer, text, act.segment, state)
+    if instead is None and act.do == "replace":
+        instead = _face_act(composer, text, act.segment)
+    if instead is None and act.do == "face" and act.factor is not None:
+        number = _showing(composer.names(str(act.text)), act.segment or state.index(None) + 1, state)
+        instead = None if number is None else replace(act, segment=number)
+    return [instead or act]
 
 
-def _instead_of_one(composer: Composer, text: str, act: Act, state: Timeline) -> Act | None:
-    """The act about a face that a single act stands for; None where it stands for itself."""
-    if lacking := _denying_act(composer, text, act.segment, state):
-        return lacking
-    if act.do == "replace":
-        return _face_act(composer, text, act.segment)
-    if act.do == "edit" and _is_of_face(composer.divide(str(act.change)), feelings=False):
-        return Act("face", segment=act.segment, text=str(act.change))
-    return None
+def _showing(names: Set[str], first: int | None, state: Timeline) -> int | None:
+    """The number of a segment whose face shows any of these, of the `first` one, else of the last; None without any."""
+    numbers = [*([first] if first else []), *range(len(state.segments), 0, -1)]
+    scores = ((n, state.segments[state.index(n)].score) for n in numbers)
+    return next((n for n, score in scores if score is not None and names & {*score.names}), None)
 
 
 def _denying_act(composer: Composer, text: str, segment: int | None, state: Timeline) -> Act | None:
-    """The act of a turn that says what a face shall not show: of the segment that is meant, else of the last one, that
-    shows it.
-    """
-    if not any(s.score for s in state.segments) or not (names := composer.denied(text)):
+    """The act of a turn that says what a face shall not show, of a segment that shows it."""
+    if not any(s.score for s in state.segments) or not (names := composer.denied(text)[0]):
         return None
-    numbers = [*([segment] if segment else []), *range(len(state.segments), 0, -1)]
-    scores = ((n, state.segments[state.index(n)].score) for n in numbers)
-    number = next((n for n, score in scores if score is not None and names & {*score.names}), None)
+    number = _showing(names, segment, state)
     return None if number is None else Act("face", segment=number, text=text)
 
 
 def instead_of(mistake: UserError, composer: Composer, text: str, state: Timeline) -> Act:
     """The act of a turn that leaves something open or names no segment, but is about a face: of the segment that all
-    answers to the question mean, else of the one last spoken of. Raises the mistake where it is not.
+    answers to the question mean, else of the one last spoken of; with a body that does not stand, a movement. Raises
+    the mistake where it is neither.
     """
     if lacking := _denying_act(composer, text, None, state):
         return lacking
@@ -69,10 +66,11 @@ def instead_of(mistake: UserError, composer: Composer, text: str, state: Timelin
     if isinstance(mistake, OpenQuestion):
         numbers = {act.segment for _, line in mistake.question.options for act in read(line)}
         segment = numbers.pop() or segment if len(numbers) == 1 else segment
-    act = _face_act(composer, text, segment)
-    if act is None:
-        raise mistake
-    return act
+    if act := _face_act(composer, text, segment):
+        return act
+    if isinstance(mistake, NotThere) and any(part.face for part in composer.divide(text).parts):
+        return Act("then", text=text)
+    raise mistake
 
 
 def _face_act(composer: Composer, text: str, segment: int | None) -> Act | None:
@@ -80,43 +78,78 @@ def _face_act(composer: Composer, text: str, segment: int | None) -> Act | None:
     return Act("face", segment=segment, text=text) if segment and _is_of_face(composer.divide(text)) else None
 
 
-def _is_of_face(division: Division, feelings: bool = True) -> bool:
-    """Whether a text names actions of a face, or `feelings` (which a body shows, too), and none of a body."""
-    actions = [action for part in division.parts for action in part.face]
-    acts = bool(actions) if feelings else bool(actions) and all(a.score.events for a in actions)
-    return acts and all(part.waits for part in division.parts)
+def _is_of_face(division: Division) -> bool:
+    """Whether a text names what a face does, and nothing that a body does."""
+    return any(part.face for part in division.parts) and all(part.waits for part in division.parts)
 
 
-def with_face(composer: Composer, segment: Segment, text: str) -> tuple[Segment, str]:
-    """A segment whose face does what a text says besides what it did, or no longer what it denies; and what that is.
+def with_face(composer: Composer, segment: Segment, act: Act) -> tuple[Segment, str]:
+    """A segment whose face does what an act says besides what it did, and no longer what it denies; and what that is.
 
     Raises UserError where that changes nothing.
     """
-    denied = composer.denied(text)
-    changed, words = _without(segment, denied) if denied else _added(composer, segment, text)
+    changed, words = _turned(composer, segment, act)
     if changed is segment:
-        wrong = f"the face shows no {words}" if denied else "nothing that a face does"
-        raise UserError(f"{text!r}: {wrong}; accepted: actions and feelings of a face")
-    return replace(changed, faces=(*segment.faces, text)), f"without {words}" if denied else words
+        wrong = f"the face shows no {words}" if words else "nothing that a face does"
+        raise UserError(f"{act.text!r}: {wrong}; accepted: actions and feelings of a face")
+    return replace(changed, faces=(*segment.faces, act)), words
 
 
-def faced_again(composer: Composer, segment: Segment, texts: Sequence[str]) -> Segment:
-    """A segment that was made anew, with the turns about the face of the former one."""
-    for text in texts:
-        denied = composer.denied(text)
-        segment, _ = _without(segment, denied) if denied else _added(composer, segment, text)
-    return replace(segment, faces=tuple(texts))
+def faced_again(composer: Composer, segment: Segment, acts: Sequence[Act]) -> Segment:
+    """A segment that was made anew, with the acts about the face of the former one."""
+    for act in acts:
+        segment, _ = _turned(composer, segment, act)
+    return replace(segment, faces=tuple(acts))
 
 
-def _added(composer: Composer, segment: Segment, text: str) -> tuple[Segment, str]:
-    """A segment with what a text says of its face, and that; unchanged where it says nothing."""
+def _turned(composer: Composer, segment: Segment, act: Act) -> tuple[Segment, str]:
+    """The segment after an act about its face, and what that changes; the segment itself where it is nothing."""
+    denied, wanted = composer.denied(str(act.text))
+    without, lost = _without(segment, denied) if denied else (segment, "")
+    changed, new = _added(composer, without, wanted, act.factor) if wanted else (without, "")
+    gone = f"without {lost}" if without is not segment else ""
+    return changed, ", ".join(w for w in (new, gone) if w) or lost
+
+
+def _added(composer: Composer, segment: Segment, text: str, factor: float | None) -> tuple[Segment, str]:
+    """A segment with what a text says of its face, and that; unchanged where it says nothing.
+
+    What its face does already, said with another strength, is done with that strength.
+
+    Args:
+        factor: of the strength it has, or would have.
+    """
     division, seconds = composer.divide(text), segment.motion.seconds
     count = len(division.parts)
     score = division.score([(k * seconds / count, (k + 1) * seconds / count) for k in range(count)], seconds)
     if score is None:
         return segment, ""
-    before = [] if segment.score is None else [(0.0, paced_score(segment.score, seconds))]
-    return replace(segment, score=joined_score([*before, (0.0, score)], seconds)), described(score)
+    before = None if segment.score is None else paced_score(segment.score, seconds)
+    names = {*score.names}
+    present = set() if before is None else names & {*before.names}
+    if factor is not None and not present:
+        score = score.scaled(factor)
+    elif factor is not None and before is not None:
+        score = _only(before, present).scaled(factor)
+        return replace(segment, score=_with_strengths(before, score)), described(score)
+    if before is not None and names == present and (new := _with_strengths(before, score)) != before:
+        return replace(segment, score=new), described(score)
+    both = score if before is None else joined_score([(0.0, before), (0.0, score)], seconds)
+    return replace(segment, score=both), described(score)
+
+
+def _only(score: Score, names: Set[str]) -> Score:
+    """The actions and feelings of these names."""
+    events = tuple(e for e in score.events if e.action in names)
+    return replace(score, events=events, emotions=tuple(f for f in score.emotions if f.name in names))
+
+
+def _with_strengths(before: Score, score: Score) -> Score:
+    """A score with the strengths of another one that says the same, in part."""
+    strengths = {e.action: e.intensity for e in score.events} | {f.name: f.intensity for f in score.emotions}
+    events = tuple(replace(e, intensity=strengths.get(e.action, e.intensity)) for e in before.events)
+    emotions = tuple(replace(f, intensity=strengths.get(f.name, f.intensity)) for f in before.emotions)
+    return replace(before, events=events, emotions=emotions)
 
 
 def _without(segment: Segment, denied: Set[str]) -> tuple[Segment, str]:
@@ -124,7 +157,5 @@ def _without(segment: Segment, denied: Set[str]) -> tuple[Segment, str]:
     words = ", ".join(name.replace("_", " ") for name in sorted(denied))
     if segment.score is None or not denied & {*segment.score.names}:
         return segment, words
-    events = tuple(e for e in segment.score.events if e.action not in denied)
-    emotions = tuple(f for f in segment.score.emotions if f.name not in denied)
-    score = replace(segment.score, events=events, emotions=emotions) if events or emotions else None
-    return replace(segment, score=score), words
+    left = _only(segment.score, {*segment.score.names} - denied)
+    return replace(segment, score=left if left.events or left.emotions else None), words

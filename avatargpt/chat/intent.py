@@ -203,6 +203,7 @@ def _check(answer: TurnAnswer, turn: ChatTurn) -> None:
         raise Malformed(reason or "a caption that says the same over and over")
 
 
+BODY_ONLY = "this conversation moves the body only; accepted: one with faces (chat --faces)"
 MIN_PROBABILITY = 0.25  # less sure than this it is better to ask
 
 
@@ -211,12 +212,15 @@ class TurnIntent:
 
     Args:
         knows: whether words name a movement that the model knows.
+        faces: whether faces are moved, too; otherwise another reading than one about a face is taken, if there is one.
     """
 
     name = "reader"
 
-    def __init__(self, reader: RequestReader, grounder: SentenceGrounder, knows: Callable[[str], bool]) -> None:
-        self.reader, self.grounder, self._knows = reader, grounder, knows
+    def __init__(
+        self, reader: RequestReader, grounder: SentenceGrounder, knows: Callable[[str], bool], faces: bool = True
+    ) -> None:
+        self.reader, self.grounder, self._knows, self._faces = reader, grounder, knows, faces
 
     def understand(self, turn: ChatTurn) -> list[Act] | None:
         acts, probability = self.weighed(turn)
@@ -289,6 +293,8 @@ class TurnIntent:
         if not parts or any(p.act == "clarify" for p in parts):
             return None, 0.0
         acts = acts_of(parts, turn, self._similarity)
+        if not self._faces and any(act.do == "face" for act in acts):
+            raise UserError(BODY_ONLY)
         return (acts, min(p.sure for p in parts)) if acts and not why_not(acts, turn) else (None, 0.0)
 
     @staticmethod
@@ -303,8 +309,10 @@ class TurnIntent:
         return [float(x) for x in vectors[1:] @ vectors[0]]
 
 
-def open_intent(model: Any) -> Intent:
-    """The reader of turns of an `avatargpt.AvatarGPT`; raises UserError where its folder has no reader of requests."""
+def open_intent(model: Any, faces: bool = True) -> Intent:
+    """The reader of turns of an `avatargpt.AvatarGPT`, `faces` as of `TurnIntent`; raises UserError where its folder
+    has no reader of requests.
+    """
     index = model.phrase_index
     if index is None or index.reader is None or model.grounder is None:
         raise UserError(f"{model.source}: no reader of requests in this folder; accepted: other weights, or --llm")
@@ -313,4 +321,4 @@ def open_intent(model: Any) -> Intent:
     def knows(text: str) -> bool:
         return any(c.known >= MIN_KNOWN for c in index.clauses(text, grounder))
 
-    return TurnIntent(index.reader, grounder, knows)
+    return TurnIntent(index.reader, grounder, knows, faces)

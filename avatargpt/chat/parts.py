@@ -12,7 +12,7 @@ from avatargpt.chat.questions import OpenQuestion, Question, place_of
 from avatargpt.chat.references import OpenReference, Similarity, Target, target
 from avatargpt.chat.timeline import no_segment
 from avatargpt.chat.turn_text import CONTINUES, LENGTH, TEMPO, ChatTurn, as_caption, changed, on_other_side
-from avatargpt.chat.view import View, gap, outlook_of
+from avatargpt.chat.view import NotThere, View, gap, outlook_of
 from avatargpt.requests.english import lemmas
 from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json, write
 from instruct_data.requests.spec import Asked, TurnPart
@@ -41,6 +41,7 @@ MISSING: dict[Asked, str] = {
     "times": "how often? e.g. 3 times", "seconds": "how long? e.g. 5 seconds", "name": "what shall it be called?",
     "what": "what should happen instead? e.g. a bow",
 }
+STRENGTH: dict[str, float] = {"slight": 0.4, "small": 0.6, "large": 1.4, "very_large": 1.8}  # of what a face does
 _GLUE = frozenset("a an the and as or it file".split())
 Acts = list[tuple[str, dict[str, Any]]]
 
@@ -215,8 +216,12 @@ def _replacement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
 
 def _caption(p: TurnPart) -> str:
     """The movement of a part as a caption, with its count."""
-    often = {None: "", 1: " once", 2: " twice"}.get(p.times, f" {p.times} times")
-    return as_caption(p.text) + often
+    return as_caption(p.text) + often(p)
+
+
+def often(p: TurnPart) -> str:
+    """The count of a part in words, behind others."""
+    return {None: "", 1: " once", 2: " twice"}.get(p.times, f" {p.times} times")
 
 
 def _length(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
@@ -359,8 +364,20 @@ def _other(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
             each = [p.model_copy(update={"of": f"segment {n}"}) for n in e.options]
             return [("question", {"about": _topic(q, view)}) for q in each]
     if p.act == "face":
-        return [("face", {"text": p.text})] if p.text else []
+        return _face(p, view)
     return [(p.act, {})]
+
+
+def _face(p: TurnPart, view: View) -> Acts:
+    """What a face does, in the segments that are named. Raises NotThere."""
+    if not p.text:
+        return []
+    goal = view.find(p.of)
+    if goal is None:
+        raise NotThere(p.of)
+    numbers = view.numbers(goal) if p.of and view.count else (None,)
+    factor = {} if p.size is None else {"factor": STRENGTH[p.size]}
+    return [("face", {**at_segment(n), **factor, "text": p.text + often(p)}) for n in numbers]
 
 
 def _words(p: TurnPart, turn: ChatTurn) -> bool:

@@ -12,7 +12,7 @@ from instruct_data.requests.pairs import is_numeral, value_of
 from instruct_data.text.english import split
 from vqvae.errors import UserError
 
-ALL = frozenset("everything all whole entire overall both each every".split())
+ALL = frozenset("everything everywhere all whole entire overall both each every".split())
 IT = frozenset("it that this them him her he she they these those one ones same".split())
 # what a segment is called whatever is done in it; where nothing else is named and one of them is done, it is meant
 KINDS = frozenset(

@@ -23,7 +23,7 @@ from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.chat.questions import Question
 from avatargpt.face.instructions.scores import joined_score, paced_score
-from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, outline
+from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, Act, from_json, outline
 from instruct_data.face.score import Score, parse_score
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
@@ -62,7 +62,7 @@ class Segment:
     # Where it has several actions: captions, and where each begins, 0 to 1 of its length
     actions: tuple[tuple[str, float], ...] = ()
     score: Score | None = None  # of the face, of the motion's length before it was stretched
-    faces: tuple[str, ...] = ()  # what its face was asked for besides the caption
+    faces: tuple[Act, ...] = ()  # what its face was asked for besides the caption
 
     @cached_property
     def key(self) -> str:
@@ -90,7 +90,7 @@ class Segment:
         if self.score is not None:
             row["score"] = self.score.to_json()
         if self.faces:  # a face that shows nothing any more may have been asked for that
-            row["faces"] = [*self.faces]
+            row["faces"] = [act.to_json() for act in self.faces]
         return row
 
 
@@ -404,5 +404,5 @@ class Store:
             bool(row["mirrored"]), row["kind"], str(row.get("name", "")), str(row.get("activity", "")),
             tuple((int(n), int(times)) for n, times in row.get("loops", ())), str(row.get("follows", "")),
             str(row.get("note", "")), tuple((str(c), float(at)) for c, at in row.get("actions", ())),
-            parse_score(row["score"]) if row.get("score") else None, tuple(map(str, row.get("faces", ()))),
+            parse_score(row["score"]) if row.get("score") else None, tuple(map(from_json, row.get("faces", ()))),
         )  # fmt: skip

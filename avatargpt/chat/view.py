@@ -14,6 +14,13 @@ from vqvae.errors import UserError
 USUAL_SECONDS = 4.0  # of a movement that is not made yet
 
 
+class NotThere(UserError):
+    """Words that point at a segment that does not stand."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(f"there is no {words!r} in the timeline; accepted: its words or number, e.g. segment 1")
+
+
 @dataclass
 class View:
     """What parts of a turn are read against; acts of earlier parts are done in it."""
@@ -35,7 +42,7 @@ class View:
         """The target of words; without words, the segment last spoken of; raises UserError where there is none."""
         goal = self.find(words)
         if goal is None and self.count:
-            raise UserError(f"there is no {words!r} in the timeline; accepted: its words or number, e.g. segment 1")
+            raise NotThere(words)
         return goal or Target()
 
     def find(self, words: str) -> Target | None:

@@ -44,6 +44,8 @@ class RequestTraining(Schedule):
     batch: PositiveInt = 64  # pairs of a step
     weight_decay: Share = 0.02  # of AdamW
     ema: Share = 0.998  # of the moving mean that is saved
+    # Of the weights of --start in what is saved: between two readers one knows what either does (Wortsman et al. 2022)
+    kept: Share = 0.0
     held: PositiveInt = 12  # every `held`-th template, action and being only validates
     validated: PositiveInt = 400  # validation pairs of each domain
     shares: dict[str, Share] = {"body": 0.6, "face": 0.25, "chat": 0.15}  # of the pairs, by domain
@@ -94,8 +96,11 @@ class RequestStage(AveragedStage):
         self.rows = runtime.share(t.batch, "requests: train")
         torch.manual_seed(t.seed)
         self.network = self.module = RequestNetwork(recipe.model).to(runtime.device).train()
+        self.before = RequestReader.load(start).network.state_dict() if start else {}
         if start:
-            self.network.load_state_dict(RequestReader.load(start).network.state_dict())
+            self.network.load_state_dict(self.before)
+        elif t.kept:
+            raise UserError(f"train: kept: {t.kept:g}; accepted with --start")
         both = {
             domain: divided(ways, words, t.held, recipe.model.state and domain == "chat")
             for domain, (ways, words) in sources.items()
@@ -154,8 +159,12 @@ class RequestStage(AveragedStage):
         return tuple(torch.from_numpy(x).to(device) for x in (states, words, before, following))
 
     def take_mean(self) -> RequestReader:
-        """The reader with the mean of the weights so far."""
+        """The reader with the mean of the weights so far, and what is kept of the one before."""
         self.load_mean(self.reader.network)
+        if kept := self.schedule.kept:
+            with torch.no_grad():
+                for name, value in self.reader.network.named_parameters():
+                    value.lerp_(self.before[name].to(value), kept)
         return self.reader
 
     def validate(self) -> dict[str, float]:

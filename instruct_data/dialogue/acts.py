@@ -45,7 +45,8 @@ TAKES: dict[str, tuple[str, ...]] = {
     "pull": ("pin",), "load": ("file",), "plan": ("activities?", "seconds?", "at?", "scene"),
     "rename": ("segment?", "to?", "name"), "describe": ("segment?", "file?"),
     "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
-    "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"), "face": ("segment?", "text"),
+    "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"),
+    "face": ("segment?", "factor?", "text"),
     "speak": ("file", "text?"), "help": (), "chat": (), "clarify": (),
 }  # fmt: skip
 
@@ -63,7 +64,7 @@ class Act:
     to: int | None = None  # where a moved segment goes, or the last one of a stretch that begins with `segment`
     at: int | None = None  # segment before which a plan enters the timeline
     seconds: float | None = None  # a length
-    factor: float | None = None  # of speed
+    factor: float | None = None  # of speed, or of the strength of what a face does
     times: int | None = None  # how often a segment is repeated, or all that stand
     steps: int | None = None  # how many acts to undo or redo
     activities: int | None = None  # of a plan

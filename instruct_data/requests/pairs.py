@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from instruct_data.requests.spec import ASKED, ATTRIBUTES, STANDS, STATE_WORDS, Asked, Stands, TurnState
+from instruct_data.requests.spec import ASKED, ATTRIBUTES, STANDS, STATE_WORDS, Asked, Faces, Stands, TurnState
 from instruct_data.requests.ways import (
     ACTED,
     ACTS,
@@ -266,8 +266,9 @@ class Pairs:
             draft.bits.append((options[int(rng.integers(len(options)))], (clause,), part.role, ""))
             return
         if part.text in NOUNS:
-            words = self.words.nouns[int(rng.integers(len(self.words.nouns)))]
-            draft.bits.append((plural_of(words) if part.text == "nouns" else words, (clause,), "action", ""))
+            nouns = getattr(self.words, NOUNS[part.text])
+            words = nouns[int(rng.integers(len(nouns)))]
+            draft.bits.append((plural_of(words) if part.text == "nouns" else words, (clause,), part.role, ""))
             return
         if part.text in FEELINGS:
             feeling = self.words.feelings[int(rng.integers(len(self.words.feelings)))]
@@ -275,15 +276,16 @@ class Pairs:
             draft.bits.append((actions[clause].split("\t")[FEELINGS.index(part.text)], (clause,), "action", ""))
             return
         family, form = (part.text[0], part.text[1:]) if part.text in FAMILY_FORMS else ("", part.text)
-        if clause not in actions:
+        key = f"{clause}{family}" if part.role == "action" else f"{clause} {part.role}"
+        if key not in actions:
             options = getattr(self.words, FAMILIES[family]) if family else self.words.actions
             for _ in range(20):
-                actions[clause] = _drawn(options, rng)
-                fresh = actions[clause] not in [a for c, a in actions.items() if c != clause]
-                if fresh and ("side" not in roles or not _SIDED.search(actions[clause])):
+                actions[key] = _drawn(options, rng)
+                fresh = actions[key] not in [a for k, a in actions.items() if k != key]
+                if fresh and ("side" not in roles or not _SIDED.search(actions[key])):
                     break
-        words = inflected(actions[clause], form)
-        role = "side" if self.words.sided else "action"
+        words = inflected(actions[key], form)
+        role = "side" if self.words.sided else part.role
         for bit in _SIDED.split(words):
             if bit == "both":
                 draft.bits.append((bit, (clause,), role, bit if self.words.sided else ""))
@@ -291,8 +293,9 @@ class Pairs:
                 side = sides.setdefault(clause, str(rng.choice(["left", "right"])))
                 draft.bits.append((side, (clause,), role, side if self.words.sided else ""))
             else:
-                draft.bits.append((bit, (clause,), "action", ""))
-        if rng.random() < expand[0] and self.suffixes and form != "did" and family != "z":
+                draft.bits.append((bit, (clause,), part.role, ""))
+        plain = part.role == "action" and form != "did" and family not in ("z", "f")
+        if rng.random() < expand[0] and self.suffixes and plain:
             suffix = self.suffixes[int(rng.integers(len(self.suffixes)))]
             theirs = {p.role for p in suffix.parts if p.role}
             if theirs - {"action"} and not (theirs - {"action"}) & roles:
@@ -318,7 +321,9 @@ def drawn_state(given: Mapping[str, Sequence[str]], may_ignore: bool, rng: np.ra
     asked = drawn("asked", *(ASKED[1:] if ignored else ("none",)))
     timeline = drawn("timeline", *(STANDS if asked in ("none", "what") else STANDS[1:]))
     lasts = ("again",) if asked == "take" else _LAST if timeline != "empty" else ("none", "undo", "delete", "show")
-    return TurnState(asked=cast(Asked, asked), last=drawn("last", *lasts), timeline=cast(Stands, timeline))
+    faces = drawn("faces", "no", "no", "yes")
+    last = drawn("last", *lasts)
+    return TurnState(asked=cast(Asked, asked), last=last, timeline=cast(Stands, timeline), faces=cast(Faces, faces))
 
 
 def _is_suffix(way: Way) -> bool:

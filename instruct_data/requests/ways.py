@@ -3,8 +3,9 @@
 # The mark-up of a line (docs/requests.md): `{do}` `{does}` `{doing}` `{did}` stand for the action of clause A,
 # `{B.do}` for that of B, which follows in time; `{B+.do}` happens together with A, `{B!.do}` is not done.
 # `{xdo}`, `{ydo}` and `{zdo}` (and their other forms) are what no body can do, what animals and things do, and what one
-# person does to another. `{n}` `{s}` `{deg}` ... are numbers, `{side}` a side, `{who}` `{place}` `{obj}` words that say
-# nothing, `{adj}` `{comp}` `{emo}` feelings ("angry", "angrier", "anger").
+# person does to another; `{fdo}` and `{fnoun}` what a face does in a turn. `{n}` `{s}` `{deg}` ... are numbers,
+# `{side}` a side, `{who}` `{place}` `{obj}` words that say nothing, `{adj}` `{comp}` `{emo}` feelings ("angry",
+# "angrier", "anger").
 # `[tempo=fast: in a hurry]` are words that mean an attribute, `[style: like a cat]` words that are copied into it;
 # `[where=start]` sets an attribute without words, `[act=then]` names the act of a turn.
 # `(kick)` words that are the action, `(A,B: kick)` that of two clauses. `<a|b|>` are alternatives, which may hold
@@ -40,9 +41,10 @@ from instruct_data.requests.spec import (
 from vqvae.errors import UserError
 
 FORMS = ("do", "does", "doing", "did")
-FAMILIES = {"x": "impossible", "y": "being_actions", "z": "contacts"}  # prefix of forms -> their actions
+# prefix of forms -> their actions
+FAMILIES = {"x": "impossible", "y": "being_actions", "z": "contacts", "f": "face_actions"}
 FAMILY_FORMS = tuple(f + form for f in FAMILIES for form in FORMS)
-NOUNS = ("noun", "nouns")
+NOUNS = {"noun": "nouns", "nouns": "nouns", "fnoun": "face_nouns"}  # slots -> their nouns
 FEELINGS = ("adj", "comp", "emo")
 TURNED = ("scene", "events", "file", "name", "change", "look", "fmt", "take")  # of turns of a conversation
 ACTED = (*FORMS, *FAMILY_FORMS, *NOUNS, *FEELINGS, *TURNED)  # slots of what is done
@@ -80,7 +82,8 @@ _ACT = re.compile(r"\[(?:(?P<clause>[A-H])\.)?act=(?P<act>[a-z]+)\]")
 _ACTION = re.compile(r"^(?:(?P<clauses>[A-H][+!]?(?:,[A-H][+!]?)*):)?(?P<words>.*)$", re.S)
 _OPTION = re.compile(r"<[^<>|]*\|[^<>]*>|[^<]+|<")
 _STATE = re.compile(r"<<([^<>]*)>>\s*")
-STATES = {"asked": ASKED, "last": ("none", *SPOKEN), "timeline": STANDS}  # of a conversation, see `TurnState`
+# of a conversation, see `TurnState`
+STATES = {"asked": ASKED, "last": ("none", *SPOKEN), "timeline": STANDS, "faces": ("no", "yes")}
 _OPENS, _CLOSES = "\ue000", "\ue001"
 MAX_COMBINATIONS = 120
 _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|\{[^{}]*\})*\)|[^{}\[\](]+")
@@ -280,6 +283,9 @@ class Material:
     impossible: Sequence[str] = ()
     being_actions: Sequence[str] = ()
     contacts: Sequence[str] = ()
+    # face_actions, face_nouns: what a face does, in turns
+    face_actions: Sequence[str] = ()
+    face_nouns: Sequence[str] = ()
     beings: Sequence[str] = ()
     others: Sequence[str] = ()
     groups: Sequence[str] = ()
@@ -293,7 +299,8 @@ def material(domain: str = "body") -> Material:
     who: list[tuple[str, str]] = []
     feelings: list[tuple[str, str, str]] = []
     turned: dict[str, list[str]] = {}
-    names = ("actions", "places", "objects", "nouns", "said", *FAMILIES.values(), "beings", "others", "groups")
+    nouns = ("nouns", "face_nouns")
+    names = ("actions", "places", "objects", *nouns, "said", *FAMILIES.values(), "beings", "others", "groups")
     lists_: dict[str, list[str]] = {name: [] for name in names}
     folders = ("words/body", "words/chat") if domain == "chat" else (f"words/{domain}",)
     for content in chain.from_iterable(map(read_folder, folders)):

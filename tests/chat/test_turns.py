@@ -11,6 +11,7 @@ from avatargpt.chat.parts import acts_of, file_name, typed
 from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.chat.references import OpenReference, Outlook, Target, target
 from avatargpt.chat.turn_text import ChatTurn, as_caption, changed, named_files, simplified
+from avatargpt.chat.view import NotThere
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed
 from avatargpt.lm.text_encoder import TextTokenizer
@@ -138,6 +139,19 @@ def test_acts_must_be_possible(line, request_, reason):
     assert reason in why_not(read(line), heard(request_, takes=2)) and bool(reason) == bool(
         why_not(read(line), heard(request_, takes=2))
     )
+
+
+def test_what_a_face_does_in_a_segment():
+    turn = heard("grin", captions=("a person walks forward", "a person kicks a ball"))
+
+    def acts(**part):
+        return write(acts_of([TurnPart(act="face", **part)], turn))
+
+    assert acts(text="grin", of="the kick", size="large") == "face 2 x1.4: grin"
+    assert acts(text="blink", times=4) == "face: blink 4 times"
+    assert acts(text="smile", of="everything") == "face 1: smile | face 2: smile"
+    with pytest.raises(NotThere, match="no 'the dance'"):
+        acts(text="smile", of="the dance")
 
 
 def test_numbers_below_zero_are_refused():

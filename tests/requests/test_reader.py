@@ -36,11 +36,12 @@ def shared_grounder() -> SentenceGrounder:
     return reading_grounder(RequestRecipe(**resolve(CONFIG)).model)
 
 
-def trained(out: Path, until: int | None = None) -> RequestStage:
+def trained(out: Path, until: int | None = None, start: Path | None = None, kept: float = 0.0) -> RequestStage:
     recipe = RequestRecipe(**resolve(CONFIG))
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"kept": kept})})
     runtime = Runtime.start(1, "cpu")
     sources = {domain: (all_ways(domain), material(domain)) for domain in DOMAINS}
-    stage = RequestStage(recipe, sources, runtime, shared_grounder())
+    stage = RequestStage(recipe, sources, runtime, shared_grounder(), start)
     run(stage, out, runtime, until)
     return stage
 
@@ -53,6 +54,14 @@ def test_a_resumed_run_is_the_same(tmp_path: Path) -> None:
     reader = RequestReader.load(tmp_path / "whole")
     again = RequestReader.load(tmp_path / "parts")
     assert reader.read("walk, then wave twice").compact == again.read("walk, then wave twice").compact
+    # of a reader that it goes on from it keeps the share that it shall
+    half = trained(tmp_path / "half", start=tmp_path / "whole", kept=0.5).mean
+    mixed = RequestReader.load(tmp_path / "half").network.state_dict()
+    before = reader.network.state_dict()
+    assert all(torch.allclose(mixed[k], (before[k] + half[k]) / 2, atol=1e-5) for k in half)
+    assert not all(torch.equal(before[k], half[k]) for k in half)
+    with pytest.raises(UserError, match="accepted with --start"):
+        trained(tmp_path / "none", kept=0.5)
 
 
 def test_what_cannot_be_read() -> None:
