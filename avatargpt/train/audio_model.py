@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,9 +51,6 @@ VISIBLE = {"F": 4.0, "V": 4.0, "P": 2.0, "B": 2.0, "M": 2.0} | dict.fromkeys("W 
 SEAL = tuple(INDEX[n] for name in ("jawOpen", "mouthClose", "mouthPress") for n in expand(name))
 _MOVEMENTS = movements(np.eye(CURVES))  # (55, 3): they are a linear map
 ACTIVE, SOFT = 0.2, 0.05  # intensity at which an action unit counts as active, and the width of the transition
-# What is trained -> prefixes of its parameters' names. Training only the text branches, or the one for feelings,
-# leaves lips without instruction unchanged to the bit.
-ONLY = {"everything": ("",), "text": ("emotion.", "motion.", "motion_norm."), "feelings": ("emotion.",)}
 
 
 class DriverLosses(Strict):
@@ -215,7 +212,6 @@ class DriverTraining(Schedule):
     lr: Rate = 1.5e-3
     lr_floor: Rate = 3e-5
     clip: Rate = 5.0
-    only: Literal["everything", "text", "feelings"] = "everything"  # what is trained, see `ONLY`
     paired_rate: Rate = 1.0  # factor for the learning rate of the head of recorded pairs
     # Share of vowels that the finished gate may close falsely; 0 = the gate is not calibrated
     false_closures: Share = 0.0
@@ -235,25 +231,21 @@ class DriverRecipe(Strict):
 
 
 def speech_data_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
-    """Synthetic speech with rule-based curves, and recorded pairs; with --driver, recorded speech aligned by it."""
+    """Synthetic speech with rule-based curves and recorded pairs; with --spoken recorded speech, too."""
     options = recipe.data
     Runtime.start(args.threads, "cpu")
     faces = Path(args.faces)
     if not faces.is_dir():
         raise UserError(f"{faces}: no such folder; one with ljspeech_sample, facegood, aligned_speech_misc is needed")
-    if args.spoken and not args.driver:
-        raise UserError("--spoken: recordings are labelled by a driver; accepted with --driver")
-    if args.driver:
-        further = [Path(p) for p in args.spoken.split(",")] if args.spoken else []
-        if missing := [str(p) for p in further if not p.is_dir()]:
-            raise UserError(f"--spoken: {missing[0]}: no such folder")
-        clips = _labelled(faces, further, Driver.load(args.driver), options)
-    else:
-        clips = _synthetic(faces, args.texts, options)
-    items = list(clips)
-    corpus.save(items, args.output)
-    minutes = sum(len(c) for c in items) / 1800
-    print(f"{args.output}: {len(items)} clips, {minutes:.1f} minutes")
+    further = [Path(p) for p in args.spoken.split(",")] if args.spoken else []
+    if missing := [str(p) for p in further if not p.is_dir()]:
+        raise UserError(f"--spoken: {missing[0]}: no such folder")
+    # recorded speech first: it fails at once where pocketsphinx is not installed
+    clips = list(_labelled(faces, further, options)) if further else []
+    clips += _synthetic(faces, args.texts, options)
+    corpus.save(clips, args.output)
+    minutes = sum(len(c) for c in clips) / 1800
+    print(f"{args.output}: {len(clips)} clips, {minutes:.1f} minutes")
 
 
 def _synthetic(faces: Path, text_folder: str | None, options: SpeechData) -> Iterator[SpeechClip]:
@@ -274,8 +266,8 @@ def _synthetic(faces: Path, text_folder: str | None, options: SpeechData) -> Ite
         yield from recordings.paired_clips(faces / "facegood", options.copies, options.seed)
 
 
-def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:
-    pronounce, labeller = Espeak().pronounce, Labeller(driver)
+def _labelled(faces: Path, further: list[Path], options: SpeechData) -> Iterator[SpeechClip]:
+    pronounce, labeller = Espeak().pronounce, Labeller()
     folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
     lj = faces / "ljspeech_sample"
     sentences: Iterator[recordings.Sentence] = chain(
@@ -307,15 +299,11 @@ class DriverStage(Stage):
     ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.clips, self.runtime = recipe, recipe.train, clips, runtime
         t = self.schedule
-        if t.only != "everything" and start is None:
-            raise UserError(f"{where}: train: only: a driver to begin from is needed (--start)")
         self.rows = runtime.share(t.batch, f"{where}: train")
         training = [c for c in clips if c.split == "train"]
         if not training:
             raise UserError(f"{where}: no training clips in the cache")
         directed = [c for c in directed if c.split == "train"]
-        if t.only != "everything" and (t.sampling.directed < 1 or not directed):
-            raise UserError(f"{where}: train: only: {t.only}: accepted with sampling: directed: 1 and --expressions")
         grounder = None
         if directed:
             from avatargpt.lm.text_encoder import SentenceGrounder
@@ -371,10 +359,7 @@ def _begin_paired(network: DriverNetwork, pairs: Sequence[np.ndarray]) -> None:
 
 
 def _optimizer(network: DriverNetwork, t: DriverTraining) -> torch.optim.AdamW:
-    # Over the parameters of `t.only`; all others are frozen.
-    for name, p in network.named_parameters():
-        p.requires_grad_(name.startswith(ONLY[t.only]))
-    trained = [p for p in network.parameters() if p.requires_grad]
+    trained = [*network.parameters()]
     head = {id(p) for p in network.paired.parameters()} if t.paired_rate != 1 else set()
     rates = (1.0, [p for p in trained if id(p) not in head]), (t.paired_rate, [p for p in trained if id(p) in head])
     groups = [{"params": parameters, "times": times} for times, parameters in rates if parameters]

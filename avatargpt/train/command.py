@@ -124,8 +124,7 @@ STAGES: dict[str, StageEntry] = {
         "audio_model:DriverRecipe", config_needed=True,
         options={
             "faces": Option("folder of real speech and faces", needed=True), "texts": Option("texts to be spoken"),
-            "driver": Option("driver folder: label real speech with it instead"),
-            "spoken": Option("with --driver: folders of further recordings with their texts, with commas between"),
+            "spoken": Option("folders of recordings with their texts, with commas between, beside synthetic voices"),
         },
     ),
     "expressions": StageEntry(

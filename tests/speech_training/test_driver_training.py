@@ -304,25 +304,6 @@ def test_the_gate_for_f_and_v_moves_the_lower_lip_and_yields_to_closed_lips() ->
     assert shut[0, INDEX["mouthPressLeft"]] > 0.4 and shut[0, roll] == 0
 
 
-def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: RandomGrounder())
-    start = train(tmp_path / "start")
-    before = copy_of(start.network)
-    alone = {"sampling": {"directed": 1.0, "paired": 0.0}, "steps": 2, "warmup": 0, "lr": 0.01}
-    for only, prefixes in (("text", ("emotion.", "motion.", "motion_norm.")), ("feelings", ("emotion.",))):
-        start = Driver.load(tmp_path / "start")
-        after = train(tmp_path / only, start, directed=[expression()], model={}, only=only, **alone).network
-        changed = {k for k, v in after.state_dict().items() if not torch.equal(v, before[k])}
-        assert "emotion.gate.weight" in changed and all(k.startswith(prefixes) for k in changed)
-        assert ("motion.direct.weight" in changed) == (only == "text")
-    for options, message in (
-        ({"only": "ears", "start": start}, "accepted: 'everything', 'text' or 'feelings'"),
-        ({"only": "feelings", "start": start}, "feelings: .*directed: 1"), ({"only": "text", **alone}, "needed"),
-    ):  # fmt: skip
-        with pytest.raises(UserError, match=message):
-            train(tmp_path / "x", directed=[expression()], **options)
-
-
 def test_gates_of_a_mean_are_settled_in_eight_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = DriverNetwork(DriverConfig(**MODEL, seal=True, bite=True))
     Driver(network).save(tmp_path / "a")

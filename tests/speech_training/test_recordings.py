@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
+from avatargpt.face.audio_model.driver import PAIRED_CHANNELS
 from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.speech.features import WIDTH
 from avatargpt.speech.phones import Phone
-from avatargpt.train.speech_data import recordings
+from avatargpt.train.speech_data import corpus, recordings
 from avatargpt.train.speech_data.clips import SpeechData, flite_clips, labelled_clips
 from avatargpt.train.speech_data.labels import Labeller
 from avatargpt.train.speech_data.sources import sentences_of
@@ -91,9 +91,24 @@ def test_options_for_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     (tmp_path / "speech.yaml").write_text("data: {}")
     argv = ["speech", "--config", str(tmp_path / "speech.yaml"), "--faces", str(tmp_path), "-o", str(tmp_path / "out")]
-    assert main([*argv, "--spoken", str(tmp_path)]) == 2 and "--driver" in capsys.readouterr().err
-    argv += ["--driver", str(tmp_path), "--spoken", str(tmp_path / "no")]
-    assert main(argv) == 2 and "no: no such folder" in capsys.readouterr().err
+    assert main([*argv, "--spoken", str(tmp_path / "no")]) == 2 and "no: no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="only building data needs espeak-ng")
+def test_synthetic_and_recorded_voices_in_one_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pocketsphinx")
+    from avatargpt.train.command import main
+
+    text = "She reads this letter at night"
+    (tmp_path / "voice").mkdir()
+    espeak = Espeak()
+    soundfile.write(tmp_path / "voice" / "a.wav", espeak.speak(text, "en-us", 150)[0], espeak.rate)
+    (tmp_path / "voice" / "a.txt").write_text(text)
+    (tmp_path / "one.yaml").write_text("data: {clips: 1, held_out: 1, still: 1, copies: 0, further_copies: 0}")
+    argv = ["speech", "--config", str(tmp_path / "one.yaml"), "--faces", str(tmp_path), "-o", str(tmp_path / "out")]
+    assert main([*argv, "--spoken", str(tmp_path / "voice")]) == 0
+    assert {c.source for c in corpus.load(tmp_path / "out")} == {"clean", "espeak", "real", "recorded", "still"}
+    assert "left out: none" in capsys.readouterr().out
 
 
 def test_stamps(tmp_path: Path) -> None:
@@ -119,7 +134,7 @@ def test_stamps(tmp_path: Path) -> None:
         next(recordings.stamps(folder / "cat.txt", spell))
 
 
-def test_recorded_speech_and_faces(shared: Path, driver: Driver) -> None:
+def test_recorded_speech_and_faces(shared: Path) -> None:
     faces = shared / "data" / "face"
     pair = next(recordings.paired_clips(faces / "facegood"))
     assert pair.features.shape[1] == WIDTH and len(pair.features) == len(pair.curves)
@@ -128,7 +143,7 @@ def test_recorded_speech_and_faces(shared: Path, driver: Driver) -> None:
     assert [s.split for s in sentences].count("train") == recordings.LJ_TEST - 1  # 3 of 32 have a word without phones
     assert [s.split for s in sentences].count("val") == 6
     short = min((s for s in sentences if s.split == "train"), key=lambda s: len(s.audio))
-    assert len(list(labelled_clips([short], Labeller(driver), 1, 0))) == 2
+    assert len(list(labelled_clips([short], Labeller(), 1, 0))) == 2
     name, audio, phones = next(recordings.timed_speech(faces / "aligned_speech_misc" / "librivox_pocketsphinx"))
     assert phones[-1].end == pytest.approx(len(audio) / RATE, abs=0.2) and name
     sound, rate = load(faces / "voice2motion" / "example.wav")

@@ -87,6 +87,8 @@ def test_the_chain_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) == 15 and "--language runs/language_selftrained" in lines[-1]
     assert any("self-training" in line and "--start runs/packed" in line for line in lines)
     assert sum(" --start " in line for line in lines) == 2  # the model that answers, and goes on
+    lines = printed(capsys, "--to", "voiced")
+    assert [line.split()[2] for line in lines] == ["speech", "expressions", "driver", "driver"]
 
 
 def test_what_the_data_lack_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

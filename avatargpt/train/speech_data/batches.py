@@ -98,7 +98,7 @@ class Batches:
         s = self.sampling
         bank = [c.features.reshape(-1, QUARTERS, PER_QUARTER) for c in self.clips if c.source == "sound"]
         if s.sounds and not bank:
-            raise UserError("sampling: sounds: no clips of 'sound' in the caches; see configs/driver/9_sounds.yaml")
+            raise UserError("sampling: sounds: no clips of 'sound' in the caches; see configs/driver/face.yaml")
         self._disturb = Disturber(s.formants, s.colour, s.echo, s.noise, s.sounds, bank)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

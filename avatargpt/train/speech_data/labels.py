@@ -1,7 +1,7 @@
 """Phone times of recorded speech for training and measuring lips, and how far the sound bears them out.
 
 English is aligned by pocketsphinx (extra ``align``), whose times are within 10 to 30 ms; other languages, for which it
-has no model, by the driver's phone head. A labial that the sound does not show makes a sentence doubtful.
+has no model, are left out. A labial that the sound does not show makes a sentence doubtful.
 """
 
 from __future__ import annotations
@@ -14,19 +14,15 @@ import numpy as np
 
 from avatargpt.speech.alignment import INSTALL, Passage, has_pocketsphinx, sphinx_decoder, sphinx_words
 from avatargpt.speech.audio import RATE
-from avatargpt.speech.phone_times import align_phones, with_closures
+from avatargpt.speech.phone_times import with_closures
 from avatargpt.speech.phones import CLOSED, LABIODENTAL, VOWELS, Phone
 from avatargpt.speech.pronouncing import transcript_words
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.face.audio_model.driver import Driver
     from avatargpt.train.speech_data.recordings import Sentence
 
 LABIAL = CLOSED | LABIODENTAL
-# Fit of `align_phones` below which a sentence is left out: of sentences aligned with another text of similar length
-# nine tenths are below it, of right ones in eleven languages a third, in English hardly any.
-MIN_FIT = -1.9
 MAX_PHONE_RATE = 40  # phones a second; more are never spoken: sound and text do not belong together
 # Lips or teeth weaken these frequencies, Hz; below them voice and nasals are strong behind closed lips.
 BAND = (400.0, 3500.0)
@@ -81,9 +77,8 @@ def _with_pauses(phones: Sequence[Phone]) -> list[Phone]:
 
 @dataclass
 class Labeller:
-    """Phone times of sentences. `driver`: aligns where pocketsphinx has no model."""
+    """Phone times of English sentences, by pocketsphinx."""
 
-    driver: Driver
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> sentences
     _decoder: Any = None
 
@@ -103,8 +98,9 @@ class Labeller:
         """Phones, or None and why they are doubtful."""
         if len(sentence.phones) > len(sentence.audio) / RATE * MAX_PHONE_RATE:
             return None, "too many phones for its time"
-        phones = self.by_sphinx(sentence.audio, sentence.text) if sentence.text else self._by_driver(sentence)
-        if phones is None:
+        if not sentence.text:
+            return None, "another language than English"
+        if (phones := self.by_sphinx(sentence.audio, sentence.text)) is None:
             return None, "text and sound do not fit"
         if any(dip < MIN_DIP for _, dip in dips(sentence.audio, phones)):
             return None, "a labial that the sound does not show"
@@ -118,7 +114,3 @@ class Labeller:
             return None
         timed = sphinx_words(self._decoder, audio, words, Passage(0, len(words), 0.0, len(audio) / RATE))
         return None if timed is None else with_closures(_with_pauses([p for word in timed for p in word.phones]))
-
-    def _by_driver(self, sentence: Sentence) -> list[Phone] | None:
-        phones, fit = align_phones(self.driver, sentence.audio, sentence.phones)
-        return phones if fit >= MIN_FIT else None
