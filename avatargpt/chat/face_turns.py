@@ -126,16 +126,24 @@ def _added(composer: Composer, segment: Segment, text: str, factor: float | None
         return segment, ""
     before = None if segment.score is None else paced_score(segment.score, seconds)
     names = {*score.names}
-    present = set() if before is None else names & {*before.names}
-    if factor is not None and not present:
-        score = score.scaled(factor)
-    elif factor is not None and before is not None:
-        score = _only(before, present).scaled(factor)
-        return replace(segment, score=_with_strengths(before, score)), described(score)
-    if before is not None and names == present and (new := _with_strengths(before, score)) != before:
-        return replace(segment, score=new), described(score)
-    both = score if before is None else joined_score([(0.0, before), (0.0, score)], seconds)
-    return replace(segment, score=both), described(score)
+    if before is None:
+        score = score if factor is None else score.scaled(factor)
+        return replace(segment, score=score), described(score)
+    if factor is not None and names & {*before.names}:
+        changed = _scaled(before, names, factor)
+        return replace(segment, score=changed), described(_only(changed, names))
+    score = score if factor is None else score.scaled(factor)
+    if names <= {*before.names} and (changed := _with_strengths(before, score)) != before:
+        return replace(segment, score=changed), described(score)
+    return replace(segment, score=joined_score([(0.0, before), (0.0, score)], seconds)), described(score)
+
+
+def _scaled(score: Score, names: Set[str], factor: float) -> Score:
+    """A score in which what has one of these names is so many times as strong."""
+    strong = score.scaled(factor)
+    events = tuple(b if a.action in names else a for a, b in zip(score.events, strong.events, strict=True))
+    emotions = tuple(b if a.name in names else a for a, b in zip(score.emotions, strong.emotions, strict=True))
+    return replace(score, events=events, emotions=emotions)
 
 
 def _only(score: Score, names: Set[str]) -> Score:
