@@ -23,7 +23,7 @@ from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import BY_HAND, Act, from_json, read, write
-from instruct_data.requests.spec import Asked, Faces, Stands, TurnState
+from instruct_data.requests.spec import Asked, Stands, TurnState
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
 
@@ -265,8 +265,8 @@ class Conversation:
         last = next(spoken, "none") if question is None else question.act
         stands: Stands = "plan" if now.planned else ("empty", "one", "some")[min(len(now.segments), 2)]
         asked: Asked = "take" if len(now.takes) > 1 else "none"
-        faces: Faces = "yes" if self._maker.faces else "no"
-        return TurnState(asked=asked if question is None else question.asked, last=last, timeline=stands, faces=faces)
+        asked = asked if question is None else question.asked
+        return TurnState(asked=asked, last=last, timeline=stands, faces=self._maker.faces)
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
         lines: list[str] = []

@@ -216,10 +216,10 @@ def _replacement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
 
 def _caption(p: TurnPart) -> str:
     """The movement of a part as a caption, with its count."""
-    return as_caption(p.text) + often(p)
+    return as_caption(p.text) + _often(p)
 
 
-def often(p: TurnPart) -> str:
+def _often(p: TurnPart) -> str:
     """The count of a part in words, behind others."""
     return {None: "", 1: " once", 2: " twice"}.get(p.times, f" {p.times} times")
 
@@ -377,7 +377,7 @@ def _face(p: TurnPart, view: View) -> Acts:
         raise NotThere(p.of)
     numbers = view.numbers(goal) if p.of and view.count else (None,)
     factor = {} if p.size is None else {"factor": STRENGTH[p.size]}
-    return [("face", {**at_segment(n), **factor, "text": p.text + often(p)}) for n in numbers]
+    return [("face", {**at_segment(n), **factor, "text": p.text + _often(p)}) for n in numbers]
 
 
 def _words(p: TurnPart, turn: ChatTurn) -> bool:

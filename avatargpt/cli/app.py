@@ -149,8 +149,8 @@ def run(argv: list[str]) -> int:
             if not sys.warnoptions:
                 # libraries' notices are not for the users of a command
                 warnings.simplefilter("ignore")
-                warnings.simplefilter("always", UnheededText)
-                warnings.showwarning = _shown
+            warnings.simplefilter("always", UnheededText)
+            warnings.showwarning = _print_warning
             status = typer.main.get_command(app).main(argv, prog_name="avatargpt", standalone_mode=False)
             sys.stdout.flush()
     except typer.TyperException as e:
@@ -168,9 +168,15 @@ def run(argv: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _shown(message: Warning | str, *_: Any, **__: Any) -> None:
-    """A warning about a text as a line on stderr."""
-    warn(message)
+_python_warning = warnings.showwarning
+
+
+def _print_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+    """A warning about a text as a line on stderr; others, which a user has asked for, as Python prints them."""
+    if issubclass(category, UnheededText):
+        warn(message)
+    else:
+        _python_warning(message, category, *rest, **more)
 
 
 @contextmanager

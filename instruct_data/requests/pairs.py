@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from instruct_data.requests.spec import ASKED, ATTRIBUTES, STANDS, STATE_WORDS, Asked, Faces, Stands, TurnState
+from instruct_data.requests.spec import ASKED, ATTRIBUTES, STANDS, STATE_WORDS, Asked, Stands, TurnState
 from instruct_data.requests.ways import (
     ACTED,
     ACTS,
@@ -276,6 +276,7 @@ class Pairs:
             draft.bits.append((actions[clause].split("\t")[FEELINGS.index(part.text)], (clause,), "action", ""))
             return
         family, form = (part.text[0], part.text[1:]) if part.text in FAMILY_FORMS else ("", part.text)
+        # what points at a segment ("while he walks") is another action than the clause's
         key = f"{clause}{family}" if part.role == "action" else f"{clause} {part.role}"
         if key not in actions:
             options = getattr(self.words, FAMILIES[family]) if family else self.words.actions
@@ -321,9 +322,9 @@ def drawn_state(given: Mapping[str, Sequence[str]], may_ignore: bool, rng: np.ra
     asked = drawn("asked", *(ASKED[1:] if ignored else ("none",)))
     timeline = drawn("timeline", *(STANDS if asked in ("none", "what") else STANDS[1:]))
     lasts = ("again",) if asked == "take" else _LAST if timeline != "empty" else ("none", "undo", "delete", "show")
-    faces = drawn("faces", "no", "no", "yes")
+    faces = drawn("faces", "no", "no", "yes") == "yes"
     last = drawn("last", *lasts)
-    return TurnState(asked=cast(Asked, asked), last=last, timeline=cast(Stands, timeline), faces=cast(Faces, faces))
+    return TurnState(asked=cast(Asked, asked), last=last, timeline=cast(Stands, timeline), faces=faces)
 
 
 def _is_suffix(way: Way) -> bool:

@@ -206,7 +206,6 @@ class FaceRequest(Strict):
 
 Asked = Literal["none", "take", "times", "seconds", "which", "what", "name"]
 Stands = Literal["empty", "one", "some", "plan"]
-Faces = Literal["no", "yes"]
 ASKED, STANDS = get_args(Asked), get_args(Stands)
 STATE_WORDS = 7  # of every `TurnState`
 
@@ -217,12 +216,12 @@ class TurnState(Strict):
     asked: Asked = "none"  # what the last answer asked for: a take, a number, one of several readings, a movement
     last: str = "none"  # the act that was done last, or that the question is about
     timeline: Stands = "empty"  # nothing, one segment, some, or some that a plan gave
-    faces: Faces = "no"  # whether faces are moved, too
+    faces: bool = False  # whether faces are moved, too
 
     @property
     def words(self) -> list[str]:
         """`STATE_WORDS` words: ``asked seconds last then timeline some |``; with faces ``faces seconds last ...``."""
-        first = "faces" if self.faces == "yes" else "asked"
+        first = "faces" if self.faces else "asked"
         return [first, self.asked, "last", self.last, "timeline", self.timeline, "|"]
 
 

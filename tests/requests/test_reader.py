@@ -210,7 +210,7 @@ def test_turns_are_learnt_behind_the_state_of_the_conversation() -> None:
         assert all(t >= STATE_WORDS for t in pair.target if isinstance(t, int))
         assert way.state.get("asked", ("none",))[0] == pair.words[1] or len(pair.words) >= STATE_WORDS + 3
     (way,) = read_ways("<<faces=yes>> [act=face] {fdo}")
-    assert pairs.filled(way, rng).words[0] == "faces" == TurnState(faces="yes").words[0]
+    assert pairs.filled(way, rng).words[0] == "faces" == TurnState(faces=True).words[0]
     assert Pairs(ways, words).ways == ways[1:], "an answer means nothing without its question"
     for wrong in ("<<asked=maybe>> {do}", "<<mood=good>> {do}"):
         with pytest.raises(UserError, match="accepted: asked=none,take"):
