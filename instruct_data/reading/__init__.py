@@ -1,0 +1,1 @@
+"""Reading: what people write, and the typed programs that it means."""

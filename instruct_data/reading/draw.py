@@ -1,0 +1,175 @@
+"""Examples drawn for training: people's requests, captions and phrasings, some joined, some misspelt."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from instruct_data.reading.examples import WORD, Example, Item, Span
+
+JOINTS = (", then ", " and then ", "; ", ", ", " and ", ". Then ", " -> ", " after that ", " + ", ". ", "\n")
+CONCURRENT = (" while ", ", at the same time ", " and meanwhile ")
+CAPTION_FIELDS = frozenset(("words", "action", "side", "direction"))  # that a plain caption says as a request does
+PHRASING_FIELDS = frozenset(("words", "action"))
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MAX_PIECES = 160  # characters / 2 of what is joined
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An example for training.
+
+    Attributes:
+        fields: those of its items that are labelled, None = all.
+    """
+
+    example: Example
+    fields: frozenset[str] | None = None
+
+
+def _moved(spans: Sequence[Span], by: int) -> tuple[Span, ...]:
+    return tuple((a + by, b + by) for a, b in spans)
+
+
+def _moved_item(item: Item, by: int) -> Item:
+    return replace(item, words={k: _moved(v, by) for k, v in item.words.items()})
+
+
+def join(first: Example, second: Example, joint: str, together: bool = False) -> Example:
+    """One text behind the other."""
+    text = first.text.rstrip(" .!,;") + joint + second.text
+    by = len(text) - len(second.text)
+    items = [_moved_item(i, by) for i in second.items]
+    if together and items:
+        items[0] = replace(items[0], values={**items[0].values, "together": True})
+    return Example(
+        text, (*first.items, *items), first.author, {}, (*first.unknown, *_moved(second.unknown, by)),
+        labelled_words=first.labelled_words and second.labelled_words,
+    )  # fmt: skip
+
+
+def misspell(example: Example, rng: np.random.Generator, count: int = 1) -> Example:
+    """A letter exchanged, left out, doubled or replaced in some words; what is read of them stays."""
+    for _ in range(count):
+        words = [
+            m for m in WORD.finditer(example.text, example.asked) if m.end() - m.start() >= 4 and m.group().isalpha()
+        ]
+        if not words:
+            return example
+        word = words[int(rng.integers(len(words)))]
+        at = int(rng.integers(word.start() + 1, word.end() - 1))
+        letters = example.text
+        kind = int(rng.integers(4))
+        if kind == 0:
+            new, by = letters[:at] + letters[at + 1] + letters[at] + letters[at + 2 :], 0
+        elif kind == 1:
+            new, by = letters[:at] + letters[at + 1 :], -1
+        elif kind == 2:
+            new, by = letters[: at + 1] + letters[at:], 1
+        else:
+            new, by = letters[:at] + LETTERS[int(rng.integers(26))] + letters[at + 1 :], 0
+
+        def shift(spans: Sequence[Span], by: int = by, at: int = at) -> tuple[Span, ...]:
+            return tuple((a + by * (a > at), b + by * (b > at)) for a, b in spans)
+
+        items = tuple(replace(i, words={k: shift(v) for k, v in i.words.items()}) for i in example.items)
+        example = replace(example, text=new, items=items, unknown=shift(example.unknown))
+    return example
+
+
+def caption_example(text: str, action: str | None, values: Mapping[str, object] | None = None) -> Example:
+    """A text that is one movement."""
+    spans = tuple(m.span() for m in WORD.finditer(text))
+    named = {} if action is None else {"action": action}
+    return Example(text, (Item({**named, **(values or {})}, {"words": spans}, text),), labelled_words=False)
+
+
+class Draw:
+    """Draws examples by shares of their kinds.
+
+    Args:
+        people: requests as people write them. phrasings: (text, action) of known movements.
+        shares: of ``people``, ``joined`` (two of one author), ``captions`` (of their clauses), ``phrasings`` (one),
+            ``composed`` (of several phrasings), ``templates`` (as they are given, labelled in `template_fields`).
+    """
+
+    def __init__(
+        self, people: Sequence[Example], phrasings: Sequence[tuple[str, str]], shares: Mapping[str, float],
+        misspelt: float = 0.15, templates: Sequence[Example] = (), template_fields: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.people, self.misspelt, self.templates = list(people), misspelt, list(templates)
+        self.template_fields = template_fields
+        self.authors: dict[str, list[Example]] = defaultdict(list)
+        for e in people:
+            self.authors[e.author].append(e)
+        # A text of many items teaches more than one of a single item.
+        weights = np.array([max(len(e.items), 1) ** 0.5 for e in people])
+        self.often = np.cumsum(weights / max(weights.sum(), 1e-9))
+        self.clauses = [i for e in people for i in e.items if i.caption]
+        self.phrasings = list(phrasings)
+        counts: dict[str, int] = defaultdict(int)
+        for _, action in phrasings:
+            counts[action] += 1
+        weights = np.array([counts[a] ** -0.5 for _, a in phrasings])
+        self.cumulative = np.cumsum(weights / max(weights.sum(), 1e-9))
+        self.kinds = [k for k, v in shares.items() if v]
+        total = sum(shares.values())
+        self.shares = np.array([shares[k] / total for k in self.kinds])
+
+    def _person(self, rng: np.random.Generator) -> Example:
+        return self.people[min(int(np.searchsorted(self.often, rng.random())), len(self.people) - 1)]
+
+    def _phrasing(self, rng: np.random.Generator) -> Example:
+        text, action = self.phrasings[min(int(np.searchsorted(self.cumulative, rng.random())), len(self.phrasings) - 1)]
+        return caption_example(text, action)
+
+    def draw(self, rng: np.random.Generator) -> Drawn:
+        """One example."""
+        out = self._draw(self.kinds[int(rng.choice(len(self.kinds), p=self.shares))], rng)
+        if rng.random() < self.misspelt:
+            return replace(out, example=misspell(out.example, rng, int(rng.integers(1, 3))))
+        return out
+
+    def _draw(self, kind: str, rng: np.random.Generator) -> Drawn:
+        if kind == "people":
+            return Drawn(self._person(rng))
+        if kind == "templates":
+            return Drawn(self.templates[int(rng.integers(len(self.templates)))], self.template_fields)
+        if kind == "joined":
+            first = self._person(rng)
+            others = self.authors[first.author]
+            second = others[int(rng.integers(len(others)))]
+            if len(first.text) + len(second.text) > 2 * MAX_PIECES:
+                return Drawn(first)
+            joint = JOINTS[int(rng.integers(len(JOINTS)))]
+            return Drawn(join(first, second, joint))
+        if kind == "captions":
+            item = self.clauses[int(rng.integers(len(self.clauses)))]
+            values = {k: item.values[k] for k in ("side", "direction") if k in item.values}
+            return Drawn(caption_example(item.caption, item.values.get("action"), values), CAPTION_FIELDS)
+        out = self._phrasing(rng)
+        if kind == "composed":
+            for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.28, 0.12]))):
+                together = rng.random() < 0.15
+                joints = CONCURRENT if together else JOINTS
+                second = self._phrasing(rng)
+                cut = _without_person(second) if rng.random() < 0.8 else second
+                out = join(out, cut, joints[int(rng.integers(len(joints)))], together)
+        return Drawn(out, PHRASING_FIELDS)
+
+
+PEOPLE = (
+    "a person ", "someone ", "the person ", "a figure ", "somebody ", "the figure ", "a man ", "a woman ", "he ",
+    "she ",
+)  # fmt: skip
+
+
+def _without_person(example: Example) -> Example:
+    for start in PEOPLE:
+        if example.text.startswith(start):
+            text = example.text[len(start) :]
+            return caption_example(text, example.items[0].values.get("action"))
+    return example

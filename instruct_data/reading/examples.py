@@ -1,0 +1,291 @@
+"""Examples of reading: texts with the items that they mean, by whom they were written."""
+# A line of an author's file is one text with its labels, as in `instruct_data/reading/texts`. Labels name their words
+# in the text's own spelling; where these stand is found here.
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from instruct_data.requests.pairs import is_numeral, value_of
+from vqvae.errors import UserError
+
+Span = tuple[int, int]
+"""Of characters: the first one, and the one behind the last."""
+
+UNLABELLED = "?"
+"""The name of an item of which nobody has said what it is."""
+WORD = re.compile(r"[\w']+")
+NUMBER = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
+SECONDS = {"ms": 0.001, "millisecond": 0.001, "milliseconds": 0.001, "min": 60.0, "mins": 60.0, "minute": 60.0,
+           "minutes": 60.0, "hour": 3600.0, "hours": 3600.0, "m": 60.0}  # fmt: skip
+METRES = {"cm": 0.01, "centimetres": 0.01, "centimeters": 0.01, "feet": 0.3048, "foot": 0.3048, "ft": 0.3048,
+          "yard": 0.9144, "yards": 0.9144, "yd": 0.9144, "inch": 0.0254, "inches": 0.0254, "km": 1000.0}  # fmt: skip
+UNITS: Mapping[str, Mapping[str, float]] = {"seconds": SECONDS, "distance": METRES}
+"""Field -> unit behind a number -> its factor to seconds or metres."""
+
+
+@dataclass(frozen=True)
+class Numeral:
+    """A number that a text names."""
+
+    span: Span
+    value: float
+    unit: str  # the word behind it, lower case
+
+    def of(self, name: str) -> float:
+        """Its value in the unit of a field."""
+        return self.value * UNITS.get(name, {}).get(self.unit, 1.0)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a text.
+
+    Attributes:
+        values: field -> name, choice, True or number; what is not there is none.
+        words: field -> where its words stand.
+        caption: the item in plain words, empty = not written.
+    """
+
+    values: Mapping[str, Any]
+    words: Mapping[str, tuple[Span, ...]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and what it means.
+
+    Attributes:
+        author: the file that it is from.
+        whole: field -> value of the text as a whole.
+        unknown: words that nothing can show.
+        places: what items may point at: the first words of the lines of a timeline.
+        labelled_words: whether each of its words may be called held or not (people's texts, not phrasings).
+        asked: where the text itself begins, behind what it is about.
+    """
+
+    text: str
+    items: tuple[Item, ...]
+    author: str = ""
+    whole: Mapping[str, Any] = field(default_factory=dict)
+    unknown: tuple[Span, ...] = ()
+    places: tuple[Span, ...] = ()
+    labelled_words: bool = True
+    asked: int = 0
+
+
+def numerals(text: str) -> list[Numeral]:
+    """The numbers of a text in digits or words, with the unit behind each."""
+    words = [(m.start(), m.end(), m.group().lower()) for m in NUMBER.finditer(text)]
+    out: list[Numeral] = []
+    i = 0
+    while i < len(words):
+        if not is_numeral(words[i][2]):
+            i += 1
+            continue
+        end = i + 1
+        while end < len(words) and is_numeral(words[end][2]) and not words[end][2][0].isdigit():
+            end += 1
+        value = value_of([w for _, _, w in words[i:end]])
+        if value is not None:
+            unit = words[end][2] if end < len(words) else ""
+            out.append(Numeral((words[i][0], words[end - 1][1]), value, unit))
+        i = end
+    return out
+
+
+def find_words(text: str, words: str, near: int = 0) -> tuple[Span, ...]:
+    """Where words stand in a text in this order: at the tightest place, of those alike the nearest behind `near`.
+
+    Empty where they do not.
+    """
+    places = [(m.start(), m.end(), m.group().lower()) for m in WORD.finditer(text)]
+    wanted = [m.group().lower() for m in WORD.finditer(words)]
+    best: tuple[tuple[int, bool, int], list[int]] | None = None
+    for start in range(len(places)):
+        if not wanted or places[start][2] != wanted[0]:
+            continue
+        taken, at = [], start
+        for word in wanted:
+            while at < len(places) and places[at][2] != word:
+                at += 1
+            if at == len(places):
+                break
+            taken.append(at)
+            at += 1
+        if len(taken) == len(wanted):
+            cost = (taken[-1] - taken[0], places[start][0] < near, abs(places[start][0] - near))
+            if best is None or cost < best[0]:
+                best = cost, taken
+    return tuple(places[i][:2] for i in best[1]) if best else ()
+
+
+_NUMBERS = ("times", "seconds", "distance", "turn", "factor")
+_CHOICES = ("side", "direction", "path", "tempo", "size", "strength")
+_FLAGS = ("denied", "until_end", "in_place", "hold")
+_WORDS = ("style", "target", "other")
+
+
+def request_example(row: Mapping[str, Any], author: str = "") -> Example | None:
+    """A labelled request for a body; None where the words of a clause are not in the text."""
+    text, near = str(row["text"]), 0
+    items: list[Item] = []
+    for clause in row["clauses"]:
+        place = find_words(text, clause["words"], near)
+        if not place:
+            return None
+        near = place[0][0]
+        values: dict[str, Any] = {k: clause[k] for k in (*_NUMBERS, *_CHOICES, *_FLAGS) if clause.get(k)}
+        if clause["action"] is not None:
+            values["action"] = clause["action"]
+        if clause.get("rel") == "while" and items:
+            values["together"] = True
+        found = {k: find_words(text, str(clause[k]), near) for k in _WORDS if clause.get(k)}
+        items.append(Item(values, {"words": place, **{k: v for k, v in found.items() if v}}, clause["do"]))
+    unknown = tuple(s for words in row.get("unknown", ()) for s in find_words(text, words))
+    whole = {k: row[k] for k in ("seconds", "loop") if row.get(k)}
+    return Example(text, tuple(items), author, whole, unknown)
+
+
+def write_turn(
+    timeline: Sequence[str], turn: str, before: Sequence[tuple[str, str]] = (), last: Sequence[str] = ()
+) -> tuple[str, tuple[Span, ...], int]:
+    """A turn behind what it is about: the text, where each line of the timeline begins, and where the turn does.
+
+    Args:
+        timeline: numbered lines. before: the last turns with their replies, the latest last.
+        last: the acts that were done last.
+    """
+    text, places = "", []
+    for line in timeline:
+        if line[:1].isdigit():
+            places.append((len(text), len(text) + len(line.split(" ", 1)[0])))
+        text += line + "\n"
+    for said, reply in before[-2:]:
+        text += f"before: {said} / {reply[:MAX_REPLY]}\n"
+    text += f"last: {', '.join(last) or 'none'}\nnow: "
+    return text + turn, tuple(places), len(text)
+
+
+MAX_REPLY = 160  # characters of a reply that are read again
+_TEXTS = ("text", "change", "scene", "name", "file", "format", "what", "choice", "answer", "about")
+_ACT_NUMBERS = ("seconds", "factor", "times", "steps", "from", "to_s")
+
+
+def turn_examples(row: Mapping[str, Any], author: str = "") -> Iterator[Example]:
+    """The turns of a labelled dialogue, each behind the timeline that it was said to."""
+    timeline: Sequence[str] = ()
+    before: list[tuple[str, str]] = []
+    last: list[str] = []
+    for turn in row["turns"]:
+        text, places, asked = write_turn(timeline, turn["user"], before, last)
+        items, count = [], len(places)
+        for act in turn["acts"]:
+            values: dict[str, Any] = {k: act[k] for k in _ACT_NUMBERS if act.get(k) is not None}
+            values |= {k: act[k] for k in ("segment", "to", "at") if isinstance(act.get(k), int) and act[k] <= count}
+            values["do"] = act["do"]
+            words = next((str(act[k]) for k in _TEXTS if act.get(k) is not None), "")
+            items.append(Item(values, {}, words))
+        yield Example(text, tuple(items), author, {}, (), places, False, asked)
+        timeline = turn["timeline"]
+        before.append((turn["user"], turn.get("reply", "")))
+        last = [f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in turn["acts"]]
+
+
+_FACE_NUMBERS = ("times", "seconds", "at", "until", "every", "wait", "pause", "from_share", "to_share", "during")
+_FACE_CHOICES = ("side", "tempo", "course", "moment")
+
+
+def score_example(row: Mapping[str, Any], author: str = "") -> Example | None:
+    """A labelled instruction to a face."""
+    text, near = str(row["text"]), 0
+    items: list[Item] = []
+    for clause in row["face"]:
+        place = find_words(text, clause["words"], near)
+        if not place:
+            return None
+        near = place[0][0]
+        values: dict[str, Any] = {k: clause[k] for k in _FACE_NUMBERS if clause.get(k) is not None}
+        values |= {k: clause[k] for k in (*_FACE_CHOICES, "denied", "until_end") if clause.get(k)}
+        if clause.get("strength") is not None:
+            values["strength"] = f"{min(max(round(float(clause['strength']) * 10), 1), 10) / 10:g}"
+        if clause["name"] is not None:
+            values["name"] = clause["name"]
+        if clause.get("rel") == "while" and items:
+            values["together"] = True
+        words = {"words": place}
+        if clause.get("word") and (found := find_words(text, str(clause["word"]), near)):
+            words["word"] = found
+        items.append(Item(values, words))
+    unknown = tuple(s for words in row.get("unknown", ()) for s in find_words(text, words))
+    whole = {k: row[k] for k in ("seconds", "loop") if row.get(k)}
+    held = not row.get("clauses")  # with a body, its words are not those of the face
+    return Example(text, tuple(items), author, whole, unknown, labelled_words=held) if items else None
+
+
+def events_example(row: Mapping[str, Any], author: str = "") -> Example | None:
+    """A labelled scene; it may have no events."""
+    text, items, near = str(row["scene"]), [], 0
+    for event in row["events"]:
+        place = find_words(text, event["words"], near)
+        if not place:
+            return None
+        near = place[0][0]
+        values = {k: event[k] for k in ("seconds", "action") if event.get(k) is not None}
+        words = {"words": place}
+        if event.get("where") and (found := find_words(text, str(event["where"]), 0)):
+            words["where"] = found
+        items.append(Item(values, words, event["do"]))
+    whole = {k: row[k] for k in ("person", "seconds") if row.get(k)}
+    if "person" in whole:
+        whole["person"] = whole["person"].lower()  # "I"
+    return Example(text, tuple(items), author, whole, labelled_words=False)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a ``.jsonl`` or ``.jsonl.xz``; raises UserError with the number of one that is no JSON."""
+    data = path.read_bytes()
+    text = (lzma.decompress(data) if path.suffix == ".xz" else data).decode("utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as e:
+                raise UserError(f"{path}:{number}: not JSON ({e})") from None
+
+
+FILES = {"read": ("body*", "composed"), "turn": ("chat*",), "score": ("face*",), "events": ("scenes*",)}
+"""Task -> the names of authors' files."""
+
+
+def read_authors(folders: Sequence[Path], task: str) -> list[Example]:
+    """The labelled examples of a task in folders of authors' files; what cannot be placed in its text is left out."""
+    paths = sorted(p for f in folders for name in FILES[task] for p in f.glob(f"{name}.jsonl*"))
+    out: list[Example] = []
+    for path in paths:
+        author = path.name.partition(".")[0]
+        for row in read_lines(path):
+            if task == "turn":
+                out += turn_examples(row, author)
+                continue
+            made: Example | None = None
+            if task == "read" and row.get("clauses"):
+                made = request_example(row, author)
+            elif task == "score" and row.get("face"):
+                made = score_example(row, author)
+            elif task == "events":
+                made = events_example(row, author)
+            if made is not None:
+                out.append(made)
+    return out
+
+
+TEXTS = Path(__file__).parent / "texts"
+"""The packaged authors' files."""
