@@ -115,6 +115,12 @@ STAGES: dict[str, StageEntry] = {
             "seed": Option("of their choice", number=True, default=0),
         },
     ),
+    "reading": training(
+        "reading:reading_stage", "train the network that reads what people write", "reading:ReadingRecipe",
+        texts=Option("folders of authors' files, with commas between; default: the packaged ones"),
+        phrasings=Option("folder of an index of phrasings; default: the packaged one"),
+        start=Option("folder of a reading network that is trained on"),
+    ),
     "scorer": training(
         "scorer:scorer_stage", "train the scorer of text and motion that ranks candidates", "scorer:ScorerRecipe",
         codes=_CODES, tokenizer=_TOKENIZER, grounding=_GROUNDING, self_training=_PRACTICE,
@@ -198,6 +204,7 @@ STAGES: dict[str, StageEntry] = {
             "adapters": Option("NAME=FOLDER,...: folders of language stages with `lora` that began from this model"),
             "phrase-index": Option("folder of the phrase-index stage"),
             "choice": Option("folder of the choice stage, for the phrase index"),
+            "reading": Option("folder of the reading stage"),
             "requests": Option("folder of the requests stage"),
             "planner": Option("folder with a planning library, such as the packaged weights"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),

@@ -32,6 +32,7 @@ from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatures
 from avatargpt.planning.library import PlanLibrary
+from avatargpt.reading.store import load_network, save_network
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import KnownActionClassifier
 from avatargpt.requests.reader import RequestReader
@@ -132,7 +133,7 @@ def mean_of(folders: str, load: Callable[[str], S]) -> S:
 
 
 def _pack_parts(args: SimpleNamespace, out: Path) -> None:
-    """Phrase index with its classifier, reader, plans, scorer, evaluator, gestures, driver, parser, portrait, as the
+    """Phrase index with its classifier, readers, plans, scorer, evaluator, gestures, driver, parser, portrait, as the
     options say.
     """
     reader = None
@@ -150,6 +151,11 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         if reader is not None:
             index.read_captions(reader)
         index.save(out)
+    if args.reading:
+        reading = load_network(args.reading)
+        if reading is None:
+            raise UserError(f"{args.reading}: no reading network in it; run the reading stage")
+        save_network(reading, out)
     if args.scorer:
         motion_scorer = TextMotionScorer.load(args.scorer)
         if motion_scorer is None:

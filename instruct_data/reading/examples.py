@@ -141,7 +141,7 @@ def request_example(row: Mapping[str, Any], author: str = "") -> Example | None:
         place = find_words(text, clause["words"], near)
         if not place:
             return None
-        near = place[0][0]
+        near = place[0][0] + 1  # the same words again are the next ones
         values: dict[str, Any] = {k: clause[k] for k in (*_NUMBERS, *_CHOICES, *_FLAGS) if clause.get(k)}
         if clause["action"] is not None:
             values["action"] = clause["action"]
@@ -211,7 +211,7 @@ def score_example(row: Mapping[str, Any], author: str = "") -> Example | None:
         place = find_words(text, clause["words"], near)
         if not place:
             return None
-        near = place[0][0]
+        near = place[0][0] + 1  # the same words again are the next ones
         values: dict[str, Any] = {k: clause[k] for k in _FACE_NUMBERS if clause.get(k) is not None}
         values |= {k: clause[k] for k in (*_FACE_CHOICES, "denied", "until_end") if clause.get(k)}
         if clause.get("strength") is not None:
@@ -237,7 +237,7 @@ def events_example(row: Mapping[str, Any], author: str = "") -> Example | None:
         place = find_words(text, event["words"], near)
         if not place:
             return None
-        near = place[0][0]
+        near = place[0][0] + 1  # the same words again are the next ones
         values = {k: event[k] for k in ("seconds", "action") if event.get(k) is not None}
         words = {"words": place}
         if event.get("where") and (found := find_words(text, str(event["where"]), 0)):

@@ -1,0 +1,1 @@
+"""Reading: a network that reads what people write as typed items."""

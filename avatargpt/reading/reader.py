@@ -1,0 +1,255 @@
+"""`Reader`: texts to typed items, by the reading network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avatargpt.reading.batches import END, MAX_WRITTEN, PieceReader, Pieces, pad_texts
+from avatargpt.reading.network import MAX_ITEMS, ReadingNetwork, mean_state, pool
+from instruct_data.reading.examples import WORD, Span
+from instruct_data.reading.programs import CONSTANTS, PROGRAMS, Field, Program
+
+Names = tuple[tuple[str | None, float], ...]
+"""The likeliest names of an item and None (none of them) with their probabilities, the likeliest first."""
+NOT_SHOWN = 1  # kind of a piece
+BLOCK = 32  # texts read at once
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A text to be read.
+
+    Attributes:
+        places: what its items may point at. start: where the text itself begins, behind what it is about.
+    """
+
+    text: str
+    places: tuple[Span, ...] = ()
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class ReadItem:
+    """An item as it was read.
+
+    Attributes:
+        values: field -> choice, True, number, or number of a place from 1. words: field -> spans of the text.
+        names: the likeliest names (None = none of them) with their probabilities, the likeliest first.
+        written: the item in plain words.
+    """
+
+    values: Mapping[str, Any]
+    words: Mapping[str, tuple[Span, ...]]
+    names: Names = ()
+    written: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text as it was read.
+
+    Attributes:
+        unshown: words that nothing can show. counted: numbers that something was read from.
+    """
+
+    text: str
+    items: tuple[ReadItem, ...]
+    whole: Mapping[str, Any] = field(default_factory=dict)
+    unshown: tuple[Span, ...] = ()
+    counted: tuple[Span, ...] = ()
+
+    def said(self, spans: Sequence[Span]) -> str:
+        """The words at some places."""
+        return " ".join(self.text[a:b] for a, b in spans)
+
+
+class Reader:
+    """A trained network at work."""
+
+    def __init__(self, network: ReadingNetwork) -> None:
+        self.network, self.names = network.eval(), network.config.tables
+        self.pieces = PieceReader()
+
+    @torch.inference_mode()
+    def read(
+        self, texts: Sequence[str | Asked], task: str = "read", near: int = 3, write: bool = False
+    ) -> list[Reading]:
+        """The items of each text, with the `near` likeliest names of each; `write`: in words, too."""
+        asked = [Asked(t) if isinstance(t, str) else t for t in texts]
+        out: list[Reading] = []
+        for start in range(0, len(asked), BLOCK):
+            out += self._read(asked[start : start + BLOCK], PROGRAMS[task], near, write)
+        return out
+
+    def _read(self, texts: Sequence[Asked], program: Program, near: int, write: bool) -> list[Reading]:
+        net, rows = self.network, [self.pieces(t.text, t.places, t.start) for t in texts]
+        ids, mask, counted, placed = pad_texts(rows)
+        states = net.encode(ids, mask)
+        keys, value_keys, mean = net.keys(states), net.number_keys(states), mean_state(states, mask)
+        heads: Any = net.heads[program.task]
+        kinds = program.by_kind
+        real = torch.zeros(mask.shape, dtype=torch.bool)
+        for i, p in enumerate(rows):
+            real[i, : len(p.ids)] = torch.from_numpy(p.spans[:, 1] > p.spans[:, 0])
+        before = states.new_zeros((len(texts), 0, states.shape[-1]))
+        chosen, named = (torch.zeros((len(texts), 0), dtype=torch.long) for _ in range(2))
+        items: list[list[ReadItem]] = [[] for _ in texts]
+        kept: list[tuple[int, int, Tensor]] = []  # text, item, state of its step
+        going = torch.ones(len(texts), dtype=torch.bool)
+        word_names = [f.name for f in kinds["words"]]
+        for number in range(MAX_ITEMS):
+            step = net.steps(states, mask, program.task, before, chosen, named)[:, -1:]
+            if number or program.task == "events":  # a scene may have none, every other text has an item
+                going &= net.more(step)[:, 0, 0] > 0
+            if not going.any():
+                break
+            found = heads.words(step, keys).masked_fill(~real[:, None, None], -1e9) if word_names else None
+            pooled = torch.zeros_like(step)
+            if found is not None and program.pointed:
+                at = word_names.index(program.pointed)
+                # an item has a word at least
+                least = found[:, :, at].amax(-1, keepdim=True).clamp(max=0.0)
+                pooled = pool(states, found[:, :, at] >= least)
+                found[:, :, at] = torch.where(found[:, :, at] >= least, 1.0, -1.0)
+            values = heads.values(step, pooled, value_keys)
+            shares = net.name_logits(program.table, step, pooled, mean).softmax(-1) if program.table else None
+            for i in going.nonzero()[:, 0].tolist():
+                read: dict[str, Any] = {}
+                for kind, open_ in (("choice", None), ("flag", None), ("number", counted[i]), ("place", placed[i])):
+                    for f, logits in zip(kinds[kind], values[kind], strict=True):  # type: ignore[index]
+                        if (value := _value(f, logits[i, 0], open_, rows[i])) is not None:
+                            read[f.name] = value
+                words = {
+                    name: spans for k, name in enumerate(word_names)
+                    if found is not None and (spans := _spans(texts[i].text, rows[i], found[i, 0, k] > 0))
+                }  # fmt: skip
+                kept.append((i, len(items[i]), step[i, 0]))
+                items[i].append(ReadItem(read, words, self._names(program.table, shares, i, near)))
+            first = torch.zeros((len(texts), 1), dtype=torch.long)
+            if kinds["choice"]:
+                first = values["choice"][0].argmax(-1)
+            before = torch.cat([before, pooled], 1)
+            chosen = torch.cat([chosen, first], 1)
+            named = torch.cat([named, first * 0 if shares is None else shares.argmax(-1)], 1)
+        if write and program.written and kept:
+            for (i, k, _), text in zip(kept, self._write(kept, states, mask, ids), strict=True):
+                items[i][k] = replace(items[i][k], written=text)
+        wholes = heads.wholes(mean, value_keys)
+        unshown = net.kinds(states).argmax(-1) == NOT_SHOWN
+        out = []
+        for i, asked in enumerate(texts):
+            whole = {
+                f.name: value for f, logits in zip(program.whole, wholes, strict=True)
+                if (value := _value(f, logits[i], counted[i], rows[i])) is not None
+            }  # fmt: skip
+            told = {(k, v) for item in (*items[i], ReadItem(whole, {})) for k, v in item.values.items()}
+            counted_ = tuple(
+                n.span for n in rows[i].numerals.values() if any(n.of(k) == v and v is not True for k, v in told)
+            )
+            not_shown = _spans(asked.text, rows[i], unshown[i] & real[i])
+            out.append(Reading(asked.text, tuple(items[i]), whole, not_shown, counted_))
+        return out
+
+    @torch.inference_mode()
+    def name(self, texts: Sequence[str], near: int = 3, task: str = "read") -> list[Names]:
+        """The likeliest names of texts that are one item each, all of their words."""
+        out: list[Names] = []
+        for start in range(0, len(texts), BLOCK):
+            rows = [self.pieces(t) for t in texts[start : start + BLOCK]]
+            shares, table = self._name_logits(rows, task).softmax(-1), PROGRAMS[task].table
+            out += [self._names(table, shares, i, near) for i in range(len(rows))]
+        return out
+
+    @torch.inference_mode()
+    def add_names(self, task: str, texts: Mapping[str, Sequence[str]]) -> None:
+        """Further names of a task's table, each from a few texts that mean it and nothing else."""
+        net, table = self.network, PROGRAMS[task].table
+        new = []
+        for rows in texts.values():
+            turned = self._turned([self.pieces(t) for t in rows[:BLOCK]], task)
+            new.append(turned[:, 0].mean(0))
+        names, bias = net.names[table].data, net.name_bias[table].data
+        net.names[table].data = torch.cat([names[:-1], torch.stack(new), names[-1:]])
+        usual = bias[:-1].mean().expand(len(new))
+        net.name_bias[table].data = torch.cat([bias[:-1], usual, bias[-1:]])
+        self.names = {**self.names, table: [*self.names[table], *texts]}
+
+    def _name_logits(self, rows: Sequence[Pieces], task: str) -> Tensor:
+        """(B, 1, V + 1) logits of texts that are one item each."""
+        return self.network.compare(PROGRAMS[task].table, self._turned(rows, task))
+
+    def _turned(self, rows: Sequence[Pieces], task: str) -> Tensor:
+        """(B, 1, D) what texts that are one item each are compared with names by."""
+        net, (ids, mask, _, _) = self.network, pad_texts(rows)
+        states = net.encode(ids, mask)
+        real = torch.zeros(mask.shape)
+        for i, p in enumerate(rows):
+            real[i, : len(p.ids)] = torch.from_numpy(p.spans[:, 1] > p.spans[:, 0]).float()
+        none = states.new_zeros((len(rows), 0, states.shape[-1]))
+        nothing = torch.zeros((len(rows), 0), dtype=torch.long)
+        step = net.steps(states, mask, task, none, nothing, nothing)
+        return net.turned(step, pool(states, real[:, None]), mean_state(states, mask))
+
+    def _names(self, table: str, shares: Tensor | None, row: int, near: int) -> Names:
+        if shares is None:
+            return ()
+        best, which = shares[row, 0].topk(min(near, shares.shape[-1]))
+        names = self.names[table]
+        out = [(names[w] if w < len(names) else None, b) for w, b in zip(which.tolist(), best.tolist(), strict=True)]
+        none = () if len(names) in which else ((None, float(shares[row, 0, -1])),)
+        return (*out, *none)
+
+    def _write(
+        self, kept: Sequence[tuple[int, int, Tensor]], states: Tensor, mask: Tensor, ids: Tensor
+    ) -> list[str]:
+        """Items in words, the likeliest piece after the likeliest."""
+        net = self.network
+        rows = torch.tensor([i for i, _, _ in kept])
+        step = torch.stack([s for _, _, s in kept])
+        before = torch.zeros((len(kept), 0), dtype=torch.long)
+        over = torch.zeros(len(kept), dtype=torch.bool)
+        for _ in range(MAX_WRITTEN):
+            words, copies = net.writer(net.encoder, step, before, states[rows], mask[rows])
+            size = len(net.encoder.table)
+            piece = net.writer.likeliest(words[:, -1], copies[:, -1], ids[rows], size).masked_fill(over, END)
+            before = torch.cat([before, piece[:, None]], 1)
+            over |= piece == END
+            if over.all():
+                break
+        return [self.pieces.words(row[: row.index(END)] if END in row else row) for row in before.tolist()]
+
+
+def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> Any:
+    """The value of a field by its logits, None = none; `open_` (N,) 1 at the pieces that may be pointed at."""
+    if f.kind == "flag":
+        return True if float(logits) > 0 else None
+    if f.kind == "choice":
+        best = int(logits.argmax())
+        return f.choices[best - 1] if best else None
+    assert open_ is not None
+    fixed = len(logits) - len(open_)
+    best = int(torch.cat([logits[:fixed], logits[fixed:].masked_fill(open_ == 0, -1e9)]).argmax())
+    if best == 0:
+        return None
+    if f.kind == "place":
+        return pieces.places.index(best - fixed) + 1
+    return CONSTANTS[best - 1] if best < fixed else pieces.numerals[best - fixed].of(f.name)
+
+
+def _spans(text: str, pieces: Pieces, chosen: Tensor) -> tuple[Span, ...]:
+    """Whole words of which a piece is chosen."""
+    out: list[Span] = []
+    spans = pieces.spans[chosen[: len(pieces.ids)].numpy()]
+    for start, end in spans.tolist():
+        while start > 0 and WORD.fullmatch(text, start - 1, start + 1):
+            start -= 1
+        while end < len(text) and WORD.fullmatch(text, end - 1, end + 1):
+            end += 1
+        if not out or out[-1] != (start, end):
+            out.append((start, end))
+    return tuple(out)
