@@ -17,7 +17,7 @@ KINDS = {
         Kind("chat_acts", chat_acts, every=10, other_cpu_share=0.02),
         Kind("plans", plans, every=50, other_cpu_share=0.1),
         Kind("codes", codes, every=1, tolerance=2e-3, other_cpu_share=None),
-        Kind("driver", driver, tolerance=5e-3, other_cpu_tolerance=0.01, arrays=True),
+        Kind("driver", driver, other_cpu_tolerance=0.01, arrays=True),
         Kind("face_scores", face_scores, every=150, other_cpu_share=0.03),
         Kind("conversation", conversation, every=0, other_cpu_share=None),  # one long talk: with --all only
     )

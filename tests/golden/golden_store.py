@@ -66,11 +66,17 @@ class Outcome:
 
 
 def cpu() -> str:
-    """The instruction set that torch computes with, and the processor's vendor: both decide the last digits."""
+    """The instruction set that torch computes with, the processor's vendor, its family and model: all decide digits."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    vendor = next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
-    return f"{torch.backends.cpu.get_cpu_capability()} {vendor}".strip()
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    named = [about.get(key, "") for key in ("vendor_id", "cpu family", "model")]
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *filter(None, named)])
+
+
+def is_same_cpu(stored: str) -> bool:
+    """Whether a stored description is this machine's; earlier ones have no family and model."""
+    return f"{cpu()} ".startswith(f"{stored} ")
 
 
 def sha(*parts: bytes) -> str:
@@ -128,7 +134,7 @@ def compute(rows: Rows, keys: Iterable[str], progress: Callable[[int], object] =
 def check(kind: Kind, every_row: bool = False, progress: Callable[[int], object] = lambda i: None) -> Outcome:
     """Recompute a kind's sample, or all of it, and compare it with what is stored."""
     stored_cpu, stored = read(kind)
-    same_cpu = stored_cpu == cpu()
+    same_cpu = is_same_cpu(stored_cpu)
     if not same_cpu and kind.other_cpu_share is None:
         return Outcome(0, (), (f"made with {stored_cpu}, this machine has {cpu()}: floating point differs",))
     rows = kind.rows()
