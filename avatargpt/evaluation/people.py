@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Run, folder
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.reading.judging import LEAST
+from avatargpt.reading.judging import compare, done_items, meant_names
 from avatargpt.reading.judging import read_names as read_items
 from avatargpt.reading.reader import Reader
 from avatargpt.reading.store import load_network
@@ -53,7 +53,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     if network is not None:
         reader = Reader(network)
         readers["/network"] = lambda rows: [
-            read_items([i for i in r.items if not i.values.get("denied")], LEAST) for r in reader.read(rows)
+            read_items(done_items(r.items)) for r in reader.read(rows)
         ]
     results: dict[str, Any] = {}
     rows: list[dict[str, Any]] = [
@@ -89,12 +89,6 @@ def figures(rows: Sequence[tuple[Names, Names]]) -> dict[str, Any]:
     return {name: figure(own) for name, own in values.items()}
 
 
-def meant_names(example: Example, known: set[str]) -> list[str | None]:
-    """The known actions that a request asks for, in order; None where no known one fits."""
-    names = [i.values.get("action") for i in example.items if not i.values.get("denied")]
-    return [n if n in known else None for n in names]
-
-
 def read_names(index: PhraseIndex, grounder: SentenceGrounder, text: str) -> list[str | None]:
     """The actions that the product shows a request by; None where it says that it does not know."""
     try:
@@ -102,18 +96,3 @@ def read_names(index: PhraseIndex, grounder: SentenceGrounder, text: str) -> lis
     except UserError:  # refused, which is no silent answer
         return [None]
     return [c.action if c.known >= MIN_KNOWN else None for c in with_concurrent(clauses)]
-
-
-def compare(meant: Names, read: Names) -> Mapping[str, list[float]]:
-    """The figures of one request, see `evaluate`: a value for it, or for each of its clauses."""
-    unknown, missed = meant.count(None), read.count(None)
-    known = [m for m in meant if m is not None]
-    out: dict[str, list[float]] = {
-        "full": [float(list(meant) == list(read))],
-        "silent": [float(any(r is not None and r not in meant for r in read))],
-        "count": [float(len(meant) == len(read))],
-        "found": [float(m in read) for m in known],
-        "noticed": [float(i < missed) for i in range(unknown)],
-        "false_flags": [float(i < missed - unknown) for i in range(len(known))],
-    }
-    return {**out, "single": out["full"]} if len(meant) == 1 else out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,9 +18,35 @@ def read_names(items: Sequence[ReadItem], least: float = LEAST) -> list[str | No
     return [name if p >= least else None for item in items for name, p in item.names[:1]]
 
 
-def _done(items: Sequence[Any]) -> list[Any]:
+def done_items(items: Sequence[Any]) -> list[Any]:
     """Items that are to be done."""
     return [i for i in items if not i.values.get("denied")]
+
+
+def meant_names(row: Example, known: set[str], field: str = "action") -> list[str | None]:
+    """The names of the items that are to be done, in order; None where it is none of the known ones."""
+    return [a if (a := i.values.get(field)) in known else None for i in done_items(row.items)]
+
+
+def compare(meant: Sequence[str | None], read: Sequence[str | None]) -> dict[str, list[float]]:
+    """The figures of one text: a value for it, or for each of its items.
+
+    Returns:
+        full: the names meant, in order. single: the same of a text with one. silent: a name is read that is not meant.
+        count: as many as are meant. found: known names that are read. noticed: unknown ones that are called so.
+        false_flags: names that are called unknown beyond those, at most as many as are known.
+    """
+    unknown, missed = meant.count(None), read.count(None)
+    known = [m for m in meant if m is not None]
+    out: dict[str, list[float]] = {
+        "full": [float(list(meant) == list(read))],
+        "silent": [float(any(r is not None and r not in meant for r in read))],
+        "count": [float(len(meant) == len(read))],
+        "found": [float(m in read) for m in known],
+        "noticed": [float(i < missed) for i in range(unknown)],
+        "false_flags": [float(i < missed - unknown) for i in range(len(known))],
+    }
+    return {**out, "single": out["full"]} if len(meant) == 1 else out
 
 
 def judge_items(
@@ -32,37 +58,25 @@ def judge_items(
         known: names; any other is none of them. least: probability below which a name that was read is none.
 
     Returns:
-        full: names of all items right, in order. single: the same of texts with one. silent: texts of which a name is
-        read that none of its items has. count: number of items right. found, noticed: of known and of unknown items;
-        false: unknown ones that are too many, per known one. values: items with all other fields right, of texts whose
-        number is right. exact: full and all values right.
+        full, single, silent, count, found, noticed: see `compare`. false: unknown items that are too many, per known
+        one. values: items with all other fields right, of texts whose number of items is right. exact: full and all
+        values right.
     """
     field = PROGRAMS[task].by_kind["name"][0].name
-    n: Counter[str] = Counter()
+    figures: dict[str, list[float]] = defaultdict(list)
+    false = 0
     for reading, row in zip(readings, rows, strict=True):
-        gold_items, items = _done(row.items), _done(reading.items)
-        gold = [a if (a := i.values.get(field)) in known else None for i in gold_items]
+        meant, items = meant_names(row, known, field), done_items(reading.items)
         read = read_names(items, least)
-        nulls, right = gold.count(None), gold == read
-        n["texts"] += 1
-        n["count"] += len(gold) == len(read)
-        n["known"] += len(gold) - nulls
-        n["found"] += sum(g is not None and g in read for g in gold)
-        n["nulls"] += nulls
-        n["noticed"] += min(nulls, read.count(None))
-        n["false"] += max(0, read.count(None) - nulls)
-        n["full"] += right
-        n["singles"] += len(gold) == 1
-        n["single"] += right and len(gold) == 1
-        n["silent"] += any(r is not None and r not in gold for r in read)
-        if len(gold) == len(read):
-            same = [_values(a) == _values(b) for a, b in zip(items, gold_items, strict=True)]
-            n["items"] += len(same)
-            n["values"] += sum(same)
-            n["exact"] += right and all(same)
-    over = {"full": "texts", "single": "singles", "silent": "texts", "count": "texts", "found": "known",
-            "noticed": "nulls", "false": "known", "values": "items", "exact": "texts"}  # fmt: skip
-    return {k: round(n[k] / max(n[whole], 1), 4) for k, whole in over.items()}
+        for name, values in compare(meant, read).items():
+            figures[name] += values
+        false += max(0, read.count(None) - meant.count(None))
+        same = [_values(a) == _values(b) for a, b in zip(items, done_items(row.items), strict=False)]
+        figures["values"] += [float(x) for x in same] if len(meant) == len(read) else []
+        figures["exact"].append(float(meant == read and all(same)))
+    names = ("full", "single", "silent", "count", "found", "noticed", "values", "exact")
+    out = {name: round(sum(figures[name]) / max(len(figures[name]), 1), 4) for name in names}
+    return {**out, "false": round(false / max(len(figures["found"]), 1), 4)}
 
 
 def judge_turns(readings: Sequence[Reading], rows: Sequence[Example]) -> dict[str, float]:
