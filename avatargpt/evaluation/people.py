@@ -16,13 +16,12 @@ from avatargpt.reading.store import load_network
 from avatargpt.requests.clause_spec import MIN_KNOWN
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import with_concurrent
-from instruct_data.reading.examples import TEXTS, Example, read_lines, request_example
+from instruct_data.reading.examples import TEXTS, read_authors
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
 Names = Sequence[str | None]
 Read = Callable[[list[str]], list[list[str | None]]]
-SUFFIX = ".jsonl.xz"
 EVERY = 8  # so manieth caption is read
 
 
@@ -46,7 +45,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         raise UserError("the suite people: a model without a phrase index; accepted: one that reads requests")
     known = set(index.classes)
     captions = list(dict.fromkeys(c[""] for c in index.captions if c[""] in index.rows))[::EVERY]
-    examples = [e for author in run.suite.options["authors"] for e in read_author(author)]
+    examples = read_authors([TEXTS], "read", run.suite.options["authors"])
     texts = [e.text for e in examples]
     readers: dict[str, Read] = {"": lambda rows: [read_names(index, grounder, t) for t in rows]}
     network = load_network(folder() / str(run.suite.options["network"]))
@@ -72,12 +71,6 @@ def evaluate(run: Run) -> dict[str, Any]:
     both = [(row["first"], row["second"]) for _, row in json_rows(folder() / str(run.suite.options["second"]))]
     results |= {f"{k}/second reader": v for k, v in figures(both).items()}
     return {"results": results, "requests": rows}
-
-
-def read_author(author: str) -> list[Example]:
-    """The requests of an author's file."""
-    made = (request_example(row, author) for row in read_lines(TEXTS / f"{author}{SUFFIX}") if row.get("clauses"))
-    return [e for e in made if e is not None]
 
 
 def figures(rows: Sequence[tuple[Names, Names]]) -> dict[str, Any]:

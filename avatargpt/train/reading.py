@@ -227,20 +227,22 @@ class ReadingStage(AveragedStage):
 def take_over(network: ReadingNetwork, before: ReadingNetwork) -> None:
     """Give a network the weights of another, whose names and pieces may be others; new ones stay as they are."""
     state = network.state_dict()
-    rows = {f"names.{t}": (before.config.tables[t], network.config.tables[t]) for t in before.config.tables}
-    rows |= {f"name_bias.{t}": v for t, v in ((k.partition(".")[2], v) for k, v in list(rows.items()))}
-    spoken: tuple[Sequence[Any], Sequence[Any]] = (before.config.spoken, network.config.spoken)
+    # weight -> what its rows stand for, before and now; behind the names of a table stands None, none of them
+    rows: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
+        "writer.bias": (before.config.spoken, network.config.spoken)
+    }
+    for table, names in before.config.tables.items():
+        both = [*names, None], [*network.config.tables[table], None]
+        rows |= {f"names.{table}": both, f"name_bias.{table}": both}
     for name, value in before.state_dict().items():
-        if name in rows or name == "writer.bias":
-            theirs, ours = rows.get(name, spoken)
-            at = {x: i for i, x in enumerate(theirs)}
-            for i, x in enumerate(ours):
-                if x in at:
-                    state[name][i] = value[at[x]]
-            if name in rows:  # the last one is none of them
-                state[name][-1] = value[-1]
-        else:
+        if name not in rows:
             state[name] = value
+            continue
+        theirs, ours = rows[name]
+        at = {x: i for i, x in enumerate(theirs)}
+        for i, x in enumerate(ours):
+            if x in at:
+                state[name][i] = value[at[x]]
     network.load_state_dict(state)
 
 

@@ -15,7 +15,7 @@ CONCURRENT = (" while ", ", at the same time ", " and meanwhile ")
 CAPTION_FIELDS = frozenset(("words", "action", "side", "direction"))  # that a plain caption says as a request does
 PHRASING_FIELDS = frozenset(("words", "action"))
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-MAX_PIECES = 160  # characters / 2 of what is joined
+MAX_CHARACTERS = 320  # of what is joined
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Draw:
             first = self._person(rng)
             others = self.authors[first.author]
             second = others[int(rng.integers(len(others)))]
-            if len(first.text) + len(second.text) > 2 * MAX_PIECES:
+            if len(first.text) + len(second.text) > MAX_CHARACTERS:
                 return Drawn(first)
             joint = JOINTS[int(rng.integers(len(JOINTS)))]
             return Drawn(join(first, second, joint))

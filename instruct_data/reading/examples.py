@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import lzma
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -265,13 +265,16 @@ FILES = {"read": ("body*", "composed"), "turn": ("chat*",), "score": ("face*",),
 """Task -> the names of authors' files."""
 
 
-def read_authors(folders: Sequence[Path], task: str) -> list[Example]:
-    """The labelled examples of a task in folders of authors' files; what cannot be placed in its text is left out."""
+def read_authors(folders: Sequence[Path], task: str, authors: Collection[str] | None = None) -> list[Example]:
+    """The labelled examples of a task in folders of authors' files; what cannot be placed in its text is left out.
+
+    `authors`: whose files are read, None = all of the task.
+    """
     paths = sorted(p for f in folders for name in FILES[task] for p in f.glob(f"{name}.jsonl*"))
     out: list[Example] = []
     for path in paths:
         author = path.name.partition(".")[0]
-        for row in read_lines(path):
+        for row in read_lines(path) if authors is None or author in authors else ():
             if task == "turn":
                 out += turn_examples(row, author)
                 continue
