@@ -121,8 +121,8 @@ def _normalised(text: str) -> str:
     return unicodedata.normalize("NFKC", text).lower()
 
 
-def encoder_weights(start: str = "") -> dict[str, Tensor]:
-    """The weights of the sentence encoder whose names begin so, by name."""
+def encoder_weights(start: str | tuple[str, ...] = "") -> dict[str, Tensor]:
+    """The weights of the sentence encoder whose names begin so, or with one of these, by name."""
     from safetensors import safe_open
 
     with safe_open(sentence_model_file("model.safetensors"), "pt") as file:  # whole, by its digest
@@ -134,10 +134,8 @@ class SentenceEncoder:
 
     def __init__(self, layers: int, device: torch.device | str = "cpu") -> None:
         self.layers = layers
-        self.weights = {
-            name: weight.to(device) for name, weight in encoder_weights().items()
-            if name.startswith(("embeddings.", *(f"encoder.layer.{i}." for i in range(layers))))
-        }  # fmt: skip
+        wanted = encoder_weights(("embeddings.", *(f"encoder.layer.{i}." for i in range(layers))))
+        self.weights = {name: weight.to(device) for name, weight in wanted.items()}
 
     def to(self, device: torch.device | str) -> None:
         """Move the weights."""

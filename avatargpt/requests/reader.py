@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.text_encoder import LAYERS, WIDTH, SentenceGrounder
 from instruct_data.requests import spec
-from instruct_data.requests.pairs import OPENING, ORDER, Target, is_numeral, value_of, words_of
+from instruct_data.requests.pairs import METRES, OPENING, ORDER, SECONDS, Target, is_numeral, value_of, words_of
 from instruct_data.requests.spec import (
     ATTRIBUTES,
     MAX_TIMES,
@@ -467,12 +467,6 @@ def _parts(words: Sequence[str]) -> list[list[str]]:
     return parts
 
 
-# Units that stand behind a number: factors of seconds and metres.
-SECONDS = {"ms": 0.001, "millisecond": 0.001, "milliseconds": 0.001, "min": 60.0, "mins": 60.0, "minute": 60.0,
-           "minutes": 60.0, "hour": 3600.0, "hours": 3600.0, "h": 3600.0, "m": 60.0}  # fmt: skip
-METRES = {"cm": 0.01, "centimetres": 0.01, "centimeters": 0.01, "feet": 0.3048, "foot": 0.3048, "ft": 0.3048,
-          "yard": 0.9144, "yards": 0.9144, "yd": 0.9144, "inch": 0.0254, "inches": 0.0254, "km": 1000.0,
-          "kilometre": 1000.0, "kilometres": 1000.0}  # fmt: skip
 STEPS = frozenset(("step", "steps", "pace", "paces"))  # a way of so many is so many steps, however long
 _TURN = {"radian": 57.2958, "radians": 57.2958, "rad": 57.2958}
 _BOUNDS = {"seconds": spec.MAX_SECONDS, "turn": spec.MAX_DEGREES, "distance": 1000.0, "factor": 10.0,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from instruct_data.requests.pairs import is_numeral, value_of
+from instruct_data.requests.pairs import METRES, SECONDS, is_numeral, value_of
 from vqvae.errors import UserError
 
 Span = tuple[int, int]
@@ -22,10 +22,6 @@ UNLABELLED = "?"
 """The name of an item of which nobody has said what it is."""
 WORD = re.compile(r"[\w']+")
 NUMBER = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
-SECONDS = {"ms": 0.001, "millisecond": 0.001, "milliseconds": 0.001, "min": 60.0, "mins": 60.0, "minute": 60.0,
-           "minutes": 60.0, "hour": 3600.0, "hours": 3600.0, "m": 60.0}  # fmt: skip
-METRES = {"cm": 0.01, "centimetres": 0.01, "centimeters": 0.01, "feet": 0.3048, "foot": 0.3048, "ft": 0.3048,
-          "yard": 0.9144, "yards": 0.9144, "yd": 0.9144, "inch": 0.0254, "inches": 0.0254, "km": 1000.0}  # fmt: skip
 UNITS: Mapping[str, Mapping[str, float]] = {"seconds": SECONDS, "distance": METRES}
 """Field -> unit behind a number -> its factor to seconds or metres."""
 

@@ -124,6 +124,14 @@ def value_of(numerals: Sequence[str]) -> float | None:
     return total if valid else None
 
 
+# units that stand behind a number: factors of seconds and metres
+SECONDS = {"ms": 0.001, "millisecond": 0.001, "milliseconds": 0.001, "min": 60.0, "mins": 60.0, "minute": 60.0,
+           "minutes": 60.0, "hour": 3600.0, "hours": 3600.0, "h": 3600.0, "m": 60.0}  # fmt: skip
+METRES = {"cm": 0.01, "centimetres": 0.01, "centimeters": 0.01, "feet": 0.3048, "foot": 0.3048, "ft": 0.3048,
+          "yard": 0.9144, "yards": 0.9144, "yd": 0.9144, "inch": 0.0254, "inches": 0.0254, "km": 1000.0,
+          "kilometre": 1000.0, "kilometres": 1000.0}  # fmt: skip
+
+
 Target = list[str | int]
 OPENING = {"": "new", "+": "with", "!": "not", **{act: f"act={act}" for act in ACTS}}
 ORDER = [*ATTRIBUTES, "at", "until", "wait", "every", "pause", "from", "to", "course", "word", "moment", "of",
