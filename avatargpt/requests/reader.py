@@ -278,11 +278,8 @@ def word_states(texts: Sequence[Sequence[str]], grounder: SentenceGrounder, bf16
     for words, states in zip(texts, grounder.states(sentences, bf16), strict=True):
         ends = np.cumsum([grounder.pieces(w) for w in words])
         inside = states[1:-1].astype(np.float32)
-        # A sign that the encoder leaves out has no piece: it gets the state of the next one.
-        starts = np.minimum(np.concatenate([[0], ends[:-1]]), max(len(inside) - 1, 0))
-        if not len(inside):
-            out.append(np.zeros((len(words), states.shape[1]), np.float16))
-            continue
+        # A sign that the encoder leaves out has no piece: it gets the state of the next one, the last of the last one.
+        starts = np.minimum(np.concatenate([[0], ends[:-1]]), len(inside) - 1)
         out.append((np.add.reduceat(inside, starts) / np.maximum(ends - starts, 1)[:, None]).astype(np.float16))
     return out
 

@@ -94,6 +94,12 @@ def test_long_requests_are_read_sentence_by_sentence(reader: RequestReader) -> N
     assert 18 <= len(request.clauses) <= 24 and request.text == text
 
 
+@pytest.mark.parametrize("sign", ["\u2764\ufe0f", "\u200d"])
+def test_signs_that_the_encoder_leaves_out_are_read_over(reader: RequestReader, sign: str) -> None:
+    """A variation selector and a joiner have no word piece, not even at the end of a request."""
+    assert [c.action for c in reader.read(f"wave {sign}").clauses] == ["wave"]
+
+
 @pytest.fixture(scope="module")
 def performer() -> FacePipeline:
     return FacePipeline.load()
