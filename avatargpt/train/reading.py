@@ -46,12 +46,12 @@ class ReadingTraining(Schedule):
     ema: Share = 0.998  # of the moving mean that is saved
     encoder: Share = 0.12  # rate of the encoder as a share of that of all else
     misspelt: Share = 0.15  # share of the examples
-    tasks: dict[str, Share] = {"read": 0.92, "turn": 0.02, "score": 0.01, "events": 0.05}  # share of the steps
+    tasks: dict[str, Share] = {"read": 0.91, "turn": 0.03, "score": 0.01, "events": 0.05}  # share of the steps
     halved: list[str] = ["turn"]  # tasks of long texts, whose steps have half as many
     written: PositiveInt = 12  # items of a step that are written in words
     # of the examples of `read`, by kind
     shares: dict[str, Share] = {
-        "people": 0.55, "joined": 0.03, "captions": 0.1, "phrasings": 0.1, "composed": 0.05, "templates": 0.17,
+        "people": 0.72, "joined": 0.06, "captions": 0.02, "phrasings": 0.03, "composed": 0.12, "templates": 0.05,
     }  # fmt: skip
     validated: PositiveInt = 600  # validation texts of each author
 
@@ -187,7 +187,7 @@ class ReadingStage(AveragedStage):
         batch = make_batch(
             [d.example for d in drawn], [d.fields for d in drawn], PROGRAMS[task],
             self.names.get(PROGRAMS[task].table, {}), self.pieces, [rows[i] for i in chosen],
-        )  # fmt: skip
+        ).to(self.runtime.device)  # fmt: skip
         with self.runtime.autocast(), sdpa_kernel(SDPBackend.MATH):
             parts = item_losses(module, batch, task)
         total = torch.stack([WEIGHTS[k] * v for k, v in parts.items() if k in WEIGHTS]).sum()
@@ -303,7 +303,7 @@ def _closed(batch: Batch, kind: str) -> Tensor:
     """(B, 1 + constants + N) or (B, 1 + N) bool: what a number or a place cannot be."""
     open_ = batch.counted if kind == "number" else batch.placed
     fixed = 1 + len(CONSTANTS) if kind == "number" else 1
-    return torch.cat([torch.zeros(len(open_), fixed, dtype=torch.bool), open_ == 0], 1)
+    return torch.cat([torch.zeros(len(open_), fixed, dtype=torch.bool, device=open_.device), open_ == 0], 1)
 
 
 def _value_loss(kind: str, logits: Tensor, targets: Tensor, batch: Batch, present: Tensor) -> Tensor:

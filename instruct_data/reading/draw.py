@@ -10,8 +10,14 @@ import numpy as np
 
 from instruct_data.reading.examples import WORD, Example, Item, Span
 
-JOINTS = (", then ", " and then ", "; ", ", ", " and ", ". Then ", " -> ", " after that ", " + ", ". ", "\n")
-CONCURRENT = (" while ", ", at the same time ", " and meanwhile ")
+# as often as people join movements so
+JOINTS = (
+    *(" and ",) * 4, *(" and then ",) * 4, *(", then ",) * 3, *(", ",) * 3, ", and ", ", and then ", "; ", ". Then ",
+    " -> ", " after that ", " + ", ". ", "\n",
+)  # fmt: skip
+CONCURRENT = (" while ", ", at the same time ", " and meanwhile ", " and at the same time ")
+MAX_PLAIN = 7  # words of a phrasing that is joined to others
+MAX_TRIES = 20  # to draw one
 CAPTION_FIELDS = frozenset(("words", "action", "side", "direction"))  # that a plain caption says as a request does
 PHRASING_FIELDS = frozenset(("words", "action"))
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -126,6 +132,14 @@ class Draw:
         text, action = self.phrasings[min(int(np.searchsorted(self.cumulative, rng.random())), len(self.phrasings) - 1)]
         return caption_example(text, action)
 
+    def _plain(self, rng: np.random.Generator) -> Example:
+        """A phrasing that says one thing only: one that says several would be joined to others as one."""
+        for _ in range(MAX_TRIES):
+            words = (out := self._phrasing(rng)).text.split()
+            if len(words) <= MAX_PLAIN and not {"and", "then", "while"} & {*words}:
+                break
+        return out
+
     def draw(self, rng: np.random.Generator) -> Drawn:
         """One example."""
         out = self._draw(self.kinds[int(rng.choice(len(self.kinds), p=self.shares))], rng)
@@ -150,14 +164,15 @@ class Draw:
             item = self.clauses[int(rng.integers(len(self.clauses)))]
             values = {k: item.values[k] for k in ("side", "direction") if k in item.values}
             return Drawn(caption_example(item.caption, item.values.get("action"), values), CAPTION_FIELDS)
-        out = self._phrasing(rng)
-        if kind == "composed":
-            for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.28, 0.12]))):
-                together = rng.random() < 0.15
-                joints = CONCURRENT if together else JOINTS
-                second = self._phrasing(rng)
-                cut = _without_person(second) if rng.random() < 0.8 else second
-                out = join(out, cut, joints[int(rng.integers(len(joints)))], together)
+        if kind != "composed":
+            return Drawn(self._phrasing(rng), PHRASING_FIELDS)
+        out = self._plain(rng)
+        for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.28, 0.12]))):
+            together = rng.random() < 0.15
+            joints = CONCURRENT if together else JOINTS
+            second = self._plain(rng)
+            cut = _without_person(second) if rng.random() < 0.8 else second
+            out = join(out, cut, joints[int(rng.integers(len(joints)))], together)
         return Drawn(out, PHRASING_FIELDS)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from instruct_data.requests.pairs import METRES, SECONDS, is_numeral, value_of
+from instruct_data.text.english import third_of
 from vqvae.errors import UserError
 
 Span = tuple[int, int]
@@ -87,14 +88,27 @@ def numerals(text: str) -> list[Numeral]:
             i += 1
             continue
         end = i + 1
-        while end < len(words) and is_numeral(words[end][2]) and not words[end][2][0].isdigit():
-            end += 1
-        value = value_of([w for _, _, w in words[i:end]])
+        while end < len(words):
+            behind = [w for _, _, w in words[end : end + 3]]
+            if behind == ["and", "a", "half"]:  # "two and a half"
+                end += 3
+            elif words[end - 1][2] == "hundred" and behind[0] == "and" and behind[1:] and _continues(behind[1]):
+                end += 2
+            elif _continues(behind[0]):
+                end += 1
+            else:
+                break
+        value = value_of([w for _, _, w in words[i:end] if w not in ("and", "a")])
         if value is not None:
             unit = words[end][2] if end < len(words) else ""
             out.append(Numeral((words[i][0], words[end - 1][1]), value, unit))
         i = end
     return out
+
+
+def _continues(word: str) -> bool:
+    """Whether a word goes on with a number in words."""
+    return is_numeral(word) and not word[0].isdigit()
 
 
 def find_words(text: str, words: str, near: int = 0) -> tuple[Span, ...]:
@@ -238,11 +252,23 @@ def events_example(row: Mapping[str, Any], author: str = "") -> Example | None:
         words = {"words": place}
         if event.get("where") and (found := find_words(text, str(event["where"]), 0)):
             words["where"] = found
-        items.append(Item(values, words, event["do"]))
+        items.append(Item(values, words, predicate(event["do"])))
     whole = {k: row[k] for k in ("person", "seconds") if row.get(k)}
     if "person" in whole:
         whole["person"] = whole["person"].lower()  # "I"
     return Example(text, tuple(items), author, whole, labelled_words=False)
+
+
+BASE_FORM_AFTER = ("i", "you", "they", "we")
+
+
+def predicate(sentence: str) -> str:
+    """A sentence of an event without its subject, in the third person: "they type a letter" -> "types a letter"."""
+    subject, _, words = sentence.partition(" ")
+    verb, _, rest = words.partition(" ")
+    if subject.lower() in BASE_FORM_AFTER:
+        return f"{third_of(verb)} {rest}".strip()
+    return words
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -160,7 +160,7 @@ def test_a_scene_has_its_events_in_the_order_of_time() -> None:
     made = events_example(row, "me")
     assert made is not None and made.whole == {"person": "he", "seconds": 60} and not made.labelled_words
     assert [(i.values, i.caption) for i in made.items] == [
-        ({"seconds": 10, "action": "kneel"}, "he kneels"), ({}, "he bows to the king"),
+        ({"seconds": 10, "action": "kneel"}, "kneels"), ({}, "bows to the king"),
     ]  # fmt: skip
     assert at(scene, made.items[1].words["where"]) == ["in", "the", "hall"]
     situation = events_example({"scene": "I wait.", "person": "I", "events": []})
