@@ -30,14 +30,15 @@ from avatargpt.face.audio_model.controls import LIVELY
 from avatargpt.face.instructions.parser import MIN_AGREEMENT, similarity
 from avatargpt.face.pipeline import MIN_CERTAINTY_READABLE, FacePipeline
 from avatargpt.options import GenerationConfig, UnheededText, check_text
-from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec, expanded, lookup_of, with_bends
+from avatargpt.reading.reader import MIN_KNOWN
+from avatargpt.requests.clause_spec import ClauseSpec, expanded, lookup_of, with_bends
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import OPEN, RequestReader, assembled_face, joined_words
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.face.actions import actions
 from instruct_data.face.score import Emotion, Score
-from instruct_data.requests.pairs import Target
+from instruct_data.requests.pairs import Target, word_spans
 from instruct_data.requests.spec import Clause, FaceClause, MotionRequest
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -345,10 +346,12 @@ class Composer:
     ) -> tuple[list[str], list[Places], list[tuple[FaceClause, Places]]]:
         """The words of a prompt, the places of each clause of its request, and the face's clauses with theirs."""
         words: list[str] = []
-        clauses: list[Places] = []
         faces: list[tuple[FaceClause, Places]] = []
-        for part, target, _ in self.reader.places(text):
-            clauses += _places(target, len(words))
+        reads = self.index.reads
+        clauses = [] if reads is None or request.clauses[0].action == text else [
+            Places(_within(text, action), _within(text, every)) for action, every in reads.places(text)
+        ]
+        for part, _, _ in self.reader.places(text):
             ((of_face, sure),) = self.reader.targets([part], "face")
             read = assembled_face(of_face, part, sure)
             rows = _places(of_face, len(words))
@@ -425,6 +428,11 @@ def _places(target: Target, first: int) -> list[Places]:
         else:
             opening = False
     return out
+
+
+def _within(text: str, spans: Sequence[tuple[int, int]]) -> set[int]:
+    """Which words of a text, by number, lie within spans of its characters."""
+    return {i for i, (start, end) in enumerate(word_spans(text)) if any(a <= start and end <= b for a, b in spans)}
 
 
 def _phrase(words: Sequence[str], group: Sequence[_Row]) -> str:

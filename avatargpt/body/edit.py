@@ -15,7 +15,7 @@ from avatargpt.body.model import BodyModel, pick, prolonged
 from avatargpt.kinematics.measures import TOES, acceleration, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import UnheededText
-from avatargpt.requests.clause_spec import MIN_KNOWN
+from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.english import unreadable
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.joining import join_motions, suits

@@ -48,8 +48,8 @@ class BodyModel:
 
     def gather(self) -> None:
         """Move scorer and reader of requests to the language model's device."""
-        reader = None if self.phrase_index is None else self.phrase_index.reader
-        for part in (self.motion_scorer, reader):
+        readers = () if self.phrase_index is None else (self.phrase_index.reads, self.phrase_index.reader)
+        for part in (self.motion_scorer, *readers):
             if part is not None:
                 part.to(self.loaded.device)
 

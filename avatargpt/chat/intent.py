@@ -15,7 +15,7 @@ from avatargpt.chat.timeline import MAX_SEGMENTS
 from avatargpt.chat.turn_text import CONTINUES, QUESTION, ChatTurn
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed, Malformed, prompt
-from avatargpt.requests.clause_spec import MIN_KNOWN
+from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read, write
 from instruct_data.requests.pairs import is_numeral, value_of, words_of

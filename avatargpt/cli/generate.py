@@ -299,7 +299,7 @@ def read(
         rows, lines = _face_scores(texts, model)
     else:
         requests = _requests(texts, model, threads, quiet)
-        rows = [r.model_dump(exclude_defaults=True) for r in requests]
+        rows = [request_row(r) for r in requests]
         lines = [line for r in requests for line in request_lines(r)]
     if as_json:
         common.print_json(rows if (len(rows) > 1 if face else batch) else rows[0])
@@ -308,15 +308,31 @@ def read(
         common.say(line)
 
 
+def request_row(request: MotionRequest) -> dict[str, Any]:
+    """A request for machines: of every clause its `name` (None = not known), the nearest known action, words, caption;
+    of the whole the words that nothing shows."""
+    row = request.model_dump(exclude_defaults=True)
+    clauses = []
+    for clause, told in zip(request.clauses, row["clauses"], strict=True):
+        known = clause.known is not False
+        clauses.append({
+            **told, "name": clause.name if known and clause.name else None, "near": clause.name,
+            "words": clause.action, "caption": clause.caption, "known": known, "together": clause.together,
+            "denied": clause.denied,
+        })  # fmt: skip
+    return {**row, "clauses": clauses, "unshown": request.unshown}
+
+
 def request_lines(request: MotionRequest) -> list[str]:
     """A request in words, a line per clause."""
     out = []
     for i, clause in enumerate(request.clauses):
         sign = "not " if clause.denied else "with " if clause.together else "then " if i else ""
-        caption = "" if clause.denied else f" -> {clause.nearest}" + " (not known)" * (clause.known is False)
-        out.append(f"{sign}{clause.compact.removeprefix('!')}{caption}")
+        shown = f"not known; near: {clause.nearest}" if clause.known is False else clause.nearest
+        out.append(f"{sign}{clause.compact.removeprefix('!')}{'' if clause.denied else f' -> {shown}'}")
     overall = request.compact.partition(" | ")[2]
-    return [*out, *([f"whole: {overall}"] if overall else [])]
+    lost = [f"not shown: {words!r}" for words in request.unshown]
+    return [*out, *([f"whole: {overall}"] if overall else []), *lost]
 
 
 def _requests(texts: Sequence[str], model: Path | None, threads: int | None, quiet: bool) -> list[MotionRequest]:

@@ -46,7 +46,8 @@ WHAT = {
     "tokenizer.json": "shape of a motion tokenizer", "tokenizer.safetensors": "weights of a motion tokenizer",
     "wording.safetensors": "phrase index", "matcher.safetensors": "scorer",
     "planning.safetensors": "written plans", "requests.safetensors": "reader of requests",
-    "requests.json": "shape of the reader of requests", "choice.safetensors": "says which actions are known",
+    "requests.json": "shape of the reader of requests", "reading.json": "shape and names of the reading network",
+    "reading.safetensors": "reading network", "reading-2.safetensors": "its encoder and writer",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from avatargpt.kinematics.joints import Signals
 from avatargpt.long.pipeline import StepClause, Verdict
 from avatargpt.options import mix
 from avatargpt.requests.clause_spec import ClauseSpec
-from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
+from avatargpt.requests.phrase_index import OVERLAP_WEIGHT
 from avatargpt.requests.vector_index import ranked, unit
 from instruct_data.attributes import Measures
 from vqvae.motion import Motion

@@ -14,7 +14,8 @@ from avatargpt.body.tasks import Body
 from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, mix, then
-from avatargpt.requests.clause_spec import MIN_KNOWN, TURN, ClauseSpec, Turn, is_above
+from avatargpt.reading.reader import MIN_KNOWN
+from avatargpt.requests.clause_spec import TURN, ClauseSpec, Turn, is_above
 from avatargpt.requests.fidelity import doubts
 from instruct_data.requests.spec import Clause
 from instruct_data.text.english import side_of

@@ -20,8 +20,7 @@ from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.fidelity import HIGHEST, MIN_FIDELITY, fidelities
-from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
+from avatargpt.requests.phrase_index import OVERLAP_WEIGHT, PhraseIndex
 from avatargpt.requests.vector_index import ranked, unit
 from instruct_data.planning import STEP_TASKS
 
@@ -496,7 +495,7 @@ class StepChecker:
 
     def nearest_movement(self, step: str) -> str:
         """A step in the words of the index, with its own subject; empty where nothing is near."""
-        clauses = self.phrase_index.clauses(step, self.grounder, -1.0)
+        clauses = self.phrase_index.clauses(step, self.grounder)
         if len(clauses) > 2 or min(p.similarity for p in clauses) < MIN_RELATED:
             return ""
         gender = gender_of(step)

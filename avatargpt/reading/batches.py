@@ -6,7 +6,7 @@ Shapes: B texts, N word pieces, I items, F fields of a kind.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,11 @@ class Batch:
     kinds: Tensor
     written: Tensor
     text: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        moved = {f.name: value.to(device) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
+        return replace(self, **moved, values={kind: value.to(device) for kind, value in self.values.items()})
 
 
 def _number(value: float, name: str, pieces: Pieces, near: int) -> int:

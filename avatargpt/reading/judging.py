@@ -6,14 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from avatargpt.reading.reader import Reading, ReadItem
+from avatargpt.reading.reader import MIN_KNOWN, Reading, ReadItem
 from instruct_data.reading.examples import Example, Item
 from instruct_data.reading.programs import PROGRAMS
 
-LEAST = 0.3  # probability below which a name is none
 
-
-def read_names(items: Sequence[ReadItem], least: float = LEAST) -> list[str | None]:
+def read_names(items: Sequence[ReadItem], least: float = MIN_KNOWN) -> list[str | None]:
     """The likeliest name of each item, None below a probability."""
     return [name if p >= least else None for item in items for name, p in item.names[:1]]
 
@@ -50,7 +48,7 @@ def compare(meant: Sequence[str | None], read: Sequence[str | None]) -> dict[str
 
 
 def judge_items(
-    readings: Sequence[Reading], rows: Sequence[Example], known: set[str], task: str = "read", least: float = LEAST
+    readings: Sequence[Reading], rows: Sequence[Example], known: set[str], task: str = "read", least: float = MIN_KNOWN
 ) -> dict[str, float]:
     """Shares over texts and their items that are to be done.
 

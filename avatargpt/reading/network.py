@@ -119,7 +119,7 @@ class Encoder(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Word pieces (B, N), N <= 512, and their mask (B, N), 1 = piece -> (B, N, D)."""
         x = self.even(F.embedding(ids, self.table) + self.places[: ids.shape[1]])
-        blocked = torch.zeros(mask.shape, dtype=x.dtype).masked_fill(mask == 0, -1e9)[:, None, None]
+        blocked = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(mask == 0, -1e9)[:, None, None]
         for layer in self.layers:
             x = layer(x, blocked)
         return x
@@ -270,9 +270,9 @@ class Writer(nn.Module):
         x = torch.cat([self.enter(step)[:, None], known], 1) + encoder.places[: before.shape[1] + 1]
         x = encoder.even(x)
         size = x.shape[1]
-        later = torch.ones(size, size, dtype=torch.bool).triu(1)
-        ahead = torch.zeros(size, size, dtype=x.dtype).masked_fill(later, -1e9)
-        blocked = torch.zeros(mask.shape, dtype=x.dtype).masked_fill(mask == 0, -1e9)
+        later = torch.ones(size, size, dtype=torch.bool, device=x.device).triu(1)
+        ahead = torch.zeros(size, size, dtype=x.dtype, device=x.device).masked_fill(later, -1e9)
+        blocked = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(mask == 0, -1e9)
         for layer in self.layers:
             x = layer(x, ahead, states, blocked[:, None, None])
         table = encoder.table[self.spoken].to(x.dtype)
@@ -291,7 +291,7 @@ class Writer(nn.Module):
 
     def likeliest(self, words: Tensor, copies: Tensor, ids: Tensor, size: int) -> Tensor:
         """The likeliest piece (M,) of (M, S) and (M, N) log probabilities and the pieces of the texts (M, N)."""
-        shares = torch.zeros(len(ids), size).index_add(-1, self.spoken, words.exp())
+        shares = torch.zeros(len(ids), size, device=ids.device).index_add(-1, self.spoken, words.exp())
         return shares.scatter_add(-1, ids, copies.exp()).argmax(-1)
 
 
@@ -368,7 +368,7 @@ class ReadingNetwork(nn.Module):
         first = self.first.weight[number].expand(len(states), 1, -1)
         x = self.even(torch.cat([first, fed], 1) + self.place.weight[: before.shape[1] + 1])
         size = x.shape[1]
-        ahead = torch.ones(size, size, dtype=torch.bool).triu(1)
+        ahead = torch.ones(size, size, dtype=torch.bool, device=x.device).triu(1)
         for layer in self.decoder:
             x = layer(x, states, tgt_mask=ahead, memory_key_padding_mask=mask == 0, tgt_is_causal=True)
         out: Tensor = self.leave(x)

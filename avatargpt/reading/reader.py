@@ -16,7 +16,10 @@ from instruct_data.reading.programs import CONSTANTS, PROGRAMS, Field, Program
 
 Names = tuple[tuple[str | None, float], ...]
 """The likeliest names of an item and None (none of them) with their probabilities, the likeliest first."""
-NOT_SHOWN = 1  # kind of a piece
+MIN_KNOWN = 0.4
+"""Probability of a name below which an item counts as not known, chosen on the requests of validation authors."""
+HELD, NOT_SHOWN = 0, 1  # kinds of a piece
+MIN_HELD = 0.8  # probability from which a word that no item has is one that an item should have
 BLOCK = 32  # texts read at once
 
 
@@ -54,7 +57,8 @@ class Reading:
     """A text as it was read.
 
     Attributes:
-        unshown: words that nothing can show. counted: numbers that something was read from.
+        unshown: words that nothing can show, and those that belong to an item and that none has.
+        counted: numbers that something was read from.
     """
 
     text: str
@@ -75,6 +79,11 @@ class Reader:
         self.network, self.names = network.eval(), network.config.tables
         self.pieces = PieceReader()
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.network.more.weight.device
+
     @torch.inference_mode()
     def read(
         self, texts: Sequence[str | Asked], task: str = "read", near: int = 3, write: bool = False
@@ -88,19 +97,18 @@ class Reader:
 
     def _read(self, texts: Sequence[Asked], program: Program, near: int, write: bool) -> list[Reading]:
         net, rows = self.network, [self.pieces(t.text, t.places, t.start) for t in texts]
-        ids, mask, counted, placed = pad_texts(rows)
+        ids, mask, counted, placed = (x.to(self.device) for x in pad_texts(rows))
         states = net.encode(ids, mask)
         keys, value_keys, mean = net.keys(states), net.number_keys(states), mean_state(states, mask)
         heads: Any = net.heads[program.task]
         kinds = program.by_kind
-        real = torch.zeros(mask.shape, dtype=torch.bool)
-        for i, p in enumerate(rows):
-            real[i, : len(p.ids)] = torch.from_numpy(p.spans[:, 1] > p.spans[:, 0])
+        real = _real_pieces(rows, mask.shape[1])
+        shown = real.to(self.device)[:, None, None]
         before = states.new_zeros((len(texts), 0, states.shape[-1]))
-        chosen, named = (torch.zeros((len(texts), 0), dtype=torch.long) for _ in range(2))
+        chosen, named = (ids.new_zeros((len(texts), 0)) for _ in range(2))
         items: list[list[ReadItem]] = [[] for _ in texts]
         kept: list[tuple[int, int, Tensor]] = []  # text, item, state of its step
-        going = torch.ones(len(texts), dtype=torch.bool)
+        going = mask.any(-1)
         word_names = [f.name for f in kinds["words"]]
         for number in range(MAX_ITEMS):
             step = net.steps(states, mask, program.task, before, chosen, named)[:, -1:]
@@ -108,7 +116,7 @@ class Reader:
                 going &= net.more(step)[:, 0, 0] > 0
             if not going.any():
                 break
-            found = heads.words(step, keys).masked_fill(~real[:, None, None], -1e9) if word_names else None
+            found = heads.words(step, keys).masked_fill(~shown, -1e9) if word_names else None
             pooled = torch.zeros_like(step)
             if found is not None and program.pointed:
                 at = word_names.index(program.pointed)
@@ -130,7 +138,7 @@ class Reader:
                 }  # fmt: skip
                 kept.append((i, len(items[i]), step[i, 0]))
                 items[i].append(ReadItem(read, words, self._names(program.table, shares, i, near)))
-            first = torch.zeros((len(texts), 1), dtype=torch.long)
+            first = ids.new_zeros((len(texts), 1))
             if kinds["choice"]:
                 first = values["choice"][0].argmax(-1)
             before = torch.cat([before, pooled], 1)
@@ -140,7 +148,8 @@ class Reader:
             for (i, k, _), text in zip(kept, self._write(kept, states, mask, ids), strict=True):
                 items[i][k] = replace(items[i][k], written=text)
         wholes = heads.wholes(mean, value_keys)
-        unshown = net.kinds(states).argmax(-1) == NOT_SHOWN
+        of_pieces = net.kinds(states).softmax(-1).cpu()
+        unshown, held = of_pieces.argmax(-1) == NOT_SHOWN, of_pieces[..., HELD] >= MIN_HELD
         out = []
         for i, asked in enumerate(texts):
             whole = {
@@ -151,7 +160,9 @@ class Reader:
             counted_ = tuple(
                 n.span for n in rows[i].numerals.values() if any(n.of(k) == v and v is not True for k, v in told)
             )
-            not_shown = _spans(asked.text, rows[i], unshown[i] & real[i])
+            has = rows[i].inside([span for item in items[i] for spans in item.words.values() for span in spans])
+            lost = held[i, : len(has)] & ~torch.from_numpy(has)
+            not_shown = _spans(asked.text, rows[i], (unshown[i, : len(has)] | lost) & real[i, : len(has)])
             out.append(Reading(asked.text, tuple(items[i]), whole, not_shown, counted_))
         return out
 
@@ -185,13 +196,10 @@ class Reader:
 
     def _turned(self, rows: Sequence[Pieces], task: str) -> Tensor:
         """(B, 1, D) what texts that are one item each are compared with names by."""
-        net, (ids, mask, _, _) = self.network, pad_texts(rows)
-        states = net.encode(ids, mask)
-        real = torch.zeros(mask.shape)
-        for i, p in enumerate(rows):
-            real[i, : len(p.ids)] = torch.from_numpy(p.spans[:, 1] > p.spans[:, 0]).float()
+        net, (ids, mask, _, _) = self.network, (x.to(self.device) for x in pad_texts(rows))
+        states, real = net.encode(ids, mask), _real_pieces(rows, mask.shape[1]).to(self.device)
         none = states.new_zeros((len(rows), 0, states.shape[-1]))
-        nothing = torch.zeros((len(rows), 0), dtype=torch.long)
+        nothing = ids.new_zeros((len(rows), 0))
         step = net.steps(states, mask, task, none, nothing, nothing)
         return net.turned(step, pool(states, real[:, None]), mean_state(states, mask))
 
@@ -209,10 +217,10 @@ class Reader:
     ) -> list[str]:
         """Items in words, the likeliest piece after the likeliest."""
         net = self.network
-        rows = torch.tensor([i for i, _, _ in kept])
+        rows = torch.tensor([i for i, _, _ in kept], device=self.device)
         step = torch.stack([s for _, _, s in kept])
-        before = torch.zeros((len(kept), 0), dtype=torch.long)
-        over = torch.zeros(len(kept), dtype=torch.bool)
+        before = rows.new_zeros((len(kept), 0))
+        over = torch.zeros_like(rows, dtype=torch.bool)
         for _ in range(MAX_WRITTEN):
             words, copies = net.writer(net.encoder, step, before, states[rows], mask[rows])
             size = len(net.encoder.table)
@@ -222,6 +230,14 @@ class Reader:
             if over.all():
                 break
         return [self.pieces.words(row[: row.index(END)] if END in row else row) for row in before.tolist()]
+
+
+def _real_pieces(rows: Sequence[Pieces], width: int) -> Tensor:
+    """(B, N) bool: pieces that stand for characters."""
+    out = torch.zeros((len(rows), width), dtype=torch.bool)
+    for i, p in enumerate(rows):
+        out[i, : len(p.ids)] = torch.from_numpy(p.spans[:, 1] > p.spans[:, 0])
+    return out
 
 
 def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> Any:
@@ -244,7 +260,7 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
 def _spans(text: str, pieces: Pieces, chosen: Tensor) -> tuple[Span, ...]:
     """Whole words of which a piece is chosen."""
     out: list[Span] = []
-    spans = pieces.spans[chosen[: len(pieces.ids)].numpy()]
+    spans = pieces.spans[chosen[: len(pieces.ids)].cpu().numpy()]
     for start, end in spans.tolist():
         while start > 0 and WORD.fullmatch(text, start - 1, start + 1):
             start -= 1

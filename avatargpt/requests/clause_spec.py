@@ -17,7 +17,6 @@ from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 MIN_TURN, MAX_TURN = 15.0, 1080.0  # degrees
-MIN_KNOWN = 0.6  # probability of a known action below which a clause counts as not known
 RUN_TIME = 0.75  # of the time of a walk
 SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
 TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
@@ -253,6 +252,14 @@ PATH_SHAPES = {
     "square": "square", "triangle": "triangle", "zigzag": "zigzag", "curve": "quarter circle",
 }  # fmt: skip
 MAX_ROUNDS = 5  # of going back and forth
+# actions that turn on the spot -> degrees where a request names no measure
+TURNS = {
+    "turn_around": 180.0, "turn_quarter_with_steps": 90.0, "turn_half_with_steps": 180.0, "turn_full_with_steps": 360.0,
+    "turn_little_with_steps": 45.0, "a person turns right on the spot": 90.0, "a person turns left on the spot": 90.0,
+    "a person turns around to the right on the spot": 180.0, "a person turns around to the left on the spot": 180.0,
+}
+# the same of those that are shown as they are unless a request names a side or a measure
+SPINS = {"a person spins": 360.0, "twirl": 360.0}
 TURN_VERBS, QUARTER_TURN = frozenset("turn pivot rotate swivel".split()), 90.0  # degrees of "turn left"
 TRAVEL_VERBS = frozenset("walk run jog stroll stride march sneak hike pace go move".split())
 
@@ -280,7 +287,7 @@ def is_rest(action: str) -> bool:
     """Whether an action ends in a rest: sitting or kneeling."""
     from instruct_data.synth.layered import RESTS
 
-    return action in RESTS
+    return action.removesuffix("_and_stay") in RESTS  # "sit_down", "sit_down_and_stay"
 
 
 def which_is_below(first: str, second: str) -> int | None:
@@ -301,7 +308,7 @@ def goes(action: str) -> bool:
 
 def expanded(clause: Clause) -> list[Clause]:
     """The clauses that replace one: going back and forth is going, turning round and going again."""
-    if clause.path != "back_and_forth" or not _travels(clause.action):
+    if clause.path != "back_and_forth" or not _travels(clause):
         return [clause]
     way = clause.model_copy(
         update={"path": None, "times": None, "seconds": clause.seconds and clause.seconds / 3}
@@ -316,8 +323,8 @@ def with_bends(clauses: Sequence[Clause]) -> list[Clause]:
     for clause in clauses:
         before = out[-1] if out else None
         if before is not None and clause.together and not (before.denied or clause.denied):
-            going, turn = (before, clause) if _travels(before.action) else (clause, before)
-            if _travels(going.action) and not going.turn and turn.side in ("left", "right") and _turns(turn):
+            going, turn = (before, clause) if _travels(before) else (clause, before)
+            if _travels(going) and not going.turn and turn.side in ("left", "right") and _turns(turn):
                 bend = {"turn": turn.turn or QUARTER_TURN, "side": turn.side, "together": before.together}
                 out[-1] = going.model_copy(update=bend)
                 continue
@@ -327,7 +334,7 @@ def with_bends(clauses: Sequence[Clause]) -> list[Clause]:
 
 def cycles_in_place(request: MotionRequest) -> MotionRequest:
     """The request with gaits that go on the spot in a loop as cycles: strides are kept, and the way is taken out."""
-    gaits = [c.in_place and _travels(c.action) for c in request.clauses]
+    gaits = [c.in_place and _travels(c) for c in request.clauses]
     if not any(gaits) or not (request.loop or request.treadmill):
         return request
     clauses = [
@@ -353,9 +360,9 @@ def lookup_of(clause: Clause) -> Lookup:
     if clause.side == "alternating":
         words += " alternately left and right"
     # one goes forward anyway
-    if clause.direction and not route and not (clause.direction == "forward" and _travels(action)):
+    if clause.direction and not route and not (clause.direction == "forward" and _travels(clause)):
         way = DIRECTION_WORDS[clause.direction]
-        if clause.direction in ("left", "right") and _travels(action):
+        if clause.direction in ("left", "right") and _travels(clause):
             way = f"sideways {way}"
         words += f" {way}" * (way not in words)
     if clause.in_place and not route:
@@ -366,11 +373,15 @@ def lookup_of(clause: Clause) -> Lookup:
 
 
 def _turns(clause: Clause) -> bool:
-    return not _travels(clause.action) and {lemma(w) for w in clause.action.split()} <= TURN_VERBS
+    """Whether a clause is a turn on the spot, by what it was read as; of an unread one its words say so."""
+    if clause.name:
+        return clause.name in TURNS or clause.name in SPINS
+    return not _travels(clause) and {lemma(w) for w in clause.action.split()} <= TURN_VERBS
 
 
-def _travels(action: str) -> bool:
-    return any(lemma(w) in TRAVEL_VERBS for w in action.split())
+def _travels(clause: Clause) -> bool:
+    """Whether a clause goes somewhere, likewise."""
+    return any(lemma(w) in TRAVEL_VERBS for w in (clause.name.replace("_", " ") or clause.action).split())
 
 
 def _sided(action: str, side: str) -> str:
@@ -386,9 +397,12 @@ def _sided(action: str, side: str) -> str:
 
 def _turn(clause: Clause, side: str) -> Turn | None:
     """A turn by a measure, unless the body goes on while turning."""
-    if _travels(clause.action) or (clause.turn is None and not (side and _turns(clause))):
+    named = side or clause.name in TURNS
+    if _travels(clause) or (clause.turn is None and not (named and _turns(clause))):
         return None
-    degrees = (clause.turn or QUARTER_TURN) * (clause.times or 1)
+    if clause.name and not _turns(clause):  # a jump with half a turn is a jump
+        return None
+    degrees = (clause.turn or (TURNS | SPINS).get(clause.name, QUARTER_TURN)) * (clause.times or 1)
     return Turn(degrees, side) if MIN_TURN <= degrees <= MAX_TURN else None
 
 
@@ -398,10 +412,10 @@ def _route(clause: Clause, side: str) -> Route | None:
     if not clause.waypoints and clause.path in PATH_SHAPES:
         count = clause.times or 1 if clause.path == "circle" else 1
         return Route(PATH_SHAPES[clause.path], towards, count, sizes.get(clause.size or "", 1.0), clause.action)
-    if clause.turn is not None and _travels(clause.action) and side:
+    if clause.turn is not None and _travels(clause) and side:
         return Route(TURN, side, 1, 1.0, clause.action, min(clause.turn, 360.0))
     if clause.waypoints:
         return Route.through(clause.waypoints, clause.action)
-    if clause.distance and _travels(clause.action) and clause.direction in (None, "forward"):
+    if clause.distance and _travels(clause) and clause.direction in (None, "forward"):
         return Route("straight line", "left", 1, 1.0, clause.action, metres=clause.distance)
     return None

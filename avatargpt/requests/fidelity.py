@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec
+from avatargpt.reading.reader import MIN_KNOWN
+from avatargpt.requests.clause_spec import ClauseSpec
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder

@@ -1,13 +1,13 @@
-"""The phrase index: retrieval of the captions, which the network was trained on, that requests mean."""
-# Phrasings are compared with a clause by words and by meaning; the nearest few vote for the action. Left, right,
-# backward and manner are taken from the words themselves, because sentence embeddings hardly tell them from one
-# another. Of an action's captions the one is taken whose attributes agree best with the clause: "knocks twice" for two
-# knocks, "kicks" rather than "kicks while turning around" for a kick. The index holds the project's own texts only.
+"""The phrase index: from what a clause was read as to the caption, which the network was trained on, that shows it."""
+# The reading network says which action a clause means. Of the captions of this action the one is taken that agrees best
+# with the clause: "knocks twice" for two knocks, "kicks" rather than "kicks while turning around" for a kick. The index
+# holds the project's own texts only.
 
 from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests import phrase_scoring, vector_index
+from avatargpt.reading.body import BodyReader, likeliest
+from avatargpt.reading.reader import MIN_KNOWN
+from avatargpt.requests import vector_index
 from avatargpt.requests.clause_spec import (
     AT_REST,
-    MIN_KNOWN,
     UPRIGHT,
     ClauseSpec,
     Lookup,
@@ -35,6 +36,7 @@ from avatargpt.requests.english import Manners, WordIndex, caption_about, lemmas
 from avatargpt.requests.reader import RequestReader
 from instruct_data.attributes import POSTURES
 from instruct_data.requests.spec import Clause, MotionRequest
+from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 # principal directions of the vectors that are kept in the file
@@ -42,18 +44,9 @@ RANK = 104
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
 STANDING = POSTURES[0]
-MIN_SIMILARITY = 0.4  # below it a clause keeps its own words
-# from which a phrasing says what the clause asks for
-MIN_PHRASING_SIMILARITY = 0.75
-MIN_HELD = 0.7  # the same of an action and that it is held
-# probability of the reader from which it overrules a near phrasing; similarity from which it does not, and from which
-# the words are those of a phrasing
-MIN_SURE, MIN_SAME_SIMILARITY, SAME_WORDS = 0.98, 0.95, 1.05
-# in similarity, up to which another action is an alternative
-MAX_ALTERNATIVE_GAP = 0.3
-MIN_SINGLE_SIMILARITY, MIN_SINGLE_LEAD = 0.88, 0.04  # from which one phrasing decides without a vote
-# nearest phrasings that vote, by exp(score / temperature)
-VOTERS, VOTE_TEMPERATURE = 8, 0.06
+OVERLAP_WEIGHT = 0.2  # of words in common against the sentence encoder's cosine (both 0..1)
+MIN_HELD = 0.7  # similarity of a caption to an action and that it is held
+MIN_ALTERNATIVE = 0.08  # probability from which another name is an alternative
 # by which a caption must agree better than its action's usual one
 USUAL_CAPTION_BONUS = 0.1
 POSTURE_COST = 0.1  # of a caption whose clips do not begin standing, against others of its action
@@ -66,9 +59,6 @@ EXTRA_COST = 0.15  # of an attribute that was not asked for
 ANY_VALUE = ("target", "style")
 EXTRA_CLAUSE_COST = 0.1  # of each further movement
 MISMATCH_COST = 0.3  # of another value than was asked for
-
-# in similarity, by which all words of a request with one action must be nearer than those of the action
-WHOLE_TEXT_MARGIN = 0.02
 
 MAX_MOVEMENT_WORDS = 9
 MAX_MOVEMENT_ROWS = 300  # phrasings looked at for each text
@@ -113,15 +103,9 @@ def agreement(clause: Clause, attributes: CaptionAttributes) -> float:
     return score
 
 
-def _known(clause: Clause, spec: ClauseSpec) -> float:
-    """The probability that a clause is a known action, by the phrasings near it and by the reader."""
-    if spec.similarity >= SAME_WORDS:
-        return 1.0
-    if clause.known is not False or spec.similarity >= MIN_SAME_SIMILARITY:
-        return spec.known
-    if spec.similarity >= MIN_PHRASING_SIMILARITY:
-        return 0.0 if clause.sure >= MIN_SURE else spec.known
-    return spec.known * (1 - clause.sure)
+def _as_caption(text: str) -> str:
+    """A text as captions are written: lower case, without its full stop."""
+    return " ".join(text.lower().split()).rstrip(".")
 
 
 def _rests_in(measured: Mapping[str, str]) -> str:
@@ -139,25 +123,23 @@ class PhraseIndex:
         classes: the action of each; phrasings of one action vote together.
         styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
         vectors: (n, 384) unit vectors of the phrasings.
-        marks, words: derived from the texts, as a file holds them; None = derived now, the latter on first use.
+        words: derived from the texts, as a file holds them; None = derived now, on first use.
     """
 
     def __init__(
         self, keys: Sequence[str], captions: Sequence[dict[str, str]], classes: Sequence[str], sides: Sequence[str],
         styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray | vector_index.Reduced,
-        marks: phrase_scoring.Marks | None = None, words: WordIndex | None = None,
+        words: WordIndex | None = None,
     ) -> None:  # fmt: skip
         self.keys, self.classes, self.sides, self.styles = list(keys), list(classes), np.array(sides), styles
         self.captions, self.lengths = list(captions), lengths
         self.index = vector_index.VectorIndex(self.keys, vectors, words)
         self.rows = {k: i for i, k in enumerate(self.keys)}
-        self.marks = phrase_scoring.derive_marks(self.keys, self.captions, self.classes) if marks is None else marks
-        self.group = self.marks.group
-        # classifier: gives the probability that an action is a known one, None = all are
-        self.classifier: phrase_scoring.KnownActionClassifier | None = None
-        self.reader: RequestReader | None = None  # reads requests, None = each is one action
+        # reads: reads requests for bodies, None = each is one action
+        self.reads: BodyReader | None = None
+        self.reader: RequestReader | None = None  # of faces and turns
         self.attributes: dict[str, CaptionAttributes] = {}  # of each caption besides its action; empty = not read
-        # user_actions: actions that no network has learnt; their words are matched literally
+        # user_actions: actions that no network has learnt
         self.user_actions: frozenset[str] = frozenset()
         self.measured: dict[str, dict[str, str]] = {}
 
@@ -167,83 +149,67 @@ class PhraseIndex:
         return Manners(self.styles)
 
     @cached_property
-    def members(self) -> list[np.ndarray]:
-        """Per action its rows."""
-        order = np.argsort(self.group, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.group))[:-1])
+    def members(self) -> dict[str, np.ndarray]:
+        """Of each action its rows."""
+        out: dict[str, list[int]] = defaultdict(list)
+        for row, action in enumerate(self.classes):
+            out[action].append(row)
+        return {action: np.array(rows) for action, rows in out.items()}
+
+    def is_caption(self, row: int) -> bool:
+        """Whether a phrasing is a caption of its own."""
+        return self.captions[row][""] == self.keys[row]
 
     def style(self, text: str) -> str:
         """The style that the text names, or empty."""
         return self.manners.find(text)[0]
 
-    def with_verb(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) phrasings with this verb, and this part of the body if one is named; and those with the verb alone."""
-        # the latter: no phrasing of the action has that part ("roll the shoulders": a roll on the ground)
-        with_verb, with_part = np.zeros((2, len(self.keys)), bool)
-        for row in self.index.words.rows(verb).tolist():
-            row_verb, row_part = phrase_scoring.doing(self.keys[row])
-            with_verb[row], with_part[row] = row_verb == verb, row_verb == verb and part in ("", row_part)
-        if part in ("", phrase_scoring.HAND):  # hands do nearly everything
-            return with_part, np.zeros_like(with_part)
-        return with_part, with_verb & ~np.isin(self.group, self.group[with_part])
-
     def read(self, text: str) -> MotionRequest:
-        """The typed request of a text; without a reader all of it is one action."""
-        row = self.rows.get(" ".join(text.lower().split()).rstrip("."))
-        if self.reader is None or (row is not None and self.classes[row] in self.user_actions):
+        """The typed request of a text; a known caption is read as itself; without a reader any text is one action."""
+        key = _as_caption(text)
+        row = self.rows.get(key)
+        if row is not None and (self.is_caption(row) or self.classes[row] in self.user_actions):
+            told = {k: v for k, v in self.attributes.get(key, {}).items() if k in MATCH_WEIGHTS}
+            clause = Clause(action=text, name=self.classes[row], caption=key, known=True, **told)
+            return MotionRequest(clauses=[clause], text=text)
+        if self.reads is None:
             return MotionRequest(clauses=[Clause(action=text)], text=text)
-        return self.reader.read(text)
+        return self.reads.read(text)
 
-    def clauses(
-        self, text: str, grounder: SentenceGrounder, min_similarity: float = MIN_SIMILARITY
-    ) -> list[ClauseSpec]:
-        """The clauses of a text with their captions, in order; below `min_similarity` a clause keeps its words."""
-        return self.resolve(self.read(text), grounder, min_similarity)
+    def clauses(self, text: str, grounder: SentenceGrounder) -> list[ClauseSpec]:
+        """The clauses of a text with their captions, in order."""
+        return self.resolve(self.read(text), grounder)
 
-    def clause(
-        self, text: str, grounder: SentenceGrounder, style: str = "", min_similarity: float = MIN_SIMILARITY
-    ) -> ClauseSpec:
+    def clause(self, text: str, grounder: SentenceGrounder, style: str = "") -> ClauseSpec:
         """A text as one clause, in a style unless it names one."""
-        return self._nearest([Lookup(text)], grounder, style, min_similarity)[0]
+        return self._look_up([Lookup(text)], grounder, style)[0]
 
-    def look_up(
-        self, clauses: Sequence[Clause], grounder: SentenceGrounder, min_similarity: float = MIN_SIMILARITY,
-        style: str = "",
-    ) -> list[ClauseSpec]:  # fmt: skip
+    def look_up(self, clauses: Sequence[Clause], grounder: SentenceGrounder, style: str = "") -> list[ClauseSpec]:
         """Each typed clause by itself, in a style where it names none."""
-        specs = self._nearest([lookup_of(c) for c in clauses], grounder, style, min_similarity)
-        rows = zip(clauses, specs, strict=True)
-        return [replace(s, clause=c, known=_known(c, s)) for c, s in rows]
+        return self._look_up([lookup_of(c) for c in clauses], grounder, style)
 
-    def resolve(
-        self, request: MotionRequest, grounder: SentenceGrounder, min_similarity: float = MIN_SIMILARITY
-    ) -> list[ClauseSpec]:
+    def resolve(self, request: MotionRequest, grounder: SentenceGrounder) -> list[ClauseSpec]:
         """The clauses of a typed request, in order or concurrent."""
         actions = [c for clause in with_bends(request.done) for c in expanded(clause)] or [Clause(action="stand still")]
         style = self.style(request.text) if len(actions) == 1 else ""  # of a subject: "an old man"
-        specs = self.look_up(actions, grounder, min_similarity, style)
-        specs = self._held(specs, grounder, min_similarity)
+        specs = self._held(self.look_up(actions, grounder, style), grounder)
         actions = [s.clause for s in specs if s.clause is not None]
-        plain = len(actions) == 1 and specs[0].turn is None and specs[0].route is None and not actions[0].hold
-        if plain and request.text:
-            clause = actions[0].model_copy(update={"action": request.text})
-            (whole_text,) = self.look_up([clause], grounder, min_similarity, style)
-            # what was left out of the action says what is meant
-            if whole_text.similarity > specs[0].similarity + WHOLE_TEXT_MARGIN:
-                specs = [replace(whole_text, clause=actions[0])]
         denials = [c for c in request.clauses if c.denied]
-        denied = self.look_up(denials, grounder, min_similarity) if denials else []
+        denied = self.look_up(denials, grounder) if denials else []
         avoid = tuple((s.action, s.caption) for s in denied if s.action)
         specs = [replace(s, avoid=avoid) for s in specs] if avoid else specs
-        return self._stood_up(self._concurrent(actions, specs, grounder, min_similarity), grounder, min_similarity)
+        return self._stood_up(self._concurrent(actions, specs, grounder), grounder)
 
     def _concurrent(
-        self, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder, min_similarity: float
+        self, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder
     ) -> list[ClauseSpec]:
         """Clauses that are to be done at the same time, laid over one another where they go together."""
         out: list[ClauseSpec] = []
         for clause, spec in zip(actions, specs, strict=True):
             before = out[-1] if out else None
+            if clause.together and before is not None and spec.known < MIN_KNOWN:
+                out[-1] = replace(before, left_out=(*before.left_out, spec))
+                continue
             if clause.together and before is not None and before.concurrent is None:
                 below = which_is_below(before.action, spec.action)
                 if below is not None:
@@ -253,35 +219,30 @@ class PhraseIndex:
                     out[-1:] = [spec, before]
                     continue
             if clause.together and before is not None and before.clause is not None and not is_rest(before.action):
-                joint = None if before.concurrent else self._joint(before, spec, grounder, min_similarity)
-                if joint is not None or spec.known < MIN_KNOWN:
-                    out[-1] = joint or replace(before, left_out=(*before.left_out, spec))
+                joint = None if before.concurrent else self._joint(before, spec, grounder)
+                if joint is not None:
+                    out[-1] = joint
                     continue
                 spec = replace(spec, in_sequence=True)
             out.append(spec)
         return out
 
-    def _joint(
-        self, first: ClauseSpec, second: ClauseSpec, grounder: SentenceGrounder, min_similarity: float
-    ) -> ClauseSpec | None:
-        """One caption for two concurrent actions, if it names both: as it is read, or by their very words."""
+    def _joint(self, first: ClauseSpec, second: ClauseSpec, grounder: SentenceGrounder) -> ClauseSpec | None:
+        """One caption for two concurrent actions, if it names both."""
         assert first.clause is not None and second.clause is not None
         # each with its own side: "stands on the left leg while the right knee is raised"
         words = " while ".join(lookup_of(s.clause).core or s.clause.action for s in (first, second) if s.clause)
         sides = {first.clause.side, second.clause.side} - {None}
-        shared = {"action": words, "side": first.clause.side if len(sides) == 1 else None}
-        # with the first one's direction and measures, or by their words alone
-        for both in (first.clause.model_copy(update=shared), Clause(action=words)):
-            (joint,) = self.look_up([both], grounder, min_similarity)
-            read = self.read(joint.caption).done
-            # an action counts whatever its direction and measures
-            named = [*read, *(Clause(action=c.action) for c in read)]
-            actions, roots = {s.action for s in self.look_up(named, grounder, min_similarity)}, {*lemmas(joint.caption)}
-            if all(s.action in actions or {*lemmas(s.clause.action)} <= roots for s in (first, second) if s.clause):
-                return replace(joint, clause=first.clause, known=max(joint.known, min(first.known, second.known)))
+        both = Clause(action=words, side=first.clause.side if len(sides) == 1 else None)
+        (joint,) = self.look_up([both], grounder)
+        roots = {*lemmas(joint.caption)}
+        if joint.known >= MIN_KNOWN and all(
+            s.action == joint.action or {*lemmas(s.clause.action)} <= roots for s in (first, second) if s.clause
+        ):
+            return replace(joint, clause=first.clause, known=max(joint.known, min(first.known, second.known)))
         return None
 
-    def _held(self, specs: Sequence[ClauseSpec], grounder: SentenceGrounder, min_similarity: float) -> list[ClauseSpec]:
+    def _held(self, specs: Sequence[ClauseSpec], grounder: SentenceGrounder) -> list[ClauseSpec]:
         """Clauses that keep what the action before ends in: by one caption for both ("salutes and holds the salute"),
         else by one of rest in its posture. Alone they stand still."""
         out: list[ClauseSpec] = []
@@ -289,11 +250,11 @@ class PhraseIndex:
             if spec.clause is not None and spec.clause.hold:
                 before = next((s for s in out[::-1] if not is_above(s.action)), out[-1] if out else None)
                 if before is None:
-                    rest = self.clause("stand still", grounder, min_similarity=min_similarity)
+                    rest = self.clause("stand still", grounder)
                 else:
                     words = f"{before.words} and {spec.words}"
                     (cosines,) = self.index.cosines(grounder.sentence([words]))
-                    scores = self.index.scores(cosines, phrase_scoring.OVERLAP_WEIGHT, words)
+                    scores = self.index.scores(cosines, OVERLAP_WEIGHT, words)
                     both = self._best_of([r for rows in self.resting.values() for r in rows], scores)
                     one = both is not None and both.similarity >= MIN_HELD and out[-1] is before
                     if both is not None and one and before.measured.get("end") == STANDING:
@@ -341,110 +302,112 @@ class PhraseIndex:
             phrasing=self.keys[row], measured=self.measured.get(caption, {}),
         )  # fmt: skip
 
-    def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder, min_similarity: float) -> list[ClauseSpec]:
+    def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder) -> list[ClauseSpec]:
         """A seated body stands up before it stands."""
         for i, spec in enumerate(specs):
             before = next((s for s in specs[:i][::-1] if not is_above(s.action)), None)
             held = spec.clause is None or spec.clause.hold
             upright = spec.action in UPRIGHT or (not held and _rests_in(spec.measured) == STANDING)
             if before is not None and is_rest(before.action) and upright:
-                rise = self.clause("a person stands up", grounder, min_similarity=min_similarity)
+                rise = self.clause("a person stands up", grounder)
                 specs[i] = replace(rise, clause=spec.clause)
         return specs
 
-    def _nearest(
-        self, lookups: Sequence[Lookup], grounder: SentenceGrounder, style: str, min_similarity: float
-    ) -> list[ClauseSpec]:
-        """The nearest phrasing of each; `style` for those that name none."""
-        out = []
+    def _look_up(self, lookups: Sequence[Lookup], grounder: SentenceGrounder, style: str) -> list[ClauseSpec]:
+        """The captions of what clauses were read as; those that nobody has read are read now. `style`: for those that
+        name none."""
         texts = [x.turn.words if x.turn else x.words for x in lookups]
-        # what is done is looked up without how it is done and where to, too
-        named = [
-            (manner, x.core or core) for x, (manner, core) in zip(lookups, map(self.manners.find, texts), strict=True)
-        ]
-        vectors = grounder.sentence([*texts, *(core for _, core in named)])
-        cosines = np.stack(np.split(self.index.cosines(vectors), 2), 1)  # (clauses, text or core, phrasings)
-        for lookup, text, (manner, core), cosine in zip(lookups, texts, named, cosines, strict=True):
-            turn, route = lookup.turn, lookup.route
-            manner = manner or style
-            if turn is not None:  # its manner is in the words already
-                manner, core = "", text
-            scores = phrase_scoring.phrase_scores(self, text, core, manner, cosine)
-            best = self._vote(scores.scores)
-            similarity = float(scores.without_verb[best])
-            if similarity < min_similarity:
-                out.append(ClauseSpec(text, similarity, turn=turn, route=route, known=0.0, words=text))
-                continue
-            captions = self.captions[best]
-            plain, second = self._captions(best, scores.without_verb, lookup)
-            caption = (captions.get(manner) if manner else "") or plain
-            lengths = tuple(self.lengths.get(caption, ()))
-            out.append(ClauseSpec(
-                caption, similarity, lengths, turn, route, self.classes[best], phrasing=self.keys[best], words=text,
-                style=manner if captions.get(manner) else "",
-                known=self._known_probability(best, similarity, turn is not None, scores),
-                alternatives=self._alternatives(best, second, scores.scores),
-                measured=self.measured.get(caption, {}),
-            ))  # fmt: skip
+        # a turn by a measure is shown by the caption of its own words
+        blank = {"name": "", "others": {}}
+        clauses = self._named([
+            (x.clause or Clause(action=x.words)).model_copy(update=blank if x.turn else {}) for x in lookups
+        ], texts, grounder)
+        vectors = grounder.sentence(texts)
+        out = []
+        for lookup, text, clause, vector in zip(lookups, texts, clauses, vectors, strict=True):
+            members = self.members.get(clause.name)
+            if members is None:
+                spec = ClauseSpec(text, 0.0, known=0.0)
+            else:
+                manner = self.style(clause.style) or ("" if clause.tempo else self.style(clause.action)) or style
+                manner = "" if lookup.turn is not None else manner  # that of a turn is in its words already
+                overlap = self.index.words.scores(text)[members]
+                scores = self.index.vectors_of(members) @ vector + OVERLAP_WEIGHT * overlap
+                spec = self._shown(clause, lookup, members, scores, manner)
+                known = clause.sure if clause.known is not False else 0.0
+                spec = replace(spec, known=1.0 if lookup.turn is not None else known)
+            out.append(replace(spec, clause=lookup.clause, words=text, turn=lookup.turn, route=lookup.route))
         return out
 
-    def _vote(self, scores: np.ndarray) -> int:
-        """The best phrasing of the action that most of the nearest ones share, or a nearly identical one."""
-        nearest = vector_index.ranked(scores, VOTERS)
-        foreign = nearest[self.group[nearest] != self.group[nearest[0]]]
-        leads = not len(foreign) or scores[nearest[0]] - scores[foreign[0]] >= MIN_SINGLE_LEAD
-        if scores[nearest[0]] >= MIN_SINGLE_SIMILARITY and leads:
-            return int(nearest[0])
-        votes = np.zeros(int(self.group.max()) + 1)
-        np.add.at(votes, self.group[nearest], np.exp((scores[nearest] - scores[nearest[0]]) / VOTE_TEMPERATURE))
-        return int(nearest[self.group[nearest] == votes.argmax()][0])
+    def _named(self, clauses: Sequence[Clause], texts: Sequence[str], grounder: SentenceGrounder) -> list[Clause]:
+        """Clauses with what they are read as; those that have a name keep it. Without a reader: the nearest's."""
+        unread = [i for i, c in enumerate(clauses) if not c.name or self.members.get(c.name) is None]
+        out = list(clauses)
+        if self.reads is None:
+            for i in unread:
+                (cosines,) = self.index.cosines(grounder.sentence([texts[i]]))
+                scores = self.index.scores(cosines, OVERLAP_WEIGHT, texts[i])
+                out[i] = out[i].model_copy(update={"name": self.classes[int(scores.argmax())]})
+        else:
+            for i, names in zip(unread, self.reads.names([texts[i] for i in unread]), strict=True):
+                out[i] = out[i].model_copy(update=likeliest(names))
+        return out
 
-    def _captions(self, best: int, scores: np.ndarray, lookup: Lookup) -> tuple[str, str]:
-        """The caption of a phrasing, or one of the same action that agrees better with the clause; and the next one."""
-        # a caption loses for each place that it names and the clause does not ("above the head")
-        caption = self.captions[best][""]
-        usual = self.rows.get(caption, best)
-        rows = np.flatnonzero((self.group == self.group[best]) & self.marks.literal)
-        verticals = (w for w in ("up", "down") if w in lookup.words.split())
-        places = {*phrase_scoring.PLACE.findall(lookup.words), *verticals}
-        clause = lookup.clause or Clause(action=lookup.words)
-        value = {
-            (caption if i == usual else self.keys[i]): float(scores[i]) + USUAL_CAPTION_BONUS * (i == usual)
-            + agreement(clause, self.attributes.get(self.keys[i], {}))
-            - phrase_scoring.UNNAMED_COST * len({*phrase_scoring.PLACE.findall(self.keys[i])} - places)
-            - POSTURE_COST * (self.measured.get(self.keys[i], {}).get("start", STANDING) != STANDING)
-            for i in sorted({*rows.tolist(), usual})
-        }  # fmt: skip
-        first, *others = sorted(value, key=lambda text: -value[text])
+    def _shown(
+        self, clause: Clause, lookup: Lookup, members: np.ndarray, scores: np.ndarray, manner: str
+    ) -> ClauseSpec:
+        """The caption of an action that agrees best with a clause; the next one, and other actions, are alternatives.
+
+        Args:
+            members: (n,) phrasings of the action. scores: (n,) of how near each is to the clause. manner: its style.
+        """
+        order = members[np.argsort(-scores, kind="stable")]
+        best = next((r for r in order.tolist() if self.sides[r] in ("", clause.side)), int(order[0]))
+        similarity = dict(zip(members.tolist(), scores.tolist(), strict=True))
+        first, second = self._captions(clause, lookup, best, similarity)
+        caption = (self.captions[best].get(manner) if manner else "") or first
+        others = [(text, clause.name) for text in (second,) if text] + [
+            (self.captions[int(self.members[name][0])][""], name) for name, p in clause.others.items()
+            if p >= MIN_ALTERNATIVE and name in self.members
+        ]
+        return ClauseSpec(
+            caption, similarity[best], tuple(self.lengths.get(caption, ())), action=clause.name,
+            phrasing=self.keys[best], style=manner if self.captions[best].get(manner) else "",
+            alternatives=tuple(self._plain(*other) for other in others), measured=self.measured.get(caption, {}),
+        )  # fmt: skip
+
+    def _plain(self, caption: str, action: str) -> ClauseSpec:
+        """A caption of an action by itself."""
+        lengths, measured = tuple(self.lengths.get(caption, ())), self.measured.get(caption, {})
+        return ClauseSpec(caption, 0.0, lengths, action=action, measured=measured)
+
+    def _captions(
+        self, clause: Clause, lookup: Lookup, best: int, similarity: Mapping[int, float]
+    ) -> tuple[str, str]:
+        """Of an action's captions the one that agrees best with a clause, and the next one that differs in nothing
+        measured."""
+        usual = self.captions[best][""]
+        # its very words, with the side and the direction; of a known caption that was read as itself its own
+        own = _as_caption(clause.action)
+        exact = {_as_caption(lookup.words), own if clause.caption == own else ""}
+        value = {}
+        for row in {*similarity, self.rows.get(usual, best)}:
+            text = self.keys[row]
+            if self.is_caption(row) or text == usual:
+                value[text] = (
+                    similarity.get(row, 0.0) + USUAL_CAPTION_BONUS * (text == usual)
+                    + agreement(clause, self.attributes.get(text, {}))
+                    - POSTURE_COST * (self.measured.get(text, {}).get("start", STANDING) != STANDING)
+                    + (text in exact)
+                )  # fmt: skip
+        value = value or {usual: 0.0}
+        first, *others = sorted(value, key=lambda text: (-value[text], text))
         return first, next((text for text in others if self._agree(first, text)), "")
 
     def _agree(self, first: str, second: str) -> bool:
         """Whether clips of two captions differ in none of `CONTRARY`: who climbs the stairs does not come down them."""
         a, b = (self.measured.get(text, {}) for text in (first, second))
         return all(a[name] == b[name] for name in CONTRARY if name in a and name in b)
-
-    def _alternatives(self, best: int, second: str, scores: np.ndarray) -> tuple[ClauseSpec, ...]:
-        """Another caption of the action, and the nearest phrasing of another one unless it is much further away."""
-        pairs = [(second, best)] if second else []
-        foreign = np.where(self.group == self.group[best], -np.inf, scores)
-        row = int(foreign.argmax())
-        if foreign[row] >= scores[best] - MAX_ALTERNATIVE_GAP:
-            pairs.append((self.captions[row][""], row))
-        return tuple(
-            ClauseSpec(
-                text, float(scores[i]), tuple(self.lengths.get(text, ())), action=self.classes[i],
-                measured=self.measured.get(text, {}),
-            )
-            for text, i in pairs
-        )
-
-    def _known_probability(
-        self, best: int, similarity: float, turn: bool, scores: phrase_scoring.PhraseScores
-    ) -> float:
-        """The probability that the action is a known one."""
-        if turn or (self.classes[best] in self.user_actions and similarity >= MIN_PHRASING_SIMILARITY):
-            return 1.0
-        return 1.0 if self.classifier is None else self.classifier.probability(scores, self.group, self.members)
 
     def movements(self, texts: Sequence[str], grounder: SentenceGrounder, count: int) -> dict[str, str]:
         """At most `count` movements, one per action: the nearest to each text, then the second nearest, and so on.
@@ -456,7 +419,7 @@ class PhraseIndex:
             return {}
         cosines = self.index.cosines(grounder.sentence(list(texts)))
         rows = [
-            vector_index.ranked(self.index.scores(c, phrase_scoring.OVERLAP_WEIGHT, t), MAX_MOVEMENT_ROWS)
+            vector_index.ranked(self.index.scores(c, OVERLAP_WEIGHT, t), MAX_MOVEMENT_ROWS)
             for c, t in zip(cosines, texts, strict=True)
         ]
         out: dict[str, str] = {}
@@ -471,16 +434,22 @@ class PhraseIndex:
                 break
         return out
 
-    def read_captions(self, reader: RequestReader, captions: Sequence[str] | None = None) -> None:
-        """Let a reader read the attributes of captions; None = of all."""
-        literal = [k for k, own_caption in zip(self.keys, self.marks.literal, strict=True) if own_caption]
-        for caption in literal if captions is None else captions:
+    def read_captions(self, captions: Sequence[str] | None = None) -> None:
+        """Read the attributes of captions; None = of all. Raises ValueError without a reader."""
+        if self.reads is None:
+            raise ValueError("no reading network")
+        own = [k for i, k in enumerate(self.keys) if self.is_caption(i)]
+        written, self.reads.written = self.reads.written, False
+        for caption in own if captions is None else captions:
             try:
-                attributes = caption_attributes(reader.read(caption))
+                attributes = caption_attributes(self.reads.read(caption))
             except UserError:  # "half jumping jacks ... 0.5 times"
                 continue
+            if side := side_of(caption):
+                attributes["side"] = side
             if attributes:
                 self.attributes[caption] = attributes
+        self.reads.written = written
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``wording.safetensors``; vectors of a file unchanged, others by `RANK` principal directions."""
@@ -490,16 +459,13 @@ class PhraseIndex:
         about = {
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
             "lengths": self.lengths, "measured": self.measured, "told": self.attributes,
-            "own": sorted(self.user_actions), "derived": phrase_scoring.VERSION, "words": list(self.index.words.words),
+            "own": sorted(self.user_actions), "words": list(self.index.words.words),
         }  # fmt: skip
         data: dict[str, np.ndarray] = {
-            **vector_index.pack_vectors(self.index.stored, RANK),
-            **phrase_scoring.packed_marks(self.marks, self.index.words),
+            **vector_index.pack_vectors(self.index.stored, RANK), **vector_index.pack_words(self.index.words),
             "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
             "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
         }  # fmt: skip
-        if self.classifier is not None:
-            self.classifier.save(folder)
         return vector_index.write_file(Path(folder) / FILE, about, data)
 
     @classmethod
@@ -512,15 +478,16 @@ class PhraseIndex:
             sides = [SIDES[i] for i in stored.arrays["side"].tolist()]
             if not len(keys) == len(meanings) == len(sides):
                 raise ValueError(f"{len(meanings)} meanings for {len(keys)} texts")
-            current = about.get("derived") == phrase_scoring.VERSION
-            derived = phrase_scoring.unpacked_marks(stored, about["words"], len(keys)) if current else (None, None)
             index = cls(
                 keys, [m[0] for m in meanings], [m[1] for m in meanings], sides, about["styles"], about["lengths"],
-                stored.reduced(len(keys)), *derived,
+                stored.reduced(len(keys)), stored.words(about["words"], len(keys)),
             )  # fmt: skip
             index.attributes, index.measured = about.get("told", {}), about.get("measured", {})
-            index.classifier, index.reader = phrase_scoring.KnownActionClassifier.load(folder), RequestReader.of(folder)
+            index.reads, index.reader = BodyReader.of(folder), RequestReader.of(folder)
             index.user_actions = frozenset(map(str, about.get("own", ())))
+            if index.reads is not None and index.user_actions:
+                own = {a: [keys[i] for i in index.members[a].tolist()] for a in sorted(index.user_actions)}
+                index.reads.reader.add_names("read", own)
             return index
 
         return vector_index.read_file(Path(folder) / FILE, "phrase index", parse)

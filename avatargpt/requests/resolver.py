@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from avatargpt.lm import text_encoder
-from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec
+from avatargpt.reading.reader import MIN_KNOWN
+from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.english import language_of
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.reader import RequestReader
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 
@@ -39,16 +39,20 @@ class ResolvedRequest:
             if id(c) in left_out:
                 return "left out"
             # without a near phrasing the words go to the network as they are
-            return f"nearest: {c.caption!r}" if c.caption != c.words else "no caption is near"
+            return f"near: {c.caption!r}" if c.caption != c.words else "no caption is near"
 
         return tuple(f"not known: {c.words!r}; {instead(c)}" for c in clauses if c.words and c.known < MIN_KNOWN)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The lines of `unknown`, one for each other person who takes part, and one for numbers that were not read."""
-        others = [] if self.typed is None else [c.other for c in self.typed.done if c.other]
+        """The lines of `unknown`, one for each other person who takes part, each stretch of words that nothing shows,
+        and one for numbers that were not read."""
+        if self.typed is None:
+            return self.unknown
+        others = [c.other for c in self.typed.done if c.other]
         lines = [f"not shown: {words!r}, for only one person is" for words in dict.fromkeys(others)]
-        if self.typed is not None and self.typed.unread:
+        lines += [f"not shown: {words!r}" for words in dict.fromkeys(self.typed.unshown)]
+        if self.typed.unread:
             counts = [f"{c.action!r}: {c.times} times" for c in self.typed.done if c.times]
             lines.append("; ".join([f"not followed: {', '.join(dict.fromkeys(self.typed.unread))}", *counts]))
         return (*self.unknown, *lines)
@@ -82,24 +86,22 @@ def with_concurrent(clauses: Sequence[ClauseSpec]) -> Iterator[ClauseSpec]:
 class RequestResolver:
     """Reads requests and looks up the caption of each action, without a motion network."""
 
-    def __init__(
-        self, reader: RequestReader, phrase_index: PhraseIndex, grounder: text_encoder.SentenceGrounder
-    ) -> None:
-        self.reader, self.phrase_index, self.grounder = reader, phrase_index, grounder
+    def __init__(self, phrase_index: PhraseIndex, grounder: text_encoder.SentenceGrounder) -> None:
+        self.phrase_index, self.grounder = phrase_index, grounder
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Raises UserError: a folder without a reader of requests or without a phrase index; a damaged one."""
+        """Raises UserError: a folder without a reading network or without a phrase index; a damaged one."""
         index = PhraseIndex.load(folder)
         if index is None:
             raise UserError(f"{os.fspath(folder)}: no phrase index (wording.safetensors) there")
-        if index.reader is None:
-            raise UserError(f"{os.fspath(folder)}: no reader of requests (requests.safetensors) there")
-        return cls(index.reader, index, text_encoder.SentenceGrounder())
+        if index.reads is None:
+            raise UserError(f"{os.fspath(folder)}: no reading network (reading.json) there")
+        return cls(index, text_encoder.SentenceGrounder())
 
     def read(self, text: str) -> MotionRequest:
         """The request, with the caption that each clause is shown by."""
-        request = self.reader.read(text)
+        request = self.phrase_index.read(text)
         specs = list(with_concurrent(self.phrase_index.resolve(request, self.grounder)))
         by_action: dict[str, list[ClauseSpec]] = defaultdict(list)
         for spec in specs:

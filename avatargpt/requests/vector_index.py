@@ -170,6 +170,15 @@ def pack_vectors(vectors: np.ndarray | Reduced, rank: int = 0) -> dict[str, np.n
     return {"vectors": np.ascontiguousarray(few.rows), "scale": few.scale.astype(np.float16), **basis}
 
 
+def pack_words(words: WordIndex) -> dict[str, np.ndarray]:
+    """An index of words as arrays of a file; the lemmas themselves are texts and go elsewhere."""
+    return {
+        "word_starts": words.starts.astype(np.int32),
+        "word_texts": words.texts.astype(np.uint16 if len(words.norms) <= 1 << 16 else np.int32),
+        "word_weights": words.weights.astype(np.float32), "word_norms": words.norms.astype(np.float32),
+    }  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """The contents of a file: `about`, its JSON, and `arrays` by name."""
@@ -199,6 +208,23 @@ class Stored:
             raise ValueError("more vectors than such files have")
         wide = np.ones((count, 1), np.float32) if scale is None else scale.astype(np.float32)
         return Reduced(np.ascontiguousarray(rows), wide, basis)
+
+
+    def words(self, lemmas: Sequence[str], count: int) -> WordIndex:
+        """The inverse of `pack_words`, for `count` texts with these lemmas; views of the file's arrays.
+
+        Raises:
+            KeyError, ValueError: an array is missing, of another number, or with rows out of range.
+        """
+        names = ("word_starts", "word_texts", "word_weights", "word_norms")
+        starts, texts, weights, norms = (self.arrays[name] for name in names)
+        if texts.dtype.kind not in "iu" or texts.size and not 0 <= texts.min() <= texts.max() < count:
+            raise ValueError("an index of words with other texts")
+        if len(starts) != len(lemmas) + 1 or len(weights) != len(lemmas) or norms.shape != (count,):
+            raise ValueError(f"an index of words {starts.shape} for {len(lemmas)} words")
+        if starts[0] != 0 or starts[-1] != len(texts) or (np.diff(starts) < 0).any() or not (norms > 0).all():
+            raise ValueError("an index of words that is out of order")
+        return WordIndex(lemmas, starts, texts, weights, norms)
 
 
 def write_file(

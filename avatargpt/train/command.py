@@ -107,14 +107,6 @@ STAGES: dict[str, StageEntry] = {
             "codes": _CODES, "texts": _CORPORA["texts"], "grounding": _GROUNDING, "self-training": _PRACTICE,
         },
     ),
-    "choice": StageEntry(
-        "phrase_index:choice_stage", "the network in the index: which known action is meant, if any",
-        options={
-            "phrase-index": Option("folder of an index, or of a model", needed=True),
-            "count": Option("phrasings that are looked up", number=True, default=9000),
-            "seed": Option("of their choice", number=True, default=0),
-        },
-    ),
     "reading": training(
         "reading:reading_stage", "train the network that reads what people write", "reading:ReadingRecipe",
         texts=Option("folders of authors' files, with commas between; default: the packaged ones"),
@@ -203,7 +195,6 @@ STAGES: dict[str, StageEntry] = {
             "face": Option("folder of a language stage: a model of its own for the face"),
             "adapters": Option("NAME=FOLDER,...: folders of language stages with `lora` that began from this model"),
             "phrase-index": Option("folder of the phrase-index stage"),
-            "choice": Option("folder of the choice stage, for the phrase index"),
             "reading": Option("folder of the reading stage"),
             "requests": Option("folder of the requests stage"),
             "planner": Option("folder with a planning library, such as the packaged weights"),

@@ -32,9 +32,9 @@ from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatures
 from avatargpt.planning.library import PlanLibrary
+from avatargpt.reading.body import BodyReader
 from avatargpt.reading.store import load_network, save_network
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.phrase_scoring import KnownActionClassifier
 from avatargpt.requests.reader import RequestReader
 from avatargpt.train.data.corpus import read_tokenizers
 from avatargpt.train.language import ADAPTER
@@ -133,29 +133,24 @@ def mean_of(folders: str, load: Callable[[str], S]) -> S:
 
 
 def _pack_parts(args: SimpleNamespace, out: Path) -> None:
-    """Phrase index with its classifier, readers, plans, scorer, evaluator, gestures, driver, parser, portrait, as the
+    """Phrase index, readers, plans, scorer, evaluator, gestures, driver, parser, portrait, as the
     options say.
     """
-    reader = None
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
-        reader = RequestReader.load(out)
-    if args.phrase_index:
-        index = PhraseIndex.load(args.phrase_index)
-        if index is None:
-            raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
-        if args.choice:
-            index.classifier = KnownActionClassifier.load(args.choice)
-            if index.classifier is None:
-                raise UserError(f"{args.choice}: no classifier of known actions in it; run the choice stage")
-        if reader is not None:
-            index.read_captions(reader)
-        index.save(out)
     if args.reading:
         reading = load_network(args.reading)
         if reading is None:
             raise UserError(f"{args.reading}: no reading network in it; run the reading stage")
         save_network(reading, out)
+    if args.phrase_index:
+        index = PhraseIndex.load(args.phrase_index)
+        if index is None:
+            raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
+        index.reads = BodyReader.of(out)
+        if index.reads is not None:
+            index.read_captions()
+        index.save(out)
     if args.scorer:
         motion_scorer = TextMotionScorer.load(args.scorer)
         if motion_scorer is None:

@@ -152,6 +152,11 @@ def words_of(text: str) -> list[str]:
     return [w[0] for w in _matches(text)]
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of `words_of` stand: the first character of each, and the one behind it."""
+    return [m.span() for m in _matches(text)]
+
+
 def _matches(text: str) -> list[re.Match[str]]:
     return list(WORD.finditer(text.lower().replace("’", "'").replace("\n", ";")))
 

@@ -92,8 +92,11 @@ class Clause(Strict):
     in_place: bool = False  # without leaving the spot
     hold: bool = False  # the posture of the clause before is kept
     waypoints: list[tuple[Number, Number]] = Field(default=[], max_length=100)
+    name: str = ""  # the known action that it is read as, or that is nearest where `known` is false; "" = not looked up
+    others: dict[str, float] = {}  # other known actions that may be meant, with their probabilities
+    caption: str = ""  # the clause in plain words
     known: bool | None = None  # whether the action is one that can be shown, None = nobody has looked
-    nearest: str = ""  # the known action it is read as
+    nearest: str = ""  # the caption it is shown by
     sure: float = 1.0  # 0..1, how sure the reader is of this clause; where `known` is false, of that
 
     @property
@@ -127,6 +130,7 @@ class MotionRequest(Strict):
     places: list[Place] = []
     poses: list[PoseKey] = []
     language: str = ""  # of the words if it is surely none that is read ("fr"), else ""
+    unshown: list[str] = []  # words that no clause holds and nothing can show
     unread: list[str] = []  # numbers in the words that nothing above was read from
     text: str = ""  # the words that it was read from
 

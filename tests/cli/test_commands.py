@@ -17,7 +17,7 @@ from avatargpt import __version__, export
 from avatargpt.body.loops import on_treadmill
 from avatargpt.cli.app import COMMANDS
 from avatargpt.cli.common import progress
-from avatargpt.cli.generate import Controls
+from avatargpt.cli.generate import Controls, request_lines, request_row
 from avatargpt.options import UnheededText
 from instruct_data.requests.spec import Clause, MotionRequest
 from tests.cli.conftest import walk
@@ -322,13 +322,36 @@ def test_controls_set_every_movement(tmp_path: Path) -> None:
     assert Controls(path="circle:left:2").on(request).clauses[0].path == "circle"
 
 
+def test_what_was_read_is_told_to_people_and_to_machines() -> None:
+    request = MotionRequest(
+        clauses=[
+            Clause(action="waves", times=2, name="wave", known=True, caption="a person waves", nearest="someone waves"),
+            Clause(action="hums", together=True, name="sing", known=False, nearest="a person sings", sure=0.7),
+            Clause(action="bow", denied=True),
+        ],
+        unshown=["in the rain"], loop=True, text="waves twice in the rain, humming, no bow, in a loop",
+    )  # fmt: skip
+    assert request_lines(request) == [
+        "waves times=2 -> someone waves", "with hums -> not known; near: a person sings", "not bow", "whole: loop=yes",
+        "not shown: 'in the rain'",
+    ]  # fmt: skip
+    row = request_row(request)
+    names = ("name", "near", "words", "caption", "known", "together", "denied")
+    assert [tuple(c[k] for k in names) for c in row["clauses"]] == [
+        ("wave", "wave", "waves", "a person waves", True, False, False),
+        (None, "sing", "hums", "", False, True, False), (None, "", "bow", "", True, False, True),
+    ]  # fmt: skip
+    assert row["clauses"][0]["times"] == 2 and row["unshown"] == ["in the rain"] and row["loop"] is True
+    assert request_row(MotionRequest(clauses=[Clause(action="bow")]))["unshown"] == []
+
+
 def test_read_prints_clauses(cli, tmp_path: Path) -> None:
-    walk, wave = cli("read", "walk for 3 seconds, then wave twice with the left hand", "-q").lines
-    assert walk.startswith("walk seconds=3 -> ") and "times=2" in wave and "side=left" in wave
-    (tmp_path / "texts.txt").write_text("don't walk, just wave\nexplodes into confetti\n")
+    walk, kick = cli("read", "walk for 3 seconds, then kick twice with the left leg", "-q").lines
+    assert walk.startswith("walk") and "seconds=3 -> " in walk and "times=2" in kick and "side=left" in kick
+    (tmp_path / "texts.txt").write_text("wave and do not bow\nexplodes into confetti\n")
     waves, plays = json.loads(cli("read", f"@{tmp_path}/texts.txt", "--json", "-q").out)
-    assert [c.get("denied", False) for c in waves["clauses"]].count(True) == 1 and waves["text"].startswith("don't")
-    assert plays["clauses"][0]["known"] is False
+    assert [c["denied"] for c in waves["clauses"]].count(True) == 1 and waves["text"].startswith("wave")
+    assert plays["clauses"][0]["known"] is False and plays["clauses"][0]["name"] is None
     assert "blink twice" in cli("read", "blink twice", "--face", "-q").out
 
 

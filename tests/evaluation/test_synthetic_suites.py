@@ -325,7 +325,7 @@ def test_every_action_is_shown_in_order_or_said_to_be_missing(monkeypatch: pytes
     actions = ({"do": "bow"}, {"do": "wave", "side": "left"}, {"do": "bow"})
     answers = [
         (["a person bows", "someone waves the left hand", "a person bows"], ()),
-        (["a person bows", "a person jumps", "a person bows"], ("not known: 'wave left'; nearest: 'a person jumps'",)),
+        (["a person bows", "a person jumps", "a person bows"], ("not known: 'wave left'; near: 'a person jumps'",)),
         (["someone waves the left hand", "a person bows"], ()),  # one bow is two, and the first comes too late
         (["a person bows", "someone waves the right hand", "a person bows"], ()),
     ]

@@ -149,6 +149,8 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
     from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
     from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator
+    from avatargpt.reading.network import ReadingConfig, ReadingNetwork
+    from avatargpt.reading.store import save_network
     from avatargpt.resources import weights
     from vqvae.networks import TokenizerConfig
     from vqvae.tokenizer import MotionTokenizer
@@ -171,6 +173,9 @@ def write_networks(folder: Path) -> Path:
     Portrait(PortraitNetwork(PortraitShape(width=8, size=64))).save(folder)
     TextMotionScorer(ScorerNetwork(SIZE, 8, 8)).save(folder)
     MotionEvaluator(EvaluatorNetwork(8, 8, 8, 1)).save(folder)
+    tables = {"actions": ["bow", "wave"], "faces": ["smile"]}
+    small = ReadingConfig(hidden=32, heads=2, layers=1, wide=16, writer=[5], tables=tables, spoken=[1037, 2003])
+    save_network(ReadingNetwork(small, start=False), folder / "reading")
     for name in ("spiece.model", *(f"{n}.safetensors" for n in ("planning", "wording"))):
         shutil.copy(weights() / name, folder / name)
     torch.save({"model": network.state_dict(), "step": 3, "optimizer": {"state": {}, "param_groups": []}},

@@ -215,6 +215,7 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.lm.text_encoder import TextTokenizer
     from avatargpt.metrics.evaluator import MotionEvaluator
     from avatargpt.planning.library import PlanLibrary
+    from avatargpt.reading.body import BodyReader
     from avatargpt.requests.phrase_index import PhraseIndex
     from avatargpt.train.checkpoints import load_checkpoint
     from vqvae.tokenizer import MotionTokenizer
@@ -228,6 +229,11 @@ def _models(folder: Path) -> dict[str, Target]:
     def pieces(place: Path) -> None:
         text = TextTokenizer.load(place)
         text.decode(text.encode("a person walks, quickly"))
+
+    def read_request(place: Path) -> None:
+        reader = BodyReader.of(place)
+        if reader is not None:
+            reader.read("a person walks, then bows twice")
 
     return {
         "tokenizer.json": within("body", "tokenizer.json", MotionTokenizer.load, True),
@@ -244,6 +250,9 @@ def _models(folder: Path) -> dict[str, Target]:
         "evaluator": within(".", "evaluator.safetensors", MotionEvaluator.load, False),
         "planning": within(".", "planning.safetensors", PlanLibrary.load, False, 0.2),
         "wording": within(".", "wording.safetensors", PhraseIndex.load, False, 0.1),
+        "reading.json": within("reading", "reading.json", read_request, True, 0.5),
+        "reading": within("reading", "reading.safetensors", read_request, False, 0.2),
+        "reading-2": within("reading", "reading-2.safetensors", read_request, False, 0.1),
         "spiece.model": within(".", "spiece.model", pieces, False, 2),
         "checkpoint.pt": within(".", "checkpoint.pt", lambda p: load_checkpoint(p / "checkpoint.pt",
                                 torch.device("cpu")), False, 2),

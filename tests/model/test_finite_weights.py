@@ -20,8 +20,8 @@ from avatargpt.lm.text_encoder import encoder_weights
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatures
 from avatargpt.planning.library import PlanLibrary
+from avatargpt.reading import store as reading_store
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.phrase_scoring import KnownActionClassifier
 from avatargpt.requests.reader import RequestReader
 from vqvae.errors import UserError
 from vqvae.io.tensors import check_finite, load_checkpoint_file
@@ -29,7 +29,6 @@ from vqvae.tokenizer import MotionTokenizer
 
 LOADERS: dict[str, Callable[[Path], object]] = {
     "body/tokenizer.safetensors": MotionTokenizer.load,
-    "choice.safetensors": KnownActionClassifier.load,
     "driver/driver.safetensors": Driver.load,
     "driver/paired.safetensors": Driver.load,
     "driver/reader.safetensors": InstructionParser.load,
@@ -45,6 +44,8 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "model.int8.safetensors": load_network,
     "planning.safetensors": PlanLibrary.load,
     "portrait/portrait.safetensors": Portrait.load,
+    "reading-2.safetensors": reading_store.load_network,
+    "reading.safetensors": reading_store.load_network,
     "requests.safetensors": RequestReader.load,
     "wording.safetensors": PhraseIndex.load,
 }

@@ -14,6 +14,7 @@ from avatargpt.planning.language_planner import CheckedPlanner, Fallback, Langua
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.types import Activity, Plan
+from avatargpt.reading.reader import Names
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
@@ -136,15 +137,21 @@ def test_mistakes_of_users_are_errors() -> None:
 
 
 class Reads:
-    """Takes "and" for a joint of clauses."""
+    """Takes "and" for a joint of clauses, and knows an action by a word of it."""
+
+    WORDS = ("walk", "walk"), ("arm", "raise"), ("bow", "bow"), ("sit", "sit")
 
     def read(self, text: str) -> MotionRequest:
         return MotionRequest(clauses=[Clause(action=part) for part in text.split(" and ")], text=text)
 
+    def names(self, texts: list[str]) -> list[Names]:
+        known = [next((name for word, name in self.WORDS if word in text), None) for text in texts]
+        return [((None, 0.9), ("walk", 0.1)) if name is None else ((name, 0.9), (None, 0.1)) for name in known]
+
 
 @pytest.fixture
-def checker(phrases: PhraseIndex, grounder: Any) -> StepChecker:
-    phrases.reader = Reads()  # type: ignore[assignment]
+def checker(phrases: PhraseIndex, grounder: Any, monkeypatch: pytest.MonkeyPatch) -> StepChecker:
+    monkeypatch.setattr(phrases, "reads", Reads())
     return StepChecker(phrases, grounder, 1.1)
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from avatargpt.reading.judging import LEAST, judge_items, judge_turns, read_names
-from avatargpt.reading.reader import Names, Reading, ReadItem
+from avatargpt.reading.judging import judge_items, judge_turns, read_names
+from avatargpt.reading.reader import MIN_KNOWN, Names, Reading, ReadItem
 from instruct_data.reading.examples import Example, Item
 
 KNOWN = {"bow", "walk", "wave"}
@@ -24,7 +24,8 @@ def sure(name: str | None) -> Names:
 
 
 def test_a_name_that_is_hardly_likely_is_none() -> None:
-    (reading,) = [read((sure("walk"), {}), ((("walk", LEAST - 0.01), (None, 0.2)), {}), (((None, 0.9),), {}), ((), {}))]
+    unsure = (("walk", MIN_KNOWN - 0.01), (None, 0.2))
+    reading = read((sure("walk"), {}), (unsure, {}), (((None, 0.9),), {}), ((), {}))
     assert read_names(reading.items) == ["walk", None, None]
     assert read_names(reading.items, 0.1) == ["walk", "walk", None]
 

@@ -137,7 +137,7 @@ def test_from_nothing_to_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     model, first = str(tmp_path / "body"), str(tmp_path / "clip.glb")
     index = PhraseIndex.load(model)
-    assert index is not None and index.classifier is not None and index.reader is not None and index.measured
+    assert index is not None and index.reads is not None and index.reader is not None and index.measured
     common = ["--model", model, "--device", "cpu", "--quiet"]
     assert run(["describe", first, *common]) == 0 and capsys.readouterr().out.strip()
     onward = str(tmp_path / "onward.glb")

@@ -265,14 +265,14 @@ def _moved(earlier: PhraseIndex, new_index: PhraseIndex, new: Sequence[int]) -> 
     # Similarity of each request to the captions that it leads to now.
     present = np.full(len(earlier.keys), -1.0)
     vectors, theirs = unit(earlier.index.vectors), unit(new_index.index.vectors[list(new)])
-    for rows in earlier.members:
+    for rows in earlier.members.values():
         captions = {earlier.rows[c] for i in rows for c in earlier.captions[i].values() if c in earlier.rows}
         if captions:
             present[rows] = (vectors[rows] @ vectors[sorted(captions)].T).max(1)
     request_lemmas = [{*lemmas(k)} for k in earlier.keys]
     new_lemmas = [{*lemmas(new_index.keys[i])} for i in new]
     counts = Counter(w for words in request_lemmas for w in words)
-    for i in np.flatnonzero(~earlier.marks.literal).tolist():
+    for i in (i for i in range(len(earlier.keys)) if not earlier.is_caption(i)):
         cosines = theirs @ vectors[i]
         best = int(cosines.argmax())
         shared = request_lemmas[i] & new_lemmas[best]
@@ -297,13 +297,14 @@ def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: S
     stored = stored if isinstance(stored, Reduced) else reduced(stored, RANK)
     out = PhraseIndex(
         both.keys, both.captions, both.classes, [str(s) for s in both.sides], both.styles, both.lengths,
-        widened(stored, both.index.vectors[len(earlier.keys) :]), both.marks,
+        widened(stored, both.index.vectors[len(earlier.keys) :]),
     )  # fmt: skip
     out.user_actions, out.attributes = index.user_actions | set(new.classes), dict(index.attributes)
     typed = measured_attributes(clips)
     out.measured = index.measured | {k: typed[n] for k in new.keys if (n := k.lower().rstrip(".")) in typed}
-    if index.reader is not None:
-        out.read_captions(index.reader, new.keys)
+    out.reads = index.reads
+    if out.reads is not None:
+        out.read_captions(new.keys)
     return out
 
 
