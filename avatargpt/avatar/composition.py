@@ -34,7 +34,7 @@ from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.clause_spec import ClauseSpec, expanded, lookup_of, with_bends
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.reader import OPEN, RequestReader, assembled_face, joined_words
+from avatargpt.requests.reader import OPEN, RequestReader, assembled_face, joined_words, parts_of
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.face.actions import actions
 from instruct_data.face.score import Emotion, Score
@@ -351,7 +351,7 @@ class Composer:
         clauses = [] if reads is None or request.clauses[0].action == text else [
             Places(_within(text, action), _within(text, every)) for action, every in reads.places(text)
         ]
-        for part, _, _ in self.reader.places(text):
+        for part in parts_of(text):
             ((of_face, sure),) = self.reader.targets([part], "face")
             read = assembled_face(of_face, part, sure)
             rows = _places(of_face, len(words))

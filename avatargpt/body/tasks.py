@@ -93,7 +93,7 @@ class MotionDescription:
         index, scorer = self.model.phrase_index, self.model.motion_scorer
         if index is None or scorer is None:
             return [], np.zeros((0, 0), np.float32)
-        rows = np.array([i for i in range(len(index.keys)) if index.is_caption(i)])
+        rows = index.caption_rows
         return [index.keys[i] for i in rows], scorer.sentences(index.index.vectors_of(rows))
 
     def _sentences(self, windows: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""The suite `people`: requests and scenes as people write them, by authors that nothing was learnt from."""
+"""The suite `people`: requests as people write them, by authors that nothing was learnt from."""
 
 from __future__ import annotations
 

@@ -160,6 +160,11 @@ class PhraseIndex:
         """Whether a phrasing is a caption of its own."""
         return self.captions[row][""] == self.keys[row]
 
+    @cached_property
+    def caption_rows(self) -> np.ndarray:
+        """(n,) rows of the phrasings that are captions of their own."""
+        return np.flatnonzero([self.is_caption(row) for row in range(len(self.keys))])
+
     def style(self, text: str) -> str:
         """The style that the text names, or empty."""
         return self.manners.find(text)[0]
@@ -438,7 +443,7 @@ class PhraseIndex:
         """Read the attributes of captions; None = of all. Raises ValueError without a reader."""
         if self.reads is None:
             raise ValueError("no reading network")
-        own = [k for i, k in enumerate(self.keys) if self.is_caption(i)]
+        own = [self.keys[row] for row in self.caption_rows.tolist()]
         written, self.reads.written = self.reads.written, False
         for caption in own if captions is None else captions:
             try:

@@ -351,7 +351,7 @@ class RequestReader:
     def _turn(self, text: str, state: TurnState | None) -> list[tuple[np.ndarray, list[str]]]:
         """The parts of a turn behind the words of a state: states of their words, and words."""
         before = (state or TurnState()).words if self.vocabulary.states else []
-        parts = [[*before, *part] for part in _parts(words_of(text))]
+        parts = [[*before, *part] for part in parts_of(text)]
         return list(zip(word_states(parts, self.grounder), parts, strict=True))
 
     @torch.inference_mode()
@@ -367,7 +367,7 @@ class RequestReader:
     def places(self, text: str) -> list[tuple[list[str], Target, list[float]]]:
         """Of each part of a request for a body its words, its target and the probability of each token."""
         if text not in self._places:
-            parts = _parts(words_of(text))
+            parts = parts_of(text)
             _remember(self._places, text, [(w, *read) for w, read in zip(parts, self.targets(parts), strict=True)])
         return self._places[text]
 
@@ -375,7 +375,7 @@ class RequestReader:
         self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]
     ) -> list[T]:
         """The request of each part of a text; by the grammar every part begins with a clause."""
-        parts = _parts(words_of(text))
+        parts = parts_of(text)
         rows = zip(self.targets(parts, domain), parts, strict=True)
         return [assemble(target, words, probabilities) for (target, probabilities), words in rows]
 
@@ -444,6 +444,11 @@ def _remember(memory: dict[str, T], text: str, request: T) -> None:
 def _shared(requests: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
     """What parts say of the whole."""
     return {name: value for r in requests for name in names if (value := getattr(r, name))}
+
+
+def parts_of(text: str) -> list[list[str]]:
+    """The words of a request in the parts that are read one by one."""
+    return _parts(words_of(text))
 
 
 def _parts(words: Sequence[str]) -> list[list[str]]:

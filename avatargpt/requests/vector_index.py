@@ -209,7 +209,6 @@ class Stored:
         wide = np.ones((count, 1), np.float32) if scale is None else scale.astype(np.float32)
         return Reduced(np.ascontiguousarray(rows), wide, basis)
 
-
     def words(self, lemmas: Sequence[str], count: int) -> WordIndex:
         """The inverse of `pack_words`, for `count` texts with these lemmas; views of the file's arrays.
 
