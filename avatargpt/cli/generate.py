@@ -309,15 +309,15 @@ def read(
 
 
 def request_row(request: MotionRequest) -> dict[str, Any]:
-    """A request for machines: of every clause its `name` (None = not known), the nearest known action, words, caption;
-    of the whole the words that nothing shows."""
+    """A request for machines: of every clause its `name` (None = not known), the nearest known action and its words; of
+    the whole the words that nothing shows."""
     row = request.model_dump(exclude_defaults=True)
     clauses = []
     for clause, told in zip(request.clauses, row["clauses"], strict=True):
         known = clause.known is not False
         clauses.append({
             **told, "name": clause.name if known and clause.name else None, "near": clause.name,
-            "words": clause.action, "caption": clause.caption, "known": known, "together": clause.together,
+            "words": clause.action, "known": known, "together": clause.together,
             "denied": clause.denied,
         })  # fmt: skip
     return {**row, "clauses": clauses, "unshown": request.unshown}

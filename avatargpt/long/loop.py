@@ -27,7 +27,7 @@ from avatargpt.long.pipeline import ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import Frames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
-from avatargpt.planning.events import MIN_EVENTS, read_events
+from avatargpt.planning.events import MIN_EVENTS, EventReader
 from avatargpt.planning.language_planner import CheckedPlanner
 from avatargpt.planning.situation import POSES, Situation, Situations
 from avatargpt.planning.types import Activity, Planner
@@ -206,7 +206,8 @@ def long(
     grounder = body.model.grounder
     situations = None if phrases is None or grounder is None else Situations(phrases, grounder)
     # the events of a scene fill its time; of a situation there is always another activity
-    events = read_events(phrases.reader, scene) if phrases is not None and phrases.reader is not None else []
+    reads = None if phrases is None else phrases.reads
+    events = () if reads is None else EventReader(reads.reader).read(scene).events
     named = len(events) >= MIN_EVENTS
     director = Director(
         planner, scene, seed, activities, manner_of(events[0].person.noun if named else scene, phrases), phrases,

@@ -11,9 +11,9 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.llm import LanguageModel
+    from avatargpt.planning.events import EventReader
     from avatargpt.planning.language_planner import CheckedPlanner, StepChecker, Tell
     from avatargpt.planning.situation import Situations
-    from avatargpt.requests.reader import RequestReader
 
 __all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
 ACCEPTED = "retrieval, endpoint or an address https://..."
@@ -85,13 +85,15 @@ def _executable(model: MotionSide) -> StepChecker | None:
     return StepChecker(model.phrase_index, model.loaded.grounder)
 
 
-def _words(model: MotionSide) -> tuple[RequestReader | None, Situations | None]:
-    """The reader of requests, which reads the events of scenes, and what reads descriptions of motion."""
+def _words(model: MotionSide) -> tuple[EventReader | None, Situations | None]:
+    """The readers of the events of scenes and of descriptions of motion."""
     if model.phrase_index is None or model.loaded.grounder is None:
         return None, None
+    from avatargpt.planning.events import EventReader
     from avatargpt.planning.situation import Situations
 
-    return model.phrase_index.reader, Situations(model.phrase_index, model.loaded.grounder)
+    reads = model.phrase_index.reads
+    return None if reads is None else EventReader(reads.reader), Situations(model.phrase_index, model.loaded.grounder)
 
 
 def _of_kind(spec: str, model: MotionSide, executable: StepChecker | None) -> Planner:

@@ -16,7 +16,7 @@ import numpy as np
 from avatargpt.planning import library as plans
 from avatargpt.planning.compose import ActivityChooser, State, StepCheck, follow, plain_task, sentence, statement, tell
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
-from avatargpt.planning.events import MIN_EVENTS, Event, SceneText, read_scene
+from avatargpt.planning.events import MIN_EVENTS, Event, EventReader, SceneText
 from avatargpt.planning.library import Part, PlanLibrary
 from avatargpt.planning.retriever import MIN_USABLE, Retriever, about
 from avatargpt.planning.types import (
@@ -35,7 +35,6 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
     from avatargpt.planning.situation import Situations
-    from avatargpt.requests.reader import RequestReader
 
 MEMORY = 24  # activities looked back at
 # a plan farther than the nearest one by more is not appended to it
@@ -63,7 +62,7 @@ class RetrievalPlanner:
 
     def __init__(
         self, library: PlanLibrary, grounder: SentenceGrounder, checker: StepScores | None = None,
-        reader: RequestReader | None = None, situations: Situations | None = None,
+        reader: EventReader | None = None, situations: Situations | None = None,
     ) -> None:  # fmt: skip
         self.library, self.reader, self.situations = library, reader, situations
         self.showable: StepCheck | None = None if checker is None else checker.showable
@@ -80,7 +79,7 @@ class RetrievalPlanner:
     @classmethod
     def from_folder(
         cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, checker: StepScores | None = None,
-        reader: RequestReader | None = None, situations: Situations | None = None,
+        reader: EventReader | None = None, situations: Situations | None = None,
     ) -> RetrievalPlanner:  # fmt: skip
         """The planner of a folder with ``planning.safetensors``; raises UserError where it is missing or damaged."""
         return cls(PlanLibrary.load(folder), grounder, checker, reader, situations)
@@ -92,7 +91,7 @@ class RetrievalPlanner:
 
     def read(self, scene: str) -> SceneText:
         """The events that a scene names, none without a reader."""
-        return SceneText() if self.reader is None else read_scene(self.reader, scene, self._person)
+        return SceneText() if self.reader is None else self.reader.read(scene, self._person)
 
     def knows(self, scene: str) -> bool:
         """Whether a stored plan is about such a scene, with every event that the scene names."""

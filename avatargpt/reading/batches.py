@@ -15,7 +15,7 @@ from torch import Tensor
 
 from avatargpt.reading.network import MAX_ITEMS
 from avatargpt.resources import sentence_model_file
-from instruct_data.reading.examples import UNLABELLED, Example, Numeral, Span, numerals
+from instruct_data.reading.examples import SUBJECT, UNLABELLED, Example, Numeral, Span, numerals
 from instruct_data.reading.programs import CONSTANTS, Field, Kind, Program
 
 MAX_PIECES = 512  # of a text
@@ -202,7 +202,8 @@ def make_batch(
                         values[kind][row, column, k] = _value(f, item.values.get(f.name), pieces, first)
         if labelled is None:
             wholes[row] = [_value(f, example.whole.get(f.name), pieces, 0) for f in program.whole]
-    ends = [read.write(examples[r].items[i].caption) for r, i in written]
+    # A writer that wrote "a person" in one task would write it in all.
+    ends = [read.write(SUBJECT.sub("", examples[r].items[i].caption)) for r, i in written]
     text = np.zeros((len(ends), max(map(len, ends), default=1)), np.int64)
     for row, end in enumerate(ends):
         text[row, : len(end)] = end

@@ -26,14 +26,10 @@ BOUNDS = {"seconds": MAX_SECONDS, "turn": MAX_DEGREES, "distance": 1000.0, "fact
 
 
 class BodyReader:
-    """Reads requests for bodies; answers are remembered.
+    """Reads requests for bodies; answers are remembered."""
 
-    Attributes:
-        written: whether clauses are written in plain words, too, which takes as long as reading them.
-    """
-
-    def __init__(self, reader: Reader, written: bool = True) -> None:
-        self.reader, self.written = reader, written
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
         self._requests: dict[str, MotionRequest] = {}
         self._places: dict[str, list[tuple[tuple[Span, ...], tuple[Span, ...]]]] = {}
         self._names: dict[str, Names] = {}
@@ -55,8 +51,8 @@ class BodyReader:
             UserError: no words, too many, or a count that no request may have.
         """
         if text not in self._requests:
-            texts = _parts(text)
-            readings = self.reader.read([_ended(t) for t in texts], near=NEAR, write=self.written)
+            texts = split_sentences(text)
+            readings = self.reader.read([_ended(t) for t in texts], near=NEAR)
             parts = [to_request(reading) for reading in readings]
             places, at = [], 0
             for part, reading in zip(texts, readings, strict=True):
@@ -111,8 +107,8 @@ def _all(item: ReadItem) -> tuple[Span, ...]:
     return tuple(sorted({span for spans in item.words.values() for span in spans}))
 
 
-def _parts(text: str) -> list[str]:
-    """A request in parts of whole sentences."""
+def split_sentences(text: str) -> list[str]:
+    """A text in parts of whole sentences; raises UserError where it has no words, too many, or too long a sentence."""
     count = len(text.split())
     if not re.search(r"[^\W_]", text) or count > MAX_WORDS:
         raise UserError(f"request of {count} words; accepted: 1 to {MAX_WORDS}, with a letter or a number")
@@ -154,7 +150,7 @@ def to_clause(reading: Reading, item: ReadItem) -> Clause:
             values[name] = min(values[name], most)
     words: dict[str, Any] = {k: reading.said(spans) for k, spans in item.words.items()}
     return Clause(
-        action=words.pop("words"), caption=item.written, **likeliest(item.names), **words, **values
+        action=words.pop("words"), **likeliest(item.names), **words, **values
     )  # fmt: skip
 
 

@@ -444,7 +444,6 @@ class PhraseIndex:
         if self.reads is None:
             raise ValueError("no reading network")
         own = [self.keys[row] for row in self.caption_rows.tolist()]
-        written, self.reads.written = self.reads.written, False
         for caption in own if captions is None else captions:
             try:
                 attributes = caption_attributes(self.reads.read(caption))
@@ -454,7 +453,6 @@ class PhraseIndex:
                 attributes["side"] = side
             if attributes:
                 self.attributes[caption] = attributes
-        self.reads.written = written
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``wording.safetensors``; vectors of a file unchanged, others by `RANK` principal directions."""

@@ -111,7 +111,7 @@ STAGES: dict[str, StageEntry] = {
         "reading:reading_stage", "train the network that reads what people write", "reading:ReadingRecipe",
         texts=Option("folders of authors' files, with commas between; default: the packaged ones"),
         phrasings=Option("folder of an index of phrasings; default: the packaged one"),
-        start=Option("folder of a reading network that is trained on"),
+        start=Option("folder of a reading network that is trained on, or several, whose mean is"),
     ),
     "scorer": training(
         "scorer:scorer_stage", "train the scorer of text and motion that ranks candidates", "scorer:ScorerRecipe",
@@ -195,7 +195,7 @@ STAGES: dict[str, StageEntry] = {
             "face": Option("folder of a language stage: a model of its own for the face"),
             "adapters": Option("NAME=FOLDER,...: folders of language stages with `lora` that began from this model"),
             "phrase-index": Option("folder of the phrase-index stage"),
-            "reading": Option("folder of the reading stage"),
+            "reading": Option("folder of the reading stage, or several with commas between, whose mean is taken"),
             "requests": Option("folder of the requests stage"),
             "planner": Option("folder with a planning library, such as the packaged weights"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),

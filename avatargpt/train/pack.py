@@ -33,7 +33,8 @@ from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatures
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.reading.body import BodyReader
-from avatargpt.reading.store import load_network, save_network
+from avatargpt.reading.reader import Reader
+from avatargpt.reading.store import save_network
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import RequestReader
 from avatargpt.train.data.corpus import read_tokenizers
@@ -139,10 +140,7 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
-        reading = load_network(args.reading)
-        if reading is None:
-            raise UserError(f"{args.reading}: no reading network in it; run the reading stage")
-        save_network(reading, out)
+        save_network(mean_of(args.reading, Reader.load).network, out)
     if args.phrase_index:
         index = PhraseIndex.load(args.phrase_index)
         if index is None:

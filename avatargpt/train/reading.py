@@ -18,10 +18,11 @@ from avatargpt.config import Schedule
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.reading.batches import IGNORED, VALUED, Batch, PieceReader, make_batch
 from avatargpt.reading.judging import judge_items, judge_turns
-from avatargpt.reading.network import ReadingConfig, ReadingNetwork, mean_state, pool
+from avatargpt.reading.network import MAX_ITEMS, WIDTH, ReadingConfig, ReadingNetwork, mean_state, pool
 from avatargpt.reading.reader import Asked, Reader
-from avatargpt.reading.store import load_network, save_network
+from avatargpt.reading.store import save_network
 from avatargpt.train.loop import run
+from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
 from instruct_data.reading.draw import Draw, Drawn
@@ -33,7 +34,8 @@ from vqvae.strict import PositiveInt, Share, Strict
 POOL = 8  # steps whose examples are drawn at once and sorted by length
 NOISE = 0.1  # of the words that an item's mean state is taken over, share that is left out in training
 WEIGHTS = {"more": 1.0, "words": 4.0, "names": 1.5, "choice": 0.5, "flag": 0.5, "number": 0.5, "place": 1.0,
-           "wholes": 0.25, "tags": 0.3, "kinds": 0.3, "written": 0.5}  # fmt: skip
+           "wholes": 0.25, "tags": 0.3, "kinds": 0.3, "written": 0.5, "meant": 0.5}  # fmt: skip
+ALIKE = 20.0  # by which the cosines of what items mean are sharpened
 PER_NAME = 6  # phrasings whose mean begins a name's vector
 Phrasings = Sequence[tuple[str, str]]
 
@@ -46,9 +48,9 @@ class ReadingTraining(Schedule):
     ema: Share = 0.998  # of the moving mean that is saved
     encoder: Share = 0.12  # rate of the encoder as a share of that of all else
     misspelt: Share = 0.15  # share of the examples
-    tasks: dict[str, Share] = {"read": 0.91, "turn": 0.03, "score": 0.01, "events": 0.05}  # share of the steps
+    tasks: dict[str, Share] = {"read": 0.52, "turn": 0.16, "score": 0.16, "events": 0.16}  # share of the steps
     halved: list[str] = ["turn"]  # tasks of long texts, whose steps have half as many
-    written: PositiveInt = 12  # items of a step that are written in words
+    written: PositiveInt = 24  # items of a step that are written in words
     # of the examples of `read`, by kind
     shares: dict[str, Share] = {
         "people": 0.72, "joined": 0.06, "captions": 0.02, "phrasings": 0.03, "composed": 0.12, "templates": 0.05,
@@ -150,10 +152,7 @@ class ReadingStage(AveragedStage):
             plain = SentenceGrounder(cache_size=0).sentence([n.replace("_", " ") for n in faces])
             self.network.names["faces"][:-1].copy_(torch.from_numpy(plain))
         if start:
-            before = load_network(start)
-            if before is None:
-                raise UserError(f"{start}: no reading network there")
-            take_over(self.network, before)
+            take_over(self.network, mean_of(start, Reader.load).network)
         self.identity = {"shape": shape.model_dump()}
         trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
         groups = [
@@ -165,6 +164,8 @@ class ReadingStage(AveragedStage):
         )
         self.start_mean()
         self.reader = Reader(ReadingNetwork(shape))
+        self.grounder = SentenceGrounder(cache_size=0)
+        self.meanings: dict[str, np.ndarray] = {}  # of plain captions
         self.pool: tuple[tuple[int, ...], list[tuple[str, list[Drawn]]]] = (), []
 
     def _spoken(self, people: Mapping[str, Sequence[Example]]) -> list[int]:
@@ -189,9 +190,25 @@ class ReadingStage(AveragedStage):
             self.names.get(PROGRAMS[task].table, {}), self.pieces, [rows[i] for i in chosen],
         ).to(self.runtime.device)  # fmt: skip
         with self.runtime.autocast(), sdpa_kernel(SDPBackend.MATH):
-            parts = item_losses(module, batch, task)
+            meanings = self._meanings(drawn) if PROGRAMS[task].table == "actions" else None
+            parts = item_losses(module, batch, task, meanings)
         total = torch.stack([WEIGHTS[k] * v for k, v in parts.items() if k in WEIGHTS]).sum()
         return total, {"loss": total, **{f"{task}/{k}": v for k, v in parts.items()}}
+
+    def _meanings(self, drawn: Sequence[Drawn]) -> tuple[Tensor, Tensor]:
+        """What items mean: vectors (C, D) of the plain captions of a step, as the packaged encoder has them, and
+        (B, I) which of them is an item's, `IGNORED` = none.
+        """
+        rows = [[i.caption for i in d.example.items[:MAX_ITEMS]] for d in drawn]
+        captions = list(dict.fromkeys(c for row in rows for c in row if c))
+        if new := [c for c in captions if c not in self.meanings]:
+            self.meanings.update(zip(new, self.grounder.sentence(new), strict=True))
+        at = {c: n for n, c in enumerate(captions)}
+        which = torch.full((len(rows), max(1, *(len(r) for r in rows))), IGNORED)
+        for r, row in enumerate(rows):
+            which[r, : len(row)] = torch.tensor([at.get(c, IGNORED) for c in row])
+        vectors = np.stack([self.meanings[c] for c in captions]) if captions else np.zeros((0, WIDTH), np.float32)
+        return torch.from_numpy(vectors).to(self.runtime.device), which.to(self.runtime.device)
 
     def _pooled(self, rng: np.random.Generator) -> list[tuple[str, list[Drawn]]]:
         """The examples of `POOL` steps, of one task each, those of a task sorted by length and dealt out at random."""
@@ -236,7 +253,8 @@ def take_over(network: ReadingNetwork, before: ReadingNetwork) -> None:
         rows |= {f"names.{table}": both, f"name_bias.{table}": both}
     for name, value in before.state_dict().items():
         if name not in rows:
-            state[name] = value
+            if value.shape == state[name].shape:  # else a program has other fields now, and begins anew
+                state[name] = value
             continue
         theirs, ours = rows[name]
         at = {x: i for i, x in enumerate(theirs)}
@@ -246,8 +264,14 @@ def take_over(network: ReadingNetwork, before: ReadingNetwork) -> None:
     network.load_state_dict(state)
 
 
-def item_losses(net: ReadingNetwork, batch: Batch, task: str) -> Metrics:
-    """The loss of each kind of field, means over what is labelled."""
+def item_losses(
+    net: ReadingNetwork, batch: Batch, task: str, meanings: tuple[Tensor, Tensor] | None = None
+) -> Metrics:
+    """The loss of each kind of field, means over what is labelled.
+
+    `meanings`: vectors of plain captions and whose they are, see `ReadingStage._meanings`. What an item is compared
+    with names by is drawn to that of its own caption, too, among those of the step: of what is unknown as well.
+    """
     program = PROGRAMS[task]
     states = net.encode(batch.ids, batch.mask)
     keys, value_keys, mean = net.keys(states), net.number_keys(states), mean_state(states, batch.mask)
@@ -279,10 +303,14 @@ def item_losses(net: ReadingNetwork, batch: Batch, task: str) -> Metrics:
         real = real.expand_as(scores)
         out["words"] = F.binary_cross_entropy_with_logits(scores[real], batch.words[real])
     if program.table:
-        logits = net.name_logits(program.table, steps, pooled, mean).float()
+        z = net.turned(steps, pooled, mean)
+        logits = net.compare(program.table, z).float()
         out["names"] = _cross_entropy(logits[present], batch.names[present], 0.05)
         named = present & (batch.names != IGNORED)
         out["right"] = (logits[named].argmax(-1) == batch.names[named]).float().mean()
+        if meanings is not None and len(meanings[0]):
+            vectors, which = meanings
+            out["meant"] = _cross_entropy((z[present] @ vectors.to(z.dtype).mT).float() * ALIKE, which[present])
     values = heads.values(steps, pooled, value_keys)
     for kind in VALUED:
         losses = [

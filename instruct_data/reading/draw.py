@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -111,8 +111,10 @@ class Draw:
         self.authors: dict[str, list[Example]] = defaultdict(list)
         for e in people:
             self.authors[e.author].append(e)
-        # A text of many items teaches more than one of a single item.
-        weights = np.array([max(len(e.items), 1) ** 0.5 for e in people])
+        # A text of many items teaches more than one of a single item, one of rare acts more than one of common ones.
+        acts = Counter(i.values.get("do") for e in people for i in e.items)
+        rare = [max((acts[i.values.get("do")] ** -0.5 for i in e.items), default=1.0) for e in people]
+        weights = np.array([max(len(e.items), 1) ** 0.5 * r for e, r in zip(people, rare, strict=True)])
         self.often = np.cumsum(weights / max(weights.sum(), 1e-9))
         self.clauses = [i for e in people for i in e.items if i.caption]
         self.phrasings = list(phrasings)

@@ -157,11 +157,23 @@ def request_example(row: Mapping[str, Any], author: str = "") -> Example | None:
             values["action"] = clause["action"]
         if clause.get("rel") == "while" and items:
             values["together"] = True
+        if "path" in values and "side" not in values and values.get("direction") in ("left", "right"):
+            values["side"] = values.pop("direction")  # "a circle to the right": of a way it is the side
         found = {k: find_words(text, str(clause[k]), near) for k in _WORDS if clause.get(k)}
         items.append(Item(values, {"words": place, **{k: v for k, v in found.items() if v}}, clause["do"]))
     unknown = tuple(s for words in row.get("unknown", ()) for s in find_words(text, words))
     whole = {k: row[k] for k in ("seconds", "loop") if row.get(k)}
-    return Example(text, tuple(items), author, whole, unknown)
+    if "seconds" in whole and not _names_seconds(text, whole["seconds"]):
+        del whole["seconds"]  # what a reader knows of such a movement, and the text does not say
+    # with a face, its words are not those of the body
+    return Example(text, tuple(items), author, whole, unknown, labelled_words=not row.get("face"))
+
+
+def _names_seconds(text: str, seconds: float) -> bool:
+    return "minute" in text or any(abs(n.of("seconds") - seconds) < 1e-6 for n in numerals(text))
+
+
+SUBJECT = re.compile(r"^(?:(?:a|an|the|some) )?(?:person|someone|somebody|one|figure|man|woman|boy|girl|child) ")
 
 
 def write_turn(
@@ -185,7 +197,7 @@ def write_turn(
 
 
 MAX_REPLY = 160  # characters of a reply that are read again
-_TEXTS = ("text", "change", "scene", "name", "file", "format", "what", "choice", "answer", "about")
+_TEXTS = ("text", "change", "scene", "name", "file", "format", "what", "choice")
 _ACT_NUMBERS = ("seconds", "factor", "times", "steps", "from", "to_s")
 
 
@@ -200,13 +212,29 @@ def turn_examples(row: Mapping[str, Any], author: str = "") -> Iterator[Example]
         for act in turn["acts"]:
             values: dict[str, Any] = {k: act[k] for k in _ACT_NUMBERS if act.get(k) is not None}
             values |= {k: act[k] for k in ("segment", "to", "at") if isinstance(act.get(k), int) and act[k] <= count}
-            values["do"] = act["do"]
+            values |= {k: act[k] for k in ("do", "topic") if k in act}
             words = next((str(act[k]) for k in _TEXTS if act.get(k) is not None), "")
+            if act["do"] == "edit":
+                words = _edited(timeline, turn["timeline"], act.get("segment")) or words
             items.append(Item(values, {}, words))
         yield Example(text, tuple(items), author, {}, (), places, False, asked)
         timeline = turn["timeline"]
         before.append((turn["user"], turn.get("reply", "")))
         last = [f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in turn["acts"]]
+
+
+LINE = re.compile(r"\d+ (?:\[[^\]]*\] )?(.*?) [\d.]+s(?: x\d+)?(?: \(.*\))?")
+"""A line of a timeline: number, name or activity, what is done, seconds, how often, face or loop."""
+
+
+def _edited(before: Sequence[str], after: Sequence[str], segment: int | None) -> str:
+    """What a segment that was changed does now: of the new lines the one that is most like its old one."""
+    done, now = ([m[1] if (m := LINE.fullmatch(line)) else "" for line in lines] for lines in (before, after))
+    if segment and len(done) == len(now) and segment <= len(now):
+        return now[segment - 1]
+    old = {*done[segment - 1].split()} if segment and segment <= len(done) else {*" ".join(done).split()}
+    new = [text for text in now if text not in done]
+    return max(new, key=lambda text: len(old & {*text.split()}), default="")
 
 
 _FACE_NUMBERS = ("times", "seconds", "at", "until", "every", "wait", "pause", "from_share", "to_share", "during")
@@ -283,7 +311,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 raise UserError(f"{path}:{number}: not JSON ({e})") from None
 
 
-FILES = {"read": ("body*", "composed"), "turn": ("chat*",), "score": ("face*",), "events": ("scenes*",)}
+FILES = {"read": ("body*", "face*", "composed"), "turn": ("chat*",), "score": ("face*",), "events": ("scenes*",)}
 """Task -> the names of authors' files."""
 
 

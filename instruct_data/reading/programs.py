@@ -95,10 +95,14 @@ ACTS = (
     "chat", "again", "keep", "show", "help",
 )  # fmt: skip
 
+TOPICS = ("segment", "whole", "at", "longest", "shortest", "history", "files", "ability")
+"""What a question is about: segments of the timeline, all of it, a second, ..., what the program can do."""
+
 TURN = Program(
     "turn",
     (
         Field("do", "choice", ACTS),
+        Field("topic", "choice", TOPICS),
         Field("segment", "place"),
         Field("to", "place"),
         Field("at", "place"),

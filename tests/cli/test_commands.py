@@ -336,10 +336,10 @@ def test_what_was_read_is_told_to_people_and_to_machines() -> None:
         "not shown: 'in the rain'",
     ]  # fmt: skip
     row = request_row(request)
-    names = ("name", "near", "words", "caption", "known", "together", "denied")
+    names = ("name", "near", "words", "known", "together", "denied")
     assert [tuple(c[k] for k in names) for c in row["clauses"]] == [
-        ("wave", "wave", "waves", "a person waves", True, False, False),
-        (None, "sing", "hums", "", False, True, False), (None, "", "bow", "", True, False, True),
+        ("wave", "wave", "waves", True, False, False), (None, "sing", "hums", False, True, False),
+        (None, "", "bow", True, False, True),
     ]  # fmt: skip
     assert row["clauses"][0]["times"] == 2 and row["unshown"] == ["in the rain"] and row["loop"] is True
     assert request_row(MotionRequest(clauses=[Clause(action="bow")]))["unshown"] == []

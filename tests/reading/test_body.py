@@ -14,9 +14,9 @@ from vqvae.errors import UserError
 NAMES: Names = (("wave", 0.8), ("bow", 0.15), (None, 0.01))
 
 
-def item(text: str, words: str, names: Names = NAMES, written: str = "", **values: Any) -> ReadItem:
+def item(text: str, words: str, names: Names = NAMES, **values: Any) -> ReadItem:
     places = {k: find_words(text, values.pop(k)) for k in ("style", "target", "other") if k in values}
-    return ReadItem(values, {"words": find_words(text, words), **places}, names, written)
+    return ReadItem(values, {"words": find_words(text, words), **places}, names)
 
 
 def read(text: str, *items: ReadItem, unshown: str = "", counted: str = "", **whole: Any) -> Reading:
@@ -26,13 +26,13 @@ def read(text: str, *items: ReadItem, unshown: str = "", counted: str = "", **wh
 def test_clauses_have_their_words_values_and_names() -> None:
     text = "Wave the doctor's hand at me, 2 times, happily, with him, while you hum"
     waved = item(text, "wave the doctor's hand", style="happily", target="me", other="him", times=2.0, side="left",
-                 denied=True, written="a person waves", distance=0.0)  # fmt: skip
+                 denied=True, distance=0.0)  # fmt: skip
     hummed = item(text, "hum", ((None, 0.6), ("sing", 0.25), ("bow", 0.1)), together=True)
     unsure = item(text, "you", (("sing", 0.15), (None, 0.1), ("bow", 0.05)))
     wave, hum, other = to_request(read(text, waved, hummed, unsure)).clauses
     assert (wave.action, wave.style, wave.target, wave.other) == ("Wave the doctor's hand", "happily", "me", "him")
     assert (wave.times, wave.side, wave.denied, wave.distance) == (2, "left", True, None)
-    assert (wave.name, wave.known, wave.others) == ("wave", True, {"bow": 0.15}) and wave.caption == "a person waves"
+    assert (wave.name, wave.known, wave.others) == ("wave", True, {"bow": 0.15})
     assert wave.sure == pytest.approx(0.99), "one of the known ones, whichever it is"
     assert (hum.name, hum.known, hum.sure, hum.together, hum.others) == ("sing", False, 0.6, True, {"bow": 0.1})
     assert (other.name, other.known, other.sure) == ("sing", False, 0.85)
@@ -68,8 +68,7 @@ class Reads:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def read(self, texts: Sequence[str], near: int, write: bool) -> list[Reading]:
-        assert write
+    def read(self, texts: Sequence[str], near: int) -> list[Reading]:
         self.asked += texts
         return [self._one(t) for t in texts]
 

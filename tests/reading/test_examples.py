@@ -112,9 +112,12 @@ def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
             {"do": "speed", "factor": 2, "segment": 1}, {"do": "move", "segment": 2, "to": 1, "at": "end"},
             {"do": "replace", "segment": 3, "change": "slower", "seconds": 0.0},
         ], "timeline": []},
-        {"user": "why?", "acts": [{"do": "question", "answer": "It was you.", "about": "speed"}], "timeline": []},
+        {"user": "why?", "acts": [{"do": "question", "topic": "history", "about": "speed"}], "timeline": ["1 bows 2s"]},
+        {"user": "sadly", "acts": [{"do": "edit", "change": "sadly", "segment": 1}], "timeline": ["1 bows sadly 3s"]},
+        {"user": "no, 2 s of it fast", "acts": [{"do": "edit", "change": "fast", "from": 0, "to_s": 2}],
+         "timeline": ["1 bows fast 2s", "2 bows sadly 1s (face: sad)"]},
     ]}  # fmt: skip
-    first, second, third = turn_examples(row, "me")
+    first, second, third, fourth, fifth = turn_examples(row, "me")
     assert first.text == "last: none\nnow: walk" and first.places == ()
     assert (first.items[0].values, first.items[0].caption) == ({"do": "make"}, "a person walks"), "no segment yet"
     assert second.text.startswith("1 walks 3s\n2 bows 2s\nbefore: walk / Made.\nlast: make 1\nnow: ")
@@ -124,7 +127,8 @@ def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
         {"do": "replace", "seconds": 0.0},
     ]  # fmt: skip
     assert [i.caption for i in second.items] == ["", "", "slower"]
-    assert "last: speed 1, move 2, replace 3\n" in third.text and third.items[0].caption == "It was you."
+    assert "last: speed 1, move 2, replace 3\n" in third.text and third.items[0].values["topic"] == "history"
+    assert (fourth.items[0].caption, fifth.items[0].caption) == ("bows sadly", "bows fast"), "what is done then"
     assert not any(e.labelled_words for e in (first, second, third))
 
 
@@ -182,7 +186,8 @@ def test_authors_files_are_read_by_task(tmp_path: Path) -> None:
         found: list[Example] = read_authors([tmp_path, tmp_path / "none"], task)
         return [(e.author, e.text[e.asked :], len(e.items)) for e in found]
 
-    assert rows("read") == [("body_a", "wave", 1)]  # of which the others cannot be placed, or say nothing of a body
+    # of which the others cannot be placed, or say nothing of a body
+    assert rows("read") == [("body_a", "wave", 1), ("face_b", "smile and wave", 1)]
     assert rows("score") == [("face_b", "smile and wave", 1)]
     assert rows("turn") == [("chat_c", "wave", 1)] * 2 and rows("events") == [("scenes_d", "Rain.", 0)]
     (tmp_path / "body_e.jsonl").write_text('{"text": "a"}\n\n{"text": \n')

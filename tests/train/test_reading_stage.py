@@ -13,7 +13,7 @@ from avatargpt.config import resolve
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.reading.network import ReadingConfig, ReadingNetwork
 from avatargpt.reading.reader import Reader
-from avatargpt.reading.store import load_network
+from avatargpt.reading.store import load_network, save_network
 from avatargpt.train.loop import run
 from avatargpt.train.reading import COMPOSED_FIELDS, POOL, ReadingRecipe, ReadingStage, mean_vectors, take_over
 from avatargpt.train.runtime import Runtime
@@ -153,6 +153,16 @@ def test_a_run_goes_on_from_another_network(texts: Path, tmp_path: Path) -> None
     assert own and [n for n in own if not torch.equal(after.state_dict()[n], states[n])] == []
     with pytest.raises(UserError, match="no reading network there"):
         stage_of(texts, tmp_path)
+
+
+def test_the_mean_of_two_runs_goes_on(texts: Path, tmp_path: Path) -> None:
+    one, two = (trained(texts, tmp_path / name) for name in ("one", "two"))
+    with torch.no_grad():
+        two.network.more.weight += 1.0
+    save_network(two.network, tmp_path / "two", None)
+    mean = stage_of(texts, f"{tmp_path / 'one'},{tmp_path / 'two'}", PHRASINGS).network  # type: ignore[arg-type]
+    first = one.take_mean().network.more.weight
+    torch.testing.assert_close(mean.more.weight, (first + two.network.more.weight) / 2)
 
 
 def test_pieces_that_both_networks_write_are_taken_over(texts: Path, tmp_path: Path) -> None:
