@@ -176,26 +176,6 @@ def _names_seconds(text: str, seconds: float) -> bool:
 SUBJECT = re.compile(r"^(?:(?:a|an|the|some) )?(?:person|someone|somebody|one|figure|man|woman|boy|girl|child) ")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A segment of a timeline as it is read: its caption, seconds of one round, name or activity, rounds, face."""
-
-    caption: str
-    seconds: float
-    name: str = ""
-    times: int = 1
-    face: str = ""
-
-
-def write_timeline(segments: Sequence[Shown], rounds: int = 1) -> list[str]:
-    """The lines of a timeline that is played `rounds` times: ``2 [greeting] waves 4s x2 (face: smiles)``."""
-    lines = []
-    for number, s in enumerate(segments, 1):
-        line = f"{number} {f'[{s.name}] ' * bool(s.name)}{SUBJECT.sub('', s.caption, count=1)} {round(s.seconds, 2):g}s"
-        lines.append(line + f" x{s.times}" * (s.times > 1) + f" (face: {s.face})" * bool(s.face))
-    return [*lines, *([f"(1-{len(segments)} x{rounds})"] if rounds > 1 and segments else [])]
-
-
 def write_turn(
     timeline: Sequence[str], turn: str, before: Sequence[tuple[str, str]] = (), last: Sequence[str] = ()
 ) -> tuple[str, tuple[Span, ...], int]:

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from instruct_data.reading.examples import (
-    LINE,
     MAX_REPLY,
     Example,
-    Shown,
     Span,
     events_example,
     find_words,
@@ -21,7 +19,6 @@ from instruct_data.reading.examples import (
     request_example,
     score_example,
     turn_examples,
-    write_timeline,
     write_turn,
 )
 from instruct_data.reading.programs import PROGRAMS
@@ -105,12 +102,6 @@ def test_a_turn_stands_behind_its_timeline() -> None:
     ]  # fmt: skip
     text, places, asked = write_turn([], "walk")
     assert (text, places, asked) == ("last: none\nnow: walk", (), 16)
-
-
-def test_a_timeline_has_names_rounds_and_faces() -> None:
-    shown = [Shown("a woman waves", 2.0, times=3), Shown("a knight bows", 1.234, "greeting", face="smile")]
-    assert write_timeline(shown, 2) == ["1 waves 2s x3", "2 [greeting] a knight bows 1.23s (face: smile)", "(1-2 x2)"]
-    assert [m[1] for line in write_timeline(shown) if (m := LINE.fullmatch(line))] == ["waves", "a knight bows"]
 
 
 def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
