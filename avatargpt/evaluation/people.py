@@ -16,7 +16,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
 Names = Sequence[str | None]
-EVERY = 8  # so manieth caption is read
+EVERY = 8  # how many captions one is read of
 
 
 def evaluate(run: Run) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from avatargpt.planning.library import Person, who
-from avatargpt.reading.body import split_sentences
+from avatargpt.reading.body import remember, split_sentences
 from avatargpt.reading.reader import Reader, Reading
 from avatargpt.requests.english import lemma
 from instruct_data.text.english import third_of
 
 MIN_EVENTS = 2  # that a scene names, from which on they are its plan
-GENDERS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}  # with the noun of each
+NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}  # of each gender
 NEAR = 1  # names of an event's action
 
 
@@ -54,6 +54,7 @@ class EventReader:
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
+        self._readings: dict[str, list[Reading]] = {}  # of scenes: a plan reads one several times
 
     def read(self, scene: str, person: Actor | None = None) -> SceneText:
         """The events of a scene, and how long all of it is to be.
@@ -65,7 +66,10 @@ class EventReader:
         Raises:
             UserError: a sentence is longer than the reader takes.
         """
-        readings = self.reader.read(split_sentences(scene), "events", NEAR, write=True)
+        if scene not in self._readings:
+            read = self.reader.read(split_sentences(scene), "events", NEAR, write=True)
+            remember(self._readings, scene, read)
+        readings = self._readings[scene]
         actor = _actor((person or (lambda text: who(text, {}, "they")))(scene), readings)
         events = [
             Event(third_person(item.written), actor, _positive(item.values.get("seconds")))
@@ -78,9 +82,9 @@ class EventReader:
 def _actor(named: Person, readings: list[Reading]) -> Person:
     """Who acts, of the gender that was read."""
     read = next((str(r.whole["person"]) for r in readings if "person" in r.whole), "they")
-    gender = read if read in GENDERS else "they"  # "I", "you"
+    gender = read if read in NOUNS else "they"  # "I", "you"
     named = replace(named, mood=who(named.noun, {}, named.gender).mood)  # a mood of one event is not of all
-    return named if named.gender == gender else replace(named, gender=gender, noun=GENDERS[gender])
+    return named if named.gender == gender else replace(named, gender=gender, noun=NOUNS[gender])
 
 
 def _positive(seconds: Any) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 from avatargpt.planning import library as plans
 from avatargpt.planning.compose import ActivityChooser, State, StepCheck, follow, plain_task, sentence, statement, tell
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
-from avatargpt.planning.events import MIN_EVENTS, Event, EventReader, SceneText
+from avatargpt.planning.events import MIN_EVENTS, NOUNS, Event, EventReader, SceneText
 from avatargpt.planning.library import Part, PlanLibrary
 from avatargpt.planning.retriever import MIN_USABLE, Retriever, about
 from avatargpt.planning.types import (
@@ -52,7 +52,6 @@ RECOVERIES = (
     Part("{^he} recovers from the fall.", ("{he} gets up", "{he} dusts off {his} clothes"), frozenset()),
     Part("{^he} picks {himself} up.", ("{he} gets back on {his} feet", "{he} rubs {his} lower back"), frozenset()),
 )
-_NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
 
 
 class RetrievalPlanner:
@@ -254,7 +253,7 @@ class RetrievalPlanner:
         rows = self.retriever.nearest(scene, 9)
         votes = Counter(self.library.genders[i] for i in rows)
         person = plans.who(scene, self.genders, max(("he", "she"), key=lambda g: (votes[g], g)))
-        return person if actor in ("", person.gender) else replace(person, gender=actor, noun=_NOUNS[actor])
+        return person if actor in ("", person.gender) else replace(person, gender=actor, noun=NOUNS[actor])
 
     def _remember(self, past: Sequence[Activity], described: str, person: plans.Person) -> tuple[State, np.ndarray]:
         """The state after past activities, and their (n, 384) vectors."""
@@ -275,7 +274,7 @@ class RetrievalPlanner:
         """Activity -> steps, or steps -> activity: the nearest of the library under the learned projection."""
         lib = self.library
         actor = plans.actor_of([about, *steps]) or "they"
-        person = plans.Person(actor, _NOUNS[actor])
+        person = plans.Person(actor, NOUNS[actor])
         texts = [plans.neutral(about, actor, False)] if about else [plans.neutral(s, actor) for s in steps]
         query = unit(self.retriever.embed(texts).mean(0, keepdims=True))
         side, target = ("from", "to") if about else ("to", "from")

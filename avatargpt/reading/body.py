@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 
 from avatargpt.reading.reader import MIN_KNOWN, Names, Reader, Reading, ReadItem
 from avatargpt.reading.store import load_network
-from instruct_data.reading.examples import Span
+from instruct_data.reading.examples import Span, move_spans
 from instruct_data.requests.spec import MAX_CLAUSES, MAX_DEGREES, MAX_SECONDS, MAX_TIMES, Clause, MotionRequest
 from vqvae.errors import UserError
 
 NEAR = 3  # names of a clause that are told
-MAX_REMEMBERED = 2000  # requests
+MAX_REMEMBERED = 2000  # answers
 MAX_WORDS = 1000  # of a request
 AT_ONCE = 32  # words that are read in one go, where sentences end so
 MAX_SENTENCE = 180  # words
 SENTENCE = re.compile(r"(?:[^.!?;\n]|(?<=\d)\.(?=\d))*[.!?;\n]*")
 ENDS = (".", "!", "?")
+V = TypeVar("V")
 BOUNDS = {"seconds": MAX_SECONDS, "turn": MAX_DEGREES, "distance": 1000.0, "factor": 10.0}
 
 
@@ -57,9 +58,9 @@ class BodyReader:
             places, at = [], 0
             for part, reading in zip(texts, readings, strict=True):
                 at = text.index(part, at)
-                places += [(_moved(i.words["words"], at), _moved(_all(i), at)) for i in reading.items]
+                places += [(move_spans(i.words["words"], at), move_spans(_all(i), at)) for i in reading.items]
                 at += len(part)
-            _remember(self._places, text, places[:MAX_CLAUSES])
+            remember(self._places, text, places[:MAX_CLAUSES])
             clauses = [c for p in parts for c in p.clauses][:MAX_CLAUSES]
             whole: dict[str, Any] = {"loop": any(p.loop for p in parts)}
             lengths = [p.seconds for p in parts if p.seconds]
@@ -69,7 +70,7 @@ class BodyReader:
                 clauses=clauses, text=text, unshown=[w for p in parts for w in p.unshown],
                 unread=[w for p in parts for w in p.unread], **whole,
             )  # fmt: skip
-            _remember(self._requests, text, joined)
+            remember(self._requests, text, joined)
         return self._requests[text]
 
     def places(self, text: str) -> list[tuple[tuple[Span, ...], tuple[Span, ...]]]:
@@ -84,7 +85,7 @@ class BodyReader:
         if missing:
             for text, names in zip(missing, self.reader.name(missing, NEAR), strict=True):
                 found[text] = names
-                _remember(self._names, text, names)
+                remember(self._names, text, names)
         return [found[t] for t in texts]
 
 
@@ -93,14 +94,11 @@ def _ended(text: str) -> str:
     return text if text.rstrip().endswith(ENDS) else f"{text.rstrip()}."
 
 
-def _remember(memory: dict[str, Any], key: str, value: Any) -> None:
+def remember(memory: dict[str, V], key: str, value: V) -> None:
+    """Keep an answer; the oldest one gives way."""
     if len(memory) >= MAX_REMEMBERED:
         memory.pop(next(iter(memory)))
     memory[key] = value
-
-
-def _moved(spans: Sequence[Span], by: int) -> tuple[Span, ...]:
-    return tuple((a + by, b + by) for a, b in spans)
 
 
 def _all(item: ReadItem) -> tuple[Span, ...]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.text_encoder import LAYERS, WIDTH, SentenceGrounder
+from avatargpt.reading.body import remember
 from instruct_data.requests import spec
 from instruct_data.requests.pairs import METRES, OPENING, ORDER, SECONDS, Target, is_numeral, value_of, words_of
 from instruct_data.requests.spec import (
@@ -262,7 +263,6 @@ MAX_WORDS_AT_ONCE = 30
 # of the probability of the first act of a turn, from which another one is a second reading
 NEAR_READING = 0.6
 LEAST_SHARE = 1e-5  # of the probability of a first act; what has less is not thought of
-MAX_REMEMBERED = 2000  # requests
 T = TypeVar("T")
 
 
@@ -308,7 +308,7 @@ class RequestReader:
             shared = _shared(requests, ("seconds", "loop", "start", "end"))
             clauses = [c for r in requests for c in r.clauses]
             unread = [n for words, target, _ in parts for n in _unread(words, target)]
-            _remember(self._requests, text, MotionRequest(clauses=clauses, unread=unread, text=text, **shared))
+            remember(self._requests, text, MotionRequest(clauses=clauses, unread=unread, text=text, **shared))
         return self._requests[text]
 
     def read_face(self, text: str) -> FaceRequest:
@@ -317,7 +317,7 @@ class RequestReader:
             requests = [r for r in self._assembled(text, "face", assembled_face) if r is not None]
             shared = _shared(requests, ("seconds", "alternating", "rounds", "in_all"))
             clauses = [c for r in requests for c in r.clauses]
-            _remember(self._faces, text, FaceRequest(clauses=clauses, text=text, **shared))
+            remember(self._faces, text, FaceRequest(clauses=clauses, text=text, **shared))
         return self._faces[text]
 
     def read_turn(self, text: str, state: TurnState | None = None) -> list[spec.TurnPart]:
@@ -368,7 +368,7 @@ class RequestReader:
         """Of each part of a request for a body its words, its target and the probability of each token."""
         if text not in self._places:
             parts = parts_of(text)
-            _remember(self._places, text, [(w, *read) for w, read in zip(parts, self.targets(parts), strict=True)])
+            remember(self._places, text, [(w, *read) for w, read in zip(parts, self.targets(parts), strict=True)])
         return self._places[text]
 
     def _assembled(
@@ -433,12 +433,6 @@ class RequestReader:
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Raises UserError: not there, damaged, or of another version."""
         return cls(load_part(folder, FILE_NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
-
-
-def _remember(memory: dict[str, T], text: str, request: T) -> None:
-    if len(memory) >= MAX_REMEMBERED:
-        memory.pop(next(iter(memory)))
-    memory[text] = request
 
 
 def _shared(requests: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from instruct_data.reading.examples import WORD, Example, Item, Span
+from instruct_data.reading.examples import WORD, Example, Item, Span, move_spans
 
 # as often as people join movements so
 JOINTS = (
@@ -36,12 +36,8 @@ class Drawn:
     fields: frozenset[str] | None = None
 
 
-def _moved(spans: Sequence[Span], by: int) -> tuple[Span, ...]:
-    return tuple((a + by, b + by) for a, b in spans)
-
-
 def _moved_item(item: Item, by: int) -> Item:
-    return replace(item, words={k: _moved(v, by) for k, v in item.words.items()})
+    return replace(item, words={k: move_spans(v, by) for k, v in item.words.items()})
 
 
 def join(first: Example, second: Example, joint: str, together: bool = False) -> Example:
@@ -52,7 +48,7 @@ def join(first: Example, second: Example, joint: str, together: bool = False) ->
     if together and items:
         items[0] = replace(items[0], values={**items[0].values, "together": True})
     return Example(
-        text, (*first.items, *items), first.author, {}, (*first.unknown, *_moved(second.unknown, by)),
+        text, (*first.items, *items), first.author, {}, (*first.unknown, *move_spans(second.unknown, by)),
         labelled_words=first.labelled_words and second.labelled_words,
     )  # fmt: skip
 

@@ -19,6 +19,13 @@ from vqvae.errors import UserError
 Span = tuple[int, int]
 """Of characters: the first one, and the one behind the last."""
 
+
+
+def move_spans(spans: Sequence[Span], by: int) -> tuple[Span, ...]:
+    """Spans so many characters further on."""
+    return tuple((a + by, b + by) for a, b in spans)
+
+
 UNLABELLED = "?"
 """The name of an item of which nobody has said what it is."""
 WORD = re.compile(r"[\w']+")

@@ -268,7 +268,9 @@ def test_a_rest_comes_before_what_is_done_in_it(model):
     sits, drinks = model.read_as(MotionRequest(clauses=clauses))[0]
     assert "sit" in sits and "drink" in drinks
     for text in ("kneel down, wave, then get up", "sit down and get up"):
-        assert {"stands", "gets"} & {*model.read_as(text)[0][-1].split()}  # up, from whatever
+        assert model.read_as(text)[0][-1] in (
+            "a person stands up", "a person gets up calmly from sitting", "a person gets up from a chair",
+        )
     results = model.body.generation.results(["lie down, then get up"] * 4, seeds=range(4))
     assert all(r.motion.root[-1, 1] > 0.8 for r in results)
 
