@@ -4,7 +4,8 @@
     python scripts/structure.py --runs           # with the traced runs (loads the model, about a minute)
     python scripts/structure.py --json FILE      # also write the figures to FILE
     python scripts/structure.py --before FILE    # print those of FILE beside them
-    python scripts/structure.py --check          # exit with 1 where modules import one another in a circle
+    python scripts/structure.py --check          # exit with 1 above a budget or where modules import in a circle
+    python scripts/structure.py --lower          # take today's figures as budgets where they are below them
 
 Which package may import which is a contract of `lint-imports` (pyproject.toml).
 """
@@ -15,6 +16,7 @@ import argparse
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import CodeType, FrameType
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("avatargpt", "instruct_data", "vqvae")
@@ -127,6 +131,46 @@ def figures(root: Path) -> dict[str, float]:
     return out
 
 
+BUDGETS = Path(__file__).with_name("budgets.yaml")
+
+
+def measure_size(root: Path) -> dict[str, float]:
+    """What has a budget: tracked files only, so that a working folder and a clean clone have the same figures."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
+    files = [p for p in listed.split("\0") if p and (root / p).is_file()]
+    lines = {p: len((root / p).read_bytes().splitlines()) for p in files if p.endswith((".py", ".yaml"))}
+    product = {p: n for p, n in lines.items() if p.endswith(".py") and p.split("/", 1)[0] in PACKAGES}
+    out: dict[str, float] = {"product lines": sum(product.values())}
+    for path, count in product.items():
+        folder = "lines of " + "/".join(path.split("/")[:2] if path.count("/") > 1 else path.split("/")[:1])
+        out[folder] = out.get(folder, 0) + count
+    wordings = [n for p, n in lines.items() if p.endswith(".yaml") and p.startswith("instruct_data/")]
+    pages = [p for p in files if p.endswith(".md") and (p.startswith("docs/") or "/" not in p) and p != "CHANGELOG.md"]
+    weights = [p for p in files if p.endswith(".safetensors") and not p.startswith("tests/")]
+    out["lines of YAML in instruct_data"] = sum(wordings)
+    out["lines of YAML in configs"] = sum(n for p, n in lines.items() if p.startswith("configs/"))
+    out["words of docs"] = sum(len((root / p).read_text(encoding="utf-8").split()) for p in pages)
+    out["MB of tracked files"] = round(sum((root / p).stat().st_size for p in files) / 1e6, 1)
+    out["weight files"] = len(weights)
+    # the parts of one network end in a number
+    out["networks"] = len({re.sub(r"(-\d+)?\.safetensors$", "", p) for p in weights})
+    return out
+
+
+def compare_budgets(sizes: Mapping[str, float], budgets: Mapping[str, float]) -> list[str]:
+    """A line for each figure above its budget or without one, and for each budget of what is no more."""
+    out = [f"{k}: {v:g}, above its budget of {budgets[k]:g}" for k, v in sizes.items() if v > budgets.get(k, v)]
+    out += [f"{k}: {v:g}, and has no budget" for k, v in sizes.items() if k not in budgets]
+    return out + [f"{k}: has a budget and is no more" for k in budgets if k not in sizes]
+
+
+def write_budgets(sizes: Mapping[str, float], budgets: Mapping[str, float], path: Path) -> None:
+    """Lower the budgets of a file to the figures that are below them; the comment on its top stays."""
+    head = "".join(f"{line}\n" for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    rows = [f"{k}: {min(v, budgets.get(k, v)):g}" for k, v in sizes.items()]
+    path.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+
+
 class EnteredFiles:
     """Records the product files whose functions are called while it is active."""
 
@@ -222,12 +266,20 @@ def main() -> int:
     parser.add_argument("--runs", action="store_true", help="trace the seven runs, too")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--before", type=Path, help="figures to print beside these")
-    parser.add_argument("--check", action="store_true", help="exit with 1 where modules import one another in a circle")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 above a budget or where modules import in a circle"
+    )
+    parser.add_argument("--lower", action="store_true", help="lower budgets to today's figures")
     args = parser.parse_args()
-    if args.check:
-        circles = import_circles(import_graph(args.root, type_checking=True))
-        print("\n".join(f"import circle: {', '.join(c)}" for c in circles) or "no import circles")
-        return bool(circles)
+    if args.check or args.lower:
+        sizes, budgets = measure_size(args.root), yaml.safe_load(BUDGETS.read_text(encoding="utf-8")) or {}
+        if args.lower:
+            write_budgets(sizes, budgets, BUDGETS)
+            return 0
+        faults = [f"import circle: {', '.join(c)}" for c in import_circles(import_graph(args.root, type_checking=True))]
+        faults += compare_budgets(sizes, budgets)
+        print("\n".join(faults) or "no import circles, and everything within its budget")
+        return bool(faults)
     table = figures(args.root)
     for name in RUNS if args.runs else ():
         table[f"files entered: {name}"], table[f"folders entered: {name}"] = traced(args.root, name)

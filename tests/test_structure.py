@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import subprocess
 from pathlib import Path
 
 PATH = Path(__file__).resolve().parents[1] / "scripts" / "structure.py"
@@ -45,3 +46,26 @@ def test_files_entered_are_those_whose_functions_run(tmp_path):
             exec(compile(path.read_text(), str(path), "exec"), space)
         spaces["used"]["f"]()
     assert entered.files == ["vqvae/used.py"] and entered.folders == {"vqvae"}
+
+
+def test_what_is_above_its_budget_or_has_none_is_named(tmp_path):
+    budgets = {"product lines": 10.0, "networks": 2.0, "gone": 1.0}
+    faults = structure.compare_budgets({"product lines": 11.0, "networks": 1.0, "new": 3.0}, budgets)
+    assert [f.split(":")[0] for f in faults] == ["product lines", "new", "gone"]
+    path = tmp_path / "budgets.yaml"
+    path.write_text("# why\nproduct lines: 10\nnetworks: 2\n")
+    structure.write_budgets({"product lines": 11.0, "networks": 1.0}, budgets, path)
+    assert path.read_text() == "# why\nproduct lines: 10\nnetworks: 1\n"
+
+
+def test_only_tracked_files_count_and_parts_of_a_network_are_one(tmp_path):
+    for name in ("vqvae/a.py", "instruct_data/w/w.yaml", "docs/d.md", "vqvae/w.safetensors", "vqvae/w-2.safetensors"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one two\nthree\n")
+    git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    (tmp_path / "vqvae" / "b.py").write_text("x = 1\n")
+    sizes = structure.measure_size(tmp_path)
+    assert sizes["product lines"] == sizes["lines of vqvae"] == 2 and sizes["lines of YAML in instruct_data"] == 2
+    assert sizes["words of docs"] == 3 and sizes["weight files"] == 2 and sizes["networks"] == 1
