@@ -40,6 +40,8 @@ def track_reason(track: Row, options: GateOptions) -> str | None:
     least = options.face_height if track["modality"] == "face" else options.height
     if (seconds := track["frames"] / track["fps"]) < options.seconds:
         return f"short: {seconds:.1f} s; accepted {options.seconds:g} or more"
+    if track["doubts"]:
+        return f"doubtful: {'; '.join(track['doubts'])}"
     if track["height"] < least:
         return f"small: {track['height']:.0%} of the picture's height; accepted {least:.0%} or more"
     if track["visible"] < options.visible:

@@ -14,9 +14,8 @@ from avatargpt.video.frames import LONGEST, Film, frames, inspect
 from avatargpt.video.paths import motion_of
 from avatargpt.video.people import Person, people_of
 from avatargpt.video.weights import WEIGHTS
-from vqvae import arkit
 
-VERSION = 2  # of how landmarks become motion
+VERSION = 3  # of how landmarks become motion
 SEEN = 0.5  # visibility of a landmark from which on it counts for a person's box
 
 
@@ -52,18 +51,18 @@ class FilmCapture:
             for part in person.stretches():
                 if part.doubt() is not None:
                     continue
-                lifted = motion_of(part.times, part.points, part.world, part.visible, part.size, legs=part.has_legs)
+                lifted = motion_of(part)
                 box, height = _box(part)
                 times = lifted.start + np.arange(len(lifted.motion)) / lifted.motion.fps
                 visible = np.interp(times, part.times, part.score * part.visible.mean(1))
-                yield Track(lifted.motion, max(lifted.start, 0.0), number, height, visible, box)
+                first, sure, doubts = max(lifted.start, 0.0), lifted.reliability, tuple(part.doubts)
+                yield Track(lifted.motion, first, number, height, visible, box, sure, doubts)
 
     def _faces(self, film: Film, start: float, end: float, bodies: Sequence[Track]) -> Iterator[Track]:
         """Faces, each with the number of the body that it is on, where there is one."""
         finder = faces.estimator(self.options.faces, self.options.people)
         tracks, _ = faces.faces_of(frames(film, start, end), finder)  # which closes it
         size = np.array([film.width, film.height]) * min(1.0, LONGEST / max(film.width, film.height))
-        reliability = np.array([float(name not in faces.DEAD) for name in arkit.NAMES])
         for number, face in enumerate(tracks, len(bodies)):
             for part in face.stretches():
                 if len(part.times) < faces.MIN_FRAMES:
@@ -80,7 +79,7 @@ class FilmCapture:
                 near = np.abs(times[:, None] - part.times[None]).min(1)
                 visible = (near <= 1.5 / min(film.fps, motion.fps)).astype(float)
                 box = float(left), float(top), float(right), float(bottom)
-                yield Track(motion, first, person, height, visible, box, reliability)
+                yield Track(motion, first, person, height, visible, box, faces.ALIVE)
 
 
 def _box(person: Person) -> tuple[Box, float]:

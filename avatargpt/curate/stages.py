@@ -65,7 +65,7 @@ class Stage:
 
 STAGES = {s.name: s for s in (
     Stage("shots", 1, "avatargpt.curate.shots:shots_of", ("shots",)),
-    Stage("tracks", 1, "avatargpt.curate.tracks:tracks_of", ("tracks",)),
+    Stage("tracks", 2, "avatargpt.curate.tracks:tracks_of", ("tracks",)),
     Stage("sound", 1, "avatargpt.curate.sound:sound_of", ("sound",)),
     Stage("segments", 1, "avatargpt.curate.segments:segments_of", ("segments",)),
     Stage("descriptions", 1, "avatargpt.curate.questions:description_of", ("text",), model=True),

@@ -31,7 +31,8 @@ class Track:
         height: of the person, or of the face, in shares of the picture's height (median).
         visible: (T,) confidence of each frame, 0 to 1.
         box: all that the person moves in.
-        reliability: of a face, (52,) how far each weight can be trusted, 0 to 1; None = all alike.
+        reliability: 0 to 1 of each weight of a face (52,), or each joint of a body (22,); None = all alike.
+        doubts: what of the film makes the motion doubtful; such a track is left out.
     """
 
     motion: Motion | FaceMotion
@@ -41,6 +42,7 @@ class Track:
     visible: np.ndarray
     box: Box = (0.0, 0.0, 1.0, 1.0)
     reliability: np.ndarray | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class Capture(Protocol):
@@ -88,7 +90,7 @@ def tracks_of(task: Task, shop: Workshop) -> Result:
                 "key": key, "modality": modality, "person": track.person, "start": round(abs(track.start), 4),
                 "fps": motion.fps, "frames": len(motion), "height": round(track.height, 4),
                 "visible": round(float(np.mean(track.visible)), 4), "box": [round(float(v), 3) for v in track.box],
-                "occluded": round(float(np.mean(track.visible < OCCLUDED)), 4),
+                "occluded": round(float(np.mean(track.visible < OCCLUDED)), 4), "doubts": list(track.doubts),
             })  # fmt: skip
             arrays |= {f"{key}/{name}": values for name, values in _arrays(track).items()}
     shop.write_arrays(task, arrays)
@@ -98,10 +100,10 @@ def tracks_of(task: Task, shop: Workshop) -> Result:
 def _arrays(track: Track) -> dict[str, np.ndarray]:
     motion = track.motion
     about = {"visible": np.asarray(track.visible, np.float32)}
-    if isinstance(motion, Motion):
-        return about | {"rotations": motion.rotations, "root": motion.root}
     if track.reliability is not None:
         about["reliability"] = np.asarray(track.reliability, np.float32)
+    if isinstance(motion, Motion):
+        return about | {"rotations": motion.rotations, "root": motion.root}
     return about | {"weights": motion.weights, "head": motion.head}
 
 

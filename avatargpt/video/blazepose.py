@@ -8,7 +8,7 @@ smoothed here: what comes later sees the future of a film as well as its past.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,26 +51,11 @@ class _Track:
     time: float  # second of the film
 
 
-def full() -> BlazePose:
-    """The network of medium size, which MediaPipe takes by default."""
-    return BlazePose(weights("pose_landmark_full.tflite"))
-
-
-def heavy() -> BlazePose:
-    """The largest one, from a file of the user's."""
-    return BlazePose(weights("pose_landmark_heavy.tflite"))
-
-
-def lite() -> BlazePose:
-    """The smallest one, from a file of the user's."""
-    return BlazePose(weights("pose_landmark_lite.tflite"))
-
-
 @dataclass
 class BlazePose:
-    """Follows up to `MAX_PEOPLE` people; a `PoseEstimator`."""
+    """Follows up to `MAX_PEOPLE` people by a network of that file; a `PoseEstimator`."""
 
-    landmarks: Path
+    landmarks: str
     tracks: list[_Track] = field(default_factory=list)
     absent: list[_Track] = field(default_factory=list)
     count: int = 0
@@ -78,7 +63,7 @@ class BlazePose:
 
     def __post_init__(self) -> None:
         self._detect = _Network(weights("pose_detection.tflite"), 2)
-        self._look = _Network(self.landmarks, 5)
+        self._look = _Network(weights(self.landmarks), 5)
 
     def people(self, picture: np.ndarray, time: float) -> list[Pose]:
         """The people in a picture (H, W, 3) uint8 RGB, each with the number it has had before."""
@@ -171,6 +156,10 @@ class BlazePose:
         turned = np.stack([right, -down, -z], -1)
         visible = 1 / (1 + np.exp(-np.clip(rows[:count, 3:5], -30, 30)))
         return Pose(track.number, score, points[:count], turned, visible.min(1))
+
+
+# the network of medium size, which MediaPipe takes by default, the largest and the smallest one, of files of the user's
+full, heavy, lite = (partial(BlazePose, f"pose_landmark_{size}.tflite") for size in ("full", "heavy", "lite"))
 
 
 class _Network:

@@ -80,11 +80,8 @@ def capture_body(
         reason = f"; the likeliest: {doubts[0][1]}" if doubts else ""
         raise NobodyError(f"{film.path}: nobody in {count} frames whose body can be read{reason}")
     chosen, notes = _chosen(film, real, person)
-    lifted = motion_of(
-        chosen.times, chosen.points, chosen.world, chosen.visible, chosen.size, focal, legs=chosen.has_legs
-    )  # fmt: skip
-    if not chosen.has_legs:
-        notes.append("the legs are not in the picture; they stand")
+    lifted = motion_of(chosen, focal)
+    notes += [*lifted.notes, *chosen.doubts]
     motion = replace(lifted.motion.canonical(), caption=_name(film.path), notes=tuple(notes))
     return Capture(motion, film, lifted.start, len(real), tuple(notes), lifted.motion, chosen)
 
@@ -168,7 +165,7 @@ def _chosen(film: Film, tracks: Sequence[Track], person: int) -> tuple[Track, li
     chosen = max(stretches, key=lambda t: len(t.times))
     if len(stretches) > 1:
         parts = ", ".join(f"{t.times[0]:.1f} to {t.times[-1]:.1f} s" for t in stretches)
-        notes.append(f"the person is in the picture from {parts}; the longest is taken, --start and --end choose")
+        notes.append(f"one person is followed from {parts}; the longest is taken, --start and --end choose")
     return chosen, notes
 
 

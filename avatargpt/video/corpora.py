@@ -9,14 +9,13 @@ from pathlib import Path
 from avatargpt.video import faces
 from avatargpt.video.capture import NobodyError, capture_face
 from instruct_data.sources.films import FilmFace
-from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.data_files import read_object
 from vqvae.io.files import atomic_write
 
 VERSION = 1  # of what is kept: a change of the capture that changes its results gets a new one
-RELIABILITY = tuple(float(name not in faces.DEAD) for name in arkit.NAMES)
+RELIABILITY = tuple(faces.ALIVE.astype(float))
 
 
 class FilmFaces:

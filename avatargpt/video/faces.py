@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from avatargpt.video.camera import FOCAL
-from avatargpt.video.frames import Frame, Shots, stretches_of
+from avatargpt.video.frames import Frame, Rows, Shots
 from avatargpt.video.paths import even
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -83,7 +83,7 @@ def estimator(name: str, count: int, focal: float | None = None) -> FaceEstimato
 
 
 @dataclass(frozen=True)
-class FaceTrack:
+class FaceTrack(Rows):
     """One face in N frames: `times` (N,) seconds, `boxes` (N, 4), `weights` (N, 52), `head` (N, 3), `mouth` (N, 2) as
     of `Face`."""
 
@@ -93,19 +93,10 @@ class FaceTrack:
     head: np.ndarray
     mouth: np.ndarray | None = None
 
-    def rows(self, rows: slice) -> FaceTrack:
-        """The frames of that index."""
-        mouth = None if self.mouth is None else self.mouth[rows]
-        return FaceTrack(self.times[rows], self.boxes[rows], self.weights[rows], self.head[rows], mouth)
-
     @property
     def side(self) -> np.ndarray:
         """(N,) pixels of the box, the mean of its sides."""
         return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).mean(1))
-
-    def stretches(self) -> list[FaceTrack]:
-        """The face between gaps that are too long to be filled."""
-        return [self.rows(part) for part in stretches_of(self.times)]
 
 
 def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceTrack], int]:

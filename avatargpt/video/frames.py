@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -34,6 +34,8 @@ FOLDER_RATE = 30.0  # frames a second of a folder of pictures
 MAX_PICTURES = 200_000
 MAX_GAP = 1.0  # s without a person or a face, that are filled
 MIN_CUT, CUT_RATIO = 18.0, 4.0  # mean change of a pixel, 0..255, in a cut, and in units of the usual change
+LOOK = 12  # frames between two looks at whether the camera moves
+MOVING, CHANGED = 0.4, 1.5  # share of looks that find it so, and grey levels by which half of the border changes then
 _COARSE = 16  # pixels between those that are compared
 
 
@@ -73,6 +75,8 @@ class Shots:
         self.number = 0
         self._before: np.ndarray | None = None
         self._changes: list[float] = []
+        self._looks: list[np.ndarray] = []
+        self._moved: dict[int, list[bool]] = {}
 
     def of(self, picture: np.ndarray) -> int:
         """The number of the shot of the next picture (H, W, 3) uint8."""
@@ -83,21 +87,49 @@ class Shots:
             if change > MIN_CUT and change > CUT_RATIO * usual:
                 self.number += 1
                 self._changes.clear()
+                self._looks.clear()
             else:
                 self._changes = [*self._changes[-14:], change]
         self._before = small
+        self._looks = [*self._looks, small.mean(-1)]
+        if len(self._looks) > LOOK:
+            self._moved.setdefault(self.number, []).append(_shifted(self._looks[0], self._looks[-1]))
+            self._looks = self._looks[-1:]
         return self.number
 
-
-def stretches_of(times: np.ndarray) -> list[slice]:
-    """The rows of rising times (N,), in seconds, between gaps that are too long to be filled."""
-    ends = [0, *(np.flatnonzero(np.diff(times) > MAX_GAP) + 1).tolist(), len(times)]
-    return [slice(a, b) for a, b in pairwise(ends)]
+    def moving(self, number: int) -> bool:
+        """Whether the camera of that shot moves."""
+        return bool(np.mean(self._moved.get(number, [False])) >= MOVING)
 
 
-def is_film(path: Path) -> bool:
-    """Whether a name is that of a film, or a folder with pictures."""
-    return path.suffix.lower() in FILMS or (path.is_dir() and bool(_pictures(path)))
+def _shifted(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether a picture is the other one moved, by phase correlation (Kuglin and Hines 1975).
+
+    So is that of a large person before a wall; but then its border stays as it is.
+    """
+    change, edge = second - first, max(1, min(first.shape) // 8)
+    border = [change[:edge], change[-edge:], change[:, :edge], change[:, -edge:]]
+    moved = np.concatenate([part.ravel() for part in border]) - np.median(change)
+    window = np.outer(*map(np.hanning, first.shape))
+    a, b = (np.fft.rfft2((x - x.mean()) * window) for x in (first, second))
+    match = np.fft.irfft2(a * b.conj() / np.maximum(np.abs(a * b), 1e-9), first.shape)
+    return bool(match.argmax() and np.median(np.abs(moved)) > CHANGED)
+
+
+class Rows:
+    """What a dataclass holds of N frames, `times` (N,) in seconds among it."""
+
+    times: np.ndarray
+
+    def rows(self, rows: np.ndarray | slice) -> Self:
+        """The frames of that index."""
+        parts = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
+        return replace(cast(Any, self), **{n: v[rows] for n, v in parts.items() if isinstance(v, np.ndarray)})
+
+    def stretches(self) -> list[Self]:
+        """The parts between gaps that are too long to be filled."""
+        ends = [0, *(np.flatnonzero(np.diff(self.times) > MAX_GAP) + 1).tolist(), len(self.times)]
+        return [self.rows(slice(a, b)) for a, b in pairwise(ends)]
 
 
 def inspect(path: Path, rate: float = FOLDER_RATE) -> Film:
@@ -172,12 +204,16 @@ def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any
     if film.turn % 180:
         width, height = height, width
     with _container(film.path) as container:
+        import av
+
         stream = container.streams.video[0]
         first = float(stream.start_time * stream.time_base) if stream.start_time is not None else None
         if start > 1.0:
             # to the key frame before; where a format cannot jump, frames are passed over
-            offset = int(start / stream.time_base) + (stream.start_time or 0)
-            _jump(container, stream, offset)
+            try:
+                container.seek(int(start / stream.time_base) + (stream.start_time or 0), stream=stream)
+            except av.FFmpegError:
+                container.seek(0)
         for k, frame in enumerate(_decoded(film.path, container)):
             time = float(frame.pts * frame.time_base) if frame.pts is not None else k / film.fps
             first = time if first is None else first
@@ -187,15 +223,6 @@ def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any
                 return np.ascontiguousarray(np.rot90(pixels, film.turn // 90)) if film.turn else pixels
 
             yield max(0.0, time - first), picture
-
-
-def _jump(container: Any, stream: Any, offset: int) -> None:
-    import av
-
-    try:
-        container.seek(offset, stream=stream)
-    except av.FFmpegError:
-        container.seek(0)
 
 
 def _decoded(path: Path, container: Any) -> Iterator[Any]:

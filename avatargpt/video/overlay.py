@@ -39,7 +39,7 @@ def write_overlay(captured: Capture, path: Path) -> Path:
     check_overlay(path)
     if path.suffix.lower() == ".png":
         return _sheet(captured, path)
-    fps = _fps(captured)
+    fps = (captured.body or captured.motion).fps
     return encode_mp4(path, lambda _: _pairs(captured, fps), fps, SIDE, width=2 * SIDE)
 
 
@@ -51,10 +51,11 @@ def check_overlay(path: Path) -> None:
 
 
 def _sheet(captured: Capture, path: Path) -> Path:
-    count = len(captured.motion if captured.body is None else captured.body)
+    motion = captured.body or captured.motion
+    count = len(motion)
     moments = np.unique(np.linspace(0, count - 1, min(SHEET_COLUMNS, count)).round().astype(int))
     sheet = Image.new("RGB", (SHEET_CELL * len(moments), 2 * SHEET_CELL), "white")
-    pairs = _pairs(captured, _fps(captured))
+    pairs = _pairs(captured, motion.fps)
     for k, pair in enumerate(pairs):
         if k in moments:
             column = int(np.flatnonzero(moments == k)[0]) * SHEET_CELL
@@ -62,10 +63,6 @@ def _sheet(captured: Capture, path: Path) -> Path:
                 half = Image.fromarray(pair[:, row * SIDE : (row + 1) * SIDE])
                 sheet.paste(half.resize((SHEET_CELL, SHEET_CELL), Image.Resampling.LANCZOS), (column, row * SHEET_CELL))
     return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
-
-
-def _fps(captured: Capture) -> float:
-    return captured.motion.fps if captured.body is None else captured.body.fps
 
 
 def _pairs(captured: Capture, fps: float) -> Iterator[np.ndarray]:

@@ -14,10 +14,12 @@ import numpy as np
 from avatargpt.body.contact import shift_feet
 from avatargpt.video.camera import FOCAL, lens, levelled, placed, upright
 from avatargpt.video.lifting import lift
+from avatargpt.video.people import Person
 from avatargpt.video.poses import AT
 from vqvae import rotations as rot
 from vqvae.ground import without_penetration
 from vqvae.motion import Motion
+from vqvae.posture import unit
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian, runs_of
 
@@ -34,7 +36,12 @@ CONTACT_SPEED, CONTACT_SHARE = 0.35, 0.75  # m/s of a foot that stands, and shar
 CONTACT_HEIGHT, CONTACT_FRAMES = 0.05, 3  # m of a foot that stands, and frames for which it does at least
 TOGETHER = 2000  # frames whose feet are moved at once: an hour's at once take 0.7 GB
 MAX_STRIDE = 0.3  # m by which a foot is moved at most
+LEGS_SEEN, LEGS_SECONDS = 0.65, 0.4  # mean of knees and ankles, from which on legs are read, and over which
+FADE_SECONDS = 0.15  # between legs that are read and legs that are not
+SITS = 0.5  # cosine between thighs and the vertical, below which unseen legs sit
+_SHINS = [AT[f"{s}_{n}"] for s in "lr" for n in ("knee", "ankle")]
 _LEGS = [j for j, name in enumerate(SMPL22.names) if name[2:] in ("hip", "knee", "ankle", "foot")]
+_HEAD, _TRUNK = ["nose", "l_ear", "r_ear"], ["l_shoulder", "r_shoulder", "l_hip", "r_hip"]
 _BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 
 
@@ -44,41 +51,41 @@ class Lifted(NamedTuple):
     motion: Motion
     start: float  # second of the film of the first frame
     tilt: float  # degrees by which the camera looks down
-    stretch: float  # of depth, by which the focal length differs from the usual one
+    notes: tuple[str, ...]  # where the legs are not seen, and what they do there
+    reliability: np.ndarray  # (22,) 0..1, how far each joint is seen
 
 
-def motion_of(
-    times: np.ndarray, points: np.ndarray, world: np.ndarray, visible: np.ndarray, size: tuple[int, int],
-    focal: float | None = None, legs: bool = True,
-) -> Lifted:  # fmt: skip
-    """The motion of a person at 20 frames a second.
+def motion_of(person: Person, focal: float | None = None) -> Lifted:
+    """The motion of a person at 20 frames a second; while the legs are not seen, they stand or sit in one place.
 
     Args:
-        times: (N,) seconds, rising. points: (N, 33, 2) pixels. world: (N, 33, 3) metres in the camera's axes.
-        visible: (N, 33) 0..1. size: width and height of the picture, pixels.
         focal: focal length in lengths of the picture's longer side; None = the usual one, corrected by the floor.
-        legs: whether they are in the picture; without them the person stands in one place.
     """
+    times, size = person.times, person.size
     start = float(np.ceil(times[0] * FPS - 1e-6) / FPS)
     grid = np.arange(start, max(times[-1], start) + 1e-6, 1 / FPS)
-    weight = HIDDEN + visible
-    world = even(times, world, weight, grid)
-    points = even(times, points, weight, grid)
-    visibility = even(times, visible[..., None], np.ones_like(visible), grid)[..., 0].clip(0, 1)
+    weight = HIDDEN + person.visible
+    world, points = (even(times, values, weight, grid) for values in (person.world, person.points))
+    visibility = even(times, person.visible[..., None], np.ones_like(weight), grid)[..., 0].clip(0, 1)
     up = upright(world, visibility)
     level = levelled(up)
     rotations = lift(rot.rotate(level, world), visibility, FPS)
-    if not legs:
-        rotations = _standing_still(rotations)
+    legs, sits = _legs_of(rot.rotate(level, world), visibility)
+    rotations = rot.slerp(_resting(rotations, sits), rotations, legs[:, None])
     joints, _ = SMPL22.fk_full(rotations, np.zeros((len(grid), 3)))
     low = lowest(joints)
     before = placed(points, world, HIDDEN + visibility, size, (focal or FOCAL) * max(size))
     before = before * body_scale(world, visibility)
     stretch = 1.0 if focal is not None else lens(before, -low, up)
     before = rot.rotate(level, before * [1, 1, stretch])
-    root = path(joints, before, low) if legs else np.stack([0 * low, -low, 0 * low], -1)
-    motion = Motion(rotations, root - root[0] * [1, 0, 1], FPS)
-    return Lifted(standing(motion), start, float(np.degrees(np.arctan2(up[2], up[1]))), stretch)
+    root = path(joints, before, low)
+    root[:, 1] = legs * root[:, 1] - (1 - legs) * low
+    steps = np.diff(root, axis=0) * [1, 0, 1] * legs[1:, None]
+    root = root * [0, 1, 0] + np.concatenate([np.zeros((1, 3)), steps.cumsum(0)])
+    spans = ", ".join(f"{a / FPS + start:.1f} to {b / FPS + start:.1f} s" for a, b in runs_of(legs < 0.5, 1))
+    note = f"the legs are not seen from {spans}: there they {'sit' if sits else 'stand'}"
+    tilt, sure = float(np.degrees(np.arctan2(up[2], up[1]))), _reliability(visibility)
+    return Lifted(standing(Motion(rotations, root, FPS)), start, tilt, (note,) if spans else (), sure)
 
 
 def even(
@@ -108,15 +115,35 @@ def even(
     return out
 
 
-def _standing_still(rotations: np.ndarray) -> np.ndarray:
-    """The rotations (T, 22, 4) with a pelvis that is level and turned as it is, and legs that hang from it."""
+def _legs_of(world: np.ndarray, visibility: np.ndarray) -> tuple[np.ndarray, bool]:
+    """(T,) 0..1 whether the legs are read, and whether they sit where they are not, by what the hips say."""
+    seen = gaussian(visibility[:, _SHINS].mean(1), LEGS_SECONDS * FPS) >= LEGS_SEEN
+    thighs = np.stack([unit(world[:, AT[f"{s}_knee"]] - world[:, AT[f"{s}_hip"]]) for s in "lr"])
+    sits = bool(not seen.all() and np.median(-thighs[:, ~seen, 1].mean(0)) < SITS)
+    return gaussian(seen.astype(np.float64), FADE_SECONDS * FPS), sits
+
+
+def _resting(rotations: np.ndarray, sits: bool) -> np.ndarray:
+    """The rotations (T, 22, 4) with a pelvis that is level and turned as it is, and legs that hang from it, or sit."""
     out = rotations.copy()
     ahead = rot.rotate(out[:, 0], np.array([0.0, 0, 1]))
     yaw = np.unwrap(np.arctan2(ahead[:, 0], ahead[:, 2]))
     out[:, 0] = rot.about_y(gaussian(yaw, 0.3 * FPS))
     out[:, 3] = rot.multiply(rot.conjugate(out[:, 0]), rot.multiply(rotations[:, 0], rotations[:, 3]))
     out[:, _LEGS] = rot.identity((len(out), len(_LEGS)))
+    for part, angle in (("hip", -np.pi / 2), ("knee", np.pi / 2)) if sits else ():
+        out[:, [SMPL22.index(f"{s}_{part}") for s in "lr"]] = rot.from_axis_angle(np.array([angle, 0.0, 0]))
     return out
+
+
+def _reliability(visibility: np.ndarray) -> np.ndarray:
+    """(22,) 0..1: how far each joint is seen, by the landmarks (T, 33) that it is read from."""
+    near = {"neck": _HEAD, "head": _HEAD}
+    for side in "lr":
+        near |= {f"{side}_collar": [f"{side}_shoulder"], f"{side}_foot": [f"{side}_toe"]}
+    mean = visibility.mean(0)
+    marks = [near.get(name, [name] if name in AT else _TRUNK) for name in SMPL22.names]
+    return np.array([mean[[AT[m] for m in names]].mean() for names in marks])
 
 
 def body_scale(world: np.ndarray, visibility: np.ndarray) -> float:

