@@ -144,4 +144,3 @@ def words_of_name(film: FilmFile) -> str:
     stem = film.name.rsplit("/", 1)[-1]
     words = "".join(c if c.isalpha() or c in "'" else " " for c in stem).split()
     return film.title or " ".join(w for w in words if len(w) > 1)
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -166,9 +166,7 @@ def _asked(run: Run, pieces: Sequence[Piece]) -> list[Entry]:
         captions = [d["caption"], d["again"]]
         entries.append(Entry(p, captions, "model", {"place": d["place"], **scene}))
     faces = [p for p in pieces if p.modality == "face"]
-    tasks = [
-        (p.name, Task("instructions", {**p.inputs, "words": p.words}, {"arrays": str(p.arrays)})) for p in faces
-    ]
+    tasks = [(p.name, Task("instructions", {**p.inputs, "words": p.words}, {"arrays": str(p.arrays)})) for p in faces]
     for p, answer in zip(faces, run.stage("instructions", tasks, "segments"), strict=True):
         if answer is not None:
             texts = [answer["instruction"], *answer["paraphrases"]]
@@ -231,18 +229,18 @@ def _plain(run: Run, pieces: Sequence[Piece]) -> list[Entry]:
     """Texts without a language model: captions beside the film, its name, or our own network, each marked."""
     texts: dict[str, tuple[list[str], str]] = {}
     left = []
+    segments = Counter((p.film.name, p.modality) for p in pieces)
     for p in pieces:
-        captions = list(p.film.captions)
-        choices = {"beside": captions, "name": [words_of_name(p.film)] if " " in words_of_name(p.film) else []}
+        # what is said of a film is a segment's text where the film has no other
+        whole, title = segments[p.film.name, p.modality] == 1, words_of_name(p.film)
+        choices = {"beside": list(p.film.captions) * whole, "name": [title] * (whole and " " in title)}
         by = next((n for n in run.recipe.text.plain if n == "describer" or choices[n]), "")
         if by == "describer":
             left.append(p)
         else:
             texts[p.name] = (choices.get(by, []), by or "nobody")
     weights = dataset.weights_fingerprint() if left else ""
-    tasks = [
-        (p.name, Task("describer", {**p.inputs, "weights": weights}, {"arrays": str(p.arrays)})) for p in left
-    ]
+    tasks = [(p.name, Task("describer", {**p.inputs, "weights": weights}, {"arrays": str(p.arrays)})) for p in left]
     for p, answer in zip(left, run.stage("describer", tasks, "segments"), strict=True):
         if answer is not None:
             texts[p.name] = ([answer["caption"]], "describer")

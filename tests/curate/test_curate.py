@@ -143,6 +143,8 @@ def test_without_a_language_model(films: Path, tmp_path: Path, capsys: pytest.Ca
     folder = tmp_path / "films"
     for film in films.iterdir():
         os.link(film, folder / film.name) if folder.mkdir(exist_ok=True) is None else None
+    write_film(folder / "good_day.mp4", 2.0, 7, sound=False)
+    (folder / "two_shots.txt").write_text("A man waves twice.\n", encoding="utf-8")
     (folder / "greeting.txt").write_text("A woman waves.\n", encoding="utf-8")
     (folder / "greeting.info.json").write_text(json.dumps({"title": "Hello", "license": "CC BY 4.0"}), encoding="utf-8")
     more = ("--set", "text.plain=[beside, name]", "--licence", "own", "--set", "dataset.held_out=0")
@@ -150,11 +152,13 @@ def test_without_a_language_model(films: Path, tmp_path: Path, capsys: pytest.Ca
     assert set(about["texts"]) == {"beside", "name", "nobody"}
     clips = {c.extra["film"]: c for c in Store.open(tmp_path / "set" / "body").clips()}
     assert clips["greeting"].captions == ["A woman waves"] and clips["greeting"].licence == "CC BY 4.0"
-    assert clips["two_shots"].captions == ["two shots"] and "by file name" in clips["two_shots"].source
+    assert clips["good_day"].captions == ["good day"] and "by file name" in clips["good_day"].source
+    # words about a whole film are not said of each of its segments
+    assert clips["two_shots"].captions == [] and about["clips"]["body"] > len(clips)
     assert clips["silent"].captions == [] and "without text" in clips["silent"].source
     # a licence that is not accepted leaves its film out
     about = curate(capsys, folder, tmp_path / "set", "", *more, "--set", "gates.licences=[own]")
-    assert about["used"] == 2 and "CC BY 4.0" in (tmp_path / "set" / "rejects.jsonl").read_text(encoding="utf-8")
+    assert about["used"] == 3 and "CC BY 4.0" in (tmp_path / "set" / "rejects.jsonl").read_text(encoding="utf-8")
 
 
 def test_bad_films(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
