@@ -19,6 +19,7 @@ import binascii
 import io
 import json
 import math
+import os
 import queue
 import re
 import threading
@@ -27,14 +28,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Feeling, parse_emotions
 from avatargpt.options import is_text
+from avatargpt.requests.english import check_spoken
+from avatargpt.speech import alignment, transcripts
 from avatargpt.speech import audio as sound
-from avatargpt.speech.words import Word
+from avatargpt.speech.words import Word, Words
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -87,6 +90,39 @@ def feelings_at(
             out = [Feeling(0.0, "neutral")]
         out = held(out, [replace(feeling, second=second)])
     return out
+
+
+class Spoken(NamedTuple):
+    """The words of a sound with their times, feelings over it, and notes on words and tags."""
+
+    words: Words
+    feelings: list[Feeling]
+    notes: tuple[str, ...]
+
+
+def read_spoken(
+    transcript: str | os.PathLike[str] | Words, audio: str | os.PathLike[str] | np.ndarray, model: PhoneModel,
+    feelings: Sequence[Feeling] = (), rate: int = sound.RATE, files: bool = True,
+    progress: alignment.Progress | None = None,
+) -> Spoken:  # fmt: skip
+    """The words of a transcript with their times in a sound, and the feelings of its tags at their words.
+
+    Args:
+        transcript, audio, model, rate, progress: as of `transcripts.words_of`; a text is in English.
+        feelings: keyframes before those of the tags.
+        files: whether a transcript may name a file of this machine; else it is the text itself.
+    """
+    text: str | None = None
+    if not isinstance(transcript, Words):
+        written, times = transcripts.parse_transcript(os.fspath(transcript)) if files else (str(transcript), None)
+        text = written if times is None else None
+    if text is None:
+        words = transcripts.words_of(transcript, audio, model, rate, progress)
+        return Spoken(words, list(feelings), words.notes)
+    check_spoken(text)
+    plain, tags, notes = tagged(text)
+    words = alignment.align(audio, plain if tags else text, model, rate, progress=progress)
+    return Spoken(words, feelings_at(tags, words.words, feelings), (*notes, *words.notes))
 
 
 def held(before: Sequence[Feeling], after: Sequence[Feeling]) -> list[Feeling]:

@@ -26,9 +26,9 @@ from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, spans_after, with_eye_contact
 from avatargpt.face.audio_model.idle import Span, calm_spans, idle_share, jaw_spans, lid_spans
+from avatargpt.face.instructions.scores import cut_score
 from avatargpt.face.pipeline import FacePipeline, driver_folder
 from avatargpt.gesture.pipeline import GesturePipeline
-from avatargpt.lm.checkpoint import find_part
 from avatargpt.speech import audio as sound
 from instruct_data.synth.layering import from_hanging
 from vqvae import rotations as rot
@@ -90,33 +90,33 @@ def names_file(name: str) -> bool:
 
 
 def body_of(
-    source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], tuple[Motion, Score | None]],
-    seed: int = 0,
-) -> tuple[Body, Score | None]:
-    """The body of a ``--body`` argument, and of a text what it says of the face.
+    source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Clip], seed: int = 0
+) -> Body:
+    """The body of a ``--body`` argument.
 
     Args:
         source: ``idle`` or None: a standing person; a file of a body, a gesture or an avatar; a motion; or a text.
-        generate: the motion and the score of a text. seed: of the standing person.
+        generate: the body of a text. seed: of the standing person.
     """
     if isinstance(source, Motion):
-        return Clip(source), None
+        return Clip(source)
     if source is None or source == IDLE:
-        return Standing(seed), None
+        return Standing(seed)
     if isinstance(source, str) and not names_file(source):
-        motion, score = generate(source)
-        return Clip(motion), score
+        return generate(source)
     from avatargpt import export
     from avatargpt.export.avatar import body_and_face
 
     body, _ = body_and_face(export.load(Path(source)))
     if body is None:
         raise UserError(f"{Path(source)}: a face; accepted a body, a gesture or an avatar")
-    return Clip(body), None
+    return Clip(body)
 
 
 class Standing:
     """A standing person, see `standing`; `sway`: how far the weight shifts, 1 = as usual, 0 = not at all."""
+
+    score: Score | None = None  # nothing is said of the face
 
     def __init__(self, seed: int = 0, sway: float = 1.0) -> None:
         self._seed, self._sway = seed, sway
@@ -192,10 +192,14 @@ class _Loop:
 
 
 class Clip:
-    """A clip of any frame rate, on the floor, beginning above the origin and facing +Z."""
+    """A clip of any frame rate, on the floor, beginning above the origin and facing +Z.
 
-    def __init__(self, motion: Motion) -> None:
-        self.motion = grounded(motion.resampled(FPS)).canonical()
+    Args:
+        score: what the words of the clip say of the face.
+    """
+
+    def __init__(self, motion: Motion, score: Score | None = None) -> None:
+        self.motion, self.score = grounded(motion.resampled(FPS)).canonical(), score
         self.active, self.lap = arm_use(self.motion)
         self._loop = _find_loop(self.motion)
         self._rounds: list[tuple[float, np.ndarray]] = [(0.0, np.zeros(3))]  # yaw and shift at the start of each
@@ -395,32 +399,19 @@ def with_head(
     return with_eye_contact(out, eye_contact)
 
 
-class HeadMover:
-    """Moves the heads of faces made from one sound as the gesture network does, words off.
+def finish_face(
+    pipeline: FacePipeline, clip: FaceMotion, controls: Controls, score: Score | None, seed: int,
+    gestures: GesturePipeline | None = None, audio: str | os.PathLike[str] | np.ndarray | None = None,
+) -> FaceMotion:  # fmt: skip
+    """A clip of `FacePipeline.perform` with its controls; the head moves as `gestures` of its sound at 16 kHz move it.
 
-    Not live: the network looks further ahead than the face's network, whose frames would have to wait.
+    Not live: the gestures' network looks further ahead than the face's, whose frames would have to wait.
     """
-
-    def __init__(
-        self, gestures: GesturePipeline, audio: str | os.PathLike[str] | np.ndarray, rate: int = 16_000
-    ) -> None:
-        self._gestures, self._audio, self._rate = gestures, audio, rate
-
-    @classmethod
-    def load(
-        cls, model: Path | None, audio: str | os.PathLike[str] | np.ndarray, rate: int = 16_000
-    ) -> HeadMover | None:
-        """From a model folder, None = the packaged weights. Returns None where it has no gesture network."""
-        if find_part(model, "gesture") is None:
-            return None
-        return cls(GesturePipeline.load(model), audio, rate)
-
-    def __call__(
-        self, face: FaceMotion, seed: int = 0, eye_contact: float = 0.0, calm: Sequence[Span] = (),
-        jaw: Sequence[Span] = (),
-    ) -> FaceMotion:  # fmt: skip
-        """The face with that head, see `with_head`; `seed` is that of the gestures."""
-        return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact, calm, jaw)
+    if gestures is None or audio is None:
+        return pipeline.with_controls(clip, controls, score, seed)
+    lively = pipeline.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
+    _, calm, jaw = pipeline.spans(score)
+    return with_head(lively, gestures.perform(audio, seed=seed), controls.eye_contact, calm, jaw)
 
 
 class AvatarPipeline:
@@ -438,6 +429,22 @@ class AvatarPipeline:
         gestures = GesturePipeline.load(folder)
         return cls(FacePipeline.load(driver_folder(None if folder is None else Path(folder))), gestures)
 
+    def read_face(
+        self, text: str, feelings: Sequence[Feeling] = (), seconds: float | None = None, body: Body | None = None
+    ) -> Score | None:
+        """What the face does in a talk: the instruction, without one what the words for the body say of it.
+
+        Args:
+            seconds: of the talk; None = not known.
+        """
+        acted = None if text or body is None else body.score
+        if acted is not None:
+            acted = replace(acted, emotions=() if feelings else acted.emotions)
+            return acted if seconds is None else cut_score(acted, seconds)
+        if seconds is not None:
+            return self.face.place([text], seconds, True, feelings)[0]
+        return self.face.read([text])[0] if text else None
+
     def speak(
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE, text: str = "",
         feelings: Sequence[Feeling] = (), score: Score | None = None, body: Body | None = None,
@@ -450,7 +457,8 @@ class AvatarPipeline:
 
         Args:
             audio: speech, a file or samples (n,) at `rate`.
-            text: a facial instruction, parsed unless `score` is its result; of a doubtful one `UnheededText` warns.
+            text: a facial instruction, read (`read_face`) unless `score` is its result; of a doubtful one
+                `UnheededText` warns.
             feelings: emotion keyframes, instead of those named in the text.
             body: motion of pelvis and legs; None = they stand.
             controls: of the face: blinks, idle movement, eye contact. lips: see `FacePipeline.perform`.
@@ -461,7 +469,7 @@ class AvatarPipeline:
         """
         seconds = sound.open_sound(audio, rate).about.seconds
         if score is None:
-            score = self.face.place([text], seconds, True, feelings)[0]
+            score = self.read_face(text, feelings, seconds, body)
             self.face.warn(text, score)
         motion = self.gestures.perform(audio, rate, seed=seed, progress=progress, **gestures)
         clip = self.face.perform(
@@ -490,9 +498,8 @@ class AvatarPipeline:
             seconds: length of the sound if it is known: the instruction is fitted to it.
             gestures: options of `GesturePipeline.stream`. The rest: as in `speak`.
         """
-        if score is None and text:
-            read = self.face.place([text], seconds, True, feelings) if seconds else self.face.read([text])
-            score = read[0]
+        if score is None:
+            score = self.read_face(text, feelings, seconds, body)
             self.face.warn(text, score)
         direction = self.face.direction(score, feelings, seconds)
         spans = self.face.spans(score)

@@ -330,8 +330,11 @@ def perform(
     """The clips and their scores; and the clips with the controls of a contact sheet, where these are others."""
     import torch
 
-    from avatargpt.avatar.pipeline import HeadMover
+    from avatargpt.avatar.events import read_spoken
+    from avatargpt.avatar.pipeline import finish_face
     from avatargpt.face.pipeline import FacePipeline
+    from avatargpt.gesture.pipeline import GesturePipeline
+    from avatargpt.lm.checkpoint import find_part
     from avatargpt.speech.audio import FPS
 
     audio, length = request.audio, request.length
@@ -339,16 +342,13 @@ def perform(
     torch.set_num_threads(threads or 1)
     with progress("loading", quiet):
         pipeline = FacePipeline.load(folder)
-        head = None if audio is None else HeadMover.load(model, audio)
+        moves = audio is not None and find_part(model, "gesture") is not None
+        gestures = GesturePipeline.load(model) if moves else None
         words: list[tuple[str, float, float]] = []
         if request.transcript is not None and audio is not None:
-            from avatargpt.speech.transcripts import words_of
-
-            speech.check_english(request.transcript)
-            timed = words_of(speech.without_tags(request.transcript), audio, pipeline.driver)
-            words = [(w.text, w.start, w.end) for w in timed.words]
-            feelings = speech.feelings_of(request.feelings, request.transcript, timed)
-            request = replace(request, feelings=feelings)
+            spoken = read_spoken(request.transcript, audio, pipeline.driver, request.feelings)
+            words = [(w.text, w.start, w.end) for w in spoken.words.words]
+            request = replace(request, feelings=spoken.feelings)
         scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
     if request.scores is None and any(request.texts):
         report_scores(scores, request.texts, quiet, pipeline.doubt)
@@ -365,12 +365,8 @@ def perform(
             name = speech.name_of(audio) if audio is not None else ", ".join(f.words for f in request.feelings)
             clip, seed = clip.with_caption(text or name), request.seed + k
             for chosen, clips in ((controls, motions), (sheet, drawn)):
-                if chosen is None:
-                    continue
-                curves = chosen if head is None else replace(chosen, eye_contact=0.0)
-                lively = pipeline.with_controls(clip, curves, score, seed)
-                _, calm, jaw = pipeline.spans(score)
-                clips.append(lively if head is None else head(lively, seed, chosen.eye_contact, calm, jaw))
+                if chosen is not None:
+                    clips.append(finish_face(pipeline, clip, chosen, score, seed, gestures, audio))
     return motions, scores, drawn or None
 
 

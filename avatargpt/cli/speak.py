@@ -17,11 +17,9 @@ from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
+    from avatargpt.avatar.events import Spoken
     from avatargpt.avatar.pipeline import AvatarPipeline, Body
     from avatargpt.face.audio_model.conditioning import Feeling
-    from avatargpt.speech.words import Words
-    from instruct_data.face.score import Score
-    from vqvae.motion import Motion
 
 BODY_ONLY = (".bvh",)  # formats of an avatar without its face
 EVENT_RATE = 24_000  # samples a second of a talk of events: what most synthesisers give
@@ -38,7 +36,7 @@ class _Talk:
     asr: str | None
     text: str
     feelings: list[Feeling]
-    body: Callable[[], tuple[Body, Score | None]]  # with what a text for it says of the face
+    body: Callable[[], Body]
     settings: dict[str, Any]  # of `AvatarPipeline.stream` and `speak`
 
 
@@ -164,37 +162,34 @@ def _perform(
     """The talk of a file, written at once."""
     import torch
 
-    from avatargpt.face.instructions.scores import cut_score
     from avatargpt.speech.audio import FPS
 
     torch.set_num_threads(threads or 1)
     pipeline = _load(model, talk, out.quiet)
-    lower_body, acted = talk.body()
-    words = speech.words_in(audio, talk.transcript, talk.asr, model, out.quiet)
+    lower_body = talk.body()
+    spoken = speech.spoken_in(audio, talk.transcript, talk.asr, model, out.quiet, talk.feelings)
     answer = None
     if other[0] is not None:
-        answer = speech.words_in(other[0], other[1], talk.asr, model, out.quiet)
-    feelings = speech.feelings_of(talk.feelings, talk.transcript, words)
-    if acted is None or talk.text:
-        score = pipeline.face.place([talk.text], seconds, True, feelings)[0]
+        answer = speech.spoken_in(other[0], other[1], talk.asr, model, out.quiet)
+    feelings = talk.feelings if spoken is None else spoken.feelings
+    score = pipeline.read_face(talk.text, feelings, seconds, lower_body)
+    if talk.text:
         report_scores([score], [talk.text], out.quiet, pipeline.face.doubt)
-    else:
-        score = cut_score(replace(acted, emotions=() if feelings else acted.emotions), seconds)
     with progress("speaking", out.quiet) as advance:
         steps = 2 * max(1, int(seconds * FPS))
-        spoken = pipeline.speak(
+        avatar = pipeline.speak(
             audio, text=talk.text, feelings=feelings, score=score, body=lower_body,
             progress=None if advance is None else lambda count: advance(min(count, steps), steps),
-            words=None if words is None else words.words, other=other[0],
-            other_words=None if answer is None else answer.words, **talk.settings,
+            words=None if spoken is None else spoken.words.words, other=other[0],
+            other_words=None if answer is None else answer.words.words, **talk.settings,
         )  # fmt: skip
-    spoken = spoken.with_caption(talk.text or speech.name_of(audio))
-    notes = [*spoken.notes, *_missing_parts(out.paths)]
+    avatar = avatar.with_caption(talk.text or speech.name_of(audio))
+    notes = [*avatar.notes, *_missing_parts(out.paths)]
     for text in notes:
         note(text)
-    doubts = [text for part in (words, answer) if part is not None for text in part.notes]
+    doubts = [text for part in (spoken, answer) if part is not None for text in part.notes]
     details = {"notes": [*doubts, *notes]} | ({} if score is None else {"score": score_row(score)})
-    out.finish([spoken], [details])
+    out.finish([avatar], [details])
 
 
 def _load(model: Path | None, talk: _Talk, quiet: bool) -> AvatarPipeline:
@@ -230,16 +225,15 @@ def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output
 
         torch.set_num_threads(1)
         pipeline = _load(model, talk, out.quiet)
-        body, acted = talk.body()
-        words = _live_words(talk, model, out.quiet)
-        timed = [] if talk.events else None if words is None else list(words.words)
-        feelings = speech.feelings_of(talk.feelings, talk.transcript, words)
+        body = talk.body()
+        spoken = _live_words(talk, model, out.quiet)
+        timed = [] if talk.events else None if spoken is None else list(spoken.words.words)
+        feelings = talk.feelings if spoken is None else spoken.feelings
 
         def begun() -> Any:
             seconds = None if line.file is None else inspect(line.file).seconds
-            score = None if talk.text else acted
             return pipeline.stream(
-                samples, talk.text, feelings, score, body, words=timed, seconds=seconds, **talk.settings
+                samples, talk.text, feelings, None, body, words=timed, seconds=seconds, **talk.settings
             )
 
         begun().push(np.zeros(samples // 2, np.float32))  # the first time takes longest
@@ -275,12 +269,12 @@ def _warm(pipeline: AvatarPipeline, talk: _Talk) -> None:
     pipeline.gestures.encoder.states(["hello"])
 
 
-def _live_words(talk: _Talk, model: Path | None, quiet: bool) -> Words | None:
+def _live_words(talk: _Talk, model: Path | None, quiet: bool) -> Spoken | None:
     if talk.events:
         return None
     if talk.line.file is None:
-        return speech.timed_words(talk.transcript)
-    return speech.words_in(talk.line.file, talk.transcript, talk.asr, model, quiet)
+        return speech.timed_words(talk.transcript, talk.feelings)
+    return speech.spoken_in(talk.line.file, talk.transcript, talk.asr, model, quiet, talk.feelings)
 
 
 def _stdin_lines() -> Iterable[str]:
@@ -301,13 +295,12 @@ def _report(row: dict[str, Any]) -> None:
 
 def _body(
     value: str, seed: int, model: Path | None, device: str | None, threads: int | None, quiet: bool
-) -> tuple[Body, Score | None]:
-    """The motion of pelvis and legs, and of a text what it says of the face; the language model is loaded for a text
-    alone."""
-    from avatargpt.avatar.pipeline import body_of
+) -> Body:
+    """The motion of pelvis and legs; the language model is loaded for a text alone."""
+    from avatargpt.avatar.pipeline import Clip, body_of
     from avatargpt.options import GenerationConfig
 
-    def generate(text: str) -> tuple[Motion, Score | None]:
+    def generate(text: str) -> Clip:
         text = common.read_texts(text)[0][0]
         loaded = common.load_model(model, device, threads, quiet)
         common.warn_unreadable([text], loaded)
@@ -316,7 +309,7 @@ def _body(
             say(line, err=True)
         with progress("generating", quiet) as advance:
             (composition,) = loaded.composer.compose(division, config=GenerationConfig(seed), progress=advance)
-        return composition.body, composition.score
+        return Clip(composition.body, composition.score)
 
     return body_of(value, generate, seed)
 

@@ -12,8 +12,8 @@ from vqvae.errors import UserError
 from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
+    from avatargpt.avatar.events import Spoken
     from avatargpt.face.audio_model.conditioning import Feeling
-    from avatargpt.speech.words import Words
     from vqvae.motion import Motion
 
 NO_ASR, DEFAULT_ASR = "off", "base"
@@ -100,31 +100,6 @@ def source_files(*values: Path | str | None) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
-def feelings_of(feelings: list[Feeling], transcript: str | None, words: Words | None) -> list[Feeling]:
-    """Feelings of --emotion, followed by those of the transcript's tags, such as [happy], at their words."""
-    from avatargpt.avatar.events import feelings_at, tagged
-    from avatargpt.speech.transcripts import parse_transcript
-
-    if transcript is None or words is None or "[" not in (text := parse_transcript(transcript)[0]):
-        return feelings
-    _, tags, notes = tagged(text)
-    for line in notes:
-        common.warn(line)
-    return feelings_at(tags, words.words, feelings)
-
-
-def without_tags(transcript: str) -> str:
-    """A transcript whose text has no emotion tags; others as they are."""
-    from avatargpt.avatar.events import tagged
-    from avatargpt.speech.transcripts import parse_transcript
-
-    text, times = parse_transcript(transcript)
-    if times is not None or "[" not in text:
-        return transcript
-    plain, tags, _ = tagged(text)
-    return plain if tags else transcript
-
-
 def check_english(transcript: str) -> None:
     """Refuse a text in another language; files with word times are taken in any."""
     from avatargpt.requests.english import check_spoken
@@ -135,18 +110,22 @@ def check_english(transcript: str) -> None:
         check_spoken(text)
 
 
-def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> Words | None:
-    """The words of a sound with their times; None where words are off. Prints doubts, and why words are off."""
+def spoken_in(
+    audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool,
+    feelings: Sequence[Feeling] = (),
+) -> Spoken | None:  # fmt: skip
+    """The words of a sound, and feelings with those of its tags; None where words are off. Prints doubts, and why words
+    are off."""
     from importlib.util import find_spec
 
+    from avatargpt.avatar.events import Spoken, read_spoken
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.speech import transcripts
 
     folder = model / "driver" if model is not None and (model / "driver" / "driver.json").is_file() else None
     if transcript is not None:
-        check_english(transcript)
         with common.progress("aligning", quiet) as advance:
-            words = transcripts.words_of(without_tags(transcript), audio, Driver.load(folder), progress=advance)
+            spoken = read_spoken(transcript, audio, Driver.load(folder), feelings, progress=advance)
     elif asr == NO_ASR:
         return None
     elif asr is None and find_spec("faster_whisper") is None:
@@ -157,18 +136,20 @@ def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path |
         try:
             with common.progress("hearing", quiet) as advance:
                 words = transcripts.transcribe(audio, asr or DEFAULT_ASR, Driver.load(folder), progress=advance)
+                spoken = Spoken(words, list(feelings), words.notes)
         except UserError as e:
             if asr is not None:
                 raise
             common.say(f"{audio}: words are off ({e})", err=True)
             return None
-    for line in words.notes:
+    for line in spoken.notes:
         common.warn(line)
-    return words
+    return spoken
 
 
-def timed_words(transcript: str | None) -> Words | None:
+def timed_words(transcript: str | None, feelings: Sequence[Feeling] = ()) -> Spoken | None:
     """Words of sound that has not come yet: times from a file, compared with nothing."""
+    from avatargpt.avatar.events import Spoken
     from avatargpt.speech.transcripts import parse_transcript
 
     if transcript is None:
@@ -181,7 +162,7 @@ def timed_words(transcript: str | None) -> Words | None:
                         "come; accepted: a file of word times (.TextGrid, .ctm, .srt, .json)")  # fmt: skip
     for line in words.notes:
         common.warn(line)
-    return words
+    return Spoken(words, list(feelings), words.notes)
 
 
 def name_of(path: Path) -> str:

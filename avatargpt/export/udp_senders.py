@@ -13,7 +13,9 @@ X down, Y to the person's left, Z to the right shoulder; the head's place in met
 import socket
 import struct
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,19 +26,50 @@ from avatargpt.speech.live import SoundClock
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.motion import Motion
 
+Clip = Motion | FaceMotion | AvatarMotion
 LIVE_LINK_PORT = 11111
 IFACIALMOCAP_PORT = 49983
 VALUES = arkit.COUNT + 9
 _VERSION, _ID, _MAX_NAME = 6, 37, 64
 
 
-class DatagramSender:
+class FrameSender(ABC):
+    """Sends frames as they come, and at the end a face at rest: a receiver shows the last one that it got."""
+
+    def __init__(self) -> None:
+        self.failed = 0  # frames that were lost on the way
+        self.clock = SoundClock()  # of the sound that frames go with
+        self._last: tuple[int, Clip] | None = None
+
+    def send(self, frame: int, motion: Any) -> None:
+        """One frame, `motion` of length 1."""
+        self._last = frame, motion
+        self._send_frame(frame, motion)
+
+    def close(self) -> None:
+        """Send the face at rest and end."""
+        frame, motion = self._last or (0, None)
+        self._last = None
+        face = None if motion is None else body_and_face(motion)[1]
+        if face is not None:
+            rest = replace(face, weights=np.zeros_like(face.weights), head=np.zeros_like(face.head))
+            self._send_frame(frame + 1, replace(motion, face=rest) if isinstance(motion, AvatarMotion) else rest)
+        self._close()
+
+    @abstractmethod
+    def _send_frame(self, frame: int, motion: Any) -> None: ...
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+
+class DatagramSender(FrameSender):
     """Sends datagrams to one address, IPv4 where a name has both kinds: Unreal and VMC programs listen there."""
 
     def __init__(self, host: str, port: int, what: str) -> None:
-        self.failed = 0  # frames that the network refused
-        self.clock = SoundClock()  # of the sound that frames go with
+        super().__init__()
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
             family, kind, protocol, _, target = min(addresses, key=lambda address: address[0] != socket.AF_INET)
@@ -58,7 +91,7 @@ class DatagramSender:
                 refused = True
         self.failed += refused
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._socket.close()
 
 
@@ -96,8 +129,7 @@ class LiveLinkSender(DatagramSender):
         pack(np.zeros(VALUES, np.float32), 0, subject, self.identity)
         super().__init__(host, port, "Live Link")
 
-    def send(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
-        """One frame of a face or an avatar's, `motion` of length 1."""
+    def _send_frame(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
         face = face_of(motion)
         self._send([pack(live_link_values(face)[0], frame, self.subject, self.identity, round(face.fps))])
 
@@ -132,6 +164,5 @@ class IFacialMocapSender(DatagramSender):
     def __init__(self, host: str, port: int = IFACIALMOCAP_PORT) -> None:
         super().__init__(host, port, "iFacialMocap")
 
-    def send(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
-        """One frame of a face or an avatar's, `motion` of length 1."""
+    def _send_frame(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
         self._send([pack_ifacialmocap(face_of(motion))])

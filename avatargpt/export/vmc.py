@@ -138,6 +138,5 @@ class VMCSender(DatagramSender):
         pack([])
         super().__init__(host, port, "VMC")
 
-    def send(self, frame: int, motion: Motion | FaceMotion | AvatarMotion) -> None:
-        """One frame, `motion` of length 1."""
+    def _send_frame(self, frame: int, motion: Motion | FaceMotion | AvatarMotion) -> None:
         self._send(pack(self._frames.messages(self.clock(frame / motion.fps), motion)))

@@ -11,13 +11,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from avatargpt.export.avatar import AvatarMotion
-from avatargpt.speech.live import INSTALL, SoundClock
+from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.expressions import PRESETS, PresetMixer
+from avatargpt.export.udp_senders import FrameSender
+from avatargpt.speech.live import INSTALL
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -43,7 +45,7 @@ Answer = Callable[[dict[str, Any]], None]
 Receiver = Callable[[str, Answer], None]
 
 
-class WebSocketServer:
+class WebSocketServer(FrameSender):
     """Serves every frame to whoever is connected; a late client begins with the present frame.
 
     The first message is `hello`. Messages of clients go to `receiver`, whose answers go to that client. The server runs
@@ -66,14 +68,13 @@ class WebSocketServer:
             import websockets.asyncio.server  # noqa: F401
         except ImportError:
             raise UserError(f"a WebSocket needs the package websockets; install it with {INSTALL}") from None
-        self.clock = SoundClock()  # of the sound that frames go with
+        super().__init__()
         self._hello = json.dumps(hello)
         self._receiver, self._origins, self._notify = receiver, frozenset(origins), notify
         self._refused: set[str] = set()  # origins already reported
         self._exhausted = False
         self._pending: dict[Any, None] = {}  # oldest first
         self._clients: dict[Any, _ClientQueue] = {}
-        self.failed = 0  # frames that a client was too slow for
         if not (network or is_local(host, port)):
             raise UserError(f"{host}:{port}: other machines reach that; accepted: an address of this machine alone, "
                             "such as 127.0.0.1, or --allow-network (network=True)")  # fmt: skip
@@ -204,7 +205,7 @@ class WebSocketServer:
         for queue in self._clients.values():
             self.failed += queue.put(message)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Close the connections and stop listening; clients that do not read are cut off after a second."""
         asyncio.run_coroutine_threadsafe(self._close_clients(), self._loop).result()
         self._stop_loop()
@@ -222,75 +223,64 @@ class WebSocketServer:
         await self._server.wait_closed()
 
 
-class FaceSender(WebSocketServer):
-    """Serves a face: first ``{"fps", "subject", "names", "head"}``, then ``{"frame", "time", "weights", "head"}``: the
-    second of the sound, 52 weights in the order of `names`, yaw, pitch and roll in radians (`FaceMotion`'s signs).
+class MotionServer(WebSocketServer):
+    """Serves the frames of a motion: first ``{"fps", "subject"}`` and what `PARTS` say, then for each frame ``{"frame",
+    "time"}`` and its parts; `time` is the second of the sound.
     """
 
-    def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
-        hello = {"fps": fps, "subject": subject, "names": list(arkit.NAMES), "head": list(arkit.HEAD)}
-        super().__init__(host, port, hello, **options)
-
-    def send(self, frame: int, motion: FaceMotion) -> None:
-        """One frame, `motion` of length 1."""
-        self.broadcast({"frame": frame, "time": _time(self.clock, frame, motion.fps)} | _face(motion))
-
-
-class BodySender(WebSocketServer):
-    """Serves a body: first ``{"fps", "subject", "joints", "fingers", "parents", "offsets"}``, then for each frame
-    ``{"frame", "time", "root", "rotations", "fingers"}``.
-
-    `joints` are the names of 22 joints, `fingers` of 30; `parents` and `offsets` (metres from the parent in the T-pose,
-    Y up, facing +Z, left = +X) are of all 52, in that order. `root` is the position of the pelvis, metres; `rotations`
-    (22) and `fingers` (30) are local unit quaternions w, x, y, z, identity = T-pose; without fingers these are missing.
-    """
+    PARTS: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
-        super().__init__(host, port, {"fps": fps, "subject": subject, **_SKELETON}, **options)
+        super().__init__(host, port, {"fps": fps, "subject": subject, **self.PARTS}, **options)
+        self._mixer = PresetMixer(fps)
 
-    def send(self, frame: int, motion: Motion) -> None:
-        """One frame, `motion` of length 1."""
-        self.broadcast({"frame": frame, "time": _time(self.clock, frame, motion.fps)} | _body(motion))
-
-
-class AvatarSender(WebSocketServer):
-    """Serves an avatar: the first message and the frames of `FaceSender` and `BodySender` in one.
-
-    ``head``, yaw, pitch and roll, is what the rotations of neck and head say as well.
-    """
-
-    def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
-        hello = {"fps": fps, "subject": subject, "names": list(arkit.NAMES), "head": list(arkit.HEAD), **_SKELETON}
-        super().__init__(host, port, hello, **options)
-
-    def send(self, frame: int, motion: AvatarMotion) -> None:
-        """One frame, `motion` of length 1."""
-        row = {"frame": frame, "time": _time(self.clock, frame, motion.fps)}
-        self.broadcast(row | _face(motion.face) | _body(motion.body))
-
-
-def _time(clock: SoundClock, frame: int, fps: float) -> float:
-    return round(clock(frame / fps), 4)
-
-
-def _face(motion: FaceMotion) -> dict[str, Any]:
-    weights, head = ([round(float(v), 4) for v in row] for row in (motion.weights[0], motion.head[0]))
-    return {"weights": weights, "head": head}
-
-
-def _body(motion: Motion) -> dict[str, Any]:
-    row = {"root": _numbers(motion.root[0]), "rotations": _numbers(motion.rotations[0])}
-    return row if motion.fingers is None else row | {"fingers": _numbers(motion.fingers[0])}
+    def _send_frame(self, frame: int, motion: Motion | FaceMotion | AvatarMotion) -> None:
+        body, face = body_and_face(motion)
+        row: dict[str, Any] = {"frame": frame, "time": round(self.clock(frame / motion.fps), 4)}
+        if face is not None:
+            presets = self._mixer(face.weights)
+            values = {"weights": face.weights[0], "presets": [presets[n][0] for n in PRESETS], "head": face.head[0]}
+            row |= {name: [round(float(v), 4) for v in numbers] for name, numbers in values.items()}
+        if body is not None:
+            row |= {"root": _numbers(body.root[0]), "rotations": _numbers(body.rotations[0])}
+            row |= {} if body.fingers is None else {"fingers": _numbers(body.fingers[0])}
+        self.broadcast(row)
 
 
 def _numbers(values: np.ndarray) -> Any:
     return np.round(np.asarray(values, np.float64), DIGITS).tolist()
 
 
+_FACE: dict[str, Any] = {"names": list(arkit.NAMES), "presets": list(PRESETS), "head": list(arkit.HEAD)}
 _SKELETON: dict[str, Any] = {
     "joints": list(SMPL22.names), "fingers": list(FINGER_NAMES), "parents": [int(p) for p in SMPL52.parents],
     "offsets": _numbers(SMPL52.offsets),
 }  # fmt: skip
+
+
+class FaceSender(MotionServer):
+    """Serves a face: first ``"names", "presets", "head"``, then ``"weights", "presets", "head"``: 52 weights in the
+    order of `names`, the same as VRM's presets, yaw, pitch and roll in radians (`FaceMotion`'s signs).
+    """
+
+    PARTS = _FACE
+
+
+class BodySender(MotionServer):
+    """Serves a body: first ``"joints", "fingers", "parents", "offsets"``, then ``"root", "rotations", "fingers"``.
+
+    `joints` are the names of 22 joints, `fingers` of 30; `parents` and `offsets` (metres from the parent in the T-pose,
+    Y up, facing +Z, left = +X) are of all 52, in that order. `root` is the position of the pelvis, metres; `rotations`
+    (22) and `fingers` (30) are local unit quaternions w, x, y, z, identity = T-pose; without fingers these are missing.
+    """
+
+    PARTS = _SKELETON
+
+
+class AvatarSender(MotionServer):
+    """Serves an avatar: the messages of `FaceSender` and `BodySender` in one; `head` is in the rotations as well."""
+
+    PARTS = _FACE | _SKELETON
 
 
 class _ClientQueue:

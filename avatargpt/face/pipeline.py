@@ -220,7 +220,7 @@ class FacePipeline:
 
     def warn(self, text: str, score: Score | None, stacklevel: int = 2) -> None:
         """Warn (`UnheededText`) where a score may not be what the text means; `stacklevel`: of the caller."""
-        if reason := self.doubt(text, score):
+        if text and (reason := self.doubt(text, score)):
             warnings.warn(f"{text[:60]!r}: {reason}", UnheededText, stacklevel=stacklevel + 1)
 
     def direction(

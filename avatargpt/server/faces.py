@@ -9,7 +9,17 @@ from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
 from avatargpt.server.jobs import post
 from avatargpt.server.services import Body, check_length
-from avatargpt.server.voices import Instruction, Seed, Transcript, counter, doubts, feelings_of, one, sound_of, words_of
+from avatargpt.server.voices import (
+    Instruction,
+    Seed,
+    Transcript,
+    counter,
+    doubts,
+    feelings_of,
+    one,
+    sound_of,
+    spoken_in,
+)
 from avatargpt.server.worker import Job, Report
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
@@ -47,22 +57,25 @@ def faces(server: Server, body: FaceBody) -> Job:
     feelings = feelings_of(body.emotion, length)
 
     def work(report: Report) -> JsonValue:
+        from avatargpt.avatar.pipeline import finish_face
         from avatargpt.face.audio_model.controls import LIVELY
 
         pipeline = server.model.avatars.face
-        words = words_of(server, sound, body.transcript) if sound else None
-        spoken = [(w.text, w.start, w.end) for w in words.words] if words else []
-        score = pipeline.place([body.text], length, sound is not None, feelings, words=spoken)[0]
-        seconds = length or pipeline.default_seconds(score, feelings)
+        spoken = spoken_in(server, sound, body.transcript, feelings) if sound else None
+        moods = feelings if spoken is None else spoken.feelings
+        words = [(w.text, w.start, w.end) for w in spoken.words.words] if spoken else []
+        score = pipeline.place([body.text], length, sound is not None, moods, words=words)[0]
+        seconds = length or pipeline.default_seconds(score, moods)
         check_length(server, seconds, "text")
         notes = doubts(pipeline, body.text, score)
         clip = pipeline.perform(
-            body.text, sound.path if sound else None, feelings=feelings, seconds=None if sound else length,
+            body.text, sound.path if sound else None, feelings=moods, seconds=None if sound else length,
             score=score, progress=counter(report, seconds),
         )  # fmt: skip
         caption = body.text or ", ".join(f.words for f in feelings)
-        clip = pipeline.with_controls(clip, LIVELY, score, body.seed).with_caption(caption)
-        return one(server, clip, caption, body.seed, "face", sound, notes=[*(words.notes if words else ()), *notes])
+        of_sound = (server.model.avatars.gestures, sound.path) if sound else ()
+        clip = finish_face(pipeline, clip, LIVELY, score, body.seed, *of_sound).with_caption(caption)
+        return one(server, clip, caption, body.seed, "face", sound, notes=[*(spoken.notes if spoken else ()), *notes])
 
     return server.submit("face", work)
 

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 from avatargpt.server.core import Server
 from avatargpt.server.jobs import post
 from avatargpt.server.services import Body
-from avatargpt.server.voices import Seed, Transcript, counter, one, sound_of, words_of
+from avatargpt.server.voices import Seed, Transcript, counter, one, sound_of, spoken_in
 from avatargpt.server.worker import Job, Report
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
@@ -32,12 +32,13 @@ def gestures(server: Server, body: GestureBody) -> Job:
     def work(report: Report) -> JsonValue:
         from avatargpt.gesture.semantics import Manner
 
-        words = words_of(server, sound, body.transcript)
+        spoken = spoken_in(server, sound, body.transcript)
         motion = server.model.avatars.gestures.perform(
-            sound.path, words=None if words is None else words.words, semantics=Manner(None, body.calm, body.energy),
-            progress=counter(report, sound.seconds), speaker=body.speaker or None, seed=body.seed,
+            sound.path, words=None if spoken is None else spoken.words.words,
+            semantics=Manner(None, body.calm, body.energy), progress=counter(report, sound.seconds),
+            speaker=body.speaker or None, seed=body.seed,
         )  # fmt: skip
-        notes = words.notes if words else ()
+        notes = spoken.notes if spoken else ()
         return one(server, motion.with_caption(body.transcript), body.transcript, body.seed, "gesture", sound, notes)
 
     return server.submit("gesture", work)

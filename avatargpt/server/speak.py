@@ -7,13 +7,19 @@ from dataclasses import replace
 from fastapi import APIRouter
 from pydantic import Field, JsonValue
 
-from avatargpt.options import check_text
 from avatargpt.server.core import Server
-from avatargpt.server.errors import bad
 from avatargpt.server.gestures import GestureBody
 from avatargpt.server.jobs import post
-from avatargpt.server.services import body_of
-from avatargpt.server.voices import Instruction, counter, doubts, feelings_of, one, sound_of, words_of
+from avatargpt.server.voices import (
+    Instruction,
+    body_under,
+    counter,
+    doubts,
+    feelings_of,
+    one,
+    sound_of,
+    spoken_in,
+)
 from avatargpt.server.worker import Job, Report
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
@@ -35,36 +41,29 @@ class SpeakBody(GestureBody):
 def speak(server: Server, body: SpeakBody) -> Job:
     """Face, hands, arms, body on one clock of 30 frames a second; the result is ``{"motions": [Motion]}``."""
     sound = sound_of(server, body.sound)
-    if body.body and body.motion:
-        raise bad("body and motion; accepted one of them", "body")
-    if body.body:
-        check_text(body.body)
-    under = server.store.motion(body.motion, "motion") if body.motion else None
+    under = body_under(server, body.body, body.motion)
     feelings = feelings_of(body.emotion, sound.seconds)
 
     def work(report: Report) -> JsonValue:
-        from avatargpt.avatar.pipeline import Clip, Standing
+        from avatargpt.avatar.pipeline import Clip
         from avatargpt.gesture.semantics import Manner
 
-        pipeline, notes = server.model.avatars, []
+        pipeline = server.model.avatars
         step = counter(report, sound.seconds, 2)
-        words = words_of(server, sound, body.transcript)
-        legs: Clip | Standing = Standing(body.seed)
-        if under is not None:
-            legs = Clip(body_of(under, "motion"))
-        elif body.body:
-            (motion,) = server.model.generate([body.body], seed=body.seed)
-            legs, notes = Clip(motion), [f"body: {note}" for note in motion.notes]
-        score = pipeline.face.place([body.text], sound.seconds, True, feelings)[0]
-        notes += doubts(pipeline.face, body.text, score)
+        spoken = spoken_in(server, sound, body.transcript, feelings)
+        moods = feelings if spoken is None else spoken.feelings
+        legs = under(body.seed)
+        score = pipeline.read_face(body.text, moods, sound.seconds, legs)
         avatar = pipeline.speak(
-            sound.path, text=body.text, feelings=feelings, score=score, body=legs, seed=body.seed, progress=step,
-            words=None if words is None else words.words, semantics=Manner(None, body.calm, body.energy),
+            sound.path, text=body.text, feelings=moods, score=score, body=legs, seed=body.seed, progress=step,
+            words=None if spoken is None else spoken.words.words, semantics=Manner(None, body.calm, body.energy),
             speaker=body.speaker or None,
         )  # fmt: skip
+        notes = [*(spoken.notes if spoken else ()), *doubts(pipeline.face, body.text, score)]
+        notes += [f"body: {note}" for note in (legs.motion.notes if isinstance(legs, Clip) else ())]
         caption = body.transcript or body.text or body.body
         avatar = replace(avatar, caption=caption, sound=sound.path)
-        return one(server, avatar, caption, body.seed, "speak", sound, [*(words.notes if words else ()), *notes])
+        return one(server, avatar, caption, body.seed, "speak", sound, notes)
 
     return server.submit("speak", work)
 

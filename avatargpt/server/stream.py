@@ -24,8 +24,8 @@ from avatargpt.server.errors import Refusal, bad, body, busy, refusal_of
 from avatargpt.server.frames import DIGITS, frame_rows
 from avatargpt.server.long_motion import FPS as LONG_FPS
 from avatargpt.server.long_motion import LongBody, chunks, step_json
-from avatargpt.server.services import Body, body_of
-from avatargpt.server.voices import Instruction, feelings_of
+from avatargpt.server.services import Body
+from avatargpt.server.voices import Instruction, body_under, feelings_of
 from avatargpt.speech.audio import FPS, RATE, check_rate
 from avatargpt.speech.words import Word as SpokenWord
 from vqvae import arkit
@@ -330,23 +330,16 @@ class _Client:
     # A live avatar
 
     async def _start(self, event: Start) -> None:
-        from avatargpt.avatar.pipeline import Clip, Standing
         from avatargpt.gesture.semantics import Manner
 
         self._check_free()
         check_rate(event.rate, 1, "rate")
         feelings = feelings_of(event.emotion, None)
-        under: Clip | Standing = Standing(event.seed)
-        if event.body and event.motion:
-            raise bad("body and motion; accepted one of them", "body")
-        if event.motion:
-            under = Clip(body_of(self.server.store.motion(event.motion, "motion"), "motion"))
-        elif event.body:
-            check_text(event.body)
-            motions = await self.studio.on_model(
-                lambda report: self.server.model.generate([event.body], seed=event.seed)
-            )
-            under = Clip(motions[0])
+        make_body = body_under(self.server, event.body, event.motion)
+        if event.body:
+            under = await self.studio.on_model(lambda report: make_body(event.seed))
+        else:
+            under = make_body(event.seed)
         pipeline = await self.studio.pipeline()
         make = partial(
             pipeline.stream, event.rate, event.text, feelings, body=under, seed=event.seed,

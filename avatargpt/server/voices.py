@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, JsonValue
 
+from avatargpt.options import check_text
 from avatargpt.server.core import Server
+from avatargpt.server.errors import bad
 from avatargpt.server.results import Clip
-from avatargpt.server.services import check_length, keep
+from avatargpt.server.services import body_of, check_length, keep
 from avatargpt.server.worker import Report
 
 if TYPE_CHECKING:
+    from avatargpt.avatar.events import Spoken
+    from avatargpt.avatar.pipeline import Body
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.pipeline import FacePipeline
-    from avatargpt.speech.words import Words
     from instruct_data.face.score import Score
 
 MAX_WORDS = 20_000  # characters of a transcript
@@ -45,15 +48,31 @@ def sound_of(server: Server, number: str) -> Sound:
     return Sound(number, path, seconds)
 
 
-def words_of(server: Server, sound: Sound, transcript: str) -> Words | None:
-    """The words of a sound with their times, aligned on the model's thread; None without a transcript."""
-    from avatargpt.requests.english import check_spoken
-    from avatargpt.speech.alignment import align
+def spoken_in(server: Server, sound: Sound, transcript: str, feelings: Sequence[Feeling] = ()) -> Spoken | None:
+    """The words of a sound, aligned on the model's thread, and feelings with those of its tags; None without a
+    transcript."""
+    from avatargpt.avatar.events import read_spoken
 
     if not transcript.strip():
         return None
-    check_spoken(transcript)
-    return align(sound.path, transcript, server.model.avatars.face.driver)
+    return read_spoken(transcript, sound.path, server.model.avatars.face.driver, feelings, files=False)
+
+
+def body_under(server: Server, text: str, motion: str) -> Callable[[int], Body]:
+    """The body under a talk by its seed, made on the model's thread: of words, of a stored motion, or standing."""
+    if text and motion:
+        raise bad("body and motion; accepted one of them", "body")
+    if text:
+        check_text(text)
+        return lambda seed: server.model.acted(text, seed)
+    under = server.store.motion(motion, "motion") if motion else None
+
+    def make(seed: int) -> Body:
+        from avatargpt.avatar.pipeline import Clip, Standing
+
+        return Standing(seed) if under is None else Clip(body_of(under, "motion"))
+
+    return make
 
 
 def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
@@ -65,7 +84,7 @@ def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
 
 def doubts(face: FacePipeline, text: str, score: Score | None) -> list[str]:
     """A note where the score of an instruction may not be what its text means."""
-    return [f"text: {doubt}"] if (doubt := face.doubt(text, score)) else []
+    return [f"text: {doubt}"] if text and (doubt := face.doubt(text, score)) else []
 
 
 def counted(report: Report, total: int, done: int) -> None:

@@ -9,7 +9,7 @@ import soundfile
 from avatargpt import export
 from avatargpt.api import SpeechCalls
 from avatargpt.avatar.composition import Composition, Division
-from avatargpt.avatar.pipeline import AvatarPipeline, Clip, HeadMover, Standing, body_of, names_file
+from avatargpt.avatar.pipeline import AvatarPipeline, Clip, Standing, body_of, finish_face, names_file
 from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.controls import LIVELY
@@ -18,9 +18,8 @@ from instruct_data.face.score import Event, Score
 from tests.avatar.conftest import gestures
 from tests.avatar.test_compose import sitting, still
 from tests.factories import voice
-from tests.gesture.conftest import Word, model_folder
+from tests.gesture.conftest import Word
 from vqvae.errors import UserError
-from vqvae.motion import Motion
 
 RATE = 22_050
 WORDS = [Word("good", 0.2, 0.5), Word("morning", 0.5, 0.9)]
@@ -52,13 +51,15 @@ def test_no_frame_is_later_than_the_latency(avatars: AvatarPipeline) -> None:
 
 
 def test_lips_are_those_of_the_face_alone(avatars: AvatarPipeline) -> None:
-    pcm = voice(1.2, RATE)
-    avatar = avatars.speak(pcm, RATE, feelings=HAPPY, seed=2)
-    alone = avatars.face.with_controls(avatars.face.perform("", pcm, RATE, HAPPY), LIVELY, None, 2)
+    pcm = voice(1.2, 16_000)
+    avatar = avatars.speak(pcm, feelings=HAPPY, seed=2)
+    clip = avatars.face.perform("", pcm, feelings=HAPPY)
+    alone, head, other = (finish_face(avatars.face, clip, LIVELY, None, seed, gestures, pcm)
+                          for seed, gestures in ((2, None), (2, avatars.gestures), (3, avatars.gestures)))  # fmt: skip
+    assert np.array_equal(alone.weights, avatars.face.with_controls(clip, LIVELY, None, 2).weights)
     assert np.array_equal(avatar.face.weights, alone.weights)
-    head = HeadMover(avatars.gestures, pcm, RATE)(alone, 2)
     assert np.array_equal(head.weights, alone.weights) and np.abs(head.head - avatar.face.head).max() < 1e-5
-    assert not np.array_equal(HeadMover(avatars.gestures, pcm, RATE)(alone, 3).head, head.head)
+    assert not np.array_equal(other.head, head.head)
 
 
 def test_the_seed_decides_the_gestures(avatars: AvatarPipeline) -> None:
@@ -67,29 +68,18 @@ def test_the_seed_decides_the_gestures(avatars: AvatarPipeline) -> None:
     assert np.array_equal(a.rotations, b.rotations) and not np.array_equal(a.rotations, c.rotations)
 
 
-def test_a_model_without_a_gesture_network_moves_no_head(tmp_path: Path) -> None:
-    assert HeadMover.load(tmp_path, voice(1.0)) is None
-    assert HeadMover.load(model_folder(tmp_path), voice(1.0)) is not None
-    (tmp_path / "gesture" / "gesture.safetensors").write_bytes(b"cut short")
-    with pytest.raises(UserError):
-        HeadMover.load(tmp_path, voice(1.0))
-
-
 def test_a_body_is_a_stance_a_text_a_file_or_a_motion(avatar: AvatarMotion, tmp_path: Path) -> None:
     prompts: list[str] = []
 
-    score = Score(1.0)
-
-    def generate(text: str) -> tuple[Motion, Score]:
+    def generate(text: str) -> Clip:
         prompts.append(text)
-        return sitting(1.0), score
+        return Clip(sitting(1.0), Score(1.0))
 
-    assert isinstance(body_of("idle", generate)[0], Standing) and isinstance(body_of(None, generate)[0], Standing)
-    body, face = body_of("sits down, e.g. slowly.", generate)
-    assert isinstance(body, Clip) and prompts == ["sits down, e.g. slowly."] and face is score
+    assert isinstance(body_of("idle", generate), Standing) and isinstance(body_of(None, generate), Standing)
+    assert body_of("sits down, e.g. slowly.", generate).score == Score(1.0) and prompts == ["sits down, e.g. slowly."]
     for name, motion in {"a.npz": avatar, "b.bvh": sitting(1.0), "c.glb": gestures(5)}.items():
         path = export.save(motion, tmp_path / name)
-        assert names_file(str(path)) and isinstance(body_of(str(path), generate)[0], Clip)
+        assert names_file(str(path)) and isinstance(body_of(str(path), generate), Clip)
     still(3).save(tmp_path / "f.npz")
     with pytest.raises(UserError, match=r"f.npz: a face; accepted a body"):
         body_of(tmp_path / "f.npz", generate)

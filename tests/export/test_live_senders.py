@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from avatargpt.export import websocket
-from avatargpt.export.udp_senders import LiveLinkSender, live_link_values, pack
+from avatargpt.export.expressions import PRESETS, PresetMixer
+from avatargpt.export.udp_senders import IFacialMocapSender, LiveLinkSender, live_link_values, pack
+from avatargpt.export.vmc import VMCSender
 from avatargpt.export.websocket import MAX_CLIENTS, MAX_MESSAGE, MAX_PENDING, MAX_QUEUED_FRAMES, FaceSender
 from tests.export.readers import live_link_packet
 from vqvae import arkit
@@ -95,8 +97,53 @@ def test_clients_get_frames_and_are_bounded() -> None:
         with pytest.raises(exceptions.ConnectionClosed, match="clients are connected"):
             stack.enter_context(connected(sender))
         sender.close()
+        rest = json.loads(first.recv(5))
+        assert rest["frame"] == 3 and not any(rest["weights"] + rest["presets"] + rest["head"])
         with pytest.raises(exceptions.ConnectionClosedOK):
             first.recv(5)
+
+
+def test_an_avatar_with_presets_alone_is_moved() -> None:
+    motion, sender = face(), FaceSender("127.0.0.1", 0)
+    with connected(sender) as page:
+        sender.send(0, motion)
+        values = dict(zip(page.hello["presets"], json.loads(page.recv(5))["presets"], strict=True))
+        sender.close()
+    assert values == pytest.approx({n: v[0] for n, v in PresetMixer()(motion.weights).items()}, abs=1e-4)
+    assert set(values) == set(PRESETS) and max(values.values()) > 0.3
+
+
+@pytest.mark.parametrize("kind", [LiveLinkSender, IFacialMocapSender, VMCSender])
+def test_a_stream_that_ends_leaves_a_face_at_rest(kind: Any) -> None:
+    motion = face()
+    motion.weights[:] = 0.6
+
+    def packets() -> list[bytes]:
+        out = []
+        with suppress(TimeoutError):
+            while True:
+                out.append(listener.recv(65536))
+        return out
+
+    def values(data: list[bytes]) -> list[float]:
+        if kind is LiveLinkSender:
+            return [float(v) for v in live_link_packet(data[-1])[3]]
+        if kind is IFacialMocapSender:
+            return [float(part.rsplit("-", 1)[1]) for part in data[-1].decode().split("|=")[0].split("|")]
+        from pythonosc.osc_packet import OscPacket
+
+        sent = [m.message for d in data for m in OscPacket(d).messages]
+        return [float(m.params[1]) for m in sent if m.address == "/VMC/Ext/Blend/Val"]
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(0.05)
+        sender = kind("127.0.0.1", listener.getsockname()[1])
+        sender.send(0, motion)
+        moving = values(packets())
+        sender.close()
+        still = values(packets())
+    assert max(moving) > 0.5 and len(still) == len(moving) and not any(still)
 
 
 def test_slow_clients_lose_the_oldest_frames_and_no_answer() -> None:

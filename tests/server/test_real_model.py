@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from functools import cache
+
 import numpy as np
 import pytest
 
 from avatargpt.api import AvatarGPT
+from avatargpt.avatar.events import read_spoken
+from avatargpt.export import load
 from avatargpt.options import GenerationConfig
+from avatargpt.server.frames import frame_rows
 from avatargpt.server.generation import Batch, Item
+from avatargpt.speech import alignment
+from avatargpt.speech.words import Word, Words
+from tests.server.sounds import sound_file, voice
+from vqvae.arkit import INDEX
+from vqvae.face import FaceMotion
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +52,98 @@ def test_a_turn_in_words(tmp_path, real):
         assert len(row["activities"]) == 2 and all(a["steps"] for a in row["activities"])
         long = client.post("/v1/motions", json={"prompt": "a person walks in a circle 100 times"})
         assert long.status_code == 400, "more than one request may ask for"
+
+
+@pytest.fixture
+def client(tmp_path, real):
+    from starlette.testclient import TestClient
+
+    from avatargpt.server.app import create_app
+    from avatargpt.server.settings import ServerSettings
+
+    with TestClient(create_app(ServerSettings(store=tmp_path / "store"), real), base_url="http://localhost") as client:
+        yield client
+
+
+def made(client, route, tmp_path, **row):
+    (motion,) = client.post(f"/v1/{route}", json=row).json()["motions"]
+    path = tmp_path / "made.npz"
+    path.write_bytes(client.get(f"/v1/exports/{motion['id']}.npz").content)
+    return load(path)
+
+
+def told(tmp_path, *arguments):
+    from avatargpt.__main__ import main
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main([*map(str, arguments), "-q", "-o", str(tmp_path / "told.npz")]) == 0
+    return load(tmp_path / "told.npz")
+
+
+def assert_same(*motions):
+    parts = [[p for p in (getattr(m, "body", m), getattr(m, "face", None)) if p is not None] for m in motions]
+    for rows in zip(*parts, strict=True):
+        for name in ("weights", "head") if isinstance(rows[0], FaceMotion) else ("rotations", "root", "fingers"):
+            for row in rows[1:]:
+                np.testing.assert_array_equal(getattr(row, name), getattr(rows[0], name), name)
+
+
+def test_a_talk_is_the_same_through_every_door(tmp_path, real, client, monkeypatch):
+    monkeypatch.setattr(real, "acted", cache(real.acted))
+    path = sound_file(tmp_path, 1.0)
+    sound = client.post("/v1/uploads", params={"name": path.name}, content=path.read_bytes()).json()["id"]
+    told_what = {"body": "a person walks in angrily", "seed": 2}
+    talk = real.speak(path, **told_what)
+    assert talk.face.weights[:, INDEX["browDownLeft"]].max() > 0.5
+    assert_same(talk, *(made(client, route, tmp_path, sound=sound, **told_what) for route in ("speak", "tools/speak")))
+    with client.websocket_connect("/v1/stream") as socket:
+        socket.send_text(json.dumps({"type": "start", **told_what}))
+        socket.send_bytes(voice(1.0).tobytes())
+        socket.send_text(json.dumps({"type": "end"}))
+        rows = []
+        while (message := socket.receive()).get("text") is None or json.loads(message["text"])["type"] != "done":
+            rows.append(message.get("bytes") or b"")
+    pieces = real.speak_stream([voice(1.0)], **told_what)
+    assert b"".join(rows) == b"".join(frame_rows(piece)[1].tobytes() for piece in pieces)
+    # what the words of the face say counts before what those of the body do
+    asked = {"text": "smile", "emotion": "sad:0.6"}
+    options = [part for name, value in asked.items() for part in (f"--{name}", value)]
+    assert_same(real.speak(path, **asked), made(client, "speak", tmp_path, sound=sound, **asked),
+                told(tmp_path, "speak", path, *options))  # fmt: skip
+
+
+def test_gestures_and_a_face_are_the_same_through_every_door(tmp_path, real, client):
+    path = sound_file(tmp_path, 1.0)
+    sound = client.post("/v1/uploads", params={"name": path.name}, content=path.read_bytes()).json()["id"]
+    assert_same(real.gesture(path, seed=3), made(client, "gestures", tmp_path, sound=sound, seed=3),
+                told(tmp_path, "gesture", path, "--seed", 3))  # fmt: skip
+    assert_same(told(tmp_path, "face", path, "--text", "smile", "--seed", 3),
+                made(client, "faces", tmp_path, sound=sound, text="smile", seed=3))  # fmt: skip
+    assert_same(told(tmp_path, "face", "--text", "nod", "--seconds", 2),
+                made(client, "faces", tmp_path, text="nod", seconds=2))  # fmt: skip
+
+
+def test_motion_words_and_plans_are_the_same_through_every_door(tmp_path, real, client):
+    asked = {"seconds": 1.0, "seed": 4}
+    motion = load(real.generate("a person jumps", **asked)[0].save(tmp_path / "asked.npz"))
+    rows = [made(client, r, tmp_path, prompt="a person jumps", **asked) for r in ("motions", "tools/make")]
+    assert_same(motion, *rows)
+    number = client.post("/v1/tools/make", json={"prompt": "a person jumps", **asked}).json()["motions"][0]["id"]
+    answers = [client.post(f"/v1/{route}", json={"motion": number}).json() for route in ("describe", "tools/describe")]
+    assert [a["descriptions"] for a in answers] == [real.describe(motion)] * 2
+    scene = {"scene": "a man makes breakfast", "activities": 2}
+    rows = [client.post(f"/v1/{route}", json=scene).json() for route in ("plans", "tools/plan")]
+    steps = [a.steps for a in real.plan(**scene).activities]
+    for row in rows:
+        assert [[step["text"] for step in a["steps"]] for a in row["activities"]] == [[*s] for s in steps]
+
+
+def test_moods_of_a_transcript_are_the_same_through_every_door(driver, monkeypatch):
+    words = Words((Word("good", 0.1, 0.4), Word("grief", 0.5, 0.9)), 1.0, "network")
+    heard = []
+    monkeypatch.setattr(alignment, "align", lambda audio, text, *_, **__: heard.append(text) or words)
+    for files in (True, False):
+        spoken = read_spoken("good [sad:0.5] grief", voice(1.0), driver, files=files)
+        assert [(f.second, f.text) for f in spoken.feelings] == [(0.0, "neutral"), (0.2, "neutral"), (0.5, "sad")]
+    assert heard == ["good grief"] * 2

@@ -11,6 +11,7 @@ import soundfile
 import uvicorn
 
 from avatargpt import planning
+from avatargpt.avatar.pipeline import Clip
 from avatargpt.chat.maker import GeneratedMotion, Maker
 from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.export.avatar import AvatarMotion
@@ -48,6 +49,9 @@ class Face:
 
     driver = None
 
+    def spans(self, *_: Any) -> tuple[tuple[()], ...]:
+        return (), (), ()
+
     def place(self, texts: list[str], *_: Any, **__: Any) -> list[None]:
         return [None for _ in texts]
 
@@ -72,6 +76,13 @@ class Avatars:
     """A body that stands, with a face of `Face`."""
 
     face = Face()
+
+    def read_face(self, *_: Any) -> None:
+        return None
+
+    @property
+    def gestures(self) -> Any:
+        return SimpleNamespace(perform=lambda path, *_, **__: self.speak(path).body)
 
     def speak(self, path: Path, feelings: Any = (), **_: Any) -> AvatarMotion:
         face = self.face.perform("", path, feelings)
@@ -100,6 +111,9 @@ class Model(FakeModel):
     """Bodies that glide; words with "cartwheel" are not shown, and a note says so."""
 
     avatars = Avatars()
+
+    def acted(self, text: str, seed: int) -> Clip:
+        return Clip(self.generate([text], seed=seed)[0])
 
     def generate(
         self, texts: list[str], seconds: Any = None, seed: int = 0, after: Any = None, **_: Any
