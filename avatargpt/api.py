@@ -167,7 +167,7 @@ class SpeechCalls(ABC):
 
         seconds = open_sound(audio, rate).about.seconds
         feelings = parse_emotions(emotion, seconds) if emotion is not None else []
-        timed, feelings, notes = timed_words(words, audio, rate, feelings, self.faces.driver)
+        timed, feelings, notes = timed_words(words, audio, rate, feelings, self.avatars.face.driver)
         answers, _, more_notes = timed_words(other_words, audio if other is None else other, rate)
         avatar = self.avatars.speak(
             audio, rate, text, feelings, body=self._body(body, seed), seed=seed, progress=progress, words=timed,

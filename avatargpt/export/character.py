@@ -19,7 +19,7 @@ import numpy as np
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.fbx import as_glb, write_as_fbx
 from avatargpt.export.formats import CHARACTERS, ROOTS
-from avatargpt.export.gltf_animation import add_animation, add_skin, node_tracks
+from avatargpt.export.gltf_animation import add_animation, add_skin, face_targets, face_tracks, node_tracks
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import bvh
@@ -47,20 +47,21 @@ class Character(ABC):
     """A file's skeleton, as far as it is understood; a path of that file, too.
 
     Attributes:
-        path: the file. reading: what is understood. unit: of lengths in a written file, plural.
+        path: the file. reading: what is understood. unit: of lengths in a written file, plural. has_face: whether its
+            face is moved, too.
     """
 
     path: Path
     reading: Reading
 
-    unit = "metres"  # of a written file
+    unit, has_face = "metres", False
 
     def __fspath__(self) -> str:
         return str(self.path)
 
     @abstractmethod
-    def write(self, motion: Motion, path: Path, on_ground: bool) -> Path:
-        """Write the file with the motion."""
+    def write(self, motion: Motion, path: Path, on_ground: bool, face: FaceMotion | None = None) -> Path:
+        """Write the file with the motion, and with a face as long where it has one."""
 
     @abstractmethod
     def check_ground(self) -> None:
@@ -99,8 +100,8 @@ def _load(path: Path) -> Character:
 def notes_of(character: Character, modality: str) -> list[str]:
     """What a user should know before a motion of `modality` is put on a character."""
     notes, reading = list(character.reading.notes), character.reading
-    if modality == "avatar":
-        notes.append("the face is left out: the body alone goes on a character")
+    if modality == "avatar" and not character.has_face:
+        notes.append("the face is left out: no morph targets of ARKit's or Oculus' names")
     if modality in ("avatar", "gesture"):
         try:
             if not add_hands(reading.rig, dict(reading.joints), reading.rig.rest_joints):
@@ -116,8 +117,10 @@ def write_character(
     """Write the file of a character with a motion added; see `avatargpt.export.save`."""
     if isinstance(motion, FaceMotion):
         raise UserError(f"{path}: a face on a character; accepted a motion with a body")
-    body = motion.body.with_caption(motion.caption) if isinstance(motion, AvatarMotion) else motion
-    return load_character(character, root).write(body, path, root == "ground")
+    on = load_character(character, root)
+    if isinstance(motion, AvatarMotion):
+        return on.write(motion.body.with_caption(motion.caption), path, root == "ground", motion.face)
+    return on.write(motion, path, root == "ground")
 
 
 def _level(reading: Reading, ways: np.ndarray) -> np.ndarray:
@@ -153,7 +156,7 @@ class _BvhCharacter(Character):
             if not bvh.has_places(self.channels[j]):
                 raise UserError(f"--root ground: {names[j]} has no position channels; accepted: hips")
 
-    def write(self, motion: Motion, path: Path, on_ground: bool) -> Path:
+    def write(self, motion: Motion, path: Path, on_ground: bool, face: FaceMotion | None = None) -> Path:
         rig = transferred(motion, self.reading)
         places, above = world(rig)[0], rig.parents[self.hips]
         if on_ground:
@@ -182,7 +185,7 @@ class _GltfCharacter(Character):
             self.hips = self.skeleton.nodes[carrier_of(self.reading)]
             if self.hips < 0:
                 raise UserError("the legs have no joint in common; accepted a skeleton with hips")
-        self.above = document.parents.get(self.hips, -1)
+        self.above, self.has_face = document.parents.get(self.hips, -1), bool(face_targets(document))
 
     def _understood(self) -> Reading:
         """The rest by an animation where the nodes are stored as in no rest pose, the bones as stored."""
@@ -199,12 +202,14 @@ class _GltfCharacter(Character):
             name = self.gltf["nodes"][self.hips].get("name", self.hips)
             raise UserError(f"--root ground: nothing is above the hips ({name}); accepted: hips")
 
-    def write(self, motion: Motion, path: Path, on_ground: bool) -> Path:
+    def write(self, motion: Motion, path: Path, on_ground: bool, face: FaceMotion | None = None) -> Path:
         rig, hips = transferred(motion, self.reading), carrier_of(self.reading)
         level = None
         if on_ground:
             level = _level(self.reading, world(rig)[0][:, hips] - self.skeleton.stored_pose(self.above)[2])
         tracks = node_tracks(self.skeleton, rig, hips, level)
+        if face is not None:
+            tracks |= face_tracks(self.skeleton.gltf, face)
         gltf, blob = add_animation(self.gltf, self.blob, tracks, motion.fps, motion.caption or motion.modality)
         if path.suffix.lower() != ".fbx":
             content = packed(gltf, blob)

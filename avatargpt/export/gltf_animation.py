@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.gltf_write import BufferBuilder, filled, xyzw
+from avatargpt.export.viseme_files import oculus_columns, visemes_of
+from vqvae import arkit
 from vqvae import rotations as rot
-from vqvae.io.gltf import FLOAT, node_transform
+from vqvae.face import FaceMotion
+from vqvae.io.gltf import FLOAT, Document, node_transform
 from vqvae.io.gltf_rigs import Skeleton
 from vqvae.rig import Rig
 
-Tracks = dict[tuple[int, str], np.ndarray]  # of (node, "rotation" or "translation"): (T or 1, 4), w first, or 3
+# of (node, "rotation", "translation" or "weights"): (T or 1, 4), w first, 3, or a column for each target
+Tracks = dict[tuple[int, str], np.ndarray]
 
 
 def node_tracks(skeleton: Skeleton, rig: Rig, hips: int, level: np.ndarray | None) -> Tracks:
@@ -54,6 +58,35 @@ def node_tracks(skeleton: Skeleton, rig: Rig, hips: int, level: np.ndarray | Non
     return out
 
 
+def face_targets(gltf: Document) -> dict[int, tuple[dict[int, int], dict[int, int]]]:
+    """Of nodes with morph targets of a face: columns of our shapes, and where no mesh has a jaw those of Oculus'
+    visemes, for a mouth that has both would open twice."""
+    names = [[str(n) for n in mesh.extras.get("targetNames", ())] for mesh in gltf.meshes]
+    shapes = [arkit.columns(row) for row in names]
+    jaw = any(arkit.INDEX["jawOpen"] in columns for columns in shapes)
+    found = [(columns, {} if jaw else oculus_columns(row)) for columns, row in zip(shapes, names, strict=True)]
+    meshes = {n: node.mesh for n, node in enumerate(gltf.nodes) if node.mesh is not None}
+    return {n: found[mesh] for n, mesh in meshes.items() if any(found[mesh])}
+
+
+def face_tracks(gltf: Document, face: FaceMotion) -> Tracks:
+    """The weights of `face_targets`; other targets stay as they are."""
+    out, spoken = Tracks(), None
+    for node, (shapes, visemes) in face_targets(gltf).items():
+        mesh = gltf.meshes[gltf.nodes[node].mesh or 0]
+        values = np.zeros((len(face), len(mesh.extras["targetNames"])), np.float32)
+        values[:, : len(mesh.weights)] = mesh.weights[: values.shape[1]]
+        for ours, column in shapes.items():
+            values[:, column] = face.weights[:, ours]
+        if visemes and spoken is None:
+            spoken = visemes_of(face.weights)
+        for ours, column in visemes.items():
+            assert spoken is not None
+            values[:, column] = spoken[:, ours]
+        out[node, "weights"] = values
+    return out
+
+
 def add_animation(
     gltf: Mapping[str, Any], blob: bytes, tracks: Tracks, fps: float, name: str
 ) -> tuple[dict[str, Any], bytes]:
@@ -67,11 +100,12 @@ def add_animation(
     for (node, path), values in tracks.items():
         values = values if np.ptp(values, 0).any() else values[:1]  # one key frame holds for good
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
-        output = accessors + data.add(xyzw(values) if path == "rotation" else values, FLOAT)
+        numbers = values.reshape(-1) if path == "weights" else xyzw(values) if path == "rotation" else values
+        output = accessors + data.add(numbers, FLOAT)
         samplers.append({"input": times[len(values)], "output": output, "interpolation": "LINEAR"})
     animation = {"name": _free_name(name, gltf), "samplers": samplers, "channels": channels}
     nodes = list(gltf["nodes"])
-    for node in {node for node, _ in tracks}:
+    for node in {node for node, path in tracks if path != "weights"}:
         nodes[node] = _without_matrix(nodes[node])
     out, blob = _extended(gltf, blob, data)
     return out | {"nodes": nodes, "animations": [*gltf.get("animations", ()), animation]}, blob

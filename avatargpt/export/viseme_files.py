@@ -29,6 +29,7 @@ from vqvae.motion import MAX_FRAMES
 
 LAYOUTS = ("oculus", "azure", "azure_shapes")
 OCULUS = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
+_SHORT = {"i": 12, "o": 13, "u": 14}  # Ready Player Me's names of the last three
 # Poses of the mouth at full weight; both sides where a name has none.
 _POSES: dict[str, dict[str, float]] = {
     "sil": {}, "PP": {"mouthPress": 0.52, "mouthRollLower": 0.22, "mouthRollUpper": 0.22, "jawOpen": 0.02},
@@ -68,6 +69,13 @@ def poses() -> np.ndarray:
         for shape, value in _POSES[name].items():
             out[k, [arkit.INDEX[n] for n in arkit.expand(shape)]] = value
     return out
+
+
+def oculus_columns(names: list[str]) -> dict[int, int]:
+    """Where visemes of Oculus stand among names such as ``viseme_aa``: the number of each -> its place."""
+    columns = {n.lower().removeprefix("viseme_"): k for k, n in enumerate(names) if n.lower().startswith("viseme_")}
+    ours = {name.lower(): k for k, name in enumerate(OCULUS)} | _SHORT
+    return {ours[name]: column for name, column in columns.items() if name in ours}
 
 
 def visemes_of(weights: np.ndarray) -> np.ndarray:

@@ -319,8 +319,9 @@ def test_one_stream_has_face_hands_and_body_of_the_file(speak: Any, tmp_path: Pa
     assert speak(*request, "-o", tmp_path / "file.npz").code == 0
     with browser(speak, *request, "-o", tmp_path / "live.npz", "--vmc", "127.0.0.1:9") as (connection, results):
         hello = json.loads(connection.recv(10))
-        rows = [json.loads(message) for message in connection]
+        *rows, rest = [json.loads(message) for message in connection]
     assert results[0].code == 0, results[0].err
+    assert rest["frame"] == 45 and not any(rest["weights"] + rest["presets"] + rest["head"])
     file, sent = (AvatarMotion.load(tmp_path / name) for name in ("file.npz", "live.npz"))
     assert same(file.body, sent.body) and np.array_equal(file.face.weights, sent.face.weights)
     assert len(hello["names"]) == 52 and len(hello["joints"]) == 22 and len(hello["offsets"]) == 52

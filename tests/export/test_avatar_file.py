@@ -7,14 +7,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from avatargpt import export
 from avatargpt.cli import app
 from avatargpt.export.avatar_file import read_avatar
+from avatargpt.export.character import load_character
 from avatargpt.export.expressions import MOODS, VISEMES, PresetMixer, choose_names
 from tests.export.avatars import write_vrm
-from tests.export.readers import contents
+from tests.export.readers import contents, repacked
+from tests.factories import write_character
 from vqvae import arkit
+from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.features import STANDING
+
+
+@pytest.mark.parametrize("read", [read_avatar, load_character, export.load])
+@pytest.mark.parametrize("place", ["required", "a view"])
+def test_every_command_refuses_compressed_buffers_alike(tmp_path: Path, read: Any, place: str) -> None:
+    gltf, blob = contents(write_character(tmp_path / "a.glb"))
+    if place == "required":
+        gltf["extensionsRequired"] = ["EXT_meshopt_compression"]
+    else:
+        gltf["bufferViews"][0]["extensions"] = {"EXT_meshopt_compression": {"buffer": 0, "byteLength": 8, "count": 1}}
+    with pytest.raises(UserError, match=r"b.glb: .*needs EXT_meshopt_compression; accepted plain buffers"):
+        read(repacked(tmp_path / "b.glb", gltf, blob))
 
 
 @pytest.mark.parametrize(("version", "perfect_sync"), [(0, False), (0, True), (1, False), (1, True)])

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export.character import load_character
+from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.character import load_character, notes_of
+from avatargpt.export.viseme_files import OCULUS, poses
 from benchmarks import characters
+from tests.avatar.conftest import gestures
 from tests.export.readers import contents, floats, repacked
 from tests.factories import marching, write_character
 from tests.vqvae import rigs
+from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.bvh import euler_angles, read_bvh_rig
-from vqvae.io.gltf import read_gltf
+from vqvae.io.gltf import packed, read_gltf
 from vqvae.io.gltf_rigs import read_rig
 from vqvae.motion import Motion
 from vqvae.moving_ground import WHOLE, MovingGround
@@ -165,6 +169,34 @@ def test_a_glb_keeps_what_it_had(tmp_path: Path) -> None:
     assert [a["name"] for a in again["animations"]][1:] == ["a person marches", "a person marches 2"]
     times = max(s["input"] for s in after["animations"][1]["samplers"])
     assert floats(after, longer, times)[:, 0] == pytest.approx(np.arange(80) / 20)
+
+
+@pytest.mark.parametrize("names", ["arkit", "oculus"])
+def test_a_character_with_targets_of_a_face_speaks(tmp_path: Path, names: str) -> None:
+    character = write_character(tmp_path / "child.glb")
+    gltf, blob = contents(character)
+    visemes = ["viseme_sil", "viseme_PP", "viseme_aa", "viseme_I", "viseme_O", "viseme_U"]
+    targets = [*visemes, "hat", *(arkit.NAMES if names == "arkit" else ("eyeBlinkLeft",))]
+    gltf["meshes"] = [{"primitives": [], "extras": {"targetNames": targets}, "weights": [0.0] * 6 + [0.25]}]
+    gltf["nodes"].append({"name": "Wolf3D_Head", "mesh": 0})
+    character.write_bytes(packed(gltf, blob))
+    weights = np.zeros((40, 52))
+    weights[:, arkit.INDEX["eyeBlinkLeft"]] = np.linspace(0, 1, 40)
+    weights[20:] += poses()[OCULUS.index("ou")] * 0.8
+    avatar = AvatarMotion(gestures(40), FaceMotion(weights, np.zeros((40, 3)), 30.0))
+    after, longer = contents(export.save(avatar, tmp_path / "out.glb", character=character))
+    animation = after["animations"][-1]
+    (number,) = [c["sampler"] for c in animation["channels"] if c["target"]["path"] == "weights"]
+    written = floats(after, longer, animation["samplers"][number]["output"]).reshape(40, len(targets))
+    at = {name: written[:, k] for k, name in enumerate(targets)}
+    assert at["eyeBlinkLeft"] == pytest.approx(np.linspace(0, 1, 40), abs=1e-6) and at["hat"] == pytest.approx(0.25)
+    spoken = [0.0] * 20 + [0.8] * 20
+    if names == "arkit":  # both kinds would open the mouth twice
+        assert at["mouthPucker"] == pytest.approx([0.75 * s for s in spoken], abs=1e-6)
+        assert not any(at[n].any() for n in visemes)
+    else:
+        assert at["viseme_U"] == pytest.approx(spoken, abs=1e-3) and at["viseme_aa"] == pytest.approx(0, abs=1e-3)
+    assert not [note for note in notes_of(load_character(character), "avatar") if "face" in note]
 
 
 def test_a_gltf_becomes_a_glb_with_all_in_it(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ class BufferView(_Part):
     byteOffset: Index = 0
     byteLength: Index
     byteStride: Annotated[int, Field(ge=4, le=252)] | None = None
+    extensions: dict[str, Any] = {}
 
 
 class SparseIndices(_Part):
@@ -119,6 +120,7 @@ class Skin(_Part):
 
 class Mesh(_Part):
     name: Name = ""
+    weights: list[Number] = []
     extras: Extras = {}
 
 
@@ -219,6 +221,9 @@ def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str 
             raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
         if not document.asset.version.startswith("2"):
             raise UserError(f"glTF {document.asset.version}; {accepted}")
+        needed = [*document.extensionsRequired, *(name for view in document.bufferViews for name in view.extensions)]
+        if compressed := [name for name in needed if name.endswith("meshopt_compression")]:
+            raise UserError(f"needs {compressed[0]}; accepted plain buffers")
         _join_buffers(document, path, chunk)
     return document
 
@@ -255,12 +260,10 @@ def packed(gltf: dict[str, Any], blob: bytes) -> bytes:
 def self_contained(path: Path, raw: bytes, document: Document) -> tuple[dict[str, Any], bytes]:
     """JSON and binary chunk of a .glb with all of a .gltf: its buffers as one, its pictures in it.
 
-    `raw`: its bytes. `document`: of `read_gltf`. Raises UserError for pictures that are missing or compressed buffers.
+    `raw`: its bytes. `document`: of `read_gltf`. Raises UserError for pictures that are missing.
     """
     gltf: dict[str, Any] = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     views, blob = list(gltf.get("bufferViews", ())), document.blob
-    if any("EXT_meshopt_compression" in view.get("extensions", ()) for view in views):
-        raise UserError("compressed buffers (EXT_meshopt_compression); accepted plain ones")
     views = [old | {"buffer": 0, "byteOffset": new.byteOffset}
              for old, new in zip(views, document.bufferViews, strict=True)]  # fmt: skip
     images = list(gltf.get("images", ()))
