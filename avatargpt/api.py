@@ -212,8 +212,8 @@ def timed_words(
         from avatargpt.avatar.events import read_spoken
         from avatargpt.face.audio_model.driver import Driver
 
-        spoken = read_spoken(words, audio, driver or Driver.load(), feelings, rate)
-        return spoken.words.words, spoken.feelings, spoken.notes
+        found, moods = read_spoken(words, audio, driver or Driver.load(), feelings, rate)
+        return found.words, moods, found.notes
     return words, list(feelings), ()
 
 

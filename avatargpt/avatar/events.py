@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from avatargpt.speech.words import Word, Words
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
+    from avatargpt.avatar.pipeline import AvatarPipeline, AvatarStream
     from avatargpt.speech.phone_times import PhoneModel
 
 FIELDS = ("text", "file", "wav", "pcm", "words", "emotion", "gesture", "pause")
@@ -92,37 +93,24 @@ def feelings_at(
     return out
 
 
-class Spoken(NamedTuple):
-    """The words of a sound with their times, feelings over it, and notes on words and tags."""
-
-    words: Words
-    feelings: list[Feeling]
-    notes: tuple[str, ...]
-
-
 def read_spoken(
     transcript: str | os.PathLike[str] | Words, audio: str | os.PathLike[str] | np.ndarray, model: PhoneModel,
     feelings: Sequence[Feeling] = (), rate: int = sound.RATE, files: bool = True,
     progress: alignment.Progress | None = None,
-) -> Spoken:  # fmt: skip
-    """The words of a transcript with their times in a sound, and the feelings of its tags at their words.
+) -> tuple[Words, list[Feeling]]:  # fmt: skip
+    """The words of a transcript in a sound, see `transcripts.words_of`, and `feelings` followed by those of its tags.
 
     Args:
-        transcript, audio, model, rate, progress: as of `transcripts.words_of`; a text is in English.
-        feelings: keyframes before those of the tags.
         files: whether a transcript may name a file of this machine; else it is the text itself.
     """
-    text: str | None = None
     if not isinstance(transcript, Words):
-        written, times = transcripts.parse_transcript(os.fspath(transcript)) if files else (str(transcript), None)
-        text = written if times is None else None
-    if text is None:
-        words = transcripts.words_of(transcript, audio, model, rate, progress)
-        return Spoken(words, list(feelings), words.notes)
-    check_spoken(text)
-    plain, tags, notes = tagged(text)
-    words = alignment.align(audio, plain if tags else text, model, rate, progress=progress)
-    return Spoken(words, feelings_at(tags, words.words, feelings), (*notes, *words.notes))
+        text, times = transcripts.parse_transcript(os.fspath(transcript)) if files else (str(transcript), None)
+        if times is None:
+            check_spoken(text)
+            plain, tags, notes = tagged(text)
+            words = alignment.align(audio, plain if tags else text, model, rate, progress=progress)
+            return replace(words, notes=(*notes, *words.notes)), feelings_at(tags, words.words, feelings)
+    return transcripts.words_of(transcript, audio, model, rate, progress), list(feelings)
 
 
 def held(before: Sequence[Feeling], after: Sequence[Feeling]) -> list[Feeling]:
@@ -274,12 +262,9 @@ def _words(
     if rows is None:
         if not text or not len(samples):
             return (), ()
-        from avatargpt.requests.english import check_spoken
-        from avatargpt.speech.alignment import align
-
         try:
             check_spoken(text)
-            found = align(samples, text, model, rate)
+            found = alignment.align(samples, text, model, rate)
         except UserError as e:
             return (), (f"{where}: words are off ({e})",)
         return found.words, found.notes
@@ -301,17 +286,56 @@ def _words(
 
 
 # The talk
-class Talk(Protocol):
-    """What follows the sentences of a talk, at seconds of the talk (`avatargpt.avatar.live.EventTalk`)."""
+@dataclass
+class EventTalk:
+    """Sentences, as they begin, on the stream of an avatar: words, gestures and feelings at the talk's seconds.
+
+    Args:
+        report: takes ``{"line", "start", "frame", "seconds", "text"}`` of each sentence when it begins, and what is
+            wrong with one, ``{"line", "error"}``.
+    """
+
+    pipeline: AvatarPipeline
+    stream: AvatarStream
+    report: Callable[[dict[str, Any]], None]
+    sentences: int = field(default=0, init=False)
+    _refused: list[str] = field(default_factory=list, init=False)  # of the planned sentence
 
     def plan(self, sentence: Sentence, second: float) -> None:
-        """The next sentence will begin at that second, which may be now."""
+        """Words and gesture of a sentence whose sound will begin at that second of the talk."""
+        shifted = [replace(w, start=w.start + second, end=w.end + second, phones=()) for w in sentence.words]
+        if shifted:
+            self.stream.say(shifted)
+        self._refused = []
+        if sentence.gesture and sentence.gesture_word is not None:
+            word = sentence.gesture_word
+            at = replace(word, start=word.start + second, end=word.end + second, phones=())
+            try:
+                self.stream.cue(sentence.gesture, at)
+            except UserError as e:
+                self._refused.append(str(e))
 
     def begin(self, sentence: Sentence, second: float) -> None:
-        """A sentence begins now, before its first sample."""
+        """Feelings and report of a planned sentence whose sound begins now."""
+        if sentence.feelings:
+            self.stream.direct(self.pipeline.face.direction(None, sentence.feelings))
+        notes = [*sentence.notes, *self._refused]
+        self.sentences += 1
+        row: dict[str, Any] = {
+            "line": sentence.line, "start": round(second, 4), "frame": round(second * sound.FPS),
+            "seconds": round(len(sentence.samples) / self._rate, 4), "text": sentence.text,
+        }  # fmt: skip
+        self.report(row | ({"notes": notes} if notes else {}))
 
     def end(self, second: float) -> None:
-        """No sentence follows; the sound will end at that second."""
+        """The talk will be over at that second, hands at rest."""
+        self.stream.end_at(sound.frames_in(round(second * self._rate), self._rate))
+
+    def sound(self, lines: Iterable[str], rate: int, live: bool) -> Iterable[np.ndarray]:
+        """Blocks of the talk's sound; a faulty line ends a talk that is not live."""
+        self._rate = rate
+        fault = (lambda number, text: self.report({"line": number, "error": text})) if live else None
+        return EventSound(lines, rate, self.pipeline.face.driver, self, fault, live).blocks()
 
 
 @dataclass
@@ -328,7 +352,7 @@ class EventSound:
     lines: Iterable[str]
     rate: int
     model: PhoneModel
-    talk: Talk
+    talk: EventTalk
     report: Callable[[int, str], None] | None = None
     live: bool = False
     samples: int = field(default=0, init=False)  # given out

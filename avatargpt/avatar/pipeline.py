@@ -89,9 +89,7 @@ def names_file(name: str) -> bool:
     return export.named_animation(name)[0].suffix.lower() in export.readable(films=True)
 
 
-def body_of(
-    source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Clip], seed: int = 0
-) -> Body:
+def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Clip], seed: int = 0) -> Body:
     """The body of a ``--body`` argument.
 
     Args:
@@ -116,7 +114,7 @@ def body_of(
 class Standing:
     """A standing person, see `standing`; `sway`: how far the weight shifts, 1 = as usual, 0 = not at all."""
 
-    score: Score | None = None  # nothing is said of the face
+    score: Score | None = None
 
     def __init__(self, seed: int = 0, sway: float = 1.0) -> None:
         self._seed, self._sway = seed, sway
@@ -192,11 +190,7 @@ class _Loop:
 
 
 class Clip:
-    """A clip of any frame rate, on the floor, beginning above the origin and facing +Z.
-
-    Args:
-        score: what the words of the clip say of the face.
-    """
+    """A clip of any frame rate, on the floor, from above the origin on, facing +Z; `score`: what the face does."""
 
     def __init__(self, motion: Motion, score: Score | None = None) -> None:
         self.motion, self.score = grounded(motion.resampled(FPS)).canonical(), score
@@ -404,9 +398,7 @@ def finish_face(
     gestures: GesturePipeline | None = None, audio: str | os.PathLike[str] | np.ndarray | None = None,
 ) -> FaceMotion:  # fmt: skip
     """A clip of `FacePipeline.perform` with its controls; the head moves as `gestures` of its sound at 16 kHz move it.
-
-    Not live: the gestures' network looks further ahead than the face's, whose frames would have to wait.
-    """
+    Not live: the gestures' network looks further ahead than the face's."""
     if gestures is None or audio is None:
         return pipeline.with_controls(clip, controls, score, seed)
     lively = pipeline.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
@@ -432,11 +424,7 @@ class AvatarPipeline:
     def read_face(
         self, text: str, feelings: Sequence[Feeling] = (), seconds: float | None = None, body: Body | None = None
     ) -> Score | None:
-        """What the face does in a talk: the instruction, without one what the words for the body say of it.
-
-        Args:
-            seconds: of the talk; None = not known.
-        """
+        """What a face does in a talk of some seconds: the instruction, without one what the body's words say of it."""
         acted = None if text or body is None else body.score
         if acted is not None:
             acted = replace(acted, emotions=() if feelings else acted.emotions)

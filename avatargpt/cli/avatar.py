@@ -71,7 +71,7 @@ def _values(file: AvatarFile) -> dict[str, Any]:
         notes.append("no presets and no ARKit shapes: the face cannot be moved")
     if file.bones or file.kind == PLAIN:
         out = f"OUT{file.path.suffix}" if file.path.suffix != ".gltf" else "OUT.glb"
-        options.append(f"avatargpt speak TALK.wav --character {file.path.name} -o {out}  # the body alone")
+        options.append(f"avatargpt speak TALK.wav --character {file.path.name} -o {out}")
     return {
         "kind": file.kind, "presets": file.presets, "perfect_sync": file.perfect_sync, "names": file.names,
         "expressions": list(file.expressions), "empty": [n for n, c in file.expressions.items() if not c],

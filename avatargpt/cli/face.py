@@ -346,9 +346,9 @@ def perform(
         gestures = GesturePipeline.load(model) if moves else None
         words: list[tuple[str, float, float]] = []
         if request.transcript is not None and audio is not None:
-            spoken = read_spoken(request.transcript, audio, pipeline.driver, request.feelings)
-            words = [(w.text, w.start, w.end) for w in spoken.words.words]
-            request = replace(request, feelings=spoken.feelings)
+            timed, feelings = read_spoken(request.transcript, audio, pipeline.driver, request.feelings)
+            words = [(w.text, w.start, w.end) for w in timed.words]
+            request = replace(request, feelings=feelings)
         scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
     if request.scores is None and any(request.texts):
         report_scores(scores, request.texts, quiet, pipeline.doubt)

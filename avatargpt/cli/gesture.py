@@ -111,19 +111,18 @@ def gesture(
     folder = network_folder(model)
     # a sound that cannot be read and an unknown speaker are refused before words are heard
     pipeline = None if file is None else _load(folder, file, speaker, threads, quiet)
-    spoken = speech.timed_words(transcript) if file is None else speech.spoken_in(file, transcript, asr, model, quiet)
-    words = None if spoken is None else spoken.words
+    words = speech.timed_words(transcript) if file is None else speech.words_in(file, transcript, asr, model, quiet)[0]
     answer = None
     if interlocutor is not None:
-        answer = speech.spoken_in(interlocutor, interlocutor_transcript, asr, model, quiet)
-    settings = manner | {"head": head, "other_words": None if answer is None else answer.words.words}
+        answer, _ = speech.words_in(interlocutor, interlocutor_transcript, asr, model, quiet)
+    settings = manner | {"head": head, "other_words": None if answer is None else answer.words}
     if file is None or pipeline is None or line.live:
         _perform_live(folder, line, words, interlocutor, settings, out)
         return
     motion = _perform(pipeline, file, words, interlocutor, quiet, settings | {"features": heard})
     for text in motion.notes:
         warn(text)
-    notes = [note for part in (spoken, answer, motion) if part is not None for note in part.notes]
+    notes = [note for part in (words, answer, motion) if part is not None for note in part.notes]
     details = {"words": 0 if words is None else len(words), "times": None if words is None else words.source,
                "notes": notes}  # fmt: skip
     out.finish([motion], [details])

@@ -221,8 +221,8 @@ def _words(avatar: AvatarMotion, transcript: str | None, asr: str | None, model:
         return text.strip() if timed is None else " ".join(w.text for w in timed.words)
     if avatar.sound is None or not avatar.sound.is_file():
         return ""
-    heard = speech.spoken_in(avatar.sound, None, asr, model, quiet)
-    return "" if heard is None else " ".join(w.text for w in heard.words.words)
+    heard, _ = speech.words_in(avatar.sound, None, asr, model, quiet)
+    return "" if heard is None else " ".join(w.text for w in heard.words)
 
 
 def inbetween(

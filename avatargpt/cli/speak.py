@@ -17,9 +17,9 @@ from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.avatar.events import Spoken
     from avatargpt.avatar.pipeline import AvatarPipeline, Body
     from avatargpt.face.audio_model.conditioning import Feeling
+    from avatargpt.speech.words import Words
 
 BODY_ONLY = (".bvh",)  # formats of an avatar without its face
 EVENT_RATE = 24_000  # samples a second of a talk of events: what most synthesisers give
@@ -167,11 +167,10 @@ def _perform(
     torch.set_num_threads(threads or 1)
     pipeline = _load(model, talk, out.quiet)
     lower_body = talk.body()
-    spoken = speech.spoken_in(audio, talk.transcript, talk.asr, model, out.quiet, talk.feelings)
+    words, feelings = speech.words_in(audio, talk.transcript, talk.asr, model, out.quiet, talk.feelings)
     answer = None
     if other[0] is not None:
-        answer = speech.spoken_in(other[0], other[1], talk.asr, model, out.quiet)
-    feelings = talk.feelings if spoken is None else spoken.feelings
+        answer, _ = speech.words_in(other[0], other[1], talk.asr, model, out.quiet)
     score = pipeline.read_face(talk.text, feelings, seconds, lower_body)
     if talk.text:
         report_scores([score], [talk.text], out.quiet, pipeline.face.doubt)
@@ -180,14 +179,14 @@ def _perform(
         avatar = pipeline.speak(
             audio, text=talk.text, feelings=feelings, score=score, body=lower_body,
             progress=None if advance is None else lambda count: advance(min(count, steps), steps),
-            words=None if spoken is None else spoken.words.words, other=other[0],
-            other_words=None if answer is None else answer.words.words, **talk.settings,
+            words=None if words is None else words.words, other=other[0],
+            other_words=None if answer is None else answer.words, **talk.settings,
         )  # fmt: skip
     avatar = avatar.with_caption(talk.text or speech.name_of(audio))
     notes = [*avatar.notes, *_missing_parts(out.paths)]
     for text in notes:
         note(text)
-    doubts = [text for part in (spoken, answer) if part is not None for text in part.notes]
+    doubts = [text for part in (words, answer) if part is not None for text in part.notes]
     details = {"notes": [*doubts, *notes]} | ({} if score is None else {"score": score_row(score)})
     out.finish([avatar], [details])
 
@@ -220,15 +219,15 @@ def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output
         import numpy as np
         import torch
 
-        from avatargpt.avatar.live import AvatarTake, EventTalk
+        from avatargpt.avatar.events import EventTalk
+        from avatargpt.avatar.live import AvatarTake
         from avatargpt.gesture.stream import perform
 
         torch.set_num_threads(1)
         pipeline = _load(model, talk, out.quiet)
         body = talk.body()
-        spoken = _live_words(talk, model, out.quiet)
-        timed = [] if talk.events else None if spoken is None else list(spoken.words.words)
-        feelings = talk.feelings if spoken is None else spoken.feelings
+        words, feelings = _live_words(talk, model, out.quiet)
+        timed = [] if talk.events else None if words is None else list(words.words)
 
         def begun() -> Any:
             seconds = None if line.file is None else inspect(line.file).seconds
@@ -269,12 +268,12 @@ def _warm(pipeline: AvatarPipeline, talk: _Talk) -> None:
     pipeline.gestures.encoder.states(["hello"])
 
 
-def _live_words(talk: _Talk, model: Path | None, quiet: bool) -> Spoken | None:
+def _live_words(talk: _Talk, model: Path | None, quiet: bool) -> tuple[Words | None, Sequence[Feeling]]:
     if talk.events:
-        return None
+        return None, talk.feelings
     if talk.line.file is None:
-        return speech.timed_words(talk.transcript, talk.feelings)
-    return speech.spoken_in(talk.line.file, talk.transcript, talk.asr, model, quiet, talk.feelings)
+        return speech.timed_words(talk.transcript), talk.feelings
+    return speech.words_in(talk.line.file, talk.transcript, talk.asr, model, quiet, talk.feelings)
 
 
 def _stdin_lines() -> Iterable[str]:

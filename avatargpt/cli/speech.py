@@ -12,8 +12,8 @@ from vqvae.errors import UserError
 from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
-    from avatargpt.avatar.events import Spoken
     from avatargpt.face.audio_model.conditioning import Feeling
+    from avatargpt.speech.words import Words
     from vqvae.motion import Motion
 
 NO_ASR, DEFAULT_ASR = "off", "base"
@@ -110,46 +110,44 @@ def check_english(transcript: str) -> None:
         check_spoken(text)
 
 
-def spoken_in(
+def words_in(
     audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool,
     feelings: Sequence[Feeling] = (),
-) -> Spoken | None:  # fmt: skip
-    """The words of a sound, and feelings with those of its tags; None where words are off. Prints doubts, and why words
+) -> tuple[Words | None, Sequence[Feeling]]:  # fmt: skip
+    """The words of a sound, None where they are off, and feelings with those of its tags. Prints doubts, and why words
     are off."""
     from importlib.util import find_spec
 
-    from avatargpt.avatar.events import Spoken, read_spoken
+    from avatargpt.avatar.events import read_spoken
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.speech import transcripts
 
     folder = model / "driver" if model is not None and (model / "driver" / "driver.json").is_file() else None
     if transcript is not None:
         with common.progress("aligning", quiet) as advance:
-            spoken = read_spoken(transcript, audio, Driver.load(folder), feelings, progress=advance)
+            words, feelings = read_spoken(transcript, audio, Driver.load(folder), feelings, progress=advance)
     elif asr == NO_ASR:
-        return None
+        return None, feelings
     elif asr is None and find_spec("faster_whisper") is None:
         install = transcripts.INSTALL_WHISPER
         common.say(f"{audio}: words are off; they come with --transcript, or from Whisper ({install})", err=True)
-        return None
+        return None, feelings
     else:
         try:
             with common.progress("hearing", quiet) as advance:
                 words = transcripts.transcribe(audio, asr or DEFAULT_ASR, Driver.load(folder), progress=advance)
-                spoken = Spoken(words, list(feelings), words.notes)
         except UserError as e:
             if asr is not None:
                 raise
             common.say(f"{audio}: words are off ({e})", err=True)
-            return None
-    for line in spoken.notes:
+            return None, feelings
+    for line in words.notes:
         common.warn(line)
-    return spoken
+    return words, feelings
 
 
-def timed_words(transcript: str | None, feelings: Sequence[Feeling] = ()) -> Spoken | None:
+def timed_words(transcript: str | None) -> Words | None:
     """Words of sound that has not come yet: times from a file, compared with nothing."""
-    from avatargpt.avatar.events import Spoken
     from avatargpt.speech.transcripts import parse_transcript
 
     if transcript is None:
@@ -162,7 +160,7 @@ def timed_words(transcript: str | None, feelings: Sequence[Feeling] = ()) -> Spo
                         "come; accepted: a file of word times (.TextGrid, .ctm, .srt, .json)")  # fmt: skip
     for line in words.notes:
         common.warn(line)
-    return Spoken(words, list(feelings), words.notes)
+    return words
 
 
 def name_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.avatar import AvatarMotion, body_and_face
 from avatargpt.export.fbx import as_glb, write_as_fbx
 from avatargpt.export.formats import CHARACTERS, ROOTS
 from avatargpt.export.gltf_animation import add_animation, add_skin, face_targets, face_tracks, node_tracks
@@ -117,10 +117,9 @@ def write_character(
     """Write the file of a character with a motion added; see `avatargpt.export.save`."""
     if isinstance(motion, FaceMotion):
         raise UserError(f"{path}: a face on a character; accepted a motion with a body")
-    on = load_character(character, root)
-    if isinstance(motion, AvatarMotion):
-        return on.write(motion.body.with_caption(motion.caption), path, root == "ground", motion.face)
-    return on.write(motion, path, root == "ground")
+    body, face = body_and_face(motion)
+    assert body is not None
+    return load_character(character, root).write(body.with_caption(motion.caption), path, root == "ground", face)
 
 
 def _level(reading: Reading, ways: np.ndarray) -> np.ndarray:

@@ -58,31 +58,27 @@ def node_tracks(skeleton: Skeleton, rig: Rig, hips: int, level: np.ndarray | Non
     return out
 
 
-def face_targets(gltf: Document) -> dict[int, tuple[dict[int, int], dict[int, int]]]:
-    """Of nodes with morph targets of a face: columns of our shapes, and where no mesh has a jaw those of Oculus'
-    visemes, for a mouth that has both would open twice."""
+def face_targets(gltf: Document) -> dict[int, dict[int, int]]:
+    """Nodes with morph targets of a face -> our number of each -> its place: of the 52 shapes, and from 52 on, where no
+    mesh has a jaw, of Oculus' visemes: a mouth that has both would open twice."""
     names = [[str(n) for n in mesh.extras.get("targetNames", ())] for mesh in gltf.meshes]
-    shapes = [arkit.columns(row) for row in names]
-    jaw = any(arkit.INDEX["jawOpen"] in columns for columns in shapes)
-    found = [(columns, {} if jaw else oculus_columns(row)) for columns, row in zip(shapes, names, strict=True)]
-    meshes = {n: node.mesh for n, node in enumerate(gltf.nodes) if node.mesh is not None}
-    return {n: found[mesh] for n, mesh in meshes.items() if any(found[mesh])}
+    found = [arkit.columns(row) for row in names]
+    if not any(arkit.INDEX["jawOpen"] in columns for columns in found):
+        for columns, row in zip(found, names, strict=True):
+            columns |= {arkit.COUNT + k: place for k, place in oculus_columns(row).items()}
+    return {n: found[node.mesh] for n, node in enumerate(gltf.nodes) if node.mesh is not None and found[node.mesh]}
 
 
 def face_tracks(gltf: Document, face: FaceMotion) -> Tracks:
     """The weights of `face_targets`; other targets stay as they are."""
-    out, spoken = Tracks(), None
-    for node, (shapes, visemes) in face_targets(gltf).items():
+    out, targets, table = Tracks(), face_targets(gltf), face.weights
+    if any(number >= arkit.COUNT for columns in targets.values() for number in columns):
+        table = np.concatenate([table, visemes_of(table)], 1)
+    for node, columns in targets.items():
         mesh = gltf.meshes[gltf.nodes[node].mesh or 0]
         values = np.zeros((len(face), len(mesh.extras["targetNames"])), np.float32)
         values[:, : len(mesh.weights)] = mesh.weights[: values.shape[1]]
-        for ours, column in shapes.items():
-            values[:, column] = face.weights[:, ours]
-        if visemes and spoken is None:
-            spoken = visemes_of(face.weights)
-        for ours, column in visemes.items():
-            assert spoken is not None
-            values[:, column] = spoken[:, ours]
+        values[:, [*columns.values()]] = table[:, [*columns]]
         out[node, "weights"] = values
     return out
 

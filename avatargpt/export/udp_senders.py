@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.face_files import angles
 from avatargpt.speech.live import SoundClock
 from vqvae import arkit
@@ -51,11 +51,10 @@ class FrameSender(ABC):
     def close(self) -> None:
         """Send the face at rest and end."""
         frame, motion = self._last or (0, None)
+        if isinstance(motion, FaceMotion | AvatarMotion):
+            rest = FaceMotion(np.zeros((1, arkit.COUNT)), np.zeros((1, 3)), motion.fps)
+            self._send_frame(frame + 1, rest if isinstance(motion, FaceMotion) else replace(motion, face=rest))
         self._last = None
-        face = None if motion is None else body_and_face(motion)[1]
-        if face is not None:
-            rest = replace(face, weights=np.zeros_like(face.weights), head=np.zeros_like(face.head))
-            self._send_frame(frame + 1, replace(motion, face=rest) if isinstance(motion, AvatarMotion) else rest)
         self._close()
 
     @abstractmethod
@@ -95,13 +94,6 @@ class DatagramSender(FrameSender):
         self._socket.close()
 
 
-def face_of(motion: FaceMotion | AvatarMotion) -> FaceMotion:
-    """The face of a frame."""
-    face = body_and_face(motion)[1]
-    assert face is not None
-    return face
-
-
 def live_link_values(motion: FaceMotion) -> np.ndarray:
     """(T, 61) float32 in the order of Live Link packets."""
     return np.concatenate([motion.weights, angles(motion)], 1).astype(np.float32)
@@ -130,7 +122,7 @@ class LiveLinkSender(DatagramSender):
         super().__init__(host, port, "Live Link")
 
     def _send_frame(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
-        face = face_of(motion)
+        face = motion.face if isinstance(motion, AvatarMotion) else motion
         self._send([pack(live_link_values(face)[0], frame, self.subject, self.identity, round(face.fps))])
 
 
@@ -165,4 +157,4 @@ class IFacialMocapSender(DatagramSender):
         super().__init__(host, port, "iFacialMocap")
 
     def _send_frame(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
-        self._send([pack_ifacialmocap(face_of(motion))])
+        self._send([pack_ifacialmocap(motion.face if isinstance(motion, AvatarMotion) else motion)])

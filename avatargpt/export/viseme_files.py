@@ -29,7 +29,8 @@ from vqvae.motion import MAX_FRAMES
 
 LAYOUTS = ("oculus", "azure", "azure_shapes")
 OCULUS = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
-_SHORT = {"i": 12, "o": 13, "u": 14}  # Ready Player Me's names of the last three
+# Their numbers by names in small letters; Ready Player Me calls the last three otherwise.
+_NUMBERS = {n.lower(): k for k, n in enumerate(OCULUS)} | {"i": 12, "o": 13, "u": 14}
 # Poses of the mouth at full weight; both sides where a name has none.
 _POSES: dict[str, dict[str, float]] = {
     "sil": {}, "PP": {"mouthPress": 0.52, "mouthRollLower": 0.22, "mouthRollUpper": 0.22, "jawOpen": 0.02},
@@ -73,9 +74,8 @@ def poses() -> np.ndarray:
 
 def oculus_columns(names: list[str]) -> dict[int, int]:
     """Where visemes of Oculus stand among names such as ``viseme_aa``: the number of each -> its place."""
-    columns = {n.lower().removeprefix("viseme_"): k for k, n in enumerate(names) if n.lower().startswith("viseme_")}
-    ours = {name.lower(): k for k, name in enumerate(OCULUS)} | _SHORT
-    return {ours[name]: column for name, column in columns.items() if name in ours}
+    found = [n.lower().partition("viseme_") for n in names]
+    return {_NUMBERS[name]: k for k, (_, prefix, name) in enumerate(found) if prefix and name in _NUMBERS}
 
 
 def visemes_of(weights: np.ndarray) -> np.ndarray:
@@ -161,10 +161,9 @@ def _azure_shapes(chunks: Sequence[dict[str, Any]], path: Path) -> FaceMotion:
 
 def _oculus(name: str, path: Path) -> np.ndarray:
     """(52,) of a viseme."""
-    lower = {n.lower(): k for k, n in enumerate(OCULUS)} | {"i": 12, "o": 13, "u": 14}
-    if name.lower() not in lower:
+    if name.lower() not in _NUMBERS:
         raise UserError(f"{path}: viseme {name!r}; accepted {', '.join(OCULUS)}")
-    return np.asarray(poses()[lower[name.lower()]])
+    return np.asarray(poses()[_NUMBERS[name.lower()]])
 
 
 def _azure(key: Any, path: Path) -> np.ndarray:

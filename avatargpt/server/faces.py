@@ -9,17 +9,7 @@ from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
 from avatargpt.server.jobs import post
 from avatargpt.server.services import Body, check_length
-from avatargpt.server.voices import (
-    Instruction,
-    Seed,
-    Transcript,
-    counter,
-    doubts,
-    feelings_of,
-    one,
-    sound_of,
-    spoken_in,
-)
+from avatargpt.server.voices import Instruction, Seed, Transcript, counter, doubts, feelings_of, one, sound_of, words_of
 from avatargpt.server.worker import Job, Report
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
@@ -61,10 +51,9 @@ def faces(server: Server, body: FaceBody) -> Job:
         from avatargpt.face.audio_model.controls import LIVELY
 
         pipeline = server.model.avatars.face
-        spoken = spoken_in(server, sound, body.transcript, feelings) if sound else None
-        moods = feelings if spoken is None else spoken.feelings
-        words = [(w.text, w.start, w.end) for w in spoken.words.words] if spoken else []
-        score = pipeline.place([body.text], length, sound is not None, moods, words=words)[0]
+        words, moods = words_of(server, sound, body.transcript, feelings) if sound else (None, feelings)
+        times = [(w.text, w.start, w.end) for w in words.words] if words else []
+        score = pipeline.place([body.text], length, sound is not None, moods, words=times)[0]
         seconds = length or pipeline.default_seconds(score, moods)
         check_length(server, seconds, "text")
         notes = doubts(pipeline, body.text, score)
@@ -75,7 +64,7 @@ def faces(server: Server, body: FaceBody) -> Job:
         caption = body.text or ", ".join(f.words for f in feelings)
         of_sound = (server.model.avatars.gestures, sound.path) if sound else ()
         clip = finish_face(pipeline, clip, LIVELY, score, body.seed, *of_sound).with_caption(caption)
-        return one(server, clip, caption, body.seed, "face", sound, notes=[*(spoken.notes if spoken else ()), *notes])
+        return one(server, clip, caption, body.seed, "face", sound, notes=[*(words.notes if words else ()), *notes])
 
     return server.submit("face", work)
 

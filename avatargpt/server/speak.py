@@ -10,16 +10,7 @@ from pydantic import Field, JsonValue
 from avatargpt.server.core import Server
 from avatargpt.server.gestures import GestureBody
 from avatargpt.server.jobs import post
-from avatargpt.server.voices import (
-    Instruction,
-    body_under,
-    counter,
-    doubts,
-    feelings_of,
-    one,
-    sound_of,
-    spoken_in,
-)
+from avatargpt.server.voices import MAX_INSTRUCTION, body_under, counter, doubts, feelings_of, one, sound_of, words_of
 from avatargpt.server.worker import Job, Report
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
@@ -32,10 +23,10 @@ EXAMPLES = {
 class SpeakBody(GestureBody):
     """What `/v1/speak` takes."""
 
-    text: str = Instruction  # what the face does
-    emotion: str = Field(default="", max_length=400)  # ``joyful:0.8``, ``0:calm,2.5:angry``
-    body: str = Instruction  # what pelvis and legs do, in words; empty: they stand
-    motion: str = ""  # id of the motion that they do in place of words
+    text: str = Field(default="", max_length=MAX_INSTRUCTION, description="What the face does: 'smile, then frown'.")
+    emotion: str = Field(default="", max_length=400, description="'joyful:0.8', or '0:calm,2.5:angry'.")
+    body: str = Field(default="", max_length=MAX_INSTRUCTION, description="What the legs do, in words; empty: stand.")
+    motion: str = Field(default="", description="Id of a motion that the legs do in place of words.")
 
 
 def speak(server: Server, body: SpeakBody) -> Job:
@@ -50,16 +41,15 @@ def speak(server: Server, body: SpeakBody) -> Job:
 
         pipeline = server.model.avatars
         step = counter(report, sound.seconds, 2)
-        spoken = spoken_in(server, sound, body.transcript, feelings)
-        moods = feelings if spoken is None else spoken.feelings
+        words, moods = words_of(server, sound, body.transcript, feelings)
         legs = under(body.seed)
         score = pipeline.read_face(body.text, moods, sound.seconds, legs)
         avatar = pipeline.speak(
             sound.path, text=body.text, feelings=moods, score=score, body=legs, seed=body.seed, progress=step,
-            words=None if spoken is None else spoken.words.words, semantics=Manner(None, body.calm, body.energy),
+            words=None if words is None else words.words, semantics=Manner(None, body.calm, body.energy),
             speaker=body.speaker or None,
         )  # fmt: skip
-        notes = [*(spoken.notes if spoken else ()), *doubts(pipeline.face, body.text, score)]
+        notes = [*(words.notes if words else ()), *doubts(pipeline.face, body.text, score)]
         notes += [f"body: {note}" for note in (legs.motion.notes if isinstance(legs, Clip) else ())]
         caption = body.transcript or body.text or body.body
         avatar = replace(avatar, caption=caption, sound=sound.path)

@@ -59,17 +59,6 @@ class Plan(Body):
     seconds: float | None = Field(default=None, ge=1, le=14_400, description="Of all steps together.")
 
 
-class Speak(Body):
-    """What `speak` takes."""
-
-    sound: str = Field(description="Id of an uploaded sound of speech (POST /v1/uploads).")
-    transcript: str = Field(default="", max_length=20_000, description="What is said, in English.")
-    text: str = Field(default="", max_length=1000, description="What the face does: 'smile, then frown'.")
-    emotion: str = Field(default="", max_length=400, description="'joyful:0.8', or '0:calm,2.5:angry'.")
-    body: str = Field(default="", max_length=1000, description="What the legs do: 'a person walks'; empty: stand.")
-    seed: Seed = 0
-
-
 class Export(Body):
     """What `export` takes."""
 
@@ -95,10 +84,6 @@ def _edit(server: Server, body: Edit) -> Job:
 def _plan(server: Server, body: Plan) -> Job:
     row = services.PlanBody(scene=body.scene, activities=body.activities, seconds=body.seconds)
     return services.plans(server, row)
-
-
-def _speak(server: Server, body: Speak) -> Job:
-    return speak(server, SpeakBody(**body.model_dump()))
 
 
 def _export(server: Server, body: Export) -> Job:
@@ -167,8 +152,8 @@ TOOLS = {tool.name: tool for tool in (
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.", Edit, _edit),
     Tool("plan", "Break a scene down into activities and steps, without making motion.", Plan, _plan),
     Tool("long", "Make motion of minutes from a scene: it is planned, made step by step, and checked.", LongBody, long),
-    Tool("speak", "Make an avatar that speaks a recording: lips, face, gestures with fingers, and a body.", Speak,
-         _speak),
+    Tool("speak", "Make an avatar that speaks a recording: lips, face, gestures with fingers, and a body.",
+         SpeakBody, speak),
     Tool("export", "Write a motion as a file: glb, bvh, vrma, fbx, npz, mp4, gif, or png, a contact sheet.", Export,
          _export),
 )}  # fmt: skip

@@ -17,10 +17,10 @@ from avatargpt.server.services import body_of, check_length, keep
 from avatargpt.server.worker import Report
 
 if TYPE_CHECKING:
-    from avatargpt.avatar.events import Spoken
     from avatargpt.avatar.pipeline import Body
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.pipeline import FacePipeline
+    from avatargpt.speech.words import Words
     from instruct_data.face.score import Score
 
 MAX_WORDS = 20_000  # characters of a transcript
@@ -48,13 +48,14 @@ def sound_of(server: Server, number: str) -> Sound:
     return Sound(number, path, seconds)
 
 
-def spoken_in(server: Server, sound: Sound, transcript: str, feelings: Sequence[Feeling] = ()) -> Spoken | None:
-    """The words of a sound, aligned on the model's thread, and feelings with those of its tags; None without a
-    transcript."""
+def words_of(
+    server: Server, sound: Sound, transcript: str, feelings: Sequence[Feeling] = ()
+) -> tuple[Words | None, Sequence[Feeling]]:
+    """The words of a sound, None without a transcript, and feelings with those of its tags; on the model's thread."""
     from avatargpt.avatar.events import read_spoken
 
     if not transcript.strip():
-        return None
+        return None, feelings
     return read_spoken(transcript, sound.path, server.model.avatars.face.driver, feelings, files=False)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.avatar.events import EventSound, Sentence, feelings_at, lines_of, read_sentence, tagged
-from avatargpt.avatar.live import EventTalk, joined
+from avatargpt.avatar.events import EventSound, EventTalk, Sentence, feelings_at, lines_of, read_sentence, tagged
+from avatargpt.avatar.live import joined
 from avatargpt.avatar.pipeline import ARMS, AvatarPipeline
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.speech.words import Word

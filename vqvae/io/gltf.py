@@ -263,10 +263,9 @@ def self_contained(path: Path, raw: bytes, document: Document) -> tuple[dict[str
     `raw`: its bytes. `document`: of `read_gltf`. Raises UserError for pictures that are missing.
     """
     gltf: dict[str, Any] = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    views, blob = list(gltf.get("bufferViews", ())), document.blob
     views = [old | {"buffer": 0, "byteOffset": new.byteOffset}
-             for old, new in zip(views, document.bufferViews, strict=True)]  # fmt: skip
-    images = list(gltf.get("images", ()))
+             for old, new in zip(gltf.get("bufferViews", ()), document.bufferViews, strict=True)]  # fmt: skip
+    images, blob = list(gltf.get("images", ())), document.blob
     for k, image in enumerate(images):
         if (uri := image.get("uri")) is None or uri[:5].lower() == "data:":
             continue
