@@ -109,11 +109,9 @@ class Node(_Part):
     matrix: Annotated[list[Number], Field(min_length=16, max_length=16)] | None = None
     mesh: Index | None = None
     camera: Index | None = None
-    skin: Index | None = None
 
 
 class Skin(_Part):
-    name: Name = ""
     joints: list[Index]
     inverseBindMatrices: Index | None = None
 
