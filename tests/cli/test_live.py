@@ -321,7 +321,7 @@ def test_one_stream_has_face_hands_and_body_of_the_file(speak: Any, tmp_path: Pa
         hello = json.loads(connection.recv(10))
         *rows, rest = [json.loads(message) for message in connection]
     assert results[0].code == 0, results[0].err
-    assert rest["frame"] == 45 and not any(rest["weights"] + rest["presets"] + rest["head"])
+    assert rest["frame"] == 45 and not any(rest["weights"] + rest["presets"])
     file, sent = (AvatarMotion.load(tmp_path / name) for name in ("file.npz", "live.npz"))
     assert same(file.body, sent.body) and np.array_equal(file.face.weights, sent.face.weights)
     assert len(hello["names"]) == 52 and len(hello["joints"]) == 22 and len(hello["offsets"]) == 52
