@@ -414,7 +414,6 @@ class AvatarGPT(SpeechCalls, HubCalls):
     resolve = _of("body.generation", MotionGeneration.resolve)
     expected_seconds = _of("body.generation", MotionGeneration.expected_seconds)
     read_as = _of("body.generation", MotionGeneration.read_as)
-    rewrite = _of("body.generation", MotionGeneration.rewrite)
     describe_body = _of("body.description", MotionDescription.describe)
     in_between = _of("body.editing", MotionEditing.in_between)
     extend = _of("body.editing", MotionEditing.extend)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import typer
 from avatargpt import AvatarGPT, resources
 from avatargpt.cli.app import app
 from avatargpt.metrics.geometry.predicates import judge_all
+from avatargpt.options import UnheededText
 from vqvae.skeleton import JOINT_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +60,9 @@ def test_motions_of_the_readme_follow_their_prompts():
     assert set(prompts) == set(CHECKS)
     model, motions = AvatarGPT.from_pretrained(), {}
     for prompt, (seconds, seed) in prompts.items():
-        (motion,) = model.generate(prompt, seconds=seconds, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UnheededText)
+            (motion,) = model.generate(prompt, seconds=seconds, seed=seed)
         verdict = judge_all(CHECKS[prompt], motion)
         assert verdict, f"{prompt}: {verdict.values}"
         assert abs(motion.joints[0, :, 1].min()) < 0.05  # begins on the floor

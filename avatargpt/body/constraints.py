@@ -1,7 +1,7 @@
 """Constraints of a clause besides its words (count, length, speed, size, direction, side), and rules that meet them."""
 # The network gets an action in plain words. Of its candidates those that meet the constraints come first
 # (`constraint_cost`), and rules correct the best one (`constrained`): a cycle is repeated or left out, a motion is
-# mirrored, scaled or retimed. Whatever is not met in the end becomes a note.
+# mirrored, scaled or retimed. Whatever is not met in the end becomes a note (`unmet`).
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body.model import turn_cost
+from avatargpt.body.model import REST_TOKENS, turn_cost
 from avatargpt.body.repetition import counter, repeated
 from avatargpt.body.stitch import retimed
 from avatargpt.kinematics.joints import FPS, Signals
@@ -25,7 +25,7 @@ from avatargpt.options import frames_of, timed, tokens_of
 from avatargpt.requests.clause_spec import LIMBS, ClauseSpec, Route, Turn, goes, is_above
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.resolver import ResolvedRequest
-from instruct_data.attributes import Measures, described
+from instruct_data.attributes import DIRECTIONS, POSTURES, Measures, described
 from instruct_data.requests.spec import Clause
 from instruct_data.text.english import side_of
 from vqvae import rotations as rot
@@ -35,7 +35,7 @@ from vqvae.smoothing import gaussian
 
 TEMPI = {"very_slow": 0.55, "slow": 0.75, "fast": 1.35, "very_fast": 1.75}
 SIZES = {"slight": 0.55, "small": 0.65, "large": 1.3, "very_large": 1.45}
-# times as fast at the end as at the beginning, where it speeds up
+# times as fast at the end as at the beginning, where it speeds up; as long as before
 TEMPO_CHANGE = 1.8
 MIN_TEMPO, MAX_TEMPO = 0.2, 4.0
 # seconds, of what is done to the height of the pelvis
@@ -58,16 +58,10 @@ def in_tempo(motion: Motion, clause: Clause) -> Motion:
     if factor != 1:
         motion = retimed(motion, max(2, round(len(motion) / factor)))
     if clause.tempo in ("speeding_up", "slowing_down"):
-        motion = _changing(motion, TEMPO_CHANGE if clause.tempo == "speeding_up" else 1 / TEMPO_CHANGE)
+        n, change = len(motion), (TEMPO_CHANGE if clause.tempo == "speeding_up" else 1 / TEMPO_CHANGE) ** 0.5
+        t = np.insert(np.geomspace(1 / change, change, max(n - 1, 1)).cumsum(), 0, 0.0)
+        motion = motion.sampled(t * (n - 1) / max(t[-1], 1e-9))
     return motion
-
-
-def _changing(motion: Motion, factor: float) -> Motion:
-    """As long as before, but at the end `factor` times as fast as at the beginning."""
-    n = len(motion)
-    speeds = np.geomspace(factor**-0.5, factor**0.5, max(n - 1, 1))
-    t = np.concatenate([[0.0], np.cumsum(speeds)])
-    return motion.sampled(t * (n - 1) / max(t[-1], 1e-9))
 
 
 def sized(motion: Motion, factor: float) -> Motion:
@@ -124,7 +118,7 @@ def _standing() -> np.ndarray:
     return np.asarray(rot.from_axis_angle(np.radians(angles)))
 
 
-MIN_TOKENS = 5  # of a clause
+MIN_TOKENS, TOKEN_DEGREES = 5, 30.0  # of a clause; degrees of a turn with a motion token
 USUAL_TOKENS = 20  # of a clause whose usual length is not known
 
 
@@ -151,6 +145,12 @@ class MotionSpec:
     def rests(self) -> bool:
         """Whether it keeps the posture of the motion before it."""
         return self.clause is not None and self.clause.hold
+
+    @property
+    def settles(self) -> bool:
+        """Whether it comes to another posture than standing, in which it stays: it is not done twice to last longer."""
+        start, end = (self.attributes.get(name, POSTURES[0]) for name in ("start", "end"))
+        return self.turn is None and self.route is None and end not in (start, POSTURES[0])
 
     @property
     def actions(self) -> tuple[MotionSpec, ...]:
@@ -188,36 +188,30 @@ def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rat
             note = f"{seconds:g} s: too short for {len(clauses)} actions one after another"
             return [MotionSpec(request.text, total, notes=(note,))]
         lengths = [t if t > 0 else USUAL_TOKENS for t in tokens]
-        tokens = timed(total, lengths, [_seconds(c) for c in clauses], rate, MIN_TOKENS)
+        seconds_each = [c.clause.seconds if c.clause is not None else None for c in clauses]
+        tokens = timed(total, lengths, seconds_each, rate, MIN_TOKENS)
     return [_spec(c, t, rate, seconds is not None) for c, t in zip(clauses, tokens, strict=True)]
 
 
 def _clause_tokens(clause: ClauseSpec, usual: int) -> int:
     """A turn takes as long as its degrees need (-1), a path as long as its shape, two actions as long as the longer."""
-    tokens = usual
-    if clause.turn:
-        tokens = -1
-    elif clause.route:
-        tokens = clause.route.tokens or usual
+    tokens = -1 if clause.turn else clause.route.tokens or usual if clause.route else usual
     if clause.concurrent:
         tokens = min(CHUNK, max(tokens, *clause.concurrent.lengths, USUAL_TOKENS))
     return tokens
 
 
-def _seconds(clause: ClauseSpec) -> float | None:
-    return clause.clause.seconds if clause.clause is not None else None
-
-
 def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec:
     """The spec of a clause; `timed`: the length of the whole request is fixed, so that each part has its frames."""
-    clause, seconds = spec.clause, _seconds(spec)
-    frames = None
+    clause, frames = spec.clause, None
     if timed and tokens > 0:
         frames = round(tokens / rate * FPS)
-    elif seconds is not None:
-        frames = frames_of(seconds, FPS)
+    elif clause is not None and clause.seconds is not None:
+        frames = frames_of(clause.seconds, FPS)
     if frames is not None and clause is not None:
         tokens = tokens_of(frames / FPS * tempo_factor(clause), rate)
+        if spec.turn is not None and tokens < REST_TOKENS + spec.turn.degrees / TOKEN_DEGREES:
+            tokens = -1  # it takes its time, and is then made faster
     concurrent = None if spec.concurrent is None else _spec(spec.concurrent, tokens, rate, False)
     alternatives: list[MotionSpec] = []
     if clause is not None and spec.turn is None and spec.route is None:
@@ -233,6 +227,7 @@ def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec
 
 
 # Attributes that are measured on a candidate; the others are relative to an action, or hold throughout
+TRUTHS = CaptionChecks()
 VERIFIED = ("support", "kneel", "rise", "hand", "direction", "turn", "through", "end")
 CARRYING = {"support", "kneel"}  # attributes of the legs that carry the body
 ATTRIBUTE_COST = 0.25  # of each that a candidate does not show
@@ -242,6 +237,7 @@ COUNT_COST, MAX_COUNT_COST, UNDONE_COST = 0.1, 0.5, 1.0
 # of each action that is not seen, or seen and was denied
 ACTION_COST = 0.4
 COURSE_COST = 1.5  # of 90 degrees from the direction
+GONE_COST = 0.3  # of a metre of what is done on the spot
 MOVING_COST = 2.0  # of a mean speed of all joints of 1 m/s where a posture is to be kept
 # degrees that count as the direction, and from which they do not
 COURSE_TOLERANCE, MAX_COURSE = 10.0, 15.0
@@ -249,10 +245,9 @@ MIN_TRAVEL = 0.25  # metres from which a motion goes anywhere
 # between the ways of both sides, from which one of them acts alone
 MIN_SIDE_RATIO = 1.6
 MIN_LIMB_TRAVEL = 0.25  # metres of the way of a hand or foot that acts
-COURSES = {
-    "forward": "forward", "backward": "back", "left": "left", "right": "right", "forward_left": "forward left",
-    "forward_right": "forward right", "backward_left": "back left", "backward_right": "back right",
-}  # fmt: skip
+# share of what was asked for, and at least so many degrees and metres, from which a note says what is missed
+MISSED, MIN_DEGREES, MIN_METRES = 0.2, 20.0, 0.5
+COURSES = {name: name.replace("_", " ").replace("backward", "back") for name in DIRECTIONS}
 
 
 def constraint_cost(motion: Motion, spec: MotionSpec) -> float:
@@ -266,6 +261,7 @@ def constraint_cost(motion: Motion, spec: MotionSpec) -> float:
         return cost + MOVING_COST * float(np.linalg.norm(np.diff(motion.joints, axis=0), axis=-1).mean()) * motion.fps
     signals = Signals(motion)
     cost += ACTION_COST * (wrong_actions(signals, spec) + _other_side(signals, spec))
+    cost += GONE_COST * clause.in_place * max(signals.net_distance - MIN_TRAVEL, 0)
     if clause.times:
         count = counter(spec.action)(signals)
         cost += min(COUNT_COST * abs(count - clause.times), MAX_COUNT_COST) + UNDONE_COST * (count == 0)
@@ -282,7 +278,8 @@ def violates(motion: Motion, spec: MotionSpec) -> bool:
         return False
     signals = Signals(motion)
     undone = clause.times and not counter(spec.action)(signals)
-    if wrong_actions(signals, spec) or _other_side(signals, spec) or undone:
+    gone = clause.in_place and signals.net_distance > 2 * MIN_TRAVEL
+    if wrong_actions(signals, spec) or _other_side(signals, spec) or undone or gone:
         return True
     return (off_direction(signals, spec) or 0.0) > MAX_COURSE
 
@@ -294,25 +291,21 @@ def other_attributes(motion: Motion, attributes: Mapping[str, str]) -> list[str]
     return [n for n in names if figures.get(n) != attributes[n]]
 
 
-@cache
-def _truths() -> CaptionChecks:
-    return CaptionChecks()
-
-
 @lru_cache(maxsize=4096)
-def _checks(action: str, caption: str) -> tuple[Any, ...]:
-    return tuple(_truths().of_action(action, caption))
+def _checks(action: str, caption: str, upper_body: bool) -> tuple[Any, ...]:
+    # arms wave over any legs: those of a walk, or of who has sat down
+    return tuple(c for c in TRUTHS.of_action(action, caption) if not (upper_body and c == "stands"))
 
 
-def shows(signals: Signals, action: str, caption: str) -> bool | None:
+def shows(signals: Signals, action: str, caption: str, upper_body: bool = False) -> bool | None:
     """Whether an action is visible, on the side of its caption; None where no table (`metrics.checks`) has it."""
-    checks = _checks(action, caption)
+    checks = _checks(action, caption, upper_body)
     return all(predicates.judge(c, signals).passed for c in checks) if checks else None
 
 
 def wrong_actions(signals: Signals, spec: MotionSpec) -> int:
     """1 if the action is not seen, and 1 for each denied one that is."""
-    missing = shows(signals, spec.action, spec.caption) is False
+    missing = shows(signals, spec.action, spec.caption, spec.upper_body) is False
     denied = (shows(signals, *action) is True for action in spec.avoid if action[0] != spec.action)
     return int(missing) + sum(denied)
 
@@ -362,9 +355,9 @@ def reversed_steps(motion: Motion, spec: MotionSpec) -> Motion:
     return motion.at_frames(np.arange(len(motion))[::-1]).canonical()
 
 
-def constrained(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
-    """The motion corrected towards the constraints of its clause, and a line for each that is not met."""
-    clause, notes = spec.clause, []
+def constrained(motion: Motion, spec: MotionSpec) -> Motion:
+    """The motion corrected towards the constraints of its clause."""
+    clause = spec.clause
     if clause is not None:
         free = spec.turn is None and spec.route is None
         sided = free and clause.side in ("left", "right") and side_of(spec.caption) is None
@@ -373,20 +366,42 @@ def constrained(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
         if free:
             motion = reversed_steps(motion, spec)
         if free and clause.times:
-            count = counter(spec.action)
-            if (edited := repeated(motion, clause.times, count)) is not None:
-                motion = edited
-            elif (times := count(Signals(motion))) != clause.times:
-                notes.append(f"{clause.action!r}: {clause.times} times asked for, about {times} shown")
-        degrees = off_direction(Signals(motion), spec) if free else None
-        if degrees and degrees > 3 * MAX_COURSE:
-            notes.append(f"{clause.action!r}: goes {degrees:.0f} degrees off {COURSES[_direction(spec)]}")
+            motion = repeated(motion, clause.times, counter(spec.action)) or motion
         motion = sized(motion, SIZES.get(clause.size or "", 1.0))
         motion = in_tempo(motion, clause)
     if spec.frames is not None and len(motion) != spec.frames:
-        cut = len(motion) > spec.frames and not (clause and clause.times)
+        cut = len(motion) > spec.frames and not spec.measured
         motion = motion.slice(0, spec.frames) if cut else retimed(motion, spec.frames)
-    return motion, notes
+    return motion
+
+
+def unmet(motion: Motion, spec: MotionSpec) -> list[str]:
+    """A line for each measure of its clause that the finished motion of a spec does not show."""
+    clause, signals = spec.clause, Signals(motion)
+    if clause is None:
+        return []
+    out: list[str] = []
+    free, yaw = spec.turn is None and spec.route is None, np.degrees(np.unwrap(motion.heading))
+    turn = spec.turn if spec.route is None else spec.route.turn
+    if turn is not None and (missed := turn.missed(float(yaw[-1] - yaw[0]))) > max(MISSED * turn.degrees, MIN_DEGREES):
+        out.append(f"misses a turn of {turn.degrees:g} degrees by {missed:.0f}")
+    if clause.distance and not (clause.in_place or clause.path):
+        gone = signals.net_distance
+        if abs(gone - clause.distance) > max(MISSED * clause.distance, MIN_METRES):
+            out.append(f"{clause.distance:g} m asked for, {gone:.1f} gone")
+    if spec.route is not None and spec.route.places:
+        away = np.linalg.norm(signals.joints[:, :1, [0, 2]] - np.array(spec.route.places), axis=-1).min(0)
+        if away.max() > MIN_METRES:
+            out.append(f"passes waypoint {away.argmax() + 1} at {away.max():.1f} m")
+    if free and clause.times and (times := counter(spec.action)(signals)) != clause.times:
+        out.append(f"{clause.times} times asked for, about {times} shown")
+    if clause.seconds and abs(motion.seconds - clause.seconds) > MISSED * clause.seconds:
+        out.append(f"{clause.seconds:g} s asked for, {motion.seconds:.1f} taken")
+    if free and (degrees := off_direction(signals, spec) or 0.0) > 3 * MAX_COURSE:
+        out.append(f"goes {degrees:.0f} degrees off {COURSES[_direction(spec)]}")
+    if free and not clause.hold and shows(signals, spec.action, spec.caption, spec.upper_body) is False:
+        out.append("hardly shows")
+    return [f"{clause.action!r}: {line}" for line in out]
 
 
 def acting_side(signals: Signals) -> str:

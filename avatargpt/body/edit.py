@@ -9,6 +9,7 @@ import numpy as np
 
 from avatargpt import options
 from avatargpt.body import stitch
+from avatargpt.body.constraints import VERIFIED, motion_specs, other_attributes, unmet
 from avatargpt.body.contact import on_the_floor
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, pick, prolonged
@@ -107,7 +108,11 @@ class MotionEditing:
             middles = self._middles(gap, text, caption, options.mix(seed, attempt) if attempt else seed, best_of)
             bridges = [self._bridge(gap, m) for m in middles]
             roughs = np.array([roughness(start, *b) for b in bridges])
-            merit = self._merit(middles, [b[0] for b in bridges], text)
+            if text and best_of > 1:
+                merit = self.model.fit(middles, [text] * len(middles))
+            else:
+                slides = [foot_skate(m.joints, m.fps) if len(m) > 1 else 0.0 for m, _ in bridges]
+                merit = -stitch.distances([m for m, _ in bridges]) - SKATE_WEIGHT * np.array(slides)
             merit = np.where(roughs <= 1, merit, -POP_COST - roughs)  # the smoothest where all of them pop
             best = int(merit.argmax())
             if roughs[best] < rough:
@@ -149,7 +154,7 @@ class MotionEditing:
         """
 
         def between(a: Motion, b: Motion, seconds: float) -> Motion:
-            return self.in_between(a, b, seconds, "", seed, best_of, False)
+            return self.in_between(a, b, seconds, "", seed, best_of, keep_place=True)
 
         return posed(motion, between, start, end)
 
@@ -168,13 +173,6 @@ class MotionEditing:
             [prompt], [count], [seed], best_of, 1.0, TEMPERATURE, TOP_K, settled=not text
         )
         return [np.concatenate([before[len(a):], c]) for c in candidates]
-
-    def _merit(self, codes: list[np.ndarray], middles: list[Motion], text: str) -> np.ndarray:
-        """(B,) fit of middles to the text or, without one, nearness to all others on feet that stand."""
-        if text and len(codes) > 1:
-            return self.model.fit(codes, [text] * len(codes))
-        slides = np.array([foot_skate(m.joints, m.fps) if len(m) > 1 else 0.0 for m in middles])
-        return -stitch.distances(middles) - SKATE_WEIGHT * slides
 
     def _bridge(self, gap: _Gap, codes: np.ndarray) -> tuple[Motion, Motion]:
         """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
@@ -240,7 +238,7 @@ class MotionEditing:
         if request:  # then there is one
             again = options.GenerationConfig(seed=seed, best_of=best_of)
             stretches = [self._continuation(motion, stretches[0], request, caption, seconds, again)]
-        best = stretches[stitch.medoid(stretches)] if len(stretches) > 2 else stretches[0]
+        best = stretches[int(stitch.distances(stretches).argmin())] if len(stretches) > 2 else stretches[0]
         best = on_the_floor(best, before=motion)
         return concatenate([source, raised(best, floor)]).with_caption(text or motion.caption)
 
@@ -386,29 +384,27 @@ ACTION_SECONDS = 1.0  # that an action needs about
 
 def warn(model: BodyModel, part: Motion, text: str, captions: str = "") -> None:
     """Warns (`UnheededText`) of parts of the text that the motion does not show; `captions`: as `generate` read it."""
-    missing = not_shown(model, part, text, captions) if captions else not_followed(model, part, text)
-    if missing:
+    if missing := not_followed(model, part, text, captions):
         warnings.warn(f"{text[:60]!r} {missing}", UnheededText, stacklevel=4)
 
 
-def not_shown(model: BodyModel, part: Motion, text: str, captions: str) -> str:
-    """Why a text that was read as captions hardly shows; empty where it shows."""
-    return unreadable(text) or _low_fit(model, part, captions)
-
-
-def not_followed(model: BodyModel, part: Motion, text: str) -> str:
+def not_followed(model: BodyModel, part: Motion, text: str, captions: str = "") -> str:
     """The parts of a text that are not followed, in words; without a scorer only its constraints are tested."""
-    if reason := unreadable(text):
-        return reason
-    clauses = model.clauses(text)
-    if len(clauses) > 1:
-        return f"asks for {len(clauses)} movements; accepted here: one, so give each a part of its own"
+    reason = unreadable(text)
+    if captions or reason:
+        return reason or _low_fit(model, part, captions)
+    specs = motion_specs(model.resolve(text), None, 0, model.tokenizer.tokens_per_second)
+    if len(specs) > 1:
+        return f"asks for {len(specs)} movements; accepted here: one, so give each a part of its own"
     if reason := _low_fit(model, part, text):
         return reason
-    turn, route = clauses[0].turn, clauses[0].route
-    measured = turn is not None and f"{turn.degrees:g}" in text
-    missing = ["how far to turn"] * measured + ["the shape of a path"] * (route is not None)
-    return f"asks for {' and '.join(missing)}, which generate alone keeps to" if missing else ""
+    # the end is that of the motion that follows
+    attributes = {k: v for k, v in specs[0].attributes.items() if k in VERIFIED and k != "end"}
+    others = other_attributes(part, attributes)
+    if len(others) > 1 and len(others) == len(attributes):
+        lacking = ", ".join(f"{name} is not {attributes[name]}" for name in others).replace("_", " ")
+        return f"hardly shows in the new part: {lacking}"
+    return "; ".join(unmet(part, specs[0]))
 
 
 def _low_fit(model: BodyModel, part: Motion, text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, motion_specs, violates
+from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, motion_specs, unmet, violates
 from avatargpt.body.contact import on_the_floor
 from avatargpt.body.keys import pinned, placed, posed
 from avatargpt.body.loops import looped, on_treadmill
@@ -20,8 +20,8 @@ from avatargpt.options import GenerationConfig, UnheededText, check_seconds, che
 from avatargpt.requests.clause_spec import AT_REST, Route, goes
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, Measures
-from instruct_data.joining import join_best, join_motions
-from instruct_data.requests.spec import MotionRequest
+from instruct_data.joining import BLEND_SECONDS, join_best, join_motions
+from instruct_data.requests.spec import MotionRequest, Place
 from instruct_data.synth.layered import held_pose
 from instruct_data.synth.resting import at_rest, layered
 from vqvae.errors import UserError
@@ -44,6 +44,7 @@ PATH_TREND = 0.7
 PATH_EASE = 0.3  # seconds in which a bend sets in
 STRIDES = (0.7, 1.35)  # factors of the way
 MIN_RADIUS = 0.6  # metres, of a path in the mean
+POP = 0.4  # metres of the pelvis over a seam
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,11 @@ class _Part:
     context: np.ndarray | None = None
     posture: str = ""
 
-    def attributes(self, spec: MotionSpec) -> dict[str, str]:
-        """Typed attributes of an action in this place, for the network and the scorer."""
-        typed = dict(spec.attributes)
-        return typed if self.context is None else onward(typed, self.posture, spec.upper_body)
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Typed attributes of its action in this place, for the network and the scorer."""
+        typed = dict(self.spec.attributes)
+        return typed if self.context is None else onward(typed, self.posture, self.spec.upper_body)
 
     def guidance(self, config: GenerationConfig) -> float:
         """More where motion goes before, which otherwise outweighs the words; not for rest, which it already implies.
@@ -102,6 +104,7 @@ class _Take:
     plan: list[MotionSpec]
     motion: Motion | None = None
     starts: list[int] = field(default_factory=list)
+    shown: list[list[MotionSpec]] = field(default_factory=list)  # in place of the actions of each clause
     notes: list[str] = field(default_factory=list)
     last: np.ndarray | None = None  # (J, 3) pose in which what was sampled last ends, before its constraints
 
@@ -190,14 +193,6 @@ class MotionGeneration:
         """The captions that `generate` shows for each text, in order; raises as `generate`."""
         return [list(r.captions) for r in self.resolve(texts, seconds, literal)]
 
-    def rewrite(self, text: str) -> str:
-        """A request in any words -> plain captions, in order, separated by semicolons."""
-        check_text(text)
-        loaded = self.model.loaded
-        prompt = loaded.encode([loaded.prompt("rewrite", {"request": text})])
-        decoded = loaded.generator.decode(prompt, "text", max_tokens=64, beams=4, no_repeat=4, min_tokens=3)
-        return loaded.text.decode(decoded.codes[0].tolist())
-
     def _generate(self, jobs: Sequence[_Job], config: GenerationConfig, draft: Draft) -> list[GenerationResult]:
         rate = self.model.tokenizer.tokens_per_second
         takes = [
@@ -245,7 +240,7 @@ class MotionGeneration:
         context follow."""
         captions, seeds = [p.spec.caption for p in parts], [p.seed for p in parts]
         lengths = [min(p.spec.tokens, CHUNK) for p in parts]
-        attributes, contexts = [p.attributes(p.spec) for p in parts], [p.context for p in parts]
+        attributes, contexts = [p.attributes for p in parts], [p.context for p in parts]
         guidance = [p.guidance(config) for p in parts]
         candidates = sample_candidates(self.model, captions, lengths, seeds, config, attributes, contexts, guidance)
         turns = [p.spec.turn for p in parts]
@@ -253,12 +248,12 @@ class MotionGeneration:
         costs = [partial(_cost, spec=p.spec, before=b) for p, b in zip(parts, before, strict=True)]
         return pick(self.model, candidates, captions, costs, attributes)
 
-    def _append(self, take: _Take, parts: Sequence[tuple[_Part, tuple[Motion, list[str]]]]) -> None:
+    def _append(self, take: _Take, parts: Sequence[tuple[_Part, _Clip]]) -> None:
         """Put the motion of a clause behind what is there."""
         spec, motion, before = parts[0][0].spec, take.motion, take.motion or take.job.after
         take.notes += [note for part, _ in parts for note in part.spec.notes]
-        take.notes += [note for _, (_, missed) in parts for note in missed]
-        clip, *overlays = [clip for _, (clip, _) in parts]
+        take.shown.append([clip.spec for _, clip in parts])
+        clip, *overlays = [clip.motion for _, clip in parts]
         if overlays:
             clip = layered(clip, overlays[0])
         fixed = take.job.seconds is not None or spec.frames is not None
@@ -268,7 +263,7 @@ class MotionGeneration:
             # in whatever posture the body is, also in one that no clip holds
             resting = held_pose(before, len(clip), np.random.default_rng([take.job.seed % 2**32, 6]))
         elif before is not None and spec.upper_body:
-            resting = self._at_rest(take, before, clip, not fixed)
+            resting = at_rest(before, clip, np.random.default_rng([take.job.seed % 2**32, 5]), not fixed)
         if motion is None:
             take.motion = clip if resting is None else resting.canonical()
         elif resting is not None:
@@ -277,10 +272,6 @@ class MotionGeneration:
             take.motion = join_motions(motion, clip)
         else:
             take.motion, take.starts[-1] = join_best(motion, clip)
-
-    @staticmethod
-    def _at_rest(take: _Take, motion: Motion, clip: Motion, longer: bool) -> Motion | None:
-        return at_rest(motion, clip, np.random.default_rng([take.job.seed % 2**32, 5]), longer)
 
     def _result(self, take: _Take) -> GenerationResult:
         """The motion of a job on the floor and as its request asks."""
@@ -298,31 +289,28 @@ class MotionGeneration:
         motion = replace(motion, notes=lines)
         return GenerationResult(motion, captions, spans, lines, any(spec.measured for spec in take.plan))
 
-    def _clips(
-        self, parts: Sequence[_Part], codes: Sequence[np.ndarray], config: GenerationConfig
-    ) -> list[tuple[Motion, list[str]]]:
-        """The motions of parts' codes (N, R) with their lengths, paths and constraints, and what is not met."""
-        spec, clips = self.model.tokenizer.spec, []
-        words = [p.spec.caption if p.spec.turn is None else REST for p in parts]
-        specs, seeds = [p.spec for p in parts], [p.seed for p in parts]
-        for part, features in zip(parts, self._features(parts, codes, specs, words, seeds, config), strict=True):
-            route = part.spec.route
-            motion = spec.decode(features) if route is None else along(features, route, spec)
-            clips.append(_Clip(motion, part.spec, part.attributes(part.spec)))
+    def _clips(self, parts: Sequence[_Part], codes: Sequence[np.ndarray], config: GenerationConfig) -> list[_Clip]:
+        """The motions of parts' codes (N, R) with their lengths, paths and constraints."""
+        clips = self._made(parts, codes, config)
         self._retry(parts, clips, config)
-        return [constrained(clip.motion, clip.spec) for clip in clips]
+        return [replace(clip, motion=constrained(clip.motion, clip.spec)) for clip in clips]
 
-    def _features(
-        self, parts: Sequence[_Part], codes: Sequence[np.ndarray], specs: Sequence[MotionSpec], words: Sequence[str],
-        seeds: Sequence[int], config: GenerationConfig,
-    ) -> list[np.ndarray]:  # fmt: skip
-        """Features (T, D) of parts' codes (N, R), with the lengths of `specs`, as they continue their contexts."""
-        streams, step = [], self.model.tokenizer.downsample
+    def _made(self, parts: Sequence[_Part], codes: Sequence[np.ndarray], config: GenerationConfig) -> list[_Clip]:
+        """The motions of parts' codes (N, R), with their lengths and paths, as they continue their contexts."""
+        streams, out, decode, step = [], [], self.model.tokenizer.spec, self.model.tokenizer.downsample
         contexts = [c[:0] if p.context is None else p.context for p, c in zip(parts, codes, strict=True)]
-        for before, own, spec, text, seed in zip(contexts, codes, specs, words, seeds, strict=True):
-            tokens = spec.tokens + len(before) if spec.tokens >= 0 else spec.tokens
-            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, text, seed, config))
-        return [f[len(b) * step :] for f, b in zip(self.model.features(streams), contexts, strict=True)]
+        for before, own, part in zip(contexts, codes, parts, strict=True):
+            spec = part.spec
+            tokens = spec.tokens + len(before) if spec.tokens >= 0 and not spec.settles else -1
+            text = spec.caption if spec.turn is None else REST
+            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, text, part.seed, config))
+        for whole, before, part in zip(self.model.features(streams), contexts, parts, strict=True):
+            features, spec = whole[len(before) * step :], part.spec
+            motion = decode.decode(features) if spec.route is None else along(features, spec.route, decode)
+            if spec.settles and (left := spec.tokens * step - len(motion)) > 0:
+                motion = concatenate([motion, held_pose(motion, left, np.random.default_rng([part.seed % 2**32, 6]))])
+            out.append(_Clip(motion, spec, part.attributes))
+        return out
 
     def _retry(self, parts: Sequence[_Part], clips: Sequence[_Clip], config: GenerationConfig) -> None:
         """Further rounds of the clips that do not show their action, with the same or an alternative caption."""
@@ -337,17 +325,8 @@ class MotionGeneration:
             ]  # fmt: skip
             if not again:
                 continue
-            missed, specs = [part for part, *_ in again], [trial for *_, trial in again]
-            captions, tokens = [s.caption for s in specs], [min(s.tokens, CHUNK) for s in specs]
-            seeds, contexts = [mix(part.seed, 900 + k) for part in missed], [part.context for part in missed]
-            typed = [part.attributes(spec) for part, spec in zip(missed, specs, strict=True)]
-            guidance = [part.guidance(config) for part in missed]
-            candidates = sample_candidates(self.model, captions, tokens, seeds, config, typed, contexts, guidance)
-            costs = [partial(constraint_cost, spec=s) for s in specs]
-            codes = pick(self.model, candidates, captions, costs, typed)
-            features = self._features(missed, codes, specs, captions, seeds, config)
-            motions = [self.model.tokenizer.spec.decode(f) for f in features]
-            trials_made = [_Clip(m, s, a) for m, s, a in zip(motions, specs, typed, strict=True)]
+            others = [replace(part, spec=trial, seed=mix(part.seed, 900 + k)) for part, _, trial in again]
+            trials_made = self._made(others, self._best_codes(others, [None] * len(others), config), config)
             self._evaluate([*trials_made, *(clip for _, clip, _ in again)])
             for (_, clip, _), trial in zip(again, trials_made, strict=True):
                 if trial.value > clip.value + MIN_GAIN:
@@ -386,11 +365,26 @@ def _finished(
         motion, way = looped(motion, seconds, whole, gait=any(goes(spec.action) for spec in take.plan))
         spans = _spans(take, len(motion))
     places = zip(take.plan, spans, strict=True)
+    notes += [
+        line for specs, span in zip(take.shown, spans, strict=True) if span[1] > span[0]
+        for spec in specs for line in unmet(motion.slice(*span), spec)
+    ]  # fmt: skip
+    notes += [_pops(motion, take.plan[i], spans[i][0]) for i in range(1, len(spans))]
     moving = [x for spec, x in places if request.treadmill or (spec.clause is not None and spec.clause.in_place)]
     motion, speeds = on_treadmill(motion, moving, way)
     notes += speeds
     notes += [f"{name} {pose!r}: not shown" for name in ("start", "end") if (pose := getattr(request, name))]
-    return motion, notes
+    return motion, list(filter(None, notes))
+
+
+def _pops(motion: Motion, spec: MotionSpec, seam: int) -> str:
+    """A note where a motion goes from one height to another over a seam as nobody gets up or lies down, or empty."""
+    last = min(seam + round(BLEND_SECONDS * motion.fps), len(motion) - 1)
+    if seam < 1 or abs(float(motion.root[last, 1] - motion.root[seam - 1, 1])) < POP:
+        return ""
+    measures = Measures.of(motion)
+    before, after = (measures.posture(frame).replace("_", " ") for frame in (seam - 1, last))
+    return f"{spec.caption!r}: from {before} to {after} within {BLEND_SECONDS:g} s, for nothing leads there"
 
 
 def _from_posture(spec: MotionSpec, posture: str) -> MotionSpec:
@@ -455,9 +449,12 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
     metres = max(float(speed.sum()), 1e-6)
     # as far as was asked for, by somewhat longer or shorter steps
     if route.metres:
-        size = float(np.clip(route.metres / metres, *STRIDES))
+        if metres * STRIDES[0] > route.metres:  # it is there before its end
+            out = out[: int(np.searchsorted(speed.cumsum(), route.metres)) + 1]
+            speed = np.hypot(out[:, 1], out[:, 2])
+        size = float(np.clip(route.metres / speed.sum(), *STRIDES))
         out[:, 1:3] *= size
-        speed, metres = speed * size, metres * size
+        speed, metres = speed * size, float(speed.sum()) * size
     shape = np.radians(route.heading(np.cumsum(speed) / metres))
     turned = float(np.abs(np.diff(shape)).sum())
     if turned:
@@ -466,4 +463,10 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
     gait = heading - gaussian(heading, PATH_TREND * spec.fps)
     bent = gaussian(shape, PATH_EASE * spec.fps) + gait
     out[:, 3] = np.diff(bent, prepend=bent[:1])
-    return spec.decode(out, caption)
+    motion = spec.decode(out, caption)
+    if not route.places:
+        return motion
+    ways = np.linalg.norm(np.diff(route.places, axis=0, prepend=0), axis=1).cumsum() / route.metres
+    seconds = np.searchsorted(np.cumsum(speed) / metres, ways.clip(max=1 - 1e-6)) / spec.fps
+    places = [Place(second=float(t), place=place) for t, place in zip(seconds, route.places, strict=True)]
+    return placed(motion.canonical(), places)[0]

@@ -87,10 +87,6 @@ class BodyModel:
             return MotionRequest(clauses=[Clause(action=request)], text=request)
         return self.phrase_index.read(request)
 
-    def clauses(self, text: str) -> tuple[ClauseSpec, ...]:
-        """The clauses of a text."""
-        return self.resolve(text).clauses
-
     def fit(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """Fit of each motion to its text, (B,): the scorer's cosine, or without a scorer the likelihood of the text."""
         if self.motion_scorer is None or self.grounder is None:

@@ -4,7 +4,6 @@
 # else peaks along the direction in which the pose moves most.
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 
 Counter = Callable[[Signals], int]
+NAMES = {family.family: name for name, families in KNOWN.items() for family in families}  # of the counter of an action
 # metres (and 0.1 s of their speed) between two frames between which a motion is cut
 MAX_CUT_DISTANCE = 0.3
 MAX_CUTS = 16  # that are tried
@@ -30,13 +30,8 @@ SPEED_WEIGHT = 0.1  # seconds: weight of speed against pose
 
 def counter(action: str) -> Counter:
     """The counter of a known action."""
-    name = _counter_names().get(action) or ("steps" if goes(action) else None)
+    name = NAMES.get(action) or ("steps" if goes(action) else None)
     return repetitions if name is None else COUNTERS[name]
-
-
-@cache
-def _counter_names() -> dict[str, str]:
-    return {family.family: name for name, families in KNOWN.items() for family in families}
 
 
 def repetitions(signals: Signals) -> int:

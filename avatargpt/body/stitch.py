@@ -125,14 +125,9 @@ def retimed(motion: Motion, frames: int) -> Motion:
 
 
 def distances(candidates: list[Motion]) -> np.ndarray:
-    """(B,) mean joint distance of each candidate to all others in the world, metres."""
+    """(B,) mean joint distance of each candidate to all others in the world, metres: the least is their consensus."""
     joints = np.stack([m.joints for m in candidates])
     return np.asarray(np.linalg.norm(joints[:, None] - joints[None], axis=-1).mean((1, 2, 3)))
-
-
-def medoid(candidates: list[Motion]) -> int:
-    """The candidate nearest to all others: the consensus of the samples."""
-    return int(distances(candidates).argmin())
 
 
 def hold(motion: Motion, frames: int, before: bool) -> Motion:

@@ -144,7 +144,7 @@ class StepPipeline:
     def _unbounded(self, steps: Sequence[str], seed: int, seconds: Sequence[float]) -> Iterable[StepClause]:
         rng, count = np.random.default_rng([seed % 2**32, 11]), 0
         for number, step in enumerate(steps):
-            specs = self.body.model.clauses(step)
+            specs = self.body.model.resolve(step).clauses
             notes = self._notes(specs)
             for spec, note in zip(specs, notes, strict=True):
                 tokens = int(rng.choice(spec.lengths)) if spec.lengths else DEFAULT_TOKENS

@@ -17,15 +17,14 @@ from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 MIN_TURN, MAX_TURN = 15.0, 1080.0  # degrees
-RUN_TIME = 0.75  # of the time of a walk
+RUN_TIME = 0.75  # of the time of a walk, of a shape, whose bends it takes wider
 SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
-TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
+TOKEN_METRES, RUN_TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 0.53, 8  # metres a motion token of walks and runs
 RUNNING = frozenset("run sprint jog dash race".split())
 MIN_LEG = 0.3  # metres between two waypoints
 MAX_WAY_TOKENS = 3000  # of a path: ten minutes at five tokens a second
 # of a walk that goes straight on before and after it
 TURN = "turn"
-WAYPOINTS = "waypoints"
 
 Shape = Callable[[np.ndarray], np.ndarray]
 
@@ -82,8 +81,7 @@ class Route:
     words: str  # the request without it
     degrees: float = 90.0  # of a `TURN`
     metres: float = 0.0  # how far, 0 = as it comes
-    # Of `WAYPOINTS`, each its direction, degrees to the left, and its share of the way
-    legs: tuple[tuple[float, float], ...] = ()
+    places: tuple[tuple[float, float], ...] = ()  # that it is led by, metres to the left and ahead
 
     @classmethod
     def through(cls, points: Sequence[tuple[float, float]], words: str) -> Route:
@@ -95,21 +93,26 @@ class Route:
         longest = MAX_WAY_TOKENS * TOKEN_METRES
         if (wrong := places[~(np.abs(places) <= longest)]).size:  # NaN, too
             raise UserError(f"waypoints: a place of {wrong[0]:g} m; accepted: up to {longest:g}")
-        steps = np.diff(places[1:] if len(places) > 2 and not places[1].any() else places, axis=0)
-        lengths = np.linalg.norm(steps, axis=1)
+        places = places[2:] if len(places) > 2 and not places[1].any() else places[1:]
+        lengths = np.linalg.norm(np.diff(places, axis=0, prepend=0), axis=1)
         if lengths.min() < MIN_LEG:
             raise UserError(f"waypoints {lengths.min():.2f} m apart; accepted: {MIN_LEG:g} or more, also from 0, 0")
         if lengths.sum() > longest:
             raise UserError(f"waypoints: {lengths.sum():.0f} m in all; accepted: up to {longest:g}")
-        headings = np.degrees(np.unwrap(np.arctan2(steps[:, 0], steps[:, 1])))
-        legs = tuple(zip(headings.tolist(), (lengths / lengths.sum()).tolist(), strict=True))
-        return cls(WAYPOINTS, "left", 1, 1.0, words, metres=float(lengths.sum()), legs=legs)
+        rows = tuple((float(x), float(z)) for x, z in places)
+        return cls("straight line", "left", 1, 1.0, words, metres=float(lengths.sum()), places=rows)
+
+    @property
+    def turn(self) -> Turn | None:
+        """From the first heading to the last one; None where these hardly differ."""
+        degrees = float(self.heading(np.ones(1))[0])
+        return Turn(abs(degrees), "left" if degrees > 0 else "right") if abs(degrees) >= QUARTER_TURN else None
 
     @property
     def description(self) -> str:
         """In words, behind those of the action."""
-        if self.shape == WAYPOINTS:
-            return f"by {len(self.legs)} waypoints, {self.metres:.1f} m"
+        if self.places:
+            return f"by {len(self.places)} waypoints, {self.metres:.1f} m"
         if self.metres:
             return f"{self.metres:g} metres far"
         if self.shape == "straight line":
@@ -123,18 +126,13 @@ class Route:
     @property
     def tokens(self) -> int:
         """Motion tokens that it takes, 0 = as many as usual."""
-        pace = RUN_TIME if any(lemma(w) in RUNNING for w in self.words.split()) else 1.0
+        runs = any(lemma(w) in RUNNING for w in self.words.split())
         if self.metres:
-            return max(MIN_PATH_TOKENS, round(self.metres / TOKEN_METRES * pace))
-        usual = SHAPES[self.shape][1] * self.count * self.size
-        return round(usual * pace)
+            return max(MIN_PATH_TOKENS, round(self.metres / (RUN_TOKEN_METRES if runs else TOKEN_METRES)))
+        return round(SHAPES[self.shape][1] * self.count * self.size * (RUN_TIME if runs else 1.0))
 
     def heading(self, way: np.ndarray) -> np.ndarray:
         """Degrees, positive to the left, at shares of the way (T,) 0..1."""
-        if self.legs:
-            ends = np.cumsum([share for _, share in self.legs])
-            rows = np.minimum(np.searchsorted(ends, way, side="right"), len(self.legs) - 1)
-            return np.array([degrees for degrees, _ in self.legs])[rows]
         turns = self.count * np.asarray(SHAPES[self.shape][0](way), float) * (self.degrees / 90)
         return -turns if self.side == "right" else turns
 

@@ -24,6 +24,7 @@ from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.registry import CodesSegment
+from instruct_data.requests.spec import Clause
 from tests.clips import swaying
 from tests.factories import LEVELS, body_model, body_tokenizer
 from vqvae.errors import UserError
@@ -232,9 +233,9 @@ def test_clips_that_miss_their_action_are_sampled_together(gpt: AvatarGPT, monke
     monkeypatch.setattr(BodyModel, "motion_fit", lambda self, motions, texts, _: [float("jump" in t) for t in texts])
     monkeypatch.setattr(generate, "sample_candidates", sample)
     clips = gpt.body.generation._clips(parts, codes, config)
-    assert rounds == [["a person walks"] * 2, ["they jump"] * 2] and [len(m) for m, _ in clips] == [16, 16]
-    for part, own, (motion, _) in zip(parts, codes, clips, strict=True):
-        assert same(gpt.body.generation._clips([part], [own], config)[0][0], motion)
+    assert rounds == [["a person walks"] * 2, ["they jump"] * 2] and [len(c.motion) for c in clips] == [16, 16]
+    for part, own, clip in zip(parts, codes, clips, strict=True):
+        assert same(gpt.body.generation._clips([part], [own], config)[0].motion, clip.motion)
 
 
 @pytest.mark.parametrize(("fit", "better", "again"), [(0.25, 0.4, True), (0.25, 0.3, False), (0.35, 0.9, False)])
@@ -402,7 +403,6 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
         return text * (text == "jump")
 
     monkeypatch.setattr(edit, "not_followed", missing)
-    monkeypatch.setattr(edit, "not_shown", missing)
     for made in (partial(gpt.extend, clip), partial(gpt.in_between, clip, clip)):
         with pytest.warns(UnheededText, match="^'jump' jump$"):
             made(2.0, text="jump", best_of=2)
@@ -413,24 +413,46 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
     assert [len(part) for part in seen] == [40] * 4
 
 
+ASKED, CIRCLE = Clause(action="turn"), Route("circle", "left", 1, 1.0, "walk")
+
+
 @pytest.mark.parametrize(("clauses", "fit", "frames", "said"), [
     ([ClauseSpec("jump", 1.0)], 0.5, 60, ""),
     ([ClauseSpec("jump", 1.0)], 0.1, 60, "hardly shows in the new part (fit 0.10, where an action"),
     ([ClauseSpec("jump", 1.0)], 0.1, 16, "in less than a second there is hardly room"),
     ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], 0.9, 60, "asks for 2 movements; accepted here: one"),
-    ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"))], 0.9, 60, "asks for how far to turn, which generate alone"),
-    ([ClauseSpec("walk", 1.0, route=Route("circle", "left", 1, 1.0, "walk"))], 0.9, 60, "the shape of a path"),
+    ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"), clause=ASKED)], 0.9, 60, "misses a turn of 90 degrees by"),
+    ([ClauseSpec("walk", 1.0, route=CIRCLE, clause=ASKED)], 0.9, 60, "misses a turn of 360 degrees by"),
+    ([ClauseSpec("flip", 1.0, measured={"hand": "left", "through": "plank"})], 0.9, 60,
+     "hardly shows in the new part: hand is not left, through is not plank"),
 ])  # fmt: skip
 def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, said: str) -> None:
     scorer = SimpleNamespace(texts=lambda *_: np.array([[1.0, 0.0]]), motions=lambda *_: np.array([[fit, 9.0]]))
-    model = BodyModel(SimpleNamespace(grounder=1), None, scorer)  # type: ignore[arg-type]
-    model.clauses = lambda text: tuple(clauses)  # type: ignore[method-assign]
+    tokenizer = SimpleNamespace(tokens_per_second=5.0)
+    loaded = SimpleNamespace(grounder=1, tokenizer=lambda modality: tokenizer)
+    model = BodyModel(loaded, None, scorer)  # type: ignore[arg-type]
+    model.resolve = lambda text, literal=False: ResolvedRequest(text, None, tuple(clauses))  # type: ignore[method-assign]
     got = not_followed(model, walk(frames), "turn by 90 degrees")
     assert said in got and bool(said) == bool(got)
     assert "does not look like English but like Russian" in not_followed(model, walk(frames), "человек прыгает")
     assert "has no word in it" in not_followed(model, walk(frames), "12345")
     model.motion_scorer = None
-    assert ("hardly" in said) <= (not_followed(model, walk(frames), "jump") == "")
+    assert ("hardly shows in the new part (" in said) <= (not_followed(model, walk(frames), "jump") == "")
+
+
+def test_poses_to_begin_and_end_in_leave_the_way_as_long(gpt: AvatarGPT) -> None:
+    motion = walk(60)
+    made = gpt.body.editing.posed(motion, motion.slice(5, 6), motion.slice(9, 10), best_of=2)
+    before, after = ((m.root[-1] - m.root[0])[[0, 2]] for m in (motion, made))
+    np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def test_clauses_whose_postures_do_not_meet_are_told() -> None:
+    motion, spec = walk(40), MotionSpec("a person jumps", 20)
+    low = motion.root * [1, 0, 1] + [0, 0.1, 0]
+    jumps = replace(motion, root=np.concatenate([low[:20], motion.root[20:]]))
+    assert generate._pops(jumps, spec, 20).startswith("'a person jumps': from ")
+    assert generate._pops(motion, spec, 20) == generate._pops(jumps, spec, 30) == ""
 
 
 def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
@@ -516,8 +538,7 @@ def test_reconstruct(gpt: AvatarGPT, frames: int) -> None:
     assert same(got, gpt.tokenizers["body"].decode(codes).slice(0, frames))
 
 
-def test_rewrite_and_info(gpt: AvatarGPT) -> None:
-    assert isinstance(gpt.rewrite("please have them stroll"), str)
+def test_info(gpt: AvatarGPT) -> None:
     info = gpt.info()
     assert info["heads"] == ["text", "body"] and info["sentence encoder"] == "none"
     assert info["fingerprints"] == {"body": gpt.tokenizers["body"].fingerprint}

@@ -29,6 +29,7 @@ from avatargpt.long.stream import MotionStream
 from avatargpt.options import GenerationConfig
 from avatargpt.planning.types import Activity
 from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.attributes import POSTURES
 from tests.long.conftest import ListPlanner
 from vqvae.errors import UserError
@@ -250,7 +251,7 @@ def test_the_ground_stays_level_unless_words_say_so(gpt: AvatarGPT) -> None:
 
 def test_what_the_end_cuts_off_a_step_is_said(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     specs = tuple(ClauseSpec(f"a person {w}", 1.0, (10,)) for w in ("bows", "waves"))
-    monkeypatch.setattr(gpt.body.model, "clauses", lambda text: specs)
+    monkeypatch.setattr(gpt.body.model, "resolve", lambda text: ResolvedRequest(text, None, specs))
     pipeline = StepPipeline(gpt.body, ONE)
     (cut,) = pipeline.clauses(["he bows and waves"], 0, 12)
     assert cut.caption == "a person bows" and NO_TIME in cut.note
