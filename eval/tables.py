@@ -36,7 +36,8 @@ CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DR
 MAX_ROWS, MAX_ROWS_WITH_PARTS = 16, 10  # of a table; the JSON has all
 CEILINGS = ("own caption", "rendered score", "real")  # rows that are to be reached, not to be beaten
 # Suite and figure of every row in the README's table.
-README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate,
+README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_known pass_rate/single,
+prompts_known pass_rate/turn, prompts_everyday pass_rate,
 prompts_unseen pass_rate, describe action, describe_synthetic family, inbetween kinematic_fid,
 continuation kinematic_fid, face_instructions events/own, face_instructions events/corpus,
 retrieval top3, speech_face closure/librivox, plans rouge_l,

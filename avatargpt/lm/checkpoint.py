@@ -1,12 +1,10 @@
-"""Saving and loading: language models, and the small networks beside them in a model folder.
-
-Loading is strict: a damaged or incomplete folder is refused.
-"""
+"""Saving and loading, which is strict: language models, and the small networks beside them in a model folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,16 +60,18 @@ def check_complete(folder: Path, state: dict[str, torch.Tensor]) -> None:
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """Inside, transformers shows no progress bars."""
-    from transformers.utils import logging
+    """Inside, transformers shows no progress bars, and DeepSpeed, which it imports to save, does not warn of CPUs."""
+    from transformers.utils import logging as bars
 
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    enabled, before = bars.is_progress_bar_enabled(), logging.root.manager.disable
+    bars.disable_progress_bar()
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
+        logging.disable(before)
         if enabled:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
 
 
 def save_model(

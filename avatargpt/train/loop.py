@@ -14,7 +14,7 @@ import torch
 from avatargpt.config import changes
 from avatargpt.train.checkpoints import retain_best, retain_last, save_files
 from avatargpt.train.engines import Engine, make_engine
-from avatargpt.train.reporting import Log, plot_log, record, watchers, write_table
+from avatargpt.train.reporting import WATCHERS, Log, check_watchers, plot_log, record, write_table
 from avatargpt.train.runtime import Runtime, StopSignal, cosine
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Throughput
@@ -37,6 +37,7 @@ def run(
         raise UserError(
             f"train: accumulate: {stage.schedule.accumulate}; accepted: 1, for this stage draws a step's rows whole"
         )
+    check_watchers(stage.schedule.watch)
     with runtime.group_errors(str(out)):
         engine = make_engine(stage, runtime, deepspeed)
         out.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def run(
             if runtime.main:
                 record(out)
             report_to = s.watch if runtime.main and step < stop else []
-            observers = watchers(report_to, out, stage.recipe.model_dump(mode="json"))
+            observers = [WATCHERS[name](out, stage.recipe.model_dump(mode="json")) for name in report_to]
             with (
                 closing(Log(out / "log.jsonl", runtime.main, s.steps, step, observers)) as log,
                 StopSignal(runtime) as stop_signal,

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,10 +52,8 @@ class TensorBoard:
     """Events in ``tensorboard`` of the run's folder."""
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError(f"train: watch: tensorboard: not installed; install it: {EXTRA}") from None
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer = SummaryWriter(str(out / "tensorboard"))
 
     def figures(self, step: int, values: Mapping[str, float]) -> None:
@@ -72,10 +71,8 @@ class Wandb:
     """A run of Weights & Biases, offline without a key; a resumed run has the same id (``wandb.id`` in its folder)."""
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
-        try:
-            import wandb
-        except ImportError:
-            raise UserError(f"train: watch: wandb: not installed; install it: {EXTRA}") from None
+        import wandb
+
         path = out / ID
         name = path.read_text(encoding="utf-8").strip() if path.is_file() else secrets.token_hex(4)
         if not path.is_file():
@@ -102,9 +99,11 @@ class Wandb:
 WATCHERS: dict[WatcherName, type[TensorBoard] | type[Wandb]] = {"tensorboard": TensorBoard, "wandb": Wandb}
 
 
-def watchers(names: Sequence[WatcherName], out: Path, settings: Mapping[str, Any]) -> list[Watcher]:
-    """Those that a configuration names under `train: watch`. Raises UserError for one that is not installed."""
-    return [WATCHERS[name](out, settings) for name in names]
+def check_watchers(names: Sequence[WatcherName]) -> None:
+    """Raises UserError for one under `train: watch` that is not installed."""
+    for name in names:
+        if find_spec(name) is None:
+            raise UserError(f"train: watch: {name}: not installed; install it: {EXTRA}")
 
 
 class Log:

@@ -21,6 +21,7 @@ from vqvae.motion import Motion
 
 MAX_TEXT_BYTES = 64 << 20  # of a list, a table or a caption file
 LISTED_ENTRIES = 6  # of a folder, in an error message
+MIN_SECONDS, LONG_SECONDS = 0.2, 30.0  # of a recording, and from which its captions hardly say when what is done
 
 
 @dataclass
@@ -140,9 +141,9 @@ class BvhFile:
 
     def __call__(self) -> Motion:
         motion = read_bvh(self.path, self.hands, means=partial(folder_means, self.path))
-        stop = len(motion) if self.stop is None else min(self.stop, len(motion))
-        if stop - self.first < 2:
-            raise UserError(f"{self.path}: frames {self.first} to {stop} of {len(motion)}; accepted at least 2")
+        stop = len(motion) if self.stop is None else self.stop
+        if not self.first < stop <= len(motion):
+            raise UserError(f"{self.path}: frames {self.first} to {stop} of {len(motion)}; accepted those there")
         return normalised(motion.slice(self.first, stop), self.caption)
 
 
@@ -150,9 +151,13 @@ def loaded(clip: Clip, report: Report) -> Iterator[Clip]:
     """The clip with its motion in memory; one that cannot be read is skipped with its reason."""
     try:
         motion = clip.load()
+        if motion.seconds < MIN_SECONDS:
+            raise UserError(f"{motion.seconds:.2g} s; accepted at least {MIN_SECONDS:g}")
     except UserError as e:
         report.skip(clip.id, reason(e))
         return
+    if clip.captions and motion.seconds > LONG_SECONDS:
+        report.notes[f"clip of more than {LONG_SECONDS:g} s under one caption; cut it where another action begins"] += 1
     report.read += 1
     yield replace(clip, motion=motion)
 

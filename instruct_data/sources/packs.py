@@ -23,7 +23,7 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -399,12 +399,8 @@ def read_smartbody_actions(root: Path, corpus: Corpus, report: Report, split: st
         gesture = clip.load()
         body = Motion(gesture.rotations, gesture.root, gesture.fps)  # without fingers
         load = _Load(lambda body=body: body, entry.captions[0])  # type: ignore[misc]
-        yield from loaded(
-            Clip(
-                clip.id, load, entry.captions, "smartbody", corpus.licence, split or split_of(clip.id),
-                f"smartbody_{entry.kind}",
-            ), report,
-        )  # fmt: skip
+        part, action = split or split_of(clip.id), f"smartbody_{entry.kind}"
+        yield from loaded(Clip(clip.id, load, entry.captions, "smartbody", corpus.licence, part, action), report)
 
 
 def read_bvh_folder(
@@ -424,12 +420,10 @@ def read_bvh_folder(
         texts = entry.captions or read_captions(path.with_suffix(".txt"), name, report)
         if texts is None:
             continue
-        for clip in loaded(
-            Clip(name, BvhFile(path, texts[0] if texts else ""), texts, source, licence or corpus.licence, split),
-            report,
-        ):
+        load = BvhFile(path, texts[0] if texts else "")
+        for clip in loaded(Clip(name, load, texts, source, licence or corpus.licence, split, entry.kind), report):
             if not texts:
                 report.notes["clip without a caption"] += 1
-            yield replace(clip, action=entry.kind)
+            yield clip
     if unused := table.unused():
         report.notes[f"captions of no clip in {root}, as {min(unused)}"] += len(unused)

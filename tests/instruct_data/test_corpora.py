@@ -289,6 +289,24 @@ def test_malformed_tables(tmp_path: Path, name: str, file: str, words: str, mess
     assert "\n" not in str(e.value)
 
 
+def test_recordings_that_are_too_short_or_long_are_told(tmp_path: Path) -> None:
+    for name, seconds in (("short", 2 / 20), ("usual", 1.0), ("long", 31.0)):
+        trees.bvh(tmp_path / f"{name}.bvh", 20.0, seconds)
+        trees.text(tmp_path / f"{name}.txt", "a person walks\n")
+    report = Report()
+    assert {c.id for c in read_corpus("bvh", tmp_path, report)} == {"usual", "long"}
+    assert "0.1 s; accepted at least 0.2" in str(report)
+    assert "clip of more than 30 s under one caption" in str(report)
+
+
+def test_cuts_beyond_the_end_are_skipped(tmp_path: Path) -> None:
+    folder = trees.style100(tmp_path)
+    trees.text(folder / "Frame_Cuts.csv", "STYLE_NAME,FW_START,FW_STOP\nArmsFolded,30,9000\n")
+    report = Report()
+    assert not list(read_corpus("100style", folder, report))
+    assert "frames 30 to 9000 of 150; accepted those there" in str(report)
+
+
 def test_bad_motions_are_skipped_with_their_reason(tmp_path: Path) -> None:
     folder = trees.motion_x(tmp_path)
     place = folder / "motion_data/smplx_322/idea400/subset_0001"

@@ -1,6 +1,7 @@
 """Folders of models: saved and loaded, cards, uploads, numbers of lower precision."""
 
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,22 @@ def test_saved_is_loaded_to_the_bit(model: AvatarGPTModel, ids, tmp_path: Path, 
     a, b = (m(ids, decoder_input_ids=start, head="body").logits for m in (model, again))
     assert torch.equal(a, b)
     assert again.lm_head.weight.data_ptr() != again.shared.weight.data_ptr()
+
+
+def test_saving_does_not_warn_of_devices(
+    model: AvatarGPTModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    save = type(model).save_pretrained
+
+    def save_and_warn(*args: Any, **options: Any) -> None:
+        logging.getLogger("library").warning("Setting accelerator to CPU")
+        save(*args, **options)
+
+    monkeypatch.setattr(type(model), "save_pretrained", save_and_warn)
+    save_model(model, tmp_path)
+    assert not caplog.records
+    logging.getLogger("library").warning("later")
+    assert caplog.messages == ["later"]
 
 
 def test_saving_again_leaves_no_old_shard(model: AvatarGPTModel, tmp_path: Path) -> None:

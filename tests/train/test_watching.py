@@ -74,6 +74,16 @@ def test_peaks_of_devices(monkeypatch: pytest.MonkeyPatch, name: str, peak: floa
     assert peak_of(SimpleNamespace(device=torch.device("cuda"), bf16=False)) is None  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["wandb", "tensorboard"])
+def test_what_is_not_installed_is_refused_before_there_is_a_folder(
+    mini: Mini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused, name: str
+) -> None:
+    monkeypatch.setattr("avatargpt.train.reporting.find_spec", lambda wanted: None)
+    line = refused(*quick(mini, tmp_path / "run", watch=[name]))
+    assert f"watch: {name}: not installed; install it: pip install" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_logs_its_speed_and_draws_samples(mini: Mini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     pytest.importorskip("wandb")
