@@ -38,6 +38,10 @@ class LockedError(UserError):
     """A folder that another process works in."""
 
 
+class OutOfTime(UserError):
+    """Work that met its limit of time; what was done before stays."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether the system refused memory: libraries report that by errors of their own, in a few words of theirs."""
     chain: list[BaseException] = []

@@ -13,7 +13,7 @@ from avatargpt.options import mix
 from avatargpt.planning.language_planner import CheckedPlanner
 from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
 from instruct_data.face.described import described
-from vqvae.errors import UserError
+from vqvae.errors import OutOfTime, UserError
 from vqvae.motion import Motion
 
 MORE_SECONDS = 4.0  # of a continuation that names no length
@@ -180,11 +180,17 @@ def plan(scene: Scene, act: Act) -> ActResult:
     new: list[Segment] = []
     for k, (task, step, seconds) in enumerate(steps):
         present = (*state.segments[:at], *new)
-        segment = new_segment(scene, as_caption(step), seconds, mix(scene.seed, k), present)
-        new.append(replace(segment, activity=task))
-        if scene.progress:
-            scene.progress(k + 1, len(steps))
-        scene.stands(inserted(state, at, new), at + k + 1)
+        try:
+            segment = new_segment(scene, as_caption(step), seconds, mix(scene.seed, k), present)
+            new.append(replace(segment, activity=task))
+            if scene.progress:
+                scene.progress(k + 1, len(steps))
+            scene.stands(inserted(state, at, new), at + k + 1)
+        except OutOfTime as e:
+            if not new:
+                raise
+            planned = replace(planned, notes=(*planned.notes, f"{len(new)} of {len(steps)} steps: {e}."))
+            break
     state = inserted(state, at, new)
     which = f"Segment {at + 1} is" if len(new) == 1 else f"Segments {at + 1} to {at + len(new)} are"
     length = duration(sum(b - a for a, b in state.spans[at : at + len(new)]) / FPS)

@@ -7,6 +7,7 @@ P prompts of `repeat` neighbouring rows, H heads of D, d = d_model, L layers, S 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ from avatargpt.lm.encoder import (
 from avatargpt.lm.shape import TEXT, Shape
 
 Softmax = Callable[[Tensor], Tensor]
+# Called by every decode with the steps done and those at most, before each block; ends the decode where it raises
+PAUSE: ContextVar[Callable[[int, int], None] | None] = ContextVar("pause", default=None)
 MANY = 2  # rows from which on the packed weights are faster
 BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
 FEW_PROMPTS = 2  # up to which the maps of cross-attention are multiplied into its keys and values
@@ -122,10 +125,6 @@ def _blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device, dtype=dtype).masked_fill(mask == 0, -1e9)[:, None]
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    return scores.softmax(-1)
-
-
 def _half_softmax(scores: Tensor, dtype: torch.dtype) -> Tensor:
     """Probabilities are computed in float32 and kept in `dtype`."""
     return scores.softmax(-1, torch.float32).to(dtype)
@@ -170,7 +169,7 @@ class Engine:
         self.heads_count, self.head_width, self.width = c.num_heads, c.d_kv, c.d_model
         self.eps = (c.d_model * c.layer_norm_epsilon) ** 0.5
         self.gated = c.is_gated_act
-        self.softmax = _softmax if dtype == torch.float32 else partial(_half_softmax, dtype=dtype)
+        self.softmax = partial(torch.softmax, dim=-1) if dtype == torch.float32 else partial(_half_softmax, dtype=dtype)
         self.act = activation(c)
         with torch.no_grad():
             cross = [
@@ -315,6 +314,8 @@ class Session:
         self._views()
 
     def _views(self) -> None:
+        if pause := PAUSE.get():
+            pause(self.t, self.steps)
         # attention reads a prefix of the cache in blocks: slicing anew for every step costs more
         self.visible = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
         self.keys = self.cache[:, :, 0, : self.visible].transpose(2, 3).unbind(0)
@@ -326,8 +327,7 @@ class Session:
         if t >= self.visible:
             self._views()
         h, d = e.heads_count, e.head_width
-        inner, wide = h * d, n * h
-        start = self.steps - 1 - t
+        inner, wide, start = h * d, n * h, self.steps - 1 - t
         # the bias of keys that do not exist yet is -inf
         bias = self.strip[:, start : start + self.visible].expand(n, h, -1).reshape(wide, 1, -1)
         norm, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.bmm, torch.baddbmm, e.softmax

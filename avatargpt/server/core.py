@@ -34,6 +34,7 @@ T = TypeVar("T")
 State = Literal["loading", "ok", "failed", "stopping"]
 SWEEP_SECONDS, TEND_SECONDS = 300.0, 1.0
 FIRST = "a person walks forward and waves"
+THREADS = 4  # pieces of work that take turns with the model
 FILE_THREADS = 2  # threads for files: reading uploads, writing exports
 log = logging.getLogger("avatargpt.server")
 
@@ -62,7 +63,7 @@ class Server:
         )
         load = partial(_loaded, settings.model, settings.device, settings.dtype, settings.threads)
         self.worker = Worker(
-            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked
+            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked, THREADS
         )
         self.sessions, self.drafts = Sessions(self.store, self._conversation), Drafts()
         self.jobs: dict[str, Job] = {}
@@ -83,9 +84,8 @@ class Server:
 
     def _load(self, load: Callable[[], Any]) -> None:
         try:
-            model = load()
-            _warm(model, self.intent)
-            self._model = model
+            self._model = load()
+            _warm(self._model, self.intent)
         except BaseException as e:
             self.state = "failed"
             # of the operator's own folder: no client's contents
@@ -115,12 +115,20 @@ class Server:
 
     def submit(
         self, kind: str, function: Function | None = None, group: Group | None = None,
-        finish: Callable[[Any], Any] | None = None,
+        finish: Callable[[Any], Any] | None = None, alone: str | None = None,
     ) -> Job:  # fmt: skip
         """Work for the model; its `Job`, of which any thread may wait for the `result`. Raises as `Worker.submit`."""
         if self.state == "stopping":
             raise stopping()
-        return self.worker.submit(kind, function, group, finish)
+        return self.worker.submit(kind, function, group, finish, alone)
+
+    async def waited(self, kind: str, function: Function) -> Any:
+        """The result of work for the model, which ends where nobody waits any more."""
+        job = self.submit(kind, function)
+        try:
+            return await asyncio.wrap_future(job.future)
+        finally:
+            job.cancel()
 
     def keep(self, job: Job) -> None:
         """Let a job that its client does not wait for be known to every process of the store."""

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from vqvae.errors import UserError, one_line, out_of_memory
+from vqvae.errors import OutOfTime, UserError, one_line, out_of_memory
 
 CODES = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
@@ -77,6 +77,8 @@ def refusal_of(error: BaseException, folders: tuple[Path, ...] = ()) -> Refusal:
     """Any exception as a refusal; `folders`: paths that clients are not told."""
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, OutOfTime):
+        return Refusal(503, str(error), code="too_long")
     if isinstance(error, UserError):
         return bad(without(str(error), folders))
     if out_of_memory(error):

@@ -108,8 +108,6 @@ def resampled(clip: Clip, fps: str) -> Clip:
     return clip.resampled(rate)
 
 
-
-
 def download(path: Path, name: str) -> Response:
     """A file as an attachment."""
     headers = {"Cache-Control": "private, max-age=3600"}
@@ -124,15 +122,22 @@ def check_form(form: str, kind: str, character: bool) -> None:
         raise Refusal(415, f"{form or 'no suffix'}; accepted for a {kind}: {' '.join(forms)}", "format")
 
 
+def exported(server: Server, number: str, form: str, query: dict[str, str] | None = None) -> tuple[Path, str]:
+    """The file of a stored motion in a format, with options, and the name that it goes by.
+
+    Raises:
+        Refusal: 404 for an unknown motion, 415 for a format that it has not.
+    """
+    entry, suffix = server.store.motion(number), "." + form.lower().removeprefix(".")
+    check_form(suffix, entry.about["kind"], "character" in (query or {}))
+    path = written(server, entry.folder, entry.clip(), suffix, query or {})
+    return path, f"{entry.about['kind']}-{number[:8]}{suffix}"
+
+
 @router.get("/{name}", summary="A motion as a file", response_class=FileResponse)
 async def get(request: Request, server: AnyServer, name: str) -> Response:
     """``ID.EXT`` with the options of the format in the query: `layout`, `scale`, `size`, `frames`, `root`, `fps`, and
     `character`, the id of an upload that wears the motion."""
-    number, dot, form = name.partition(".")
-    form = dot + form.lower()
-    entry = server.store.motion(number)
-    query = dict(request.query_params)
-    check_form(form, entry.about["kind"], "character" in query)
-    work = server.drawn if form in DRAWN else server.in_thread
-    path = await work(lambda: written(server, entry.folder, entry.clip(), form, query))
-    return download(path, f"{entry.about['kind']}-{number[:8]}{form}")
+    number, _, form = name.partition(".")
+    work = server.drawn if f".{form.lower()}" in DRAWN else server.in_thread
+    return download(*await work(exported, server, number, form, dict(request.query_params)))

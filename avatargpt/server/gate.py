@@ -181,7 +181,7 @@ class _Body:
         self.upload = scope["path"] == UPLOADS
         self.most = settings.upload_bytes if self.upload else settings.json_bytes
         self.seconds, self.rate = settings.body_seconds, settings.upload_rate
-        self.length, self.count, self.whole = headers.get("content-length"), 0, False
+        self.length, self.count, self.whole = headers.get("content-length"), 0, scope["method"] in SAFE_METHODS
         self.refusal: Refusal | None = None
         self._receive, self._begun = receive, time.monotonic()
 

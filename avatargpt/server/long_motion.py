@@ -11,6 +11,7 @@ from avatargpt.options import check_text
 from avatargpt.server.core import Server
 from avatargpt.server.services import Body, check_length, keep
 from avatargpt.server.worker import Job, Report
+from vqvae.errors import OutOfTime
 
 if TYPE_CHECKING:
     from avatargpt.long.loop import Chunk
@@ -57,15 +58,21 @@ def long(server: Server, body: LongBody) -> Job:
     def work(report: Report) -> JsonValue:
         from vqvae.motion import concatenate
 
-        pieces, count = [], 0
+        pieces, count, notes = [], 0, []
         steps: list[JsonValue] = []
         report(0, frames)
-        for chunk in chunks(server, body):
-            pieces.append(chunk.motion)
-            steps += [step_json(span) for span in chunk.spans]
-            count += len(chunk.motion)
-            report(count, frames)
-        entry = keep(server, concatenate(pieces).with_caption(body.scene), body.scene, body.seed, operation="long")
+        try:
+            for chunk in chunks(server, body):
+                pieces.append(chunk.motion)
+                steps += [step_json(span) for span in chunk.spans]
+                count += len(chunk.motion)
+                report(count, frames)
+        except OutOfTime as e:
+            if not pieces:
+                raise
+            notes = [f"{count / FPS:g} s of {body.seconds:g}: {e}"]
+        motion = concatenate(pieces).with_caption(body.scene)
+        entry = keep(server, motion, body.scene, body.seed, operation="long", notes=notes)
         return {"motions": [server.store.motion_json(entry)], "steps": steps}
 
     return server.submit("long", work)

@@ -23,9 +23,9 @@ from starlette.types import Receive, Scope, Send
 from avatargpt import __version__
 from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal, refusal_of
-from avatargpt.server.exports import TYPES
+from avatargpt.server.exports import TYPES, exported
 from avatargpt.server.results import ID
-from avatargpt.server.tools import TOOLS, Tool, exported
+from avatargpt.server.tools import TOOLS, Tool
 from avatargpt.server.uploads import taken
 from avatargpt.server.worker import Job
 
@@ -153,9 +153,9 @@ async def _result(
         content.append(ImageContent(type="image", data=data, mime_type="image/png"))
         content.append(_link(motion["id"], "glb" if motion["kind"] != "face" else "vrma", motion["prompt"]))
     if tool.name == "export":
-        path, name = await server.in_thread(
-            exported, server, arguments["motion"], arguments.get("format", "glb"), arguments.get("fps")
-        )
+        query = {"fps": f"{fps:g}"} if (fps := arguments.get("fps")) else {}
+        form = arguments.get("format", "glb")
+        path, name = await server.in_thread(exported, server, arguments["motion"], form, query)
         content.append(_link(arguments["motion"], path.suffix[1:], name))
         if outputs is not None:
             target = outputs / name

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -34,7 +33,7 @@ from avatargpt.requests.clause_spec import goes
 from avatargpt.server.core import Server
 from avatargpt.server.errors import refusal_of
 from avatargpt.server.services import check_length
-from avatargpt.server.worker import Job, Report
+from avatargpt.server.worker import Report
 from instruct_data.requests.spec import Clause, MotionRequest, Pin, Place, PoseKey
 from vqvae import rotations as rot
 from vqvae.motion import Motion
@@ -179,10 +178,8 @@ class MotionBackbone(Backbone):
 
     async def generate(self, request: GenerateRequest) -> MotionResult:
         """Motion of a validated request, on the model's thread."""
-        job: Job | None = None
         try:
-            job = self.server.submit("generate", self._work(request))
-            result: MotionResult = await asyncio.wrap_future(job.future)
+            result: MotionResult = await self.server.waited("generate", self._work(request))
             return result
         except ProtocolError:
             raise
@@ -190,10 +187,6 @@ class MotionBackbone(Backbone):
             refusal = refusal_of(e, self.server.store.private)
             details = {"retry_after": int(refusal.headers["Retry-After"])} if "Retry-After" in refusal.headers else {}
             raise ProtocolError(CODES.get(refusal.status, "invalid_request"), refusal.message, details) from None
-        finally:
-            if job is not None:
-                job.cancel()
-                self.server.jobs.pop(job.id, None)  # which would keep the motion
 
     def _work(self, request: GenerateRequest) -> Any:
         fps = request.fps(FPS)

@@ -67,20 +67,15 @@ class Stored:
     folder: Path
     about: dict[str, Any]
 
-    @property
-    def clip_file(self) -> Path:
-        """The motion, where it is one."""
-        return self.folder / CLIP
-
     def clip(self) -> Clip:
         """The motion. Raises UserError where there is none."""
-        kind = self.about["kind"]
+        kind, file = self.about["kind"], self.folder / CLIP
         if kind == "face":
-            return FaceMotion.load(self.clip_file)
+            return FaceMotion.load(file)
         if kind != "avatar":
-            return replace(Motion.load(self.clip_file), notes=tuple(self.about.get("notes", ())))
+            return replace(Motion.load(file), notes=tuple(self.about.get("notes", ())))
         sound = next(iter(self.folder.glob(f"{SOUND}.*")), None)
-        return replace(AvatarMotion.load(self.clip_file), sound=sound)
+        return replace(AvatarMotion.load(file), sound=sound)
 
 
 class Results:

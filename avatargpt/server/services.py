@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -131,38 +131,31 @@ def needed(server: Server, body: MotionBody, name: str) -> Stored:
 
 def _extend(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
     unused(body, "target", "after", "request")
-    source, text, seconds = needed(server, body, "source"), body.text or body.prompt, body.seconds or 3.0
-
-    def work(report: Report) -> dict[str, Any]:
-        report(0, body.num)
-        model, clips = adapted(server, body), []
-        for k in range(body.num):
-            clips.append(model.extend(body_of(source, "source"), seconds, text, config.seed + k))
-            report(k + 1, body.num)
-        return kept(server, body, text, clips, [text] if text else [])
-
-    if text:
-        check_text(text)
-    return server.submit("extend", work)
+    source = needed(server, body, "source")
+    return _made(server, body, 3.0, lambda model, *how: model.extend(body_of(source, "source"), *how))
 
 
 def _in_between(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
     unused(body, "after", "request")
-    source, target = needed(server, body, "source"), needed(server, body, "target")
-    text, seconds = body.text or body.prompt, body.seconds or 1.0
+    ends = [(needed(server, body, name), name) for name in ("source", "target")]
+    return _made(server, body, 1.0, lambda model, *how: model.in_between(*(body_of(*end) for end in ends), *how))
+
+
+def _made(server: Server, body: MotionBody, seconds: float, make: Callable[..., Motion]) -> Job:
+    """As many motions as are asked for, of a function that takes the model, seconds, text and seed."""
+    text = body.text or body.prompt
 
     def work(report: Report) -> dict[str, Any]:
         report(0, body.num)
         model, clips = adapted(server, body), []
         for k in range(body.num):
-            start, end = body_of(source, "source"), body_of(target, "target")
-            clips.append(model.in_between(start, end, seconds, text, config.seed + k))
+            clips.append(make(model, body.seconds or seconds, text, body.seed + k))
             report(k + 1, body.num)
         return kept(server, body, text, clips, [text] if text else [])
 
     if text:
         check_text(text)
-    return server.submit("inbetween", work)
+    return server.submit(body.operation, work)
 
 
 def _edit(server: Server, body: MotionBody, config: GenerationConfig) -> Job:

@@ -151,18 +151,9 @@ class Studio:
         """Loaded with the first stream."""
         async with self.loading:
             if self._pipeline is None:
-                source = await self.on_model(lambda report: self.server.model.source)
+                source = await self.server.waited("stream", lambda report: self.server.model.source)
                 self._pipeline = await self.read(_loaded, source or None)
             return self._pipeline
-
-    async def on_model(self, function: Callable[[Any], Any]) -> Any:
-        """Work with the model on its thread; its result is not kept."""
-        job = self.server.submit("stream", function)
-        try:
-            return await asyncio.wrap_future(job.future)
-        finally:
-            job.cancel()
-            self.server.jobs.pop(job.id, None)
 
 
 def _one_thread() -> None:
@@ -337,7 +328,7 @@ class _Client:
         feelings = feelings_of(event.emotion, None)
         make_body = body_under(self.server, event.body, event.motion)
         if event.body:
-            under = await self.studio.on_model(lambda report: make_body(event.seed))
+            under = await self.server.waited("stream", lambda _: make_body(event.seed))
         else:
             under = make_body(event.seed)
         pipeline = await self.studio.pipeline()
@@ -445,9 +436,9 @@ class _Client:
         """Chunks of the loop, one piece of the model's work each, as far as the client has taken them."""
         sent = 0
         try:
-            pieces = await self.studio.on_model(lambda report: chunks(self.server, event))
+            pieces = await self.server.waited("stream", lambda report: chunks(self.server, event))
             await self._send(_ready(SMPL22, LONG_FPS, False, 0.0))
-            while (chunk := await self.studio.on_model(lambda report: next(pieces, None))) is not None:
+            while (chunk := await self.server.waited("stream", lambda report: next(pieces, None))) is not None:
                 for first in range(0, len(chunk.motion), PIECE):
                     piece = chunk.motion.slice(first, min(first + PIECE, len(chunk.motion)))
                     sent = await self._sent(sent, piece)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from fastapi import Body as JsonBody
@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue, ValidationError
 from avatargpt.server import services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad
-from avatargpt.server.exports import TYPES, check_form, written
+from avatargpt.server.exports import TYPES, exported
 from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import LongBody, long
 from avatargpt.server.services import Body
@@ -72,42 +72,27 @@ def _make(server: Server, body: Make) -> Job:
     return services.motions(server, row)
 
 
-def _describe(server: Server, body: Describe) -> Job:
-    return services.describe(server, services.DescribeBody(motion=body.motion))
-
-
 def _edit(server: Server, body: Edit) -> Job:
     row = services.MotionBody(operation="edit", source=body.motion, text=body.change, seed=body.seed)
     return services.motions(server, row)
 
 
-def _plan(server: Server, body: Plan) -> Job:
-    row = services.PlanBody(scene=body.scene, activities=body.activities, seconds=body.seconds)
-    return services.plans(server, row)
+def _as(start: Callable[[Server, Any], Job], kind: type[Body]) -> Callable[[Server, Body], Job]:
+    """What begins a tool whose arguments are fields of a route's body."""
+    return lambda server, body: start(server, kind(**body.model_dump()))
 
 
 def _export(server: Server, body: Export) -> Job:
     """Writes the file at once, on the calling thread."""
-    path, name = exported(server, body.motion, body.format, body.fps)
+    query = f"fps={body.fps:g}" if body.fps else ""
+    path, name = exported(server, body.motion, body.format, dict(parse_qsl(query)))
     job = Job("export")
     media = TYPES.get(path.suffix, "application/octet-stream")
     job.settle("done", {"file": {
-        "name": name, "href": f"/v1/exports/{body.motion}{path.suffix}" + (f"?fps={body.fps:g}" if body.fps else ""),
+        "name": name, "href": f"/v1/exports/{body.motion}{path.suffix}{'?' * bool(query)}{query}",
         "media_type": media, "bytes": path.stat().st_size,
     }})  # fmt: skip
     return job
-
-
-def exported(server: Server, number: str, form: str, fps: float | None = None) -> tuple[Path, str]:
-    """The file of a stored motion in a format, and the name that it goes by.
-
-    Raises:
-        Refusal: 404 for an unknown motion, 415 for a format that it has not.
-    """
-    entry, suffix = server.store.motion(number, "motion"), "." + form.lower().removeprefix(".")
-    check_form(suffix, entry.about["kind"], False)
-    path = written(server, entry.folder, entry.clip(), suffix, {} if fps is None else {"fps": f"{fps:g}"})
-    return path, f"{entry.about['kind']}-{number[:8]}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -148,9 +133,11 @@ class Tool:
 TOOLS = {tool.name: tool for tool in (
     Tool("make", "Make a motion of a person from words. Gives its id, notes on what could not be shown, and links.",
          Make, _make),
-    Tool("describe", "Say in words what a motion shows.", Describe, _describe),
+    Tool("describe", "Say in words what a motion shows.", Describe,
+         _as(services.describe, services.DescribeBody)),
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.", Edit, _edit),
-    Tool("plan", "Break a scene down into activities and steps, without making motion.", Plan, _plan),
+    Tool("plan", "Break a scene down into activities and steps, without making motion.", Plan,
+         _as(services.plans, services.PlanBody)),
     Tool("long", "Make motion of minutes from a scene: it is planned, made step by step, and checked.", LongBody, long),
     Tool("speak", "Make an avatar that speaks a recording: lips, face, gestures with fingers, and a body.",
          SpeakBody, speak),

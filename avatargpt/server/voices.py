@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,16 +87,11 @@ def doubts(face: FacePipeline, text: str, score: Score | None) -> list[str]:
     return [f"text: {doubt}"] if text and (doubt := face.doubt(text, score)) else []
 
 
-def counted(report: Report, total: int, done: int) -> None:
-    """Progress in frames, never beyond the total."""
-    report(min(done, total), total)
-
-
 def counter(report: Report, seconds: float, passes: int = 1) -> Any:
-    """Takes frames at 30 a second that are done."""
+    """Takes frames at 30 a second that are done, never beyond the total."""
     total = max(1, round(30 * seconds * passes))
     report(0, total)
-    return partial(counted, report, total)
+    return lambda done: report(min(done, total), total)
 
 
 def one(

@@ -1,4 +1,4 @@
-"""`Worker`: the one thread that uses the model, its bounded queue, and jobs with progress and cancellation."""
+"""`Worker`: the threads that use the model in turns, their bounded queue, and jobs with progress and cancellation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from functools import partial
+from typing import Any, Literal
 
+from avatargpt.lm.engine import PAUSE
 from avatargpt.server.errors import Refusal, busy, refusal_of, stopping
+from vqvae.errors import OutOfTime, UserError
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 USUAL_SECONDS = 1.0  # of a piece of work, before any was measured
+KEEPING_SECONDS = 10.0  # beyond the limit, for what is done already to be kept
+TOKENS = "tokens"  # stage of work that counts nothing itself: the decode that runs
 log = logging.getLogger("avatargpt.server")
 
 
@@ -23,12 +28,7 @@ class Cancelled(Exception):
     """Nobody waits for this work any more."""
 
 
-class Report(Protocol):
-    """Takes how much of the work is done; raises where it is to end."""
-
-    def __call__(self, done: int, total: int, stage: str = "") -> None: ...
-
-
+Report = Callable[..., None]  # takes done, total and a stage; raises where the work is to end
 Function = Callable[[Report], Any]
 Together = Callable[[Sequence[Any], Report], list[Any]]  # items -> a result or an exception for each
 
@@ -54,6 +54,7 @@ class Job:
     function: Function | None = None
     group: Group | None = None
     finish: Callable[[Any], Any] | None = None  # of the result, on the same thread
+    alone: Hashable = None  # of jobs with the same one, one is worked on at a time; None = with any others
     id: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     status: Status = "queued"
     done: int = 0
@@ -69,7 +70,7 @@ class Job:
         return self.future.result(timeout)
 
     def cancel(self) -> None:
-        """End the work at its next report; what has not begun is not begun."""
+        """End the work within a few tokens, or at its next report; what has not begun is not begun."""
         self.cancelled.set()
 
     def settle(self, status: Status, result: Any = None, error: BaseException | None = None) -> None:
@@ -78,6 +79,7 @@ class Job:
             return
         self.status = status
         if error is None:
+            self.done = self.total = max(self.total, 1)
             self.future.set_result(result)
         else:
             self.future.set_exception(error)
@@ -98,18 +100,44 @@ def job_json(job: Job) -> dict[str, Any]:
     return row
 
 
+class Turns:
+    """The use of the model: by one thread at a time, in the order in which they ask for it."""
+
+    def __init__(self) -> None:
+        self._line: deque[int] = deque()
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._line.append(threading.get_ident())
+            self._changed.wait_for(lambda: self._line[0] == threading.get_ident())
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._line.popleft()
+            self._changed.notify_all()
+
+    def give_way(self) -> float:
+        """Let everyone who waits have a turn; the seconds that it took."""
+        begun = time.monotonic()
+        if len(self._line) > 1:
+            self.__exit__()
+            self.__enter__()
+        return time.monotonic() - begun
+
+
 class Worker:
-    """One thread for the model.
+    """Threads that use the model in turns of a few tokens, so that short work is not behind long work.
 
     Args:
         queue: jobs that may wait. batch: jobs of one group done together. wait: seconds that the first of a group waits
-            for others. seconds: of work on one job.
-        observe: called with (kind, seconds, number of jobs) after each piece of work.
+            for others. seconds: of work on one job, those of others not counted.
+        observe: called with (kind, seconds, number of jobs) after each piece of work. threads: pieces of work at once.
     """
 
     def __init__(
         self, queue: int, batch: int, wait: float, seconds: float,
-        observe: Callable[[str, float, int], None] = lambda *_: None,
+        observe: Callable[[str, float, int], None] = lambda *_: None, threads: int = 1,
     ) -> None:  # fmt: skip
         self.queue, self.batch, self.wait, self.seconds, self.observe = queue, batch, wait, seconds, observe
         self._waiting: deque[Job] = deque()
@@ -117,8 +145,10 @@ class Worker:
         self._running: list[Job] = []
         self._stopping = self._ended = False
         self._usual = USUAL_SECONDS
-        self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
-        self._thread.start()
+        self._turns = Turns()
+        self._threads = [threading.Thread(target=self._loop, name="model", daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def depth(self) -> int:
@@ -132,14 +162,14 @@ class Worker:
 
     def submit(
         self, kind: str, function: Function | None = None, group: Group | None = None,
-        finish: Callable[[Any], Any] | None = None,
+        finish: Callable[[Any], Any] | None = None, alone: Hashable = None,
     ) -> Job:  # fmt: skip
         """Put work at the end of the queue: a function, or a piece of a group.
 
         Raises:
             Refusal: 429 where the queue is full, 503 where the worker stops.
         """
-        job = Job(kind, function, group, finish)
+        job = Job(kind, function, group, finish, alone)
         with self._changed:
             if self._stopping:
                 raise stopping()
@@ -150,16 +180,14 @@ class Worker:
             self._changed.notify_all()
         return job
 
-    def run(self, kind: str, function: Function) -> Any:
-        """Do work and wait for its result, from another thread."""
-        return self.submit(kind, function).result()
-
     def stop(self, grace: float) -> int:
         """Finish what is there within `grace` seconds, and give back the rest; how many jobs were given back."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(grace)
+        until = time.monotonic() + grace
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
             self._ended = True
             left = [*self._waiting, *self._running]
@@ -182,64 +210,69 @@ class Worker:
     def _take(self) -> list[Job] | None:
         """The next job, with those that go with it; None = the end."""
         with self._changed:
-            while not self._left():
-                if self._stopping:
+            while not (ready := self._ready()):
+                if self._stopping and not self._waiting:
                     return None
                 self._changed.wait()
-            if self._waiting[0].group is not None and self.batch > 1:
+            if ready[0].group is not None and self.batch > 1:
                 until = time.monotonic() + self.wait
                 while len(self._waiting) < self.batch and (left := until - time.monotonic()) > 0:
                     self._changed.wait(left)
             return None if self._ended else self._popped()
 
-    def _left(self) -> bool:
-        """Whether work waits."""
+    def _ready(self) -> list[Job]:
+        """Jobs that wait and may begin."""
         self._drop_cancelled()
-        return bool(self._waiting)
+        taken = {job.alone for job in self._running} - {None}
+        return [job for job in self._waiting if job.alone not in taken]
 
     def _popped(self) -> list[Job]:
         """Take a job, and those of its group up to a batch, out of the queue."""
-        if not self._left():
-            return []
-        jobs = [self._waiting[0]]
-        if (group := jobs[0].group) is not None:
+        jobs = self._ready()[:1]
+        if jobs and (group := jobs[0].group) is not None:
             jobs = [j for j in self._waiting if j.group is not None and j.group.key == group.key][: self.batch]
         for job in jobs:
             self._waiting.remove(job)
+        self._running += jobs
         return jobs
 
     def _do(self, jobs: list[Job]) -> None:
         if not jobs:
             return
-        start = time.monotonic()
-        with self._changed:
-            self._running += jobs
-        for job in jobs:
-            job.status, job.started = "running", start
-        try:
-            results = self._results(jobs, start)
-            for job, result in zip(jobs, results, strict=True):
-                self._settle(job, result)
-        finally:
-            with self._changed:
-                for job in jobs:
-                    self._running.remove(job)
-            spent = time.monotonic() - start
-            self._usual = 0.8 * self._usual + 0.2 * spent / len(jobs)
-            self.observe(jobs[0].kind, spent, len(jobs))
+        with self._turns:
+            start = time.monotonic()
+            for job in jobs:
+                job.status, job.started = "running", start
+            try:
+                results = self._results(jobs)
+                for job, result in zip(jobs, results, strict=True):
+                    self._settle(job, result)
+            finally:
+                with self._changed:
+                    for job in jobs:
+                        self._running.remove(job)
+                    self._changed.notify_all()
+                spent = time.monotonic() - start
+                self._usual = 0.8 * self._usual + 0.2 * spent / len(jobs)
+                self.observe(jobs[0].kind, spent, len(jobs))
 
-    def _results(self, jobs: list[Job], start: float) -> list[Any]:
+    def _results(self, jobs: list[Job]) -> list[Any]:
         """A result or an exception for each."""
+        until, counted = time.monotonic() + self.seconds, False
 
         def report(done: int, total: int, stage: str = "") -> None:
-            for job in jobs:
+            nonlocal until, counted
+            counted = counted if stage == TOKENS else total > 1
+            for job in jobs if stage != TOKENS or not counted else ():
                 job.done, job.total, job.stage = done, total, stage
+            until += self._turns.give_way()
             if self._ended or all(job.cancelled.is_set() for job in jobs):
                 raise Cancelled
-            if time.monotonic() - start > self.seconds:
-                text = f"more than {self.seconds:g} s of work; accepted: shorter or fewer motions"
-                raise Refusal(503, text, code="too_long")
+            if time.monotonic() > until:
+                until += KEEPING_SECONDS
+                raise OutOfTime(f"more than {self.seconds:g} s of work; accepted: shorter or fewer motions")
 
+        kept = PAUSE.set(partial(report, stage=TOKENS))
         try:
             group = jobs[0].group
             if group is None:
@@ -249,6 +282,8 @@ class Worker:
             return group.together(items, report)
         except BaseException as e:  # the thread goes on whatever the work did
             return [e] * len(jobs)
+        finally:
+            PAUSE.reset(kept)
 
     @staticmethod
     def _settle(job: Job, result: Any) -> None:
@@ -261,13 +296,6 @@ class Worker:
         except Cancelled as e:
             job.settle("cancelled", error=e)
         except BaseException as e:
-            job.settle("failed", error=e if isinstance(e, Refusal) else _known(e))
+            job.settle("failed", error=e if isinstance(e, Refusal | UserError) else refusal_of(e))
         else:
             job.settle("done", result)
-
-
-def _known(error: BaseException) -> BaseException:
-    """The error itself where a client can mend it, else one that is logged once."""
-    from vqvae.errors import UserError
-
-    return error if isinstance(error, UserError) else refusal_of(error)

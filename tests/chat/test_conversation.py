@@ -9,7 +9,7 @@ from avatargpt.chat import Conversation
 from avatargpt.chat.questions import OpenQuestion, Question
 from instruct_data.dialogue.acts import Act, read
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
-from vqvae.errors import UserError
+from vqvae.errors import OutOfTime, UserError
 from vqvae.motion import Motion
 
 
@@ -408,3 +408,14 @@ def test_acts_are_called_without_words(talk, tmp_path):
         talk.do("dance")
     with pytest.raises(UserError, match="no act"):
         talk.do()
+
+
+def test_a_plan_that_meets_its_limit_of_time_keeps_its_steps(model, tmp_path):
+    def progress(done, total):
+        if done == 2:
+            raise OutOfTime("more than 300 s of work; accepted: shorter or fewer motions")
+
+    talk = Conversation(model, intent=LineIntent(), outputs=tmp_path, planner=FakePlanner(), progress=progress)
+    reply = talk.do("make 1s: a person waves", "plan: a picnic")
+    assert reply.ok and captions(talk) == ["a person waves", "a person walks", "a person sits"]
+    assert "2 of 6 steps: more than 300 s of work" in reply.text

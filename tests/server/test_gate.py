@@ -137,3 +137,10 @@ def test_a_full_store(serve):
     client.post("/v1/motions", json={"prompt": "walk"})
     client.app.state.server.sweep()
     assert client.post("/v1/sessions").json()["error"]["code"] == "full"
+
+
+def test_an_answer_may_take_longer_than_a_body(serve):
+    number = serve().post("/v1/sessions").json()["id"]
+    serve().post(f"/v1/sessions/{number}/turns", json={"acts": ["make 1s: a person walks"]})
+    answer = serve(body_seconds=0.01).get(f"/v1/sessions/{number}/exports.png?frames=2&size=64")
+    assert answer.status_code == 200 and answer.content.endswith(b"IEND\xaeB`\x82")

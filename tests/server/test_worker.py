@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from avatargpt.server.errors import Refusal
+from avatargpt.lm.engine import PAUSE
+from avatargpt.server.errors import Refusal, refusal_of
 from avatargpt.server.worker import Cancelled, Group, Worker
 from tests.chat.stand_ins import walk
-from vqvae.errors import UserError
+from vqvae.errors import OutOfTime, UserError
 
 
 def worker(**options):
@@ -75,9 +76,85 @@ def test_work_ends_at_its_limit_and_the_worker_goes_on():
             time.sleep(0.01)
             report(1, 2)
 
-    with pytest.raises(Refusal, match="more than"):
+    with pytest.raises(OutOfTime, match="more than"):
         pool.submit("x", endless).result(5)
-    assert pool.run("x", lambda report: 7) == 7
+    assert refusal_of(OutOfTime("more")).status == 503
+    assert pool.submit("x", lambda report: 7).result(5) == 7
+    pool.stop(1)
+
+
+def decode(steps):
+    """As a decode, which pauses every few tokens."""
+    for t in range(steps):
+        time.sleep(0.001)
+        PAUSE.get()(t, steps)
+
+
+def test_short_work_is_not_behind_a_long_decode():
+    pool, done = worker(threads=2), []
+
+    def long(report):
+        while not done:
+            decode(8)
+        return "long"
+
+    first = pool.submit("long", long)
+    assert pool.submit("short", lambda report: done.append(1)).result(5) is None and first.result(5) == "long"
+    pool.stop(1)
+
+
+def test_jobs_that_exclude_one_another_are_done_in_order():
+    pool, order = worker(threads=3), []
+
+    def work(name):
+        def run(report):
+            order.append(name)
+            decode(20)
+            order.append(name)
+
+        return run
+
+    jobs = [pool.submit("turn", work(name), alone="a session") for name in "abc"]
+    for job in jobs:
+        job.result(5)
+    assert "".join(order) == "aabbcc"
+    pool.stop(1)
+
+
+def test_a_decode_ends_where_its_job_is_cancelled_and_shows_how_far_it_is():
+    pool, shown = worker(), []
+
+    def work(report):
+        report(0, 0)
+        decode(5)
+        shown.append((job.done, job.total))
+        job.cancel()
+        decode(5)
+        pytest.fail("goes on")
+
+    begin = threading.Event()
+    pool.submit("x", lambda report: begin.wait(5))
+    job = pool.submit("x", work)
+    begin.set()
+    with pytest.raises(Cancelled):
+        job.result(5)
+    assert shown == [(4, 5)] and job.status == "cancelled"
+    pool.stop(1)
+
+
+def test_what_was_done_within_the_limit_may_be_kept():
+    pool, steps = worker(seconds=0.02), []
+
+    def work(report):
+        try:
+            while True:
+                decode(1)
+                steps.append(1)
+        except OutOfTime:
+            decode(1)  # what it takes to keep them
+            return len(steps)
+
+    assert pool.submit("plan", work).result(5) == len(steps) > 0
     pool.stop(1)
 
 
