@@ -49,8 +49,7 @@ class Motion:
     fingers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        r, p = np.asarray(self.rotations, np.float32), np.asarray(self.root, np.float32)
-        joints = len(self.skeleton.names)
+        (r, p), joints = (np.asarray(x, np.float32) for x in (self.rotations, self.root)), len(self.skeleton.names)
         if r.ndim != 3 or r.shape[1:] != (joints, 4) or p.shape != (len(r), 3):
             raise UserError(f"motion: rotations {r.shape} and root {p.shape}; accepted (T, {joints}, 4) and (T, 3)")
         if len(r) < 1:
@@ -68,10 +67,8 @@ class Motion:
         if self.modality not in MODALITIES:
             raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
         check_caption(self.caption, "motion")
-        # A second division changes last bits. Bodies are divided each time, as they always were; gestures are not, so
-        # that pieces of a stream stay equal when they are joined.
-        unit = _of_unit_length(r, norm) if self.modality == "gesture" else r / np.linalg.norm(r, axis=-1, keepdims=True)
-        object.__setattr__(self, "rotations", unit)
+        # a second division changes last bits: joined pieces stay equal, and files hold what was written
+        object.__setattr__(self, "rotations", _of_unit_length(r, norm))
         object.__setattr__(self, "root", p)
         if self.fingers is not None:
             object.__setattr__(self, "fingers", self._checked_fingers(np.asarray(self.fingers, np.float32)))
@@ -191,8 +188,7 @@ class Motion:
         """
         path = Path(path)
         data = read_arrays(path, (*REQUIRED, "caption", "fingers", "finger_names"), MAX_FRAMES)
-        missing = [k for k in REQUIRED if k not in data]
-        if missing:
+        if missing := [k for k in REQUIRED if k not in data]:
             raise UserError(f"{path}: not a motion .npz, missing {', '.join(missing)}")
         names = tuple(str(n) for n in np.ravel(data["joint_names"]))
         if names != SMPL22.names:

@@ -13,6 +13,7 @@ from avatargpt.chat.scene import ActResult, Scene, performs
 from avatargpt.chat.segments import faster, inserted, lasting, looped, mirrored, with_segment, without_loops
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, without_unsafe
+from avatargpt.chat.voices import voiced
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
 from instruct_data.face.described import described
 from instruct_data.text.english import side_of
@@ -171,14 +172,13 @@ def _write(scene: Scene, path: Path, act: Act) -> ActResult:
         part = f"segment {first + 1}, " if first == last else f"segments {first + 1} to {last + 1}, "
     holds_face = path.suffix.lower() in export.writable("avatar")
     clip = _with_face(scene, motion, first, last) if holds_face else motion
-    faced = clip is not motion
-    rate = rate_named(scene.request)
-    if rate is not None:
-        if not 1 <= rate <= MAX_FPS:
-            raise UserError(f"{rate:g} frames per second; accepted 1 to {MAX_FPS:g}")
-        clip = clip.resampled(rate)
-    there = path.is_file()
-    export.save(clip, path)
+    rate, there = rate_named(scene.request), path.is_file()
+    if rate is not None and not 1 <= rate <= MAX_FPS:
+        raise UserError(f"{rate:g} frames per second; accepted 1 to {MAX_FPS:g}")
+    with voiced(clip, scene.state.voices(first, last) if holds_face else (), path.suffix.lower()) as clip:
+        faced = clip is not motion
+        clip = clip if rate is None else clip.resampled(rate)
+        export.save(clip, path)
     rate_words = f" at {clip.fps:g} per second" if rate is not None else ""
     what = f"{part}{len(clip)} frames{rate_words}, {clip.seconds:.1f} s{', with a face' * faced}"
     text = f"{'Replaced' if there else 'Saved'} {relative(path, scene.outputs)}: {what}."

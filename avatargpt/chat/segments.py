@@ -169,7 +169,8 @@ def mirrored(segment: Segment) -> Segment:
     motion = segment.motion.mirrored().canonical()
     caption = mirror_text(segment.caption)
     actions = tuple((mirror_text(c), at) for c, at in segment.actions)
-    segment = replace(segment, motion=motion, actions=actions, score=segment.score and segment.score.mirrored())
+    score, spoken = segment.score and segment.score.mirrored(), segment.spoken and segment.spoken.mirrored()
+    segment = replace(segment, motion=motion, actions=actions, score=score, spoken=spoken)
     if caption != segment.caption and segment.kind == "made":
         return replace(segment, caption=caption)
     return replace(segment, caption=caption, mirrored=not segment.mirrored)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -22,6 +22,8 @@ import numpy as np
 from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.chat.questions import Question
+from avatargpt.chat.voices import Voice, key_of, voice_of
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.instructions.scores import joined_score, paced_score
 from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, Act, from_json, outline
 from instruct_data.face.score import Score, parse_score
@@ -63,13 +65,13 @@ class Segment:
     actions: tuple[tuple[str, float], ...] = ()
     score: Score | None = None  # of the face, of the motion's length before it was stretched
     faces: tuple[Act, ...] = ()  # what its face was asked for besides the caption
+    # Fingers, face and voice that it was read with, at their own rate and of their own length
+    spoken: AvatarMotion | None = None
 
     @cached_property
     def key(self) -> str:
         """Name of the motion's file: a digest of its contents."""
-        digest = hashlib.sha256(self.motion.rotations.tobytes())
-        digest.update(self.motion.root.tobytes())
-        return digest.hexdigest()[:20]
+        return key_of(self.motion)
 
     @property
     def remark(self) -> str:
@@ -91,7 +93,7 @@ class Segment:
             row["score"] = self.score.to_json()
         if self.faces:  # a face that shows nothing any more may have been asked for that
             row["faces"] = [act.to_json() for act in self.faces]
-        return row
+        return row if self.spoken is None else row | {"spoken": key_of(self.spoken)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,12 @@ class Timeline:
         begin, end = rows[0][1][0], rows[-1][1][1]
         scores = [((a - begin) / FPS, s, (b - a) / FPS) for i, (a, b) in rows if (s := self.segments[i].score)]
         return joined_score([(at, paced_score(s, seconds)) for at, s, seconds in scores], (end - begin) / FPS)
+
+    def voices(self, first: int, last: int) -> list[Voice]:
+        """The voices in the motion of `stretch`."""
+        rows = self._played(first, last)
+        heard = [(s, (a - rows[0][1][0]) / FPS, (b - a) / FPS) for i, (a, b) in rows if (s := self.segments[i].spoken)]
+        return [Voice(*row) for row in heard]
 
     @property
     def seconds(self) -> float:
@@ -260,8 +268,11 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
     return motion, tuple(pairwise([0, *ends]))
 
 
-def segment_of(caption: str, motion: Motion, seed: int, fixed: bool, kind: Kind = "made") -> Segment:
+def segment_of(
+    caption: str, clip: Motion | AvatarMotion, seed: int, fixed: bool, kind: Kind = "made"
+) -> Segment:  # fmt: skip
     """A segment of any motion: 20 frames per second, first frame above the origin; UserError where it is too long."""
+    motion, spoken = voice_of(clip)
     if motion.modality != "body":
         raise UserError(f"a {motion.modality}; accepted a body motion, this conversation moves nothing else")
     if motion.seconds * FPS > MAX_FRAMES:
@@ -269,12 +280,12 @@ def segment_of(caption: str, motion: Motion, seed: int, fixed: bool, kind: Kind 
     motion = motion.resampled(FPS).canonical()
     if len(motion) < 2:
         motion = replace(motion, rotations=np.repeat(motion.rotations, 2, 0), root=np.repeat(motion.root, 2, 0))
-    return Segment(caption, motion.with_caption(caption), seed, fixed, kind=kind)
+    return Segment(caption, motion.with_caption(caption), seed, fixed, kind=kind, spoken=spoken)
 
 
 VERSION, ACCEPTED = 2, (1, 2)
 SESSION, MOTIONS = "session.json", "motions"
-_OURS = re.compile(r"([0-9a-f]{20})\.npz")  # a motion; no other file in the folder is touched
+_OURS = re.compile(r"([0-9a-f]{20})\.\w+")  # a motion or its sound; no other file in the folder is touched
 MAX_UNDO = 50
 MAX_TURNS = 200
 
@@ -302,10 +313,10 @@ class Memory:
             self.now, list(self.past), list(self.future), list(self.turns), self.seed, self.saved, self.question
         )
 
-    def segments(self) -> dict[str, Segment]:
-        """Key -> segment, of every timeline that can still be reached."""
-        states = [self.now, *self.past, *self.future]
-        return {s.key: s for t in states for s in (*t.segments, *t.takes)}
+    def clips(self) -> dict[str, Motion | AvatarMotion]:
+        """Key -> motion, of every timeline that can still be reached."""
+        segments = [s for t in (self.now, *self.past, *self.future) for s in (*t.segments, *t.takes)]
+        return {s.key: s.motion for s in segments} | {key_of(s.spoken): s.spoken for s in segments if s.spoken}
 
 
 class Store:
@@ -337,11 +348,13 @@ class Store:
         Raises:
             UserError: the disk is full or the folder cannot be written; the last session stays complete.
         """
-        needed = memory.segments()
-        for key, segment in needed.items():
-            path = self._motion(key)
+        needed = memory.clips()
+        for key, clip in needed.items():
+            path, sound = self._motion(key), getattr(clip, "sound", None)
+            if sound is not None and not (copy := path.with_suffix(sound.suffix)).is_file():
+                atomic_write(copy, partial(shutil.copyfile, sound))
             if not path.is_file():
-                segment.motion.save(path)
+                (clip if isinstance(clip, Motion) else replace(clip, sound=None)).save(path)
         data = {
             "version": VERSION, "seed": memory.seed, "saved": memory.saved, "turns": memory.turns[-MAX_TURNS:],
             "now": memory.now.to_json(), "past": [t.to_json() for t in memory.past],
@@ -365,7 +378,7 @@ class Store:
         with parsing(path, "a session"):
             if data["version"] not in ACCEPTED:
                 raise UserError(f"{path}: version {data['version']}; accepted {' and '.join(map(str, ACCEPTED))}")
-            motions: dict[str, Motion] = {}
+            motions: dict[str, Any] = {}
             past, future = ([self._timeline(t, motions) for t in data[k]] for k in ("past", "future"))
             return Memory(
                 self._timeline(data["now"], motions), past, future, list(data["turns"]), int(data["seed"]),
@@ -375,7 +388,7 @@ class Store:
     def _motion(self, key: str) -> Path:
         return self.folder / MOTIONS / f"{key}.npz"
 
-    def _timeline(self, data: dict[str, Any], motions: dict[str, Motion]) -> Timeline:
+    def _timeline(self, data: dict[str, Any], motions: dict[str, Any]) -> Timeline:
         def segments_of(rows: Sequence[dict[str, Any]]) -> tuple[Segment, ...]:
             return tuple(self._segment(r, motions) for r in rows)
 
@@ -393,16 +406,22 @@ class Store:
             raise ValueError(f"segment {out.focus + 1} of {len(out.segments)}")
         return replace(out, takes=takes, chosen=chosen)
 
-    def _segment(self, row: dict[str, Any], motions: dict[str, Motion]) -> Segment:
-        key = str(row["motion"])
+    def _clip(self, key: str, kind: type[Motion] | type[AvatarMotion], motions: dict[str, Any]) -> Any:
         if key not in motions:
             if not key.isalnum():
                 raise UserError(f"{self.folder / SESSION}: not the name of a motion: {key!r}")
-            motions[key] = Motion.load(self._motion(key))
+            clip = kind.load(self._motion(key))
+            sound = next((p for p in (self.folder / MOTIONS).glob(f"{key}.*") if p.suffix != ".npz"), None)
+            motions[key] = clip if isinstance(clip, Motion) else replace(clip, sound=sound)
+        return motions[key]
+
+    def _segment(self, row: dict[str, Any], motions: dict[str, Any]) -> Segment:
         return Segment(
-            str(row["caption"]), motions[key], int(row["seed"]), bool(row["fixed"]), float(row["tempo"]),
-            bool(row["mirrored"]), row["kind"], str(row.get("name", "")), str(row.get("activity", "")),
-            tuple((int(n), int(times)) for n, times in row.get("loops", ())), str(row.get("follows", "")),
-            str(row.get("note", "")), tuple((str(c), float(at)) for c, at in row.get("actions", ())),
+            str(row["caption"]), self._clip(str(row["motion"]), Motion, motions), int(row["seed"]), bool(row["fixed"]),
+            float(row["tempo"]), bool(row["mirrored"]), row["kind"], str(row.get("name", "")),
+            str(row.get("activity", "")), tuple((int(n), int(times)) for n, times in row.get("loops", ())),
+            str(row.get("follows", "")), str(row.get("note", "")),
+            tuple((str(c), float(at)) for c, at in row.get("actions", ())),
             parse_score(row["score"]) if row.get("score") else None, tuple(map(from_json, row.get("faces", ()))),
+            self._clip(str(row["spoken"]), AvatarMotion, motions) if row.get("spoken") else None,
         )  # fmt: skip

@@ -23,8 +23,7 @@ REQUIRED = ("modality", "fps", "rotations", "root", "joint_names", "fingers", "w
 
 def head_of(body: Motion) -> np.ndarray:
     """(T, 3) yaw, pitch, roll in radians (signs of `FaceMotion`) of the head relative to the chest: neck and head."""
-    turned = rot.multiply(body.rotations[:, NECK].astype(np.float64), body.rotations[:, HEAD].astype(np.float64))
-    return angles_of(turned)
+    return angles_of(rot.multiply(*(body.rotations[:, j].astype(np.float64) for j in (NECK, HEAD))))
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,10 @@ class AvatarMotion:
         """Frames [start, stop), without the sound, which begins elsewhere; not re-centred."""
         return replace(self, body=self.body.slice(start, stop), face=self.face.slice(start, stop), sound=None)
 
+    def mirrored(self) -> Self:
+        return replace(self, body=self.body.mirrored(), face=self.face.mirrored())
+
     def resampled(self, fps: float) -> Self:
-        """Same duration at another frame rate."""
         return replace(self, body=self.body.resampled(fps), face=self.face.resampled(fps))
 
     def with_caption(self, caption: str) -> Self:
@@ -107,8 +108,7 @@ class AvatarMotion:
         """Read the `.npz` form strictly (no pickle); ``head`` is not read, the joints say it."""
         path = Path(path)
         data = read_arrays(path, (*REQUIRED, "caption", "sound", "finger_names"), MAX_FRAMES)
-        missing = [k for k in REQUIRED if k not in data]
-        if missing:
+        if missing := [k for k in REQUIRED if k not in data]:
             raise UserError(f"{path}: not an avatar .npz, missing {', '.join(missing)}")
         names = [tuple(str(n) for n in np.ravel(data[k])) for k in ("joint_names", "names")]
         fingers = tuple(str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES)))

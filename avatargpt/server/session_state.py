@@ -14,9 +14,12 @@ from typing import Any
 
 from avatargpt.chat.conversation import Conversation, Reply
 from avatargpt.chat.scene import OnDraft
+from avatargpt.chat.segments import with_segment
 from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, Store, Timeline
+from avatargpt.chat.voices import Voice, key_of
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.errors import busy, without
-from avatargpt.server.results import Results, Stored, new_id, written_forms
+from avatargpt.server.results import Results, new_id, written_forms
 from avatargpt.server.worker import Report
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, from_json, write
 from vqvae.errors import LockedError, UserError
@@ -31,23 +34,16 @@ VIEWS = 32  # sessions whose timelines stay in memory
 
 @dataclass(frozen=True)
 class State:
-    """What a session holds beside its conversation.
-
-    Attributes:
-        version: rises with each change of the timeline, which `digest` knows. clips: key of a segment -> id of the
-            motion of the store that it came from.
-    """
+    """What a session holds beside its conversation: a version that rises with each change of the timeline, which
+    `digest` knows."""
 
     version: int = 0
     digest: str = ""
-    clips: dict[str, str] | None = None
 
     def at(self, now: Timeline) -> State:
         """The state with this timeline."""
         present = digest_of(now)
-        if present == self.digest:
-            return self
-        return replace(self, version=self.version + 1, digest=present)
+        return self if present == self.digest else State(self.version + 1, present)
 
 
 def digest_of(now: Timeline) -> str:
@@ -108,20 +104,25 @@ class Sessions:
             self._keep(number, talk.memory)
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}
 
-    def append(self, number: str, report: Report, entry: Stored, motion: Motion, caption: str) -> dict[str, Any]:
+    def append(self, number: str, report: Report, clip: Motion | AvatarMotion, caption: str) -> dict[str, Any]:
         """A motion of the store as the last segment."""
+        sound = getattr(clip, "sound", None)  # a file that clients may fetch names no path of this machine
+        clip = replace(clip, sound=None) if isinstance(clip, AvatarMotion) else clip
         name = f"{new_id()[:12].strip('-_').lower()}.npz"
         with self.conversation(number, report) as talk:
-            motion.with_caption(caption or motion.caption).save(talk.outputs / name)
+            clip.with_caption(caption or clip.caption).save(talk.outputs / name)
             reply = talk.do(Act("load", file=name))
             if reply.ok:
                 segment = talk.timeline.segments[-1]
                 text = f"Added: {segment.caption} ({segment.motion.seconds:.1f} s)."
                 reply = replace(reply, text=text)
                 talk.memory.turns[-1] |= {"user": "", "reply": text}
+                if segment.spoken is not None:
+                    segment = replace(segment, spoken=replace(segment.spoken, sound=sound))
+                    talk.memory.now = with_segment(talk.timeline, len(talk.timeline.segments) - 1, segment)
                 assert talk.store is not None
                 talk.store.save(talk.memory)
-                self._keep(number, talk.memory, {segment.key: entry.id})
+                self._keep(number, talk.memory)
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}
 
     @contextmanager
@@ -139,13 +140,10 @@ class Sessions:
         finally:
             talk.close()
 
-    def _keep(self, number: str, memory: Memory, clips: dict[str, str] | None = None) -> None:
+    def _keep(self, number: str, memory: Memory) -> None:
         folder = self.store.session(number)
-        state = read_state(folder)
-        reachable = memory.segments()
-        all_clips = {**(state.clips or {}), **(clips or {})}
-        state = replace(state, clips={k: v for k, v in all_clips.items() if k in reachable}).at(memory.now)
-        row = {"version": state.version, "digest": state.digest, "clips": state.clips}
+        state = read_state(folder).at(memory.now)
+        row = {"version": state.version, "digest": state.digest}
         atomic_write(folder / STATE, lambda p: p.write_text(json.dumps(row), encoding="utf-8"))
         with self._lock:
             self._views[number] = _stamp(folder), memory, state
@@ -157,43 +155,16 @@ class Sessions:
         """A session as clients get it."""
         memory, state = self.view(number)
         now, base = memory.now, f"/v1/sessions/{number}"
-        folder = self.store.session(number)
-        links = {"frames": f"{base}/frames", **{f: f"{base}/exports.{f}" for f in written_forms("body")}}
+        forms = written_forms("avatar" if any(s.spoken for s in now.segments) else "body")
+        links = {"frames": f"{base}/frames", **{f: f"{base}/exports.{f}" for f in forms}}
         return {
             "id": number, "version": state.version, "seconds": round(now.seconds, 3), "fps": FPS,
             "frames": len(now.motion) if now.segments else 0,
             "question": memory.question.text if memory.question else None,
             "can_undo": bool(memory.past), "can_redo": bool(memory.future), "chosen": now.chosen + 1,
-            "segments": self._segments(now, state), "takes": _takes(now), "turns": self._turns(memory),
-            "motion": links, "expires": self.store.expires(folder),
+            "segments": _segments(now, base), "takes": _takes(now), "turns": self._turns(memory),
+            "motion": links, "expires": self.store.expires(self.store.session(number)),
         }  # fmt: skip
-
-    def _segments(self, now: Timeline, state: State) -> list[dict[str, Any]]:
-        rows, clips = [], state.clips or {}
-        focus = len(now.segments) - 1 if now.focus is None else now.focus
-        for i, (segment, (start, end), rounds) in enumerate(zip(now.segments, now.spans, now.rounds, strict=True)):
-            clip = clips.get(segment.key)
-            rows.append({
-                "n": i + 1, "caption": segment.caption, "name": segment.name, "activity": segment.activity,
-                "start": start / FPS, "seconds": (end - start) / FPS, "rounds": rounds, "note": segment.note,
-                "kind": segment.kind, "focus": i == focus, "seed": segment.seed, "tempo": segment.tempo,
-                "mirrored": segment.mirrored, "actions": [{"caption": c, "at": at} for c, at in segment.actions],
-                "clip": clip, "sound": self._sound(clip),
-            })  # fmt: skip
-        return rows
-
-    def _sound(self, clip: str | None) -> str | None:
-        """The address of the sound that a segment's motion goes with; using both prolongs their lives."""
-        if clip is None:
-            return None
-        store = self.store
-        with suppress(Exception):
-            entry = store.motion(clip)
-            store.touch(entry.folder)
-            if sound := entry.about.get("sound_id"):
-                store.touch(store.upload(sound)[0].folder)
-                return f"/v1/uploads/{sound}"
-        return None
 
     def _turns(self, memory: Memory) -> list[dict[str, Any]]:
         folders = self.store.private
@@ -221,12 +192,29 @@ def read_state(folder: Path) -> State:
     if not path.is_file():
         return State(digest=digest_of(Timeline()))
     row = read_object(path)
-    return State(int(row["version"]), str(row["digest"]), dict(row.get("clips") or {}))
+    return State(int(row["version"]), str(row["digest"]))
 
 
 def lines_of(acts: Sequence[dict[str, Any]]) -> list[str]:
     """Stored acts as lines."""
     return [write([from_json(a)]) for a in acts]
+
+
+def _segments(now: Timeline, base: str) -> list[dict[str, Any]]:
+    rows = []
+    focus = len(now.segments) - 1 if now.focus is None else now.focus
+    for i, (segment, (start, end), rounds) in enumerate(zip(now.segments, now.spans, now.rounds, strict=True)):
+        spoken, seconds = segment.spoken, (end - start) / FPS
+        clip = None if spoken is None else f"{base}/clips/{key_of(spoken)}"
+        heard = spoken is not None and Voice(spoken, start / FPS, seconds).sound is not None
+        rows.append({
+            "n": i + 1, "caption": segment.caption, "name": segment.name, "activity": segment.activity,
+            "start": start / FPS, "seconds": seconds, "rounds": rounds, "note": segment.note,
+            "kind": segment.kind, "focus": i == focus, "seed": segment.seed, "tempo": segment.tempo,
+            "mirrored": segment.mirrored, "actions": [{"caption": c, "at": at} for c, at in segment.actions],
+            "clip": clip and f"{clip}.frames", "sound": f"{clip}.sound" if heard else None,
+        })  # fmt: skip
+    return rows
 
 
 def _takes(now: Timeline) -> list[dict[str, Any]]:

@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import Field
 
+from avatargpt.chat.voices import voiced
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server import services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
@@ -85,7 +87,7 @@ def turns(server: Server, number: str, body: TurnBody) -> Job:
 
 
 def _submitted(server: Server, number: str, work: Any) -> Job:
-    job = server.submit("turn", work)
+    job = server.submit("turn", work, alone=number)
     server.turns[number] = job
     server.drafts.wake(number)
     job.future.add_done_callback(lambda _: server.drafts.wake(number))
@@ -97,14 +99,14 @@ async def append(
     request: Request, server: AnyServer, id: str, body: Annotated[AppendBody, Body(examples=[{"motion": "ID"}])],
     wait: Wait = 60,
 ) -> JSONResponse:  # fmt: skip
-    """A motion of the store, such as an upload, becomes the last segment; of an avatar its body."""
+    """A motion of the store, such as an upload, becomes the last segment; an avatar keeps fingers, face and voice."""
     server.store.session(id)
     entry = server.store.motion(body.motion, "motion")
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
-        motion = services.body_of(entry, "motion")
-        return server.sessions.append(id, report, entry, motion, body.caption or entry.about.get("prompt", ""))
+        services.body_of(entry, "motion")
+        return server.sessions.append(id, report, entry.clip(), body.caption or entry.about.get("prompt", ""))
 
     return await answer(request, server, _submitted(server, id, work), wait)
 
@@ -143,11 +145,11 @@ async def exported(
     """`first` and `last` are numbers of segments; the rest of the query as of `/v1/exports`."""
     query = {k: v for k, v in request.query_params.items() if k not in ("first", "last")}
     suffix = f".{form.lower()}"
-    check_form(suffix, "body", "character" in query)
 
     def content() -> Any:
         memory, state = server.sessions.view(id)
         now = memory.now
+        check_form(suffix, "avatar" if any(s.spoken for s in now.segments) else "body", "character" in query)
         if not now.segments:
             raise unknown("motion in this session yet")
         a, b = now.index(first or 1), now.index(last or (len(now.segments) if first is None else first))
@@ -156,10 +158,22 @@ async def exported(
         whole = first is None and last is None
         motion = now.motion if whole else now.stretch(a, b)
         folder = server.store.session(id)
-        return written(server, folder, motion, suffix, query, f"{state.digest} {a} {b} {whole}")
+        with voiced(motion, now.voices(a, b), suffix) as clip:
+            return written(server, folder, clip, suffix, query, f"{state.digest} {a} {b} {whole}")
 
     work = server.drawn if suffix in DRAWN else server.in_thread
     return download(await work(content), f"motion{suffix}")
+
+
+@router.get("/{id}/clips/{key}.{part}", summary="Face and fingers of a segment as frames, or its voice")
+async def clip(server: AnyServer, id: str, key: str, part: Literal["frames", "sound"]) -> Response:
+    """What goes with the body of a segment, by the addresses of the session."""
+    found = server.sessions.view(id)[0].clips().get(key)
+    if not isinstance(found, AvatarMotion) or (part == "sound" and found.sound is None):
+        raise unknown("clip", "key")
+    if part == "sound" and found.sound is not None:
+        return FileResponse(found.sound)
+    return Response(await server.in_thread(frames, found), media_type="application/octet-stream")
 
 
 @router.get("/{id}/takes/{n}.frames", summary="A take as frames")

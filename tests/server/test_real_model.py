@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from functools import cache
 
 import numpy as np
 import pytest
 
+from avatargpt import export
 from avatargpt.api import AvatarGPT
 from avatargpt.avatar.events import read_spoken
 from avatargpt.export import load
+from avatargpt.lm.engine import PAUSE
 from avatargpt.options import GenerationConfig
 from avatargpt.server.frames import frame_rows
 from avatargpt.server.generation import Batch, Item
+from avatargpt.server.worker import Cancelled
+from avatargpt.server.worker import Cancelled
 from avatargpt.speech import alignment
 from avatargpt.speech.words import Word, Words
 from tests.server.sounds import sound_file, voice
@@ -36,6 +41,23 @@ def test_same_seed_same_bytes_alone_and_in_a_batch(real):
         assert same == captions
         for name in ("rotations", "root"):
             np.testing.assert_array_equal(getattr(alone, name), getattr(clips[0], name))
+
+
+def test_a_decode_pauses_every_few_tokens_and_ends_there(real):
+    seen = []
+
+    def pause(done, total):
+        seen.append((done, total))
+        if done == 16:
+            raise Cancelled
+
+    kept = PAUSE.set(pause)
+    try:
+        with pytest.raises(Cancelled):
+            real.generate(["a person walks"], seconds=8.0, best_of=1)
+    finally:
+        PAUSE.reset(kept)
+    assert seen == [(0, 48), (8, 48), (16, 48)]
 
 
 def test_a_turn_in_words(tmp_path, real):
@@ -147,3 +169,48 @@ def test_moods_of_a_transcript_are_the_same_through_every_door(driver, monkeypat
         _, feelings = read_spoken("good [sad:0.5] grief", voice(1.0), driver, files=files)
         assert [(f.second, f.text) for f in feelings] == [(0.0, "neutral"), (0.2, "neutral"), (0.5, "sad")]
     assert heard == ["good grief"] * 2
+
+
+def test_a_voice_stays_in_its_timeline_and_is_exported_with_it(tmp_path, real):
+    from starlette.testclient import TestClient
+
+    from avatargpt.server.app import create_app
+    from avatargpt.server.settings import ServerSettings
+
+    app = create_app(ServerSettings(store=tmp_path / "store"), real)
+    with TestClient(app, base_url="http://localhost") as client:
+        data = sound_file(tmp_path, 1.5).read_bytes()
+        sound = client.post("/v1/uploads?name=v.wav", content=data).json()["id"]
+        (motion,) = client.post("/v1/speak?wait=300", json={"sound": sound}).json()["motions"]
+        number = client.post("/v1/sessions").json()["id"]
+
+        def turn(**body):
+            return client.post(f"/v1/sessions/{number}/turns?wait=300", json=body).json()["session"]["segments"]
+
+        turn(acts=["make 1s: a person walks"])
+        body = {"motion": motion["id"], "caption": "a person speaks"}
+        first = client.post(f"/v1/sessions/{number}/motions?wait=300", json=body).json()["session"]["segments"][1]
+        assert client.get(first["sound"]).content == data
+        frames = client.get(first["clip"]).content
+        shutil.rmtree(app.state.server.store.root / "motions")  # they expire before their session
+        for acts in (["rename 2: hello"], ["loop 2 x2"], ["undo 2"], ["then 1s: a person waves"]):
+            turn(text="how long is it?")
+            segment = turn(acts=acts)[1]
+            assert (segment["clip"], segment["sound"]) == (first["clip"], first["sound"]), acts
+        assert client.get(first["clip"]).content == frames and client.get(first["sound"]).content == data
+        assert turn(acts=["speed 2 x2"])[1]["sound"] is None, "nobody speaks so fast"
+        assert turn(acts=["undo"])[1]["sound"] == first["sound"]
+        turn(acts=["save: all.npz"])
+        for address in (f"/v1/sessions/{number}/exports.npz", f"/v1/sessions/{number}/files/all.npz"):
+            (tmp_path / "all.npz").write_bytes(client.get(address).content)
+            whole = export.load(tmp_path / "all.npz")
+            spoken = export.load(tmp_path / "store" / "sessions" / number / "motions" / f"{key_in(first['clip'])}.npz")
+            assert whole.fps == 30 and whole.seconds == 3.5 and whole.sound is None
+            np.testing.assert_allclose(whole.face.weights[30:75], spoken.face.weights, atol=1e-6)
+            np.testing.assert_allclose(whole.body.fingers[30:75], spoken.body.fingers, atol=1e-5)
+            assert not whole.face.weights[:22].any() and not whole.face.weights[83:].any()
+        assert client.get(f"/v1/sessions/{number}/exports.csv").status_code == 200
+
+
+def key_in(address):
+    return address.rpartition("/")[2].partition(".")[0]

@@ -45,18 +45,11 @@ export function exportMenu(studio: Studio): void {
 const stem = (studio: Studio): string =>
   (studio.session?.segments[0]?.caption ?? studio.blend?.base.caption ?? "motion").replace(/^a person /, "").replace(/[^a-z0-9]+/gi, "-").slice(0, 40).replace(/^-|-$/g, "").toLowerCase() || "motion";
 
-/** Faces of one voice come from its own motion: the timeline itself is a body. */
 async function file(studio: Studio, form: string): Promise<void> {
   tell(`Writing the .${form} …`);
-  const { session } = studio;
-  const spoken = session?.segments.filter((s) => s.clip) ?? [];
-  const single = spoken.length && spoken.length === session?.segments.length ? spoken[0]?.clip : null;
-  const path = studio.viewing
-    ? `/v1/exports/${studio.viewing}.${form}`
-    : form === "csv" || single
-      ? `/v1/exports/${single ?? spoken[0]?.clip ?? "none"}.${form}`
-      : `/v1/sessions/${session?.id}/exports.${form}`;
-  if (path.includes("/none.")) throw new api.Failure("A .csv holds a face; drop or record a voice first.", 400);
+  const spoken = studio.session?.segments.some((s) => s.clip);
+  if (form === "csv" && !studio.viewing && !spoken) throw new api.Failure("A .csv holds a face; drop or record a voice first.", 400);
+  const path = studio.viewing ? `/v1/exports/${studio.viewing}.${form}` : `/v1/sessions/${studio.session?.id}/exports.${form}`;
   save(await (await api.request(path)).blob(), `${stem(studio)}.${form}`);
   tell(`${stem(studio)}.${form} was saved.`);
 }

@@ -381,7 +381,7 @@ export class Studio {
     const sounds: Promise<{ start: number; buffer: AudioBuffer }>[] = [];
     for (const segment of session.segments) {
       if (segment.clip) {
-        const clip = await this.clip(`/v1/exports/${segment.clip}.frames`).catch(() => null);
+        const clip = await this.clip(segment.clip).catch(() => null);
         if (clip && (clip.face.length || clip.joints.length > 22)) {
           layers.push({ clip, start: segment.start, seconds: segment.seconds, faceOnly: false });
         }
