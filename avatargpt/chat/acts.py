@@ -182,7 +182,7 @@ def _write(scene: Scene, path: Path, act: Act) -> ActResult:
     rate_words = f" at {clip.fps:g} per second" if rate is not None else ""
     what = f"{part}{len(clip)} frames{rate_words}, {clip.seconds:.1f} s{', with a face' * faced}"
     text = f"{'Replaced' if there else 'Saved'} {relative(path, scene.outputs)}: {what}."
-    return ActResult(scene.state, text, motion if faced else clip, (path,))
+    return ActResult(scene.state, text, clip if isinstance(clip, Motion) else motion, (path,))
 
 
 def _with_face(scene: Scene, motion: Motion, first: int, last: int) -> Any:

@@ -49,7 +49,7 @@ def key_of(clip: Motion | AvatarMotion) -> str:
 def voice_of(clip: Motion | AvatarMotion) -> tuple[Motion, AvatarMotion | None]:
     """The body of a clip alone, and the clip where it holds more than that."""
     if not isinstance(clip, AvatarMotion):
-        if clip.fingers is None:
+        if getattr(clip, "fingers", None) is None:  # of a face, too
             return replace(clip, modality="body") if clip.modality == "gesture" else clip, None
         clip = _with_face(clip)
     return replace(clip.body, modality="body", fingers=None, caption=clip.caption, notes=()), clip

@@ -19,7 +19,7 @@ from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, Store, 
 from avatargpt.chat.voices import Voice, key_of
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.errors import busy, without
-from avatargpt.server.results import Results, new_id, written_forms
+from avatargpt.server.results import Clip, Results, new_id, written_forms
 from avatargpt.server.worker import Report
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, from_json, write
 from vqvae.errors import LockedError, UserError
@@ -104,7 +104,7 @@ class Sessions:
             self._keep(number, talk.memory)
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}
 
-    def append(self, number: str, report: Report, clip: Motion | AvatarMotion, caption: str) -> dict[str, Any]:
+    def append(self, number: str, report: Report, clip: Clip, caption: str) -> dict[str, Any]:
         """A motion of the store as the last segment."""
         sound = getattr(clip, "sound", None)  # a file that clients may fetch names no path of this machine
         clip = replace(clip, sound=None) if isinstance(clip, AvatarMotion) else clip

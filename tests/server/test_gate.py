@@ -116,7 +116,8 @@ def test_logs_hold_no_contents(client, caplog):
     assert "private" not in str([vars(r) for r in caplog.records if r.name.startswith("avatargpt")])
 
 
-def test_a_full_queue_is_429(serve, model):
+def test_a_full_queue_is_429(serve, model, monkeypatch):
+    monkeypatch.setattr("avatargpt.server.core.THREADS", 1)
     client = serve(queue=1, batch=1)
     client.post("/v1/motions?wait=0", json={"prompt": "wait"})
     assert model.begun.wait(5)
@@ -142,5 +143,5 @@ def test_a_full_store(serve):
 def test_an_answer_may_take_longer_than_a_body(serve):
     number = serve().post("/v1/sessions").json()["id"]
     serve().post(f"/v1/sessions/{number}/turns", json={"acts": ["make 1s: a person walks"]})
-    answer = serve(body_seconds=0.01).get(f"/v1/sessions/{number}/exports.png?frames=2&size=64")
+    answer = serve(body_seconds=0.01).get(f"/v1/sessions/{number}/exports.png")
     assert answer.status_code == 200 and answer.content.endswith(b"IEND\xaeB`\x82")
