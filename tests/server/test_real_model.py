@@ -19,7 +19,6 @@ from avatargpt.options import GenerationConfig
 from avatargpt.server.frames import frame_rows
 from avatargpt.server.generation import Batch, Item
 from avatargpt.server.worker import Cancelled
-from avatargpt.server.worker import Cancelled
 from avatargpt.speech import alignment
 from avatargpt.speech.words import Word, Words
 from tests.server.sounds import sound_file, voice
