@@ -53,16 +53,18 @@ class LanguageReader:
         self._index, self._grounder = model.phrase_index, model.grounder
         self._rate = model.tokenizer.tokens_per_second
         self._answers: dict[str, list[ClauseSpec]] = {}
-        self._failed = False
+        self._failing = False  # nothing came to the last question; that is told once
 
     def __call__(self, text: str) -> list[ClauseSpec]:
         """The clauses of a request with their captions; the same text is read once."""
         if text not in self._answers:
             try:
-                self._answers[text] = self._without_model(text) if self._failed else self._with_model(text)
+                self._answers[text] = self._with_model(text)
+                self._failing = False
             except LlmFailed as e:
-                self._failed = e.lasting
-                self._tell(f"{e}; the phrase index reads the request by itself")
+                if not self._failing:
+                    self._tell(f"{e}; the phrase index reads the request by itself")
+                self._failing = True
                 self._answers[text] = self._without_model(text)
         return self._answers[text]
 

@@ -147,7 +147,7 @@ class LanguageIntent:
         self.llm, self.reader, self._tell = llm, reader, tell
         self.name = self.last = llm.name  # last: who read the last turn
         self.question = ""  # back to the user about the last turn, where acts are None; else empty
-        self._failed = False
+        self._failing = False  # nothing came to the last question; that is told once
 
     def understand(self, turn: ChatTurn) -> list[Act] | None:
         self.question, self.last = "", self.llm.name
@@ -156,22 +156,23 @@ class LanguageIntent:
             if acts and probability >= MIN_READER_PROBABILITY:
                 self.last = self.reader.name
                 return acts
-        if not self._failed:
-            history = [*turn.history, *([f"(asked back: {turn.question.text})"] if turn.question else [])]
-            values = {"timeline": _listed(turn), "history": history, "request": turn.request}
-            try:
-                answer = self.llm.ask(
-                    prompt("chat_turn"), values, TurnAnswer, temperature=0.0, tokens=ANSWER_TOKENS,
-                    check=lambda answer: _check(answer, turn),
-                )[0].value  # fmt: skip
-            except LlmFailed as e:
-                self._failed = e.lasting
+        history = [*turn.history, *([f"(asked back: {turn.question.text})"] if turn.question else [])]
+        values = {"timeline": _listed(turn), "history": history, "request": turn.request}
+        try:
+            answer = self.llm.ask(
+                prompt("chat_turn"), values, TurnAnswer, temperature=0.0, tokens=ANSWER_TOKENS,
+                check=lambda answer: _check(answer, turn),
+            )[0].value  # fmt: skip
+        except LlmFailed as e:
+            if not self._failing:
                 self._tell(f"{e}; {self.reader.name} reads instead")
-            else:
-                if answer.acts.strip():
-                    return possible(answer.acts, turn)
-                self.question = " ".join(answer.ask.split())
-                return None
+            self._failing = True
+        else:
+            self._failing = False
+            if answer.acts.strip():
+                return possible(answer.acts, turn)
+            self.question = " ".join(answer.ask.split())
+            return None
         acts = self.reader.understand(turn)
         self.last = getattr(self.reader, "last", self.reader.name)
         return acts

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.curate.recipe import Curation
-from avatargpt.llm.model import LlmFailed
+from avatargpt.llm.model import IllFormed
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import atomic_write, reason
@@ -176,9 +176,8 @@ def attempt(shop: Workshop, number: int, task: Task) -> Outcome:
     """
     try:
         return number, shop.run(task), "", False
-    except LlmFailed as e:
-        # an answer that was not well-formed is this question's own fault; the answers are kept, so it stays the same
-        return (number, {}, str(e), True) if e.lasting else (number, {REJECTED: str(e)}, "", False)
+    except IllFormed as e:  # the answers are kept, so it stays the same
+        return number, {REJECTED: str(e)}, "", False
     except UserError as e:
         return number, {}, str(e), True
     except Exception as e:

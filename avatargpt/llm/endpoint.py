@@ -104,13 +104,15 @@ class Endpoint:
             raise LlmFailed(f"{self.name}: {e}{hint}") from None
         try:
             choice = value["choices"][0]
-            text = choice["message"]["content"]
-        except (KeyError, IndexError, TypeError):
+            # a server that takes thoughts for all of an answer leaves its content empty
+            said = [choice["message"].get(field) for field in ("content", "reasoning_content", "reasoning")]
+        except (KeyError, IndexError, TypeError, AttributeError):
             raise LlmFailed(f"{self.url}: no chat completion in the answer") from None
+        text = next((s for s in said if isinstance(s, str) and s.strip()), "")
         usage = value.get("usage")
         counts = usage if isinstance(usage, dict) else {}
         return Completion(
-            text if isinstance(text, str) else "", _count(counts.get("prompt_tokens")),
+            text, _count(counts.get("prompt_tokens")),
             _count(counts.get("completion_tokens")), choice.get("finish_reason") == "length",
         )  # fmt: skip
 

@@ -153,6 +153,8 @@ MAX_REPEATED = 4000
 MAX_ANSWER = 100_000  # characters
 MIN_TOKEN_CHARACTERS = 3  # of a token, where nobody counts tokens
 PICTURE_TOKENS = 1500  # of a picture, likewise; more than models take for one of 768 pixels
+# after a lost connection nobody waits for the next one at every question
+REST_SECONDS = 30.0
 LIMITS = "seconds=60,total=600,answer=1500,tokens=500000,price=0.15/0.6,money=1,samples=3 (any of them)"
 
 T = TypeVar("T")
@@ -166,9 +168,9 @@ class Malformed(ValueError):
 class LlmFailed(UserError):
     """No usable answer; the caller may go on without a language model."""
 
-    def __init__(self, message: str, lasting: bool = True) -> None:
-        super().__init__(message)
-        self.lasting = lasting  # whether the next question would most likely fail, too (no connection, bounds used up)
+
+class IllFormed(LlmFailed):
+    """Answers came, and none fits: the fault of this one question."""
 
 
 class Limits(Strict):
@@ -291,17 +293,24 @@ def check_words_only(name: str, messages: Messages) -> None:
         raise LlmFailed(f"{name}: takes no pictures here; accepted: an endpoint with a model that does")
 
 
+_DECODER = json.JSONDecoder()
+
+
 def read_answer(text: str, model: type[M]) -> M:
-    """The object in an answer, also between other words or in a code fence."""
+    """The last object in an answer: thoughts, other words or a code fence may stand around it."""
     if len(text) > MAX_ANSWER:
         raise Malformed(f"{len(text)} characters; at most {MAX_ANSWER}")
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        raise Malformed("no JSON object in it")
-    try:
-        value = json.loads(text[start : end + 1])
-    except (ValueError, RecursionError) as e:
-        raise Malformed(f"not JSON ({e})") from None
+    value: Any = None
+    problem, start = "", text.find("{")
+    while start >= 0:
+        end = start + 1
+        try:
+            value, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError) as e:
+            problem = f" ({e})"
+        start = text.find("{", end)
+    if value is None:
+        raise Malformed(f"no JSON object in it{problem}")
     try:
         return model.model_validate(value)
     except ValidationError as e:
@@ -406,6 +415,7 @@ class LanguageModel:
         self.meter = Meter(limits or Limits())
         self._worker: Worker[Any] = Worker(backend.name)
         self._ready = False
+        self._problem, self._rests_until = "", 0.0  # why nothing is asked, and until when by the monotonic clock
 
     @property
     def name(self) -> str:
@@ -447,7 +457,7 @@ class LanguageModel:
                 answer = self._sample(messages, form, schema, sample_seed, temperature, check, max_tokens, attempts)
             except LlmFailed as e:
                 failure = e
-                if e.lasting:
+                if not isinstance(e, IllFormed):
                     break
                 continue
             answers.append(answer)
@@ -494,13 +504,14 @@ class LanguageModel:
             if self.cache is not None:
                 self.cache.put(key, completion.text)
             return Answer(value, f"Asked {attempt + 1} times: {problem}." if attempt else "")
-        message = f"{self.name}: no well-formed answer in {attempts} tries (last: {problem[:200]})"
-        raise LlmFailed(message, lasting=False)
+        raise IllFormed(f"{self.name}: no well-formed answer in {attempts} tries (last: {problem[:200]})")
 
     def _complete(
         self, messages: Messages, form: dict[str, Any], temperature: float, seed: int, max_tokens: int
     ) -> Completion:
         meter, characters = self.meter, size_of(messages)
+        if time.monotonic() < self._rests_until:
+            raise LlmFailed(self._problem)
         if not self._ready:
             self._timed(meter.limits.total - meter.seconds, lambda stop: self.backend.ready())
             self._ready = True
@@ -523,5 +534,8 @@ class LanguageModel:
         began = time.monotonic()
         try:
             return self._worker.within(max(seconds, 0.01), work)
+        except LlmFailed as e:
+            self._problem, self._rests_until = str(e), time.monotonic() + REST_SECONDS
+            raise
         finally:
             self.meter.seconds += time.monotonic() - began

@@ -364,12 +364,12 @@ Tell = Callable[[str], None]
 
 class Fallback:
     """A language model's planner, with another planner where it gives no answer."""
-    # The failure is reported once; a model that will fail again (no connection, bounds used up) is not asked again.
+    # A failure is reported once, until there is an answer again.
 
     def __init__(self, first: Planner, second: Callable[[], Planner], tell: Tell) -> None:
         self.first, self._second, self._tell = first, second, tell
         self.name = first.name
-        self._reported = self._over = False
+        self._failing = False
 
     @cached_property
     def second(self) -> Planner:
@@ -397,16 +397,15 @@ class Fallback:
         return self._either(lambda p: p.answer(task, slots, temperature, seed), [])
 
     def _either(self, ask: Callable[[Planner], T], why: list[str]) -> T:
-        if not self._over:
-            try:
-                return ask(self.first)
-            except LlmFailed as e:
-                self._over = e.lasting
-                if not self._reported:
-                    self._tell(f"{e}; {self.second.name} plans instead")
-                    self._reported = True
-        if self._over:
-            self.name = self.second.name
+        try:
+            value = ask(self.first)
+        except LlmFailed as e:
+            if not self._failing:
+                self._tell(f"{e}; {self.second.name} plans instead")
+        else:
+            self.name, self._failing = self.first.name, False
+            return value
+        self.name, self._failing = self.second.name, True
         why.append(f"{self.first.name} gave no answer; {self.second.name} planned.")
         return ask(self.second)
 

@@ -18,6 +18,7 @@ from avatargpt.llm.model import (
     FOLDER,
     AnswerCache,
     Completion,
+    IllFormed,
     LlmFailed,
     Malformed,
     Prompt,
@@ -28,6 +29,9 @@ from avatargpt.llm.model import (
 )
 from tests.llm.conftest import Llama, Server
 from vqvae.errors import UserError
+
+
+DEEP = '{"a":' * 2000 + '{"name": "red"}'
 
 
 class Colour(BaseModel):
@@ -86,9 +90,8 @@ def test_a_check_is_part_of_the_form() -> None:
 
     assert ask(backend, check=bright) == ["red"]
     assert "grey is no colour of fire" in backend.asked[1][0][-1]["content"]
-    with pytest.raises(LlmFailed, match="3 tries .last: grey is no") as e:
+    with pytest.raises(IllFormed, match="3 tries .last: grey is no"):
         ask(Known(*['{"name": "grey"}'] * 9), check=bright)
-    assert not e.value.lasting
 
 
 def test_the_form_asks_for_every_field() -> None:
@@ -97,6 +100,8 @@ def test_the_form_asks_for_every_field() -> None:
     assert form["properties"]["title"] == {"type": "string"}  # a field may be called like a word of the language
     assert form["properties"]["shades"] == {"items": {"type": "number"}, "maxItems": 3, "type": "array"}
     assert read_answer('Sure: {"name": "red", "more": 1} there', Colour).name == "red"
+    for words in ('<think>Is {it} {"name": "blue"}?</think>{"name": "red"}', '{"name": "red"} is no {cold} one', "{" + DEEP):
+        assert read_answer(words, Colour).name == "red"
     with pytest.raises(Malformed, match="shades: list should have at most 3 items"):
         read_answer('{"name": "red", "shades": [1, 2, 3, 4]}', Colour)
 

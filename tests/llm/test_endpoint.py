@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from avatargpt.body.language_reader import LanguageReader
 from avatargpt.llm import LanguageModel, Limits
 from avatargpt.llm.endpoint import KEY, MODEL, URL, Endpoint, Tries, check_url
 from avatargpt.llm.model import Completion, LlmFailed
-from avatargpt.planning.language_planner import LanguagePlanner
-from avatargpt.planning.types import Activity
-from tests.llm.conftest import SCENE, Server, activity, plan, status
+from avatargpt.planning.language_planner import Fallback, LanguagePlanner
+from avatargpt.planning.types import Activity, Plan
+from tests.llm.conftest import SCENE, Server, activity, plan, reply, status
 from vqvae.errors import UserError
 
 QUICK = Tries(count=3, answer=20_000, pause=0.01, max_pause=0.02)
@@ -49,7 +50,7 @@ def test_a_plan(server: Server, planner: LanguagePlanner) -> None:
     ({"activities": [activity(1), {"task": "She sits", "steps": []}]}, "activities.1.steps: list should have"),
     ({"activities": [activity(1), {"task": "She sits", "steps": ["she sits", "She sits."]}]}, "again"),
     ({"activities": "none"}, "activities: input should be a valid list"), ({"activities": [3, 4]}, "activities.0"),
-    ('{"activities": [', "no JSON object"), ('{"activities": [}', "not JSON"),
+    ('{"activities": [', "no JSON object"), ('{"activities": [}', "no JSON object"),
 ])  # fmt: skip
 def test_asked_again_with_the_reason(server: Server, planner: LanguagePlanner, bad: Any, why: str) -> None:
     server.answers = [bad, plan(1, 2)]
@@ -89,6 +90,27 @@ def test_a_server_without_structured_output(server: Server, planner: LanguagePla
     planner.plan(SCENE, 1)
     planner.plan(SCENE, 1)
     assert ["response_format" in r for r in server.requests] == [True, False, False]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_an_answer_in_the_thoughts_alone(server: Server, planner: LanguagePlanner, field: str) -> None:
+    message = {"content": "", field: f"What of {{this}}? {json.dumps(plan(1))}"}
+    server.answers = [lambda h: reply(h, 200, {"choices": [{"message": message}]})]
+    assert planner.plan(SCENE, 1).activities[0].task == "She checks room 1" and len(server.requests) == 1
+
+
+def test_a_lost_connection_is_tried_again_after_a_rest(
+    server: Server, planner: LanguagePlanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    second: Any = SimpleNamespace(name="retrieval", plan=lambda scene, *_: Plan(scene, (), "retrieval"))
+    either = Fallback(planner, lambda: second, told.append)
+    server.answers = [*[status(503)] * QUICK.count, plan(1), *[status(503)] * QUICK.count]
+    assert [either.plan(SCENE, 1).planner for _ in range(2)] == ["retrieval"] * 2
+    assert len(server.requests) == QUICK.count and len(told) == 1  # nobody waits for it at the next question
+    monkeypatch.setattr(planner.llm, "_rests_until", 0.0)
+    assert either.plan(SCENE, 1).planner == either.name == planner.name
+    assert either.plan(SCENE, 1, seed=1).planner == either.name == "retrieval" and len(told) == 2
 
 
 def test_busy_servers_are_asked_again(server: Server, planner: LanguagePlanner) -> None:
@@ -151,7 +173,7 @@ class Reads:
 
 class Dead(Reads):
     def complete(self, *_: Any) -> Completion:
-        raise LlmFailed("nobody answers", lasting=True)
+        raise LlmFailed("nobody answers")
 
 
 @pytest.fixture(scope="module")
