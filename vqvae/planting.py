@@ -11,7 +11,7 @@ from vqvae import rotations as rot
 from vqvae.ground import SOLE, smoothed_lift, support_level
 from vqvae.legs import bent_knee
 from vqvae.motion import Motion
-from vqvae.proportions import HEADED, below_floor, raised_trunk
+from vqvae.proportions import HEADED, below_floor, flat_hand, raised_trunk
 from vqvae.retarget import STANDING
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian, runs_of
@@ -54,7 +54,7 @@ class _Foot(NamedTuple):
 
 def planted(
     places: np.ndarray, at: Mapping[str, int], motion: Motion, ours: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    feet: Feet, trunk: Sequence[int] = (),
+    feet: Feet, trunk: Sequence[int] = (), fingers: Mapping[str, Sequence[int]] | None = None,
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:  # fmt: skip
     """How the body moves (T, 3) and its hips, knees and trunk are turned, for its feet to stand as ours.
 
@@ -62,12 +62,12 @@ def planted(
     contact its toe stays at one place, the mean of where the limbs' directions alone would have it. The body goes along
     with the feet that carry it, hips and knees bend for the rest, feet keep their direction if they are not large, toes
     do not point into the floor. Nothing that carries the body is below it: arms that are too long raise the trunk, the
-    rest raises the whole body.
+    rest raises the whole body, and hands are bent at the wrist.
 
     Args:
         places: (T, J, 3) the body's joints in metres of our body, Y up. at: our joint -> the body's.
         ours: our joint -> its places (T, 3) and turns (T, 3, 3) in the world.
-        trunk: the joints between pelvis and shoulders, the lowest first.
+        trunk: the joints between pelvis and shoulders, the lowest first. fingers: by side, those below the wrist.
 
     Returns:
         Metres (T, 3), and by joint of the body a turn (T, 3, 3) in the world that goes before what follows it.
@@ -90,7 +90,7 @@ def planted(
         offset = (1 - in_air[side]) * offsets[side] + in_air[side] * carried
         offset[:, 1] = np.maximum(offset[:, 1], ground - foot.sole)
         goals[side] = foot.ankle + offset
-    places = places + carried[:, None]
+    start, places = places, places + carried[:, None]
     turns: dict[int, np.ndarray] = {}
     below = below_floor(places, at, motion, ground, HEADED) - below_floor(places, at, motion, ground, _LEGS)
     if trunk and below.max() > 0:
@@ -111,6 +111,10 @@ def planted(
         if side in feet.toes:
             toe = tilts[side] @ ours[f"{side}_foot"][1]
             turns[at[f"{side}_foot"]] = _levelled(toe, 1 - in_air[side][:, 0]) @ tilts[side]
+    for side, joints in (fingers or {}).items():
+        wrist, hand = places[:, at[f"{side}_wrist"]], (start[:, list(joints)] - start[:, [at[f"{side}_wrist"]]])
+        bent = flat_hand(hand, ours[f"{side}_wrist"][1][..., 1], wrist[:, 1] - ground - SOLE)
+        turns |= dict.fromkeys([at[f"{side}_wrist"], *joints], bent)
     return carried + rise[:, None] * _UP, turns
 
 

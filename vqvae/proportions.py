@@ -1,4 +1,4 @@
-"""What bodies of other proportions do otherwise: wide hips swing less, long arms that carry raise the trunk."""
+"""What bodies of other proportions do otherwise: wide hips swing less, long arms raise the trunk, hands lie flat."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ MAX_RAISED = np.radians(35.0)
 LOW = 0.12  # metres above the floor, from which on down a joint of ours may carry the body; at twice of it none does
 ARMS = tuple(f"{s}_{n}" for s in "lr" for n in ("shoulder", "elbow", "wrist"))
 HEADED = ("neck", "head", "l_collar", "r_collar", *ARMS)  # what goes up with the trunk, and by which it is raised
+STEEP = 0.5  # level part of a hand's direction, below which it is bent towards its back more than straight up
 _UP, _FLAT = np.array([0.0, 1, 0]), np.array([1.0, 0, 1])
 
 
@@ -78,3 +79,23 @@ def raised_trunk(
             carrier = at.get(f"{name[:2]}shoulder" if name in ARMS else "neck" if name == "head" else name, moved)
             out[:, moved] += ((turn - np.eye(3)) @ (places[:, carrier] - low)[..., None])[..., 0]
     return turn, out
+
+
+def flat_hand(hand: np.ndarray, back: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """(T, 3, 3) how a hand is turned about its wrist, for none of its joints to be below the floor.
+
+    Args:
+        hand: (T, K, 3) from the wrist to the joints of the fingers. back: (T, 3) where the back of the hand faces.
+        height: (T,) of the wrist above the floor.
+    """
+    ahead = hand.mean(1)
+    ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
+    steep = np.clip(1 - np.linalg.norm(ahead * _FLAT, axis=-1, keepdims=True) / STEEP, 0, 1)
+    level = (ahead + steep * back) * _FLAT
+    level = level / np.maximum(np.linalg.norm(level, axis=-1, keepdims=True), 1e-9)
+    # a joint hangs so far round from straight down, and may hang so near to it
+    reach = np.hypot(hand[..., 1], np.einsum("tkc,tc->tk", hand, level))
+    hangs = np.arctan2(np.einsum("tkc,tc->tk", hand, level), -hand[..., 1])
+    nearest = np.arccos(np.clip(np.maximum(height, 0)[:, None] / np.maximum(reach, 1e-9), 0, 1))
+    turned = np.where(hand[..., 1] < -height[:, None], nearest - hangs, 0).max(1, initial=0).clip(0, np.pi / 2)
+    return np.asarray(rot.to_matrix(rot.from_axis_angle(np.cross(-_UP, level) * smoothed_lift(turned)[:, None])))

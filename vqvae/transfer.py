@@ -113,6 +113,13 @@ class _Body:
         above = line[: line.index(base)][::-1]
         return above + [self.at[n] for n in ("l_collar", "r_collar") if n in self.at and self.at[n] not in above]
 
+    def _fingers(self) -> dict[str, list[int]]:
+        """The joints below each wrist that has some."""
+        wrists = {side: self.at[f"{side}_wrist"] for side in "lr" if f"{side}_wrist" in self.at}
+        joints = range(len(self.parents))
+        below = {side: [j for j in joints if j != w and w in ancestors(self.parents, j)] for side, w in wrists.items()}
+        return {side: found for side, found in below.items() if found}
+
     def _hands(self) -> dict[str, np.ndarray]:
         if self.motion.fingers is None:
             return {}
@@ -178,10 +185,10 @@ class _Body:
         pelvis, turned = self.pelvis
         hips = pelvis + turned @ _HIPS + np.array([0, feet.ankle - STANDING, 0])
         way, bent = planted(
-            self.places(self.turns(), hips), self.at, self.motion, self.ours, feet, self._trunk()
+            self.places(self.turns(), hips), self.at, self.motion, self.ours, feet, self._trunk(), self._fingers()
         )
-        for joint, turn in bent.items():  # joints below, twists of the limb among them, follow
-            self.turned[joint] = turn @ self.turned[joint]
+        for joint in bent.keys() & self.turned.keys():  # joints below, twists of the limb among them, follow
+            self.turned[joint] = bent[joint] @ self.turned[joint]
         turns = self.turns()
         return self._local(turns, self.places(turns, hips + way + self.gone))
 

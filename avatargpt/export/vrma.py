@@ -20,11 +20,11 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.features import STANDING
 from vqvae.io import gltf_rigs
 from vqvae.io.files import parsing
 from vqvae.io.gltf import FLOAT, Document, Sampler, accessor_values, check_readable, node_transform, packed, read_gltf
 from vqvae.motion import Motion, atomic_write
+from vqvae.retarget import STANDING
 from vqvae.skeleton import SMPL22, SMPL52
 
 EXTENSION = "VRMC_vrm_animation"
@@ -165,11 +165,12 @@ def write_vrma(
 
 
 def _bones(motion: Motion) -> list[Bone]:
-    """Our skeleton at rest, standing on the floor."""
+    """Our skeleton at rest, its ankles where those of a standing body are."""
     skeleton = SMPL22 if motion.fingers is None else SMPL52
+    hips = np.array([0.0, STANDING - skeleton.rest_joints[skeleton.index("l_ankle"), 1], 0.0])
     out = []
     for joint, parent, offset in zip(skeleton.names, skeleton.parents, skeleton.offsets, strict=True):
-        x, y, z = (STANDING if parent < 0 else offset).tolist()
+        x, y, z = (hips if parent < 0 else offset).tolist()
         out.append(Bone(bone_of(joint), "" if parent < 0 else bone_of(skeleton.names[parent]), (x, y, z)))
     return out
 

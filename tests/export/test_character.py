@@ -29,7 +29,7 @@ from vqvae.moving_ground import WHOLE, MovingGround
 from vqvae.posture import degrees
 from vqvae.retarget import leg_length, retarget
 from vqvae.rig import Rig, joint_map, world
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import FINGERS, SMPL22
 
 LIMBS = [(f"{s}_{a}", f"{s}_{b}") for s in "lr" for a, b in (
     ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))]  # fmt: skip
@@ -103,8 +103,8 @@ def test_wide_hips_swing_as_far_as_ours(tmp_path: Path) -> None:
         assert wide < 1.6 * swing
 
 
-def test_long_arms_raise_the_trunk(tmp_path: Path) -> None:
-    """Of somebody on hands and knees, whose legs stay on the floor."""
+def on_hands_and_knees() -> Motion:
+    """Hands go on from the arms, straight down."""
     q = rot.identity((20, 22))
     turns = {"pelvis": (1.4, 0, 0), "l_hip": (-1.4, 0, 0), "r_hip": (-1.4, 0, 0), "l_knee": (1.57, 0, 0),
              "r_knee": (1.57, 0, 0)}  # fmt: skip
@@ -116,7 +116,25 @@ def test_long_arms_raise_the_trunk(tmp_path: Path) -> None:
         q[:, SMPL22.index(f"{side}_shoulder")] = rot.multiply(level, down)
     motion = Motion(q, np.zeros((20, 3)), 20.0, caption="on hands and knees")
     low = motion.joints[0, [SMPL22.index("l_knee"), SMPL22.index("l_wrist")], 1]
-    motion = replace(motion, root=motion.root + [0, 0.03 - low.min(), 0])
+    return replace(motion, root=motion.root + [0, 0.03 - low.min(), 0])
+
+
+def test_hands_lie_flat_on_the_floor(tmp_path: Path) -> None:
+    motion = on_hands_and_knees()
+    character = export.save(rigs.talking(), tmp_path / "ours.glb")
+    path = export.save(motion, tmp_path / "out.glb", character=character)
+    rig = read_rig(read_gltf(path), path, motion.caption, hands=True)
+    places = dict(zip(rig.names, world(rig)[0].transpose(1, 0, 2), strict=True))
+    assert min(place[:, 1].min() for name, place in places.items() if name[2:-1] in FINGERS) > -0.005
+    hand = places["l_middle3"] - places["l_wrist"]
+    back = np.cross(hand, places["l_pinky1"] - places["l_index1"])
+    assert (back[:, 1] > 0).all()  # bent towards its back, not its palm
+    assert places["l_wrist"][:, 1].max() < 0.05
+
+
+def test_long_arms_raise_the_trunk(tmp_path: Path) -> None:
+    """Of somebody on hands and knees, whose legs stay on the floor."""
+    motion = on_hands_and_knees()
     character = write_character(tmp_path / "ape.bvh", elbow=0.9, wrist=0.9)
     places = in_metres(moved(export.save(motion, tmp_path / "out.bvh", character=character)))
     assert limbs_off(places, motion) < 5
