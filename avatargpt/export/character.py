@@ -133,7 +133,7 @@ class _BvhCharacter(Character):
 
     def __init__(self, path: Path) -> None:
         self.unit = f"units of {path.name}"
-        self.path, self.text = path, read_text(path, bvh.MAX_BYTES, bvh.ACCEPTED)
+        self.path, self.text = path, read_text(path, bvh.MAX_BYTES, bvh.ACCEPTED, latin=True)
         with parsing(path, "a readable BVH", bvh.ACCEPTED):
             rig = bvh.parse_bvh(self.text)
             self.channels = bvh.channels_of(self.text)

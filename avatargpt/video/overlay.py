@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def write_overlay(captured: Capture, path: Path) -> Path:
     check_overlay(path)
     if path.suffix.lower() == ".png":
         return _sheet(captured, path)
-    fps = (captured.body or captured.motion).fps
-    return encode_mp4(path, lambda _: _pairs(captured, fps), fps, SIDE, width=2 * SIDE)
+    motion = captured.body or captured.motion
+    shown = np.arange(len(motion))
+    return encode_mp4(path, lambda _: _pairs(captured, motion.fps, shown), motion.fps, SIDE, width=2 * SIDE)
 
 
 def check_overlay(path: Path) -> None:
@@ -55,25 +57,23 @@ def _sheet(captured: Capture, path: Path) -> Path:
     count = len(motion)
     moments = np.unique(np.linspace(0, count - 1, min(SHEET_COLUMNS, count)).round().astype(int))
     sheet = Image.new("RGB", (SHEET_CELL * len(moments), 2 * SHEET_CELL), "white")
-    pairs = _pairs(captured, motion.fps)
-    for k, pair in enumerate(pairs):
-        if k in moments:
-            column = int(np.flatnonzero(moments == k)[0]) * SHEET_CELL
-            for row in (0, 1):
-                half = Image.fromarray(pair[:, row * SIDE : (row + 1) * SIDE])
-                sheet.paste(half.resize((SHEET_CELL, SHEET_CELL), Image.Resampling.LANCZOS), (column, row * SHEET_CELL))
+    for column, pair in enumerate(_pairs(captured, motion.fps, moments)):
+        for row in (0, 1):
+            half = Image.fromarray(pair[:, row * SIDE : (row + 1) * SIDE])
+            small = half.resize((SHEET_CELL, SHEET_CELL), Image.Resampling.LANCZOS)
+            sheet.paste(small, (column * SHEET_CELL, row * SHEET_CELL))
     return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
-def _pairs(captured: Capture, fps: float) -> Iterator[np.ndarray]:
-    """(SIDE, 2 * SIDE, 3) uint8 for every frame of the motion."""
-    figures = _figures(captured.body) if captured.body is not None else _heads(captured.motion)
+def _pairs(captured: Capture, fps: float, shown: np.ndarray) -> Iterator[np.ndarray]:
+    """(SIDE, 2 * SIDE, 3) uint8 for the frames `shown` of the motion, rising."""
+    figures = _figures(captured.body, shown) if captured.body is not None else _heads(captured.motion, shown)
     last = captured.start + (len(captured.motion) + 1) / captured.motion.fps
     films = frames(captured.film, max(0.0, captured.start - 1 / fps), last + 1)
     picture = next(films)
     following = next(films, None)
     around = _around(captured, picture.picture.shape[1], picture.picture.shape[0])
-    for k, figure in enumerate(figures):
+    for k, figure in zip(shown, figures, strict=True):
         time = captured.start + k / fps
         while following is not None and following.time <= time + 1e-3:
             picture, following = following, next(films, None)
@@ -116,16 +116,16 @@ def _row(times: np.ndarray, time: float) -> int | None:
     return row if abs(times[row] - time) < 0.02 else None
 
 
-def _heads(motion: object) -> Iterator[np.ndarray]:
+def _heads(motion: object, shown: np.ndarray) -> Iterator[np.ndarray]:
     assert isinstance(motion, FaceMotion)
-    return face_pictures(motion, SIDE)
+    return face_pictures(replace(motion, weights=motion.weights[shown], head=motion.head[shown]), SIDE)
 
 
-def _figures(motion: Motion) -> Iterator[np.ndarray]:
+def _figures(motion: Motion, shown: np.ndarray) -> Iterator[np.ndarray]:
     """Our figure as the camera sees it, which follows the path."""
     path = gaussian(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * 0.35)
     ends = capsule_ends(motion)
     view = fit_view(ends[:: max(1, len(ends) // 500)], path[:: max(1, len(ends) // 500)], yaw=0.0)
     renderer = BodyRenderer(SIDE, SIDE, view)
-    for end, target in zip(ends, path, strict=True):
-        yield renderer.frame(end, target)
+    for k in shown:
+        yield renderer.frame(ends[k], path[k])

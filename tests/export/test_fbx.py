@@ -64,6 +64,13 @@ def test_a_character(program: Path, tmp_path: Path, suffix: str) -> None:
     assert len(export.load(f"{path}#{motion.caption}")) == 8
 
 
+def test_several_clips_are_named_by_the_files_own_name(program: Path, tmp_path: Path) -> None:
+    hero = write_character(tmp_path / "hero.glb").rename(tmp_path / "hero.fbx")
+    path = export.save(marching(8), tmp_path / "out.fbx", character=hero)
+    with pytest.raises(UserError, match=r"name one as \S*out\.fbx#NAME$"):
+        export.load(path)
+
+
 def test_a_character_is_named_where_it_is_none(program: Path, tmp_path: Path) -> None:
     (tmp_path / "hero.fbx").write_bytes(b"glTF")
     with pytest.raises(UserError, match=r"hero\.fbx: ") as error:

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from avatargpt.video import canonical
+from avatargpt.video import canonical, overlay
+from avatargpt.video.capture import Capture
 from avatargpt.video.faces import DEAD, Face, FaceTrack, face_motion, faces_of
-from avatargpt.video.frames import Frame
+from avatargpt.video.frames import Film, Frame
 from avatargpt.video.landmarker import head_angles
 from vqvae import arkit
 from vqvae import rotations as rot
-from vqvae.face import turns
+from vqvae.face import FaceMotion, turns
 
 BLINK, SMILE, LOOK, PUFF = (arkit.INDEX[n] for n in ("eyeBlinkLeft", "mouthSmileLeft", "eyeLookUpLeft", "cheekPuff"))
 
@@ -45,6 +47,26 @@ def test_rest_is_taken_away_and_blinks_stay():
     raw, _ = face_motion(tracks[0], neutral=False, dead=True)
     assert raw.channel("mouthSmileLeft") == pytest.approx(0.3, abs=0.01)
     assert raw.channel("cheekPuff") == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_sheet_draws_its_eight_heads_alone(tmp_path, monkeypatch):
+    weights = np.zeros((71, arkit.COUNT))
+    weights[:, 0] = np.arange(71) / 100
+    track = FaceTrack(np.arange(71) / 30, np.tile([10, 10, 90, 90.0], (71, 1)), weights, np.zeros((71, 3)))
+    captured = Capture(FaceMotion(weights, np.zeros((71, 3))), Film(tmp_path, 100, 100, 30, 3), 0.0, 1, face=track)
+    drawn = []
+
+    def pictures(motion, size):
+        for weight in motion.weights[:, 0]:
+            drawn.append(round(100 * float(weight)))
+            yield np.full((size, size, 3), drawn[-1], np.uint8)
+
+    film = [Frame(k / 30, np.full((100, 100, 3), 100 + k, np.uint8)) for k in range(80)]
+    monkeypatch.setattr(overlay, "face_pictures", pictures)
+    monkeypatch.setattr(overlay, "frames", lambda *_: iter(film))
+    middle = np.asarray(Image.open(overlay.write_overlay(captured, tmp_path / "x.png")))[:, 120::240, 0]
+    assert drawn == [*range(0, 71, 10)]
+    assert middle[360].tolist() == drawn and middle[120].tolist() == [100 + k for k in drawn]
 
 
 def test_a_jaw_is_what_the_lips_do_too_and_lids_shut():

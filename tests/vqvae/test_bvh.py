@@ -11,7 +11,7 @@ from tests.instruct_data import corpus_trees as trees
 from tests.vqvae.rigs import BANDAI, CMU, MIXAMO, OLD, RIGIFY, as_rig, bvh_text, motion
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.asf import parse_amc, parse_asf, read_acclaim, read_amc, read_asf
+from vqvae.io.asf import parse_amc, parse_asf, read_acclaim, read_amc, read_asf, skeleton_beside
 from vqvae.io.bvh import parse_bvh, read_bvh, write_bvh
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
@@ -138,7 +138,7 @@ def test_bad_files(tmp_path: Path, message: str) -> None:
 def test_missing_files_and_other_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.bvh").write_bytes(b"\xff\xfe\x00\x01" * 10)
     (tmp_path / "empty.bvh").write_text("")
-    for name, message in (("a", "not UTF-8 text"), ("none", "no such file"), ("empty", "no HIERARCHY")):
+    for name, message in (("a", "no HIERARCHY"), ("none", "no such file"), ("empty", "no HIERARCHY")):
         with pytest.raises(UserError, match=message):
             read_bvh(tmp_path / f"{name}.bvh")
     with pytest.raises(UserError, match="cannot write"):
@@ -208,14 +208,24 @@ def test_axes_turn_as_the_format_says() -> None:
 
 @pytest.mark.parametrize("name", ["01.asf", "01_01.asf", "skeleton.ASF"])
 def test_a_motion_is_read_with_the_skeleton_beside_it(tmp_path: Path, name: str) -> None:
+    """Comments of either file may be Latin-1."""
     motion = trees.walking(40)
     trees.acclaim(tmp_path, motion)
     (tmp_path / "01.asf").rename(tmp_path / name)
+    for path in (tmp_path / name, tmp_path / "01_01.amc"):
+        path.write_bytes(b"# \xfc\n" + path.read_bytes())
     got = read_acclaim(tmp_path / "01_01.amc", 20.0)
     assert got.fps == 20.0 and len(got) == 40
     assert read_acclaim(tmp_path / "01_01.amc").fps == 120.0
     loaded = export.load(tmp_path / "01_01.amc", fps=60.0)
     assert loaded.fps == 60.0 and np.array_equal(loaded.rotations, got.rotations)
+
+
+def test_the_skeleton_of_the_longest_name_is_taken(tmp_path: Path) -> None:
+    names = "HDM_bd.asf", "HDM_bd_01-01_01_120.amc", "HDM.asf", "HDM_b.asf"
+    for name in names:
+        (tmp_path / name).touch()
+    assert skeleton_beside(tmp_path / names[1]).name == names[0]
 
 
 @pytest.mark.parametrize(("others", "words"), [((), "none is there"), (("a", "b"), "2 others are there")])

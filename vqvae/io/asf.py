@@ -68,7 +68,7 @@ class AsfSkeleton:
 def read_asf(path: str | os.PathLike[str]) -> AsfSkeleton:
     """Read a skeleton."""
     path = Path(path)
-    text = read_text(path, MAX_BYTES, ACCEPTED)
+    text = read_text(path, MAX_BYTES, ACCEPTED, latin=True)
     with parsing(path, "an ASF skeleton", ACCEPTED):
         return parse_asf(text)
 
@@ -213,11 +213,10 @@ def read_acclaim_rig(
 
 
 def skeleton_beside(path: Path) -> Path:
-    """The .asf of an .amc: of the same name, of the subject before its last ``_``, else the only one of the folder."""
+    """The .asf of an .amc: of the longest name that its own begins with up to a ``_``, else the folder's only one."""
     files = sorted(p for p in path.parent.iterdir() if p.suffix.lower() == ".asf")
-    for stem in (path.stem, path.stem.rpartition("_")[0]):
-        if named := [p for p in files if p.stem == stem]:
-            return named[0]
+    if named := [p for p in files if f"{path.stem}_".startswith(f"{p.stem}_")]:
+        return max(named, key=lambda p: len(p.stem))
     if len(files) == 1:
         return files[0]
     beside = f"{len(files)} others are there" if files else "none is there"
@@ -227,7 +226,7 @@ def skeleton_beside(path: Path) -> Path:
 def read_amc(path: str | os.PathLike[str], skeleton: AsfSkeleton, fps: float) -> Rig:
     """Read a motion of a skeleton at the recording's `fps`; CMU's have 120 frames a second, a few 60."""
     path = Path(path)
-    text = read_text(path, MAX_BYTES, ACCEPTED_AMC)
+    text = read_text(path, MAX_BYTES, ACCEPTED_AMC, latin=True)
     with parsing(path, "an AMC motion", ACCEPTED_AMC):
         return parse_amc(text, skeleton, fps)
 

@@ -236,7 +236,7 @@ def read_bvh_rig(
 ) -> Rig:  # fmt: skip
     """The rig of a BVH file, with what is stated of it; see `read_bvh`."""
     path = Path(path)
-    text = read_text(path, MAX_BYTES, ACCEPTED)
+    text = read_text(path, MAX_BYTES, ACCEPTED, latin=True)
     with parsing(path, "a readable BVH", ACCEPTED):
         return stated(parse_bvh(text), up, unit, joints)
 

@@ -81,13 +81,19 @@ def read_bytes(path: str | os.PathLike[str], limit: int, accepted: str = "") -> 
     return data
 
 
-def read_text(path: str | os.PathLike[str], limit: int, accepted: str = "") -> str:
-    """The UTF-8 text of a regular file, without a byte order mark. Raises UserError as `read_bytes`."""
+def read_text(path: str | os.PathLike[str], limit: int, accepted: str = "", latin: bool = False) -> str:
+    """The UTF-8 text of a regular file, without a byte order mark. Raises UserError as `read_bytes`.
+
+    `latin`: what is no UTF-8 is Latin-1, in files of numbers that are older than UTF-8.
+    """
     data = read_bytes(path, limit, accepted)
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        raise UserError(f"{path}: not UTF-8 text (byte {e.start}){_hint(accepted)}") from None
+        if not latin:
+            raise UserError(f"{path}: not UTF-8 text (byte {e.start}){_hint(accepted)}") from None
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def choose_animation(animations: list[Animation], name: str | None, path: Path, 
         if len(animations) == 1:
             return animations[0]
         several = f"{len(animations)} animations turn the joints ({listed})"
-        raise UserError(f"{path}: {several}; {accepted}; name one as {path.name}#NAME")
+        raise UserError(f"{path}: {several}; {accepted}; name one as {path}#NAME")
     for same in (lambda n: n == name, lambda n: n.casefold() == name.casefold()):
         hit = next((a for a, n in zip(animations, names, strict=True) if same(n)), None)
         if hit is not None:
