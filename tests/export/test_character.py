@@ -129,7 +129,6 @@ def test_hands_lie_flat_on_the_floor(tmp_path: Path) -> None:
     hand = places["l_middle3"] - places["l_wrist"]
     back = np.cross(hand, places["l_pinky1"] - places["l_index1"])
     assert (back[:, 1] > 0).all()  # bent towards its back, not its palm
-    assert places["l_wrist"][:, 1].max() < 0.05
 
 
 def test_long_arms_raise_the_trunk(tmp_path: Path) -> None:

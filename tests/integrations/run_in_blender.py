@@ -36,9 +36,33 @@ def heads(armature) -> dict[str, np.ndarray]:
     return {name: np.array(rows) for name, rows in places.items()}
 
 
+def keeping(armature) -> dict[str, np.ndarray]:
+    """What becomes of the action that an armature has, under a second one from frame 30 on, and on the disk."""
+    walk, hips = armature.animation_data.action, armature.pose.bones[0]
+    scene.frame_start, scene.frame_end = 2, 40
+    places = []
+    for _ in range(2):
+        for frame in (20, 30):
+            scene.frame_set(frame)
+            places.append((armature.matrix_world @ hips.head).to_tuple())
+        if len(places) == 2:
+            assert generate("a person waves") == {"FINISHED"}
+            assert scene.frame_current == 30 and (scene.frame_start, scene.frame_end) == (2, 40)
+    assert armature.animation_data.action != walk and walk.use_fake_user
+    assert walk in [s.action for t in armature.animation_data.nla_tracks for s in t.strips]
+    name, path = walk.name, out + ".blend"
+    bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
+    with bpy.data.libraries.load(path) as (stored, _):
+        assert name in stored.actions
+    return {"before": np.array(places[:2]), "after": np.array(places[2:])}
+
+
 addon.server.DEFAULT = url
 bpy.ops.import_scene.gltf(filepath=character)
 armature = next(o for o in bpy.data.objects if o.type == "ARMATURE")
+armature.animation_data_clear()
+for bone in armature.pose.bones:
+    bone.matrix_basis.identity()
 # As an FBX comes in: bones in centimetres and Y up under an object that turns and shrinks them.
 turn = Matrix.Rotation(math.radians(90), 4, "X") @ Matrix.Scale(0.01, 4)
 armature.data.transform(turn.inverted())
@@ -55,6 +79,7 @@ assert generate("a person walks") == {"FINISHED"}
 assert len(bpy.data.objects) == objects and len(bpy.data.actions) == actions + 1
 assert round(armature.animation_data.action.frame_range[0]) == 5 == scene.frame_current
 result = heads(armature)
+kept = keeping(armature)
 armature.select_set(False)
 bpy.context.view_layer.objects.active = None
 assert generate("a person waves") == {"FINISHED"}
@@ -68,5 +93,5 @@ except RuntimeError as e:
 addon.unregister()
 addon.register()
 addon.unregister()
-places = {f"{name}/{k}": v for name, bones in (("character", result), ("ours", ours)) for k, v in bones.items()}
+places = {f"{name}/{k}": v for name, bones in (("character", result), ("kept", kept), ("ours", ours)) for k, v in bones.items()}
 np.savez(out, error=error, **places)

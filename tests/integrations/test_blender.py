@@ -48,4 +48,8 @@ def test_a_prompt_becomes_an_action_on_the_selected_armature(
     ours = model.motion("a person waves", 2.0).joints
     for k, name in enumerate(SMPL22.names):
         assert np.abs(places[f"ours/{name}"] - ours[:, k]).max() < 1e-4, name
+    before, after = places["kept/before"], places["kept/after"]
+    assert np.abs(after[0] - before[0]).max() < 1e-4  # what was there plays until the new one begins,
+    assert np.linalg.norm((after[1] - before[1])[:2]) < 0.1  # where the character is then
+    assert np.linalg.norm(before[1, :2]) > 0.3
     assert "empty" in str(places["error"])

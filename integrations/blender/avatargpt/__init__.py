@@ -89,6 +89,7 @@ class AVATARGPT_OT_generate(bpy.types.Operator):
         self._asked = {"prompt": self.prompt or settings.prompt, "seed": settings.seed if self.seed < 0 else self.seed}
         if seconds:
             self._asked["seconds"] = seconds
+        self._frame = context.scene.frame_current
         self._folder = tempfile.TemporaryDirectory()
         self._armature, self._error = None, ""
         self._file = Path(self._folder.name, "motion.glb")
@@ -122,7 +123,9 @@ class AVATARGPT_OT_generate(bpy.types.Operator):
                 self.report({"ERROR"}, f"{self._armature} is no longer there")
                 return {"CANCELLED"}
             else:
-                actions.put_on(context, bpy.data.objects[self._armature], self._file, name)
+                last = actions.put_on(context, bpy.data.objects[self._armature], self._file, name, self._frame)
+                if last > context.scene.frame_end:
+                    self.report({"INFO"}, f"it ends at frame {last}, the scene at {context.scene.frame_end}")
         return {"FINISHED"}
 
 

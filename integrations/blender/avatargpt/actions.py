@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import bpy
-from mathutils import Matrix
+from mathutils import Matrix, Vector
 
 
 def write_character(context, armature, path: Path) -> None:
@@ -46,12 +46,15 @@ def import_character(path: Path, name: str) -> None:
         armature.animation_data.action.name = name
 
 
-def put_on(context, armature, path: Path, name: str) -> None:
-    """Give an armature a new action with the motion of a .glb that has its bones, from the current frame on.
+def put_on(context, armature, path: Path, name: str, first: int) -> int:
+    """Give an armature a new action with the motion of a .glb that has its bones, from frame `first` on, where it
+    stands then; its last frame.
 
-    The importer turns bones into axes of its own, so poses are carried over as what moves each bone from its rest.
+    What the armature had stays below it as a strip, and plays before and after it. The importer turns bones into axes
+    of its own, so poses are carried over as what moves each bone from its rest.
     """
-    scene, first = context.scene, context.scene.frame_current
+    scene = context.scene
+    current, span, active = scene.frame_current, (scene.frame_start, scene.frame_end), context.view_layer.objects.active
     chosen = [o for o in context.selected_objects]
     actions_before = set(bpy.data.actions)
     source, new = _imported(path)
@@ -63,15 +66,55 @@ def put_on(context, armature, path: Path, name: str) -> None:
             bpy.data.objects.remove(one)
         for action in [a for a in bpy.data.actions if a not in actions_before]:
             bpy.data.actions.remove(action)
-        _choose(context, chosen, armature)
-        scene.frame_set(first)
-    data = armature.animation_data or armature.animation_data_create()
-    data.action = bpy.data.actions.new(name)
+        _choose(context, chosen, active)
+        scene.frame_start, scene.frame_end = span
     moved = [b.name for b in _ordered(armature) if b.name in poses[0]]
+    # the body's way is in the first bone that moves; others may be above it
+    hips = next((n for n in moved if any(p[n] != poses[0][n] for p in poses)), moved[0])
+    start = _standing(scene, armature, hips, first)
+    worlds = [_world(scene, armature, first + number) for number in range(len(poses))]
+    data = armature.animation_data or armature.animation_data_create()
+    _keep(data)
+    data.action = bpy.data.actions.new(name)
     for number, pose in enumerate(poses):
-        _set_pose(armature, pose, moved, first + number)
-    scene.frame_end = max(scene.frame_end, first + len(poses) - 1)
-    scene.frame_set(first)
+        _set_pose(armature, worlds[number], {n: start @ m @ worlds[0] for n, m in pose.items()}, moved, first + number)
+    scene.frame_set(current)
+    return first + len(poses) - 1
+
+
+def _keep(data) -> None:
+    """Put the action of an armature into a strip, so that another one can be above it."""
+    old = data.action
+    if old is not None:
+        old.use_fake_user = True
+        track = data.nla_tracks.new()
+        track.name = old.name
+        strip = track.strips.new(old.name, round(old.frame_range[0]), old)
+        if hasattr(strip, "action_slot"):  # Blender 4.4 and newer
+            strip.action_slot = data.action_slot
+    if data.nla_tracks:
+        data.action_extrapolation = "NOTHING"
+
+
+def _world(scene, armature, frame: int) -> Matrix:
+    scene.frame_set(frame)
+    return armature.matrix_world.copy()
+
+
+def _standing(scene, armature, root: str, frame: int) -> Matrix:
+    """What takes a motion from the middle of the world to where an armature stands, and faces, in a frame."""
+    world = _world(scene, armature, frame)
+    bone = armature.pose.bones[root]
+    moved = world @ bone.matrix @ (world @ bone.bone.matrix_local).inverted()
+    return _level(moved, world @ bone.bone.head_local) @ _level(world, Vector())
+
+
+def _level(matrix: Matrix, at: Vector) -> Matrix:
+    """The part of a movement that is a turn about the upright axis and a way over the floor, of a point `at`."""
+    turn = matrix.to_quaternion().to_swing_twist("Z")[1]
+    turned = Matrix.Rotation(turn, 4, "Z")
+    way = matrix @ at - turned @ at
+    return Matrix.Translation((way.x, way.y, 0.0)) @ turned
 
 
 def _movement(scene, source, frame: int) -> dict[str, Matrix]:
@@ -90,8 +133,8 @@ def _ordered(armature):
     return sorted(armature.pose.bones, key=lambda b: len(b.parent_recursive))
 
 
-def _set_pose(armature, pose: dict[str, Matrix], names: list[str], frame: int) -> None:
-    world, back = armature.matrix_world, armature.matrix_world.inverted()
+def _set_pose(armature, world: Matrix, pose: dict[str, Matrix], names: list[str], frame: int) -> None:
+    back = world.inverted()
     places: dict[str, Matrix] = {}
     for bone in _ordered(armature):
         rest = bone.bone.matrix_local
@@ -100,7 +143,7 @@ def _set_pose(armature, pose: dict[str, Matrix], names: list[str], frame: int) -
         if bone.name not in pose:
             places[bone.name] = carried
             continue
-        wanted = back @ pose[bone.name] @ world @ rest
+        wanted = back @ pose[bone.name] @ rest
         turn = (carried.to_quaternion().inverted() @ wanted.to_quaternion()).normalized()
         place = (carried.inverted() @ wanted).translation if parent is None or parent.name not in names else None
         _key(bone, turn, place, frame)
