@@ -59,9 +59,7 @@ def canonical(name: str) -> str | None:
 def _mirror(name: str) -> str:
     """The shape that takes this one's place when left and right are exchanged."""
     # ``In`` and ``Out`` stay: looking in with one eye becomes looking in with the other, and both count from the nose.
-    if "Left" in name:
-        return name.replace("Left", "Right")
-    return name.replace("Right", "Left")
+    return name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left")
 
 
 MIRROR: np.ndarray = np.array([INDEX[_mirror(n)] for n in NAMES])

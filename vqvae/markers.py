@@ -115,12 +115,8 @@ def _person(markers: Markers) -> dict[str, np.ndarray]:
 
 def _missing(at: Mapping[str, np.ndarray]) -> list[str]:
     """Of every line of `_NEEDED` that is not met, what the group lacks that has most."""
-    out: list[str] = []
-    for groups in _NEEDED:
-        lacking = [[n for n in group if n not in at] for group in groups]
-        fewest = min(lacking, key=len)
-        out += fewest
-    return out
+    lacking = ([[n for n in group if n not in at] for group in groups] for groups in _NEEDED)
+    return [name for groups in lacking for name in min(groups, key=len)]
 
 
 def _filled(name: str, points: np.ndarray, fps: float) -> np.ndarray:

@@ -82,20 +82,16 @@ def raised_trunk(
 
 
 def flat_hand(hand: np.ndarray, back: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """(T, 3, 3) how a hand is turned about its wrist, for none of its joints to be below the floor.
-
-    Args:
-        hand: (T, K, 3) from the wrist to the joints of the fingers. back: (T, 3) where the back of the hand faces.
-        height: (T,) of the wrist above the floor.
-    """
+    """(T, 3, 3) how a `hand`, (T, K, 3) from the wrist to the joints of its fingers, is turned for none of them to be
+    below the floor. `back`: (T, 3) where its back faces. `height`: (T,) of the wrist above the floor."""
     ahead = hand.mean(1)
     ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
     steep = np.clip(1 - np.linalg.norm(ahead * _FLAT, axis=-1, keepdims=True) / STEEP, 0, 1)
     level = (ahead + steep * back) * _FLAT
     level = level / np.maximum(np.linalg.norm(level, axis=-1, keepdims=True), 1e-9)
+    away = np.einsum("tkc,tc->tk", hand, level)
     # a joint hangs so far round from straight down, and may hang so near to it
-    reach = np.hypot(hand[..., 1], np.einsum("tkc,tc->tk", hand, level))
-    hangs = np.arctan2(np.einsum("tkc,tc->tk", hand, level), -hand[..., 1])
+    reach, hangs = np.hypot(hand[..., 1], away), np.arctan2(away, -hand[..., 1])
     nearest = np.arccos(np.clip(np.maximum(height, 0)[:, None] / np.maximum(reach, 1e-9), 0, 1))
     turned = np.where(hand[..., 1] < -height[:, None], nearest - hangs, 0).max(1, initial=0).clip(0, np.pi / 2)
     return np.asarray(rot.to_matrix(rot.from_axis_angle(np.cross(-_UP, level) * smoothed_lift(turned)[:, None])))

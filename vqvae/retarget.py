@@ -129,20 +129,14 @@ def understand(rig: Rig, means: GivesMeans | None = None) -> Reading:
     pos, glob = world(rig)
     ratio = root_ratio(pos, at) if rig.unit is None else scale / rig.unit
     if (ratio > 1 and rig.unit is None) or max(ratio, 1 / ratio) > SAME_UNIT:
-        rig = replace(rig, translations=_nearer(rig.translations, ratio))
+        nearer = np.where(np.arange(len(rig.names)) == 0, ratio, 1.0)  # the root
+        rig = replace(rig, translations=rig.translations / nearer[:, None])
         pos, glob = world(rig)
         if rig.unit is None:
             notes.append(f"the root is {ratio:g} times too high for the legs: another unit; --unit says which")
     human = check_human(at, rig.rest_joints, pos, rig.bound)
     rest = rest_of(rig, at, rig.rest_joints, pos, glob, means)
     return Reading(rig, at, human, rest, scale, pos, glob, (*notes, *rest.notes))
-
-
-def _nearer(translations: np.ndarray, ratio: float) -> np.ndarray:
-    """(T, J, 3) with the root so many times nearer to the origin."""
-    out = translations.copy()
-    out[:, 0] /= ratio
-    return out
 
 
 def _by_names(reading: Reading, hands: bool) -> Motion:

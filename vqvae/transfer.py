@@ -115,9 +115,8 @@ class _Body:
 
     def _fingers(self) -> dict[str, list[int]]:
         """The joints below each wrist that has some."""
-        wrists = {side: self.at[f"{side}_wrist"] for side in "lr" if f"{side}_wrist" in self.at}
-        joints = range(len(self.parents))
-        below = {side: [j for j in joints if j != w and w in ancestors(self.parents, j)] for side, w in wrists.items()}
+        wrists, joints = {side: self.at.get(f"{side}_wrist") for side in "lr"}, range(len(self.parents))
+        below = {side: [j for j in joints if w in ancestors(self.parents, j)[1:]] for side, w in wrists.items()}
         return {side: found for side, found in below.items() if found}
 
     def _hands(self) -> dict[str, np.ndarray]:

@@ -65,11 +65,8 @@ class LanguageReader:
                 if not self._failing:
                     self._tell(f"{e}; the phrase index reads the request by itself")
                 self._failing = True
-                self._answers[text] = self._without_model(text)
+                self._answers[text] = self._index.clauses(text, self._grounder)
         return self._answers[text]
-
-    def _without_model(self, text: str) -> list[ClauseSpec]:
-        return self._index.clauses(text, self._grounder)
 
     def _with_model(self, text: str) -> list[ClauseSpec]:
         actions = [c.action for c in self._index.read(text).done]

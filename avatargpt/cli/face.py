@@ -429,7 +429,9 @@ def _perform_live(
             return lively(frame)
 
         both = [lively] if plain is None else [lively, plain]
-        reader = face_live.CommandReader(commands, pipeline, stream, direction, both, _reading)
+        reader = face_live.CommandReader(
+            commands, pipeline, stream, direction, both, lambda s: {"read_as": score_summary(s), "score": score_row(s)}
+        )
         live.settle(stack)
         # printed once nothing can be refused any more
         for message in lines:
@@ -472,8 +474,3 @@ def _live_score(
         report_scores([score], [text], quiet, pipeline.doubt)
     endless = seconds is None and line.websocket is not None
     return score, None if endless else length
-
-
-def _reading(score: Score) -> dict[str, Any]:
-    """The part of an answer to a WebSocket client about its instruction."""
-    return {"read_as": score_summary(score), "score": score_row(score)}

@@ -22,6 +22,7 @@ def serve(
     api_key: Annotated[str | None, option("--api-key KEY", f"That clients must send; or the variable {KEY}.")] = None,
     no_key: Annotated[bool, option("--no-key", "Let other machines in without a key.")] = False,
     origin: Annotated[list[str] | None, option("--origin URL", "Another web page that may call. Repeatable.")] = None,
+    public_url: Annotated[str, option("--public-url URL", "Where a proxy has it: https://example.org/avatar.")] = "",
     store: Annotated[Path | None, option("--store FOLDER", "Where results and sessions are kept.")] = None,
     queue: Annotated[int, option("--queue N", "Requests that may wait.", min=1, max=10_000)] = 64,
     batch: Annotated[int, option("--batch N", "Requests generated together.", min=1, max=64)] = 16,
@@ -46,6 +47,8 @@ def serve(
     for page in origin or ():
         if urlsplit(page).scheme not in ("http", "https") or urlsplit(page).path not in ("", "/"):
             raise UserError(f"--origin {page}: accepted such as https://example.org")
+    if public_url and (urlsplit(public_url).scheme not in ("http", "https") or "?" in public_url or "#" in public_url):
+        raise UserError(f"--public-url {public_url}: accepted such as https://example.org/avatar")
     try:
         from avatargpt.lm.checkpoint import check_model
         from avatargpt.server.run import run
@@ -57,10 +60,11 @@ def serve(
     check_model(model)
     values: dict[str, Any] = {}
     if local:
-        values["hosts"] = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in origin or ()))
+        values["hosts"] = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in (*(origin or ()), public_url) if o))
     settings = ServerSettings(
         store=store or default_store(), model=model, device=device, dtype=dtype, threads=threads, llm=llm,
-        api_key=key, origins=tuple(o.rstrip("/") for o in origin or ()), queue=queue, batch=batch,
-        result_seconds=keep * 3600, motion_seconds=motion_seconds, grace_seconds=grace, **values,
+        api_key=key, public_url=public_url.rstrip("/"), origins=tuple(o.rstrip("/") for o in origin or ()),
+        queue=queue, batch=batch, result_seconds=keep * 3600, motion_seconds=motion_seconds,
+        grace_seconds=grace, **values,
     )  # fmt: skip
     run(settings, host, port, None if quiet else say)

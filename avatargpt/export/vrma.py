@@ -25,7 +25,6 @@ from vqvae.io.files import parsing
 from vqvae.io.gltf import FLOAT, Document, Sampler, accessor_values, check_readable, node_transform, packed, read_gltf
 from vqvae.motion import Motion, atomic_write
 from vqvae.retarget import STANDING
-from vqvae.skeleton import SMPL22, SMPL52
 
 EXTENSION = "VRMC_vrm_animation"
 ACCEPTED = "accepted a .vrma whose custom expressions have ARKit names"
@@ -166,7 +165,7 @@ def write_vrma(
 
 def _bones(motion: Motion) -> list[Bone]:
     """Our skeleton at rest, its ankles where those of a standing body are."""
-    skeleton = SMPL22 if motion.fingers is None else SMPL52
+    skeleton = motion.with_fingers[0]
     hips = np.array([0.0, STANDING - skeleton.rest_joints[skeleton.index("l_ankle"), 1], 0.0])
     out = []
     for joint, parent, offset in zip(skeleton.names, skeleton.parents, skeleton.offsets, strict=True):
@@ -213,8 +212,8 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
     custom = {arkit.canonical(n): e["node"] for n, e in about.get("expressions", {}).get("custom", {}).items()}
     animation = max(gltf.animations, key=lambda a: len({c.target.node for c in a.channels} & {*custom.values()}))
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
-    samplers = {n: tracks.get((node, "translation")) for n, node in custom.items() if n is not None}
-    shapes = {arkit.INDEX[n]: sampler for n, sampler in samplers.items() if sampler is not None}
+    named = {n: (node, "translation") for n, node in custom.items() if n is not None}
+    shapes = {arkit.INDEX[n]: tracks[track] for n, track in named.items() if track in tracks}
     if not shapes:
         raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
     human = about.get("humanoid", {}).get("humanBones", {})

@@ -23,10 +23,6 @@ BUCKET = 3  # hex digits of the question that name its lock
 Costs = dict[str, Any]
 
 
-class BudgetSpent(LlmFailed):
-    """The next question might exceed the bounds of the folder."""
-
-
 class Remembered:
     """A back end whose completions are kept; see the module.
 
@@ -59,7 +55,7 @@ class Remembered:
         """The kept completion, or a new one.
 
         Raises:
-            BudgetSpent: a new one might exceed the bounds.
+            LlmFailed: a new one might exceed the bounds.
         """
         key = AnswerCache.key(self.fingerprint, messages, schema, temperature, seed, tokens)
         path = self.folder / ANSWERS / f"{key}.json"
@@ -91,12 +87,12 @@ class Remembered:
                 costs["prompt"], costs["answer"] = costs["prompt"] + lost[0], costs["answer"] + lost[1]
             limits, tokens, money = self.limits, *spent(costs, self.limits)
             if tokens + prompt + answer > limits.tokens:
-                raise BudgetSpent(f"{self.name}: {tokens} of {limits.tokens} tokens are used or reserved; "
-                                  "accepted: --llm-limits tokens=N")  # fmt: skip
+                raise LlmFailed(f"{self.name}: {tokens} of {limits.tokens} tokens are used or reserved; "
+                                "accepted: --llm-limits tokens=N")  # fmt: skip
             costs["open"][key] = [prompt, answer]
             if limits.money is not None and spent(costs, limits)[1] > limits.money:
-                raise BudgetSpent(f"{self.name}: the next call may cost more than is left of {limits.money:g} "
-                                  f"({money:.4g} is spent or reserved); accepted: --llm-limits money=M")  # fmt: skip
+                raise LlmFailed(f"{self.name}: the next call may cost more than is left of {limits.money:g} "
+                                f"({money:.4g} is spent or reserved); accepted: --llm-limits money=M")  # fmt: skip
 
         self._change(change)
 

@@ -293,9 +293,6 @@ def check_words_only(name: str, messages: Messages) -> None:
         raise LlmFailed(f"{name}: takes no pictures here; accepted: an endpoint with a model that does")
 
 
-_DECODER = json.JSONDecoder()
-
-
 def read_answer(text: str, model: type[M]) -> M:
     """The last object in an answer: thoughts, other words or a code fence may stand around it."""
     if len(text) > MAX_ANSWER:
@@ -305,7 +302,7 @@ def read_answer(text: str, model: type[M]) -> M:
     while start >= 0:
         end = start + 1
         try:
-            value, end = _DECODER.raw_decode(text, start)
+            value, end = json.JSONDecoder().raw_decode(text, start)
         except (ValueError, RecursionError) as e:
             problem = f" ({e})"
         start = text.find("{", end)
@@ -337,7 +334,7 @@ class Worker(Generic[T]):
         """
         if self._thread is not None and self._thread.is_alive():
             raise LlmFailed(f"{self.name}: still busy with an earlier question")
-        stop, finished = threading.Event(), threading.Event()
+        stop = threading.Event()
         results: list[T] = []
         errors: list[BaseException] = []
 
@@ -346,16 +343,14 @@ class Worker(Generic[T]):
                 results.append(work(stop))
             except BaseException as e:  # raised again in the calling thread
                 errors.append(e)
-            finally:
-                finished.set()
 
         self._thread = threading.Thread(target=run, name="llm", daemon=True)
         self._thread.start()
         try:
-            in_time = finished.wait(seconds)
+            self._thread.join(seconds)
         finally:
             stop.set()
-        if not in_time:
+        if not (results or errors):
             raise LlmFailed(f"{self.name}: no answer within {seconds:.3g} s")
         if errors:
             error = errors[0]

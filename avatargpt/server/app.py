@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from avatargpt import __version__
-from avatargpt.server import errors
+from avatargpt.server import answers, errors
 from avatargpt.server.core import Server
 from avatargpt.server.gate import Gate
 from avatargpt.server.settings import ServerSettings
@@ -26,9 +26,7 @@ ROUTERS = (
     "stream", "mmcp", "tools", "mcp_server", "avatar", "system",
 )  # fmt: skip
 STATIC = Path(__file__).with_name("static")
-DESCRIPTION = (
-    "Human motion from text, and text from motion. Errors are `{\"error\": {\"code\", \"message\", \"where\"}}`."
-)
+DESCRIPTION = 'Human motion from text, and text from motion. Errors are `{"error": {"code", "message", "where"}}`.'
 
 
 class Assets(StaticFiles):
@@ -65,6 +63,7 @@ def create_app(settings: ServerSettings | None = None, model: Any = None, intent
     app = FastAPI(
         title="AvatarGPT", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None,
         redoc_url=None, openapi_url="/openapi.json",
+        servers=[{"url": server.settings.public_url}] if server.settings.public_url else None,
     )  # fmt: skip
     app.state.server = server
     errors.install(app)
@@ -72,7 +71,7 @@ def create_app(settings: ServerSettings | None = None, model: Any = None, intent
         if find_spec(f"{__package__}.{name}") is not None:
             module = import_module(f"{__package__}.{name}")
             if hasattr(module, "router"):
-                app.include_router(module.router)
+                app.include_router(module.router, responses=answers.ERRORS)
     if (STATIC / "index.html").is_file():
         app.mount("/assets", Assets(directory=STATIC / "assets"), name="assets")
 

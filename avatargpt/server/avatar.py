@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.gltf_write import write_avatar_glb
+from avatargpt.server import answers
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
@@ -21,7 +22,7 @@ router = APIRouter(tags=["files"])
 KEPT = "public, max-age=3600"  # by the browser
 
 
-@router.get("/v1/avatar.glb", summary="The studio's avatar", response_class=Response)
+@router.get("/v1/avatar.glb", summary="The studio's avatar", **answers.data("model/gltf-binary"))
 def avatar() -> Response:
     """Binary glTF, see `avatar_glb`."""
     return Response(avatar_glb(), media_type="model/gltf-binary", headers={"Cache-Control": KEPT})

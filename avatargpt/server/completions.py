@@ -22,6 +22,7 @@ from fastapi import Body as JsonBody
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, body, refusal_of
 from avatargpt.server.exports import written
@@ -59,14 +60,14 @@ class CompletionBody(BaseModel):
     motion: Literal["links", "gltf"] = "links"  # gltf: the motion itself, too, as glTF 2.0 JSON
 
 
-@router.get("/models", summary="The models")
+@router.get("/models", summary="The models", response_model=answers.Models)
 async def models(server: AnyServer) -> JSONResponse:
     """One: the model that was loaded."""
     row = {"id": MODEL, "object": "model", "created": int(server.started), "owned_by": "avatargpt"}
     return JSONResponse({"object": "list", "data": [row]})
 
 
-@router.get("/models/{id}", summary="A model")
+@router.get("/models/{id}", summary="A model", response_model=answers.Model)
 async def model(server: AnyServer, id: str) -> JSONResponse:
     """404 for another name."""
     if id != MODEL:
@@ -82,7 +83,8 @@ EXAMPLES = {
 }  # fmt: skip
 
 
-@router.post("/chat/completions", summary="Chat completions, as OpenAI's")
+@router.post("/chat/completions", summary="Chat completions, as OpenAI's", response_model=answers.Completion,
+             responses=answers.EVENTS["responses"])  # fmt: skip
 async def completions(
     request: Request, server: AnyServer, row: Annotated[CompletionBody, JsonBody(openapi_examples=EXAMPLES)],
 ) -> Response:  # fmt: skip
@@ -101,7 +103,7 @@ async def completions(
         job = Job("completion")
         job.settle("done", answered)
     else:
-        base = str(request.base_url).rstrip("/")
+        base = server.settings.public_url or str(request.base_url).rstrip("/")
         work = _reading(server, row, names) if names else _turn(server, row, base)
         job = server.submit("completion", work)
     number, created = f"chatcmpl-{secrets.token_urlsafe(16)}", int(time.time())
@@ -204,7 +206,7 @@ def gltf_of(path: Path) -> dict[str, Any]:
 
 
 def _declared(row: CompletionBody) -> list[str]:
-    """Names of our tools that a client declares. Raises Refusal for a choice of another one."""
+    """Names of our tools that a client declares; no other is called. Raises Refusal for a choice of another one."""
     if not row.tools or row.tool_choice == "none":
         return []
     functions = [t.get("function") for t in row.tools]
@@ -216,8 +218,6 @@ def _declared(row: CompletionBody) -> list[str]:
         if chosen not in ours:
             raise bad(f"tool_choice: {chosen[:40]!r}; accepted a declared one of {', '.join(TOOLS)}", "tool_choice")
         return [chosen]
-    if not ours:
-        raise bad(f"tools: none that this model calls; accepted: {', '.join(TOOLS)} (GET /v1/tools)", "tools")
     return ours
 
 
@@ -265,9 +265,7 @@ def _usage(row: CompletionBody, result: dict[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 
 
-async def _streamed(
-    server: Server, row: CompletionBody, job: Job, number: str, created: int
-) -> AsyncIterator[str]:
+async def _streamed(server: Server, row: CompletionBody, job: Job, number: str, created: int) -> AsyncIterator[str]:
     """Chunks of an answer: the role at once, the words when they are known, the calls, the motion at the end."""
 
     def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> str:

@@ -55,9 +55,7 @@ class Server:
 
     def __init__(self, settings: ServerSettings, model: Any = None, intent: Any = None) -> None:
         self.settings, self._model, self.intent = settings, model, intent
-        self.store = Results(
-            settings.store, settings.result_seconds, settings.session_seconds, settings.store_bytes
-        )
+        self.store = Results(settings.store, settings.result_seconds, settings.session_seconds, settings.store_bytes)
         self.metrics = Metrics(
             queue=lambda: self.worker.depth, running=lambda: self.worker.running, store_bytes=lambda: self.store.size
         )
@@ -101,9 +99,7 @@ class Server:
             raise Refusal(503, "the model could not be loaded; the server's log says why", code="no_model")
         return self._model
 
-    def _conversation(
-        self, folder: Path, outputs: Path, report: Report | None, draft: OnDraft
-    ) -> Conversation:
+    def _conversation(self, folder: Path, outputs: Path, report: Report | None, draft: OnDraft) -> Conversation:
         return Conversation(
             self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm(), progress=report, served=True,
             on_segment=_finished(draft), on_draft=draft,

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, Response
 
 from avatargpt import export
 from avatargpt.options import FPS, check_number
+from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, without
 from avatargpt.server.frames import frames
@@ -44,9 +45,7 @@ def options_of(query: dict[str, str]) -> dict[str, Any]:
     return out
 
 
-def written(
-    server: Server, folder: Path, clip: Clip, form: str, query: dict[str, str], which: str = ""
-) -> Path:
+def written(server: Server, folder: Path, clip: Clip, form: str, query: dict[str, str], which: str = "") -> Path:
     """The file of a clip in a format, written once for the same options, in a folder of the store.
 
     Args:
@@ -117,7 +116,8 @@ def download(path: Path, name: str) -> Response:
 
 def check_form(form: str, kind: str, character: bool) -> None:
     """Raises Refusal (415) for a format that a motion of that kind is not written as."""
-    forms = [FRAMES, *(f".{f}" for f in written_forms(kind)), *((".vrm", ".fbx") if character else ())]
+    worn = [".vrm", *(".fbx" for form in written_forms("body") if form == "fbx")] if character else []
+    forms = [*dict.fromkeys([FRAMES, *(f".{f}" for f in written_forms(kind)), *worn])]
     if form not in forms:
         raise Refusal(415, f"{form or 'no suffix'}; accepted for a {kind}: {' '.join(forms)}", "format")
 
@@ -134,7 +134,7 @@ def exported(server: Server, number: str, form: str, query: dict[str, str] | Non
     return path, f"{entry.about['kind']}-{number[:8]}{suffix}"
 
 
-@router.get("/{name}", summary="A motion as a file", response_class=FileResponse)
+@router.get("/{name}", summary="A motion as a file", **answers.FILE)
 async def get(request: Request, server: AnyServer, name: str) -> Response:
     """``ID.EXT`` with the options of the format in the query: `layout`, `scale`, `size`, `frames`, `root`, `fps`, and
     `character`, the id of an upload that wears the motion."""

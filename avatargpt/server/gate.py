@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
@@ -43,8 +43,12 @@ class Gate:
 
     def __init__(self, app: ASGIApp, server: Server) -> None:
         self.app, self.server = app, server
+        self._below = urlsplit(server.settings.public_url).path
+        self._origin = server.settings.public_url.removesuffix(self._below)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._below and f"{scope.get('path')}/".startswith(f"{self._below}/"):  # some proxies leave it
+            scope = {**scope, "path": scope["path"].removeprefix(self._below)}
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -62,17 +66,20 @@ class Gate:
             raise Refusal(403, "a name of this server that is not accepted", "Host")
         origin = headers.get("origin")
         method = scope.get("method", "SOCKET")
-        if origin is not None and method not in SAFE_METHODS and not self._accepted(origin, scope, host):
-            raise Refusal(403, "a page of another origin; accepted: this server's own, and those of --origin", "Origin")
+        accepted = self._accepted(scope, host)
+        if origin is not None and method not in SAFE_METHODS and origin not in accepted:
+            raise Refusal(403, f"a page of {origin[:99]}; accepted {accepted[0]} (--public-url) and --origin", "Origin")
         if self.server.state == "stopping" and path not in ALWAYS:
             raise stopping()
-        if settings.api_key is not None and not _open(path) and not self._has_key(headers):
+        is_open = path in OPEN or path.startswith(OPEN_FOLDERS)
+        if settings.api_key is not None and not is_open and not self._has_key(headers):
             raise Refusal(401, "the API key is needed: Authorization: Bearer KEY", "Authorization",
                           headers={"WWW-Authenticate": "Bearer"})  # fmt: skip
 
-    def _accepted(self, origin: str, scope: Scope, host: str) -> bool:
-        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
-        return origin == f"{scheme}://{host}" or origin in self.server.settings.origins
+    def _accepted(self, scope: Scope, host: str) -> tuple[str, ...]:
+        """Origins whose pages may change something, that of this server's own page first."""
+        own = f"{ {'ws': 'http', 'wss': 'https'}.get(scope['scheme'], scope['scheme']) }://{host}"
+        return self._origin or own, own, *self.server.settings.origins
 
     def _has_key(self, headers: Headers) -> bool:
         kind, _, bearer = headers.get("authorization", "").partition(" ")
@@ -93,7 +100,7 @@ class Gate:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, headers = time.perf_counter(), Headers(scope=scope)
         body = _Body(self.server, scope, headers, receive)
-        answer = _Answer(scope, send, body, self._cors(headers))
+        answer = _Answer(scope, send, body, self._cors(headers), self._below)
         try:
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 await Response(status_code=204)(scope, receive, answer)
@@ -133,15 +140,18 @@ class Gate:
 
     def _login(self, scope: Scope) -> Response | None:
         """The page's address with ``?key=KEY`` gives the browser a cookie and leads to the page without the key."""
+        if not scope["path"]:  # the page's own addresses are relative to one with a slash
+            return RedirectResponse(f"/?{scope['query_string'].decode('latin-1')}")
         if scope["path"] != "/" or scope["method"] != "GET" or self.server.settings.api_key is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         key = dict(query).get("key")
         if key is None or not self._is_key(key):
             return None
+        secure = "https" in (scope["scheme"], self._origin.partition(":")[0])
         rest = urlencode([(k, v) for k, v in query if k != "key"])
         response = RedirectResponse(f"/?{rest}" if rest else "/", 303)
-        response.set_cookie(COOKIE, key, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+        response.set_cookie(COOKIE, key, httponly=True, samesite="strict", secure=secure)
         return response
 
     # Sockets
@@ -167,10 +177,6 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host[: host.find("]") + 1].lower()
     return host.partition(":")[0].lower()
-
-
-def _open(path: str) -> bool:
-    return path in OPEN or path.startswith(OPEN_FOLDERS)
 
 
 class _Body:
@@ -220,8 +226,8 @@ class _Body:
 class _Answer:
     """What is sent: with the headers of every answer; in place of it the refusal of the body, where there is one."""
 
-    def __init__(self, scope: Scope, send: Send, body: _Body, cors: Mapping[str, str]) -> None:
-        self._send, self._body, self._cors = send, body, cors
+    def __init__(self, scope: Scope, send: Send, body: _Body, cors: Mapping[str, str], below: str) -> None:
+        self._send, self._body, self._cors, self._below = send, body, cors, below
         self.number, self.status, self.count, self.begun = secrets.token_hex(6), 0, 0, False
 
     async def __call__(self, message: Message) -> None:
@@ -233,5 +239,7 @@ class _Answer:
             extra: dict[str, Any] = {**SECURITY, **self._cors, "X-Request-Id": self.number}
             for name, value in extra.items():
                 headers.setdefault(name, value)
+            if headers.get("location", "").startswith("/"):
+                headers["location"] = self._below + headers["location"]
         self.count += len(message.get("body", b""))
         await self._send(message)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad
 from avatargpt.server.worker import Cancelled, Job, job_json
@@ -26,11 +27,15 @@ ENDED = ("done", "failed", "cancelled")
 Wait = Annotated[float, Query(description="Seconds to wait for the answer; 0 = the job at once.", ge=0)]
 
 
-def post(router: APIRouter, path: str, summary: str, submit: Callable[[Server, Any], Job], **examples: Any) -> None:
+def post(
+    router: APIRouter, path: str, summary: str, submit: Callable[[Server, Any], Job], result: Any = answers.Motions,
+    **examples: Any,
+) -> None:  # fmt: skip
     """Add a route that answers with the result of a job, or with the job (`answer`).
 
     Args:
         submit: takes the server and a `body`, whose type is what the route takes; its first line describes the route.
+        result: what the job gives.
         examples: of the body, as FastAPI takes them (``examples``, ``openapi_examples``).
     """
 
@@ -42,7 +47,7 @@ def post(router: APIRouter, path: str, summary: str, submit: Callable[[Server, A
     route.__annotations__["body"] = Annotated[taken, Body(**examples)]
     does = (submit.__doc__ or "").partition("\n")[0]
     description = f"{does} 202 with the job where it takes longer than `wait`."
-    router.post(path, summary=summary, description=description, response_model=None)(route)
+    router.post(path, summary=summary, description=description, **answers.work(result))(route)
 
 
 async def gone(request: Request) -> None:
@@ -108,13 +113,13 @@ def state(server: Server, number: str) -> dict[str, Any]:
     return row
 
 
-@router.get("/{id}", summary="The state of a job")
+@router.get("/{id}", summary="The state of a job", response_model=answers.Job)
 async def get(server: AnyServer, id: str) -> JSONResponse:
     """Its status, progress and, at the end, its motions or its error."""
     return JSONResponse(state(server, id))
 
 
-@router.delete("/{id}", summary="Cancel a job")
+@router.delete("/{id}", summary="Cancel a job", response_model=answers.Job)
 async def cancel(server: AnyServer, id: str) -> JSONResponse:
     """What has begun ends at its next step."""
     row = state(server, id)
@@ -125,7 +130,7 @@ async def cancel(server: AnyServer, id: str) -> JSONResponse:
     return JSONResponse(row)
 
 
-@router.get("/{id}/events", summary="The progress of a job, as server-sent events")
+@router.get("/{id}/events", summary="The progress of a job, as server-sent events", **answers.EVENTS)
 async def events(server: AnyServer, id: str) -> StreamingResponse:
     """An event ``progress`` for each step, then one ``done``, ``failed`` or ``cancelled`` with the job."""
     state(server, id)

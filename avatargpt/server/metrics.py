@@ -32,9 +32,7 @@ class Metrics:
             "avatargpt_work_seconds", "Of the model's thread, a piece of work", ["kind"], registry=registry,
             buckets=SECONDS,
         )  # fmt: skip
-        self.batch = Histogram(
-            "avatargpt_batch_size", "Requests generated together", registry=registry, buckets=SIZES
-        )
+        self.batch = Histogram("avatargpt_batch_size", "Requests generated together", registry=registry, buckets=SIZES)
         self.motion = Counter("avatargpt_motion_seconds", "Seconds of motion made", ["kind"], registry=registry)
         self.left = Counter("avatargpt_clients_gone", "Clients that left before their answer", registry=registry)
         self.refused = Counter("avatargpt_refused", "Requests refused before a route", ["code"], registry=registry)

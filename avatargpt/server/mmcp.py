@@ -246,9 +246,7 @@ def typed_request(model: Any, request: GenerateRequest, keys: Keys, fps: float) 
     return MotionRequest(clauses=clauses, places=keys.places, text=text)
 
 
-def result_of(
-    motions: Sequence[Motion], keys: Keys, request: GenerateRequest, fps: float, frames: int
-) -> MotionResult:
+def result_of(motions: Sequence[Motion], keys: Keys, request: GenerateRequest, fps: float, frames: int) -> MotionResult:
     """Motions at 20 frames a second as the protocol has them: keys in their frames, placed in the request's world."""
     rotations, roots, notes = [], [], list(keys.notes)
     contacts: dict[str, list[np.ndarray]] = {SMPL22.names[j]: [] for j in TOES}

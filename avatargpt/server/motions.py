@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from avatargpt.server import services
+from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer
 from avatargpt.server.jobs import post
 
@@ -22,12 +22,12 @@ EXAMPLES = {
 post(router, "/motions", "Make, extend, join or edit motion", services.motions, openapi_examples=EXAMPLES)
 
 
-@router.get("/motions/{id}", summary="A motion that was made before")
+@router.get("/motions/{id}", summary="A motion that was made before", response_model=answers.Motion)
 async def motion(server: AnyServer, id: str) -> JSONResponse:
     """What is known of it, and the links of its files."""
     return JSONResponse(server.store.motion_json(server.store.motion(id)))
 
 
-post(router, "/describe", "Motion to words", services.describe, examples=[{"motion": "ID"}])
-post(router, "/plans", "A scene to activities and steps", services.plans,
+post(router, "/describe", "Motion to words", services.describe, answers.Descriptions, examples=[{"motion": "ID"}])
+post(router, "/plans", "A scene to activities and steps", services.plans, answers.Plan,
      examples=[{"scene": "a man makes breakfast", "seconds": 60}])  # fmt: skip

@@ -126,9 +126,7 @@ class Sessions:
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}
 
     @contextmanager
-    def conversation(
-        self, number: str, report: Report | None = None, draft: OnDraft = None
-    ) -> Iterator[Conversation]:
+    def conversation(self, number: str, report: Report | None = None, draft: OnDraft = None) -> Iterator[Conversation]:
         """A session's conversation, locked while the block runs. Raises Refusal: 404, or 429 where it is busy."""
         folder = self.store.session(number)
         try:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import Field
 
 from avatargpt.chat.voices import voiced
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.server import services
+from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
 from avatargpt.server.exports import DRAWN, check_form, download, written
@@ -47,20 +47,20 @@ class AppendBody(services.Body):
     caption: str = Field(default="", max_length=400)
 
 
-@router.post("", summary="Begin a session")
+@router.post("", summary="Begin a session", response_model=answers.Session, status_code=201)
 async def create(server: AnyServer, body: services.Body | None = None) -> JSONResponse:
     """An empty timeline under a new id; turns are said to it (`POST /v1/sessions/ID/turns`)."""
     number = await asyncio.to_thread(server.sessions.create)
     return JSONResponse(server.sessions.json(number), 201)
 
 
-@router.get("/{id}", summary="The state of a session")
+@router.get("/{id}", summary="The state of a session", response_model=answers.Session)
 async def get(server: AnyServer, id: str) -> JSONResponse:
     """Segments, takes, turns, and the open question."""
     return JSONResponse(await asyncio.to_thread(server.sessions.json, id))
 
 
-@router.post("/{id}/turns", summary="Say or do something")
+@router.post("/{id}/turns", summary="Say or do something", **answers.work(answers.Replied))
 async def turn(
     request: Request, server: AnyServer, id: str,
     body: Annotated[TurnBody, Body(examples=[{"text": "a person walks, then waves"}, {"acts": ["loop x3"]}])],
@@ -94,7 +94,7 @@ def _submitted(server: Server, number: str, work: Any) -> Job:
     return job
 
 
-@router.post("/{id}/motions", summary="Append a motion")
+@router.post("/{id}/motions", summary="Append a motion", **answers.work(answers.Replied))
 async def append(
     request: Request, server: AnyServer, id: str, body: Annotated[AppendBody, Body(examples=[{"motion": "ID"}])],
     wait: Wait = 60,
@@ -111,7 +111,7 @@ async def append(
     return await answer(request, server, _submitted(server, id, work), wait)
 
 
-@router.get("/{id}/frames", summary="The timeline as frames")
+@router.get("/{id}/frames", summary="The timeline as frames", **answers.FRAMES)
 async def timeline_frames(
     server: AnyServer, id: str, first: Annotated[int, Query(alias="from", ge=0, le=10_000_000)] = 0
 ) -> Response:
@@ -128,7 +128,8 @@ async def timeline_frames(
     return Response(await server.in_thread(content), media_type="application/octet-stream")
 
 
-@router.get("/{id}/draft.frames", summary="What is being made, as far as it has come")
+@router.get("/{id}/draft.frames", summary="What is being made, as far as it has come", response_class=Response,
+            responses=answers.FRAMES["responses"] | {204: {"description": "Nothing"}})  # fmt: skip
 async def draft_frames(server: AnyServer, id: str) -> Response:
     """``.frames`` of the last `draft` of the session's events; 204 when the turn has ended."""
     server.store.session(id)
@@ -138,7 +139,7 @@ async def draft_frames(server: AnyServer, id: str) -> Response:
     return Response(draft.frames, media_type="application/octet-stream")
 
 
-@router.get("/{id}/exports.{form}", summary="The timeline, or a stretch of it, as a file")
+@router.get("/{id}/exports.{form}", summary="The timeline, or a stretch of it, as a file", **answers.FILE)
 async def exported(
     request: Request, server: AnyServer, id: str, form: str, first: Number = None, last: Number = None
 ) -> Response:
@@ -165,7 +166,9 @@ async def exported(
     return download(await work(content), f"motion{suffix}")
 
 
-@router.get("/{id}/clips/{key}.{part}", summary="Face and fingers of a segment as frames, or its voice")
+@router.get(
+    "/{id}/clips/{key}.{part}", summary="Face and fingers of a segment as frames, or its voice", **answers.FILE
+)
 async def clip(server: AnyServer, id: str, key: str, part: Literal["frames", "sound"]) -> Response:
     """What goes with the body of a segment, by the addresses of the session."""
     found = server.sessions.view(id)[0].clips().get(key)
@@ -176,7 +179,7 @@ async def clip(server: AnyServer, id: str, key: str, part: Literal["frames", "so
     return Response(await server.in_thread(frames, found), media_type="application/octet-stream")
 
 
-@router.get("/{id}/takes/{n}.frames", summary="A take as frames")
+@router.get("/{id}/takes/{n}.frames", summary="A take as frames", **answers.FRAMES)
 async def take(server: AnyServer, id: str, n: int) -> Response:
     """``.frames`` of one of the takes that are open to choice."""
 
@@ -190,7 +193,7 @@ async def take(server: AnyServer, id: str, n: int) -> Response:
     return Response(await server.in_thread(content), media_type="application/octet-stream")
 
 
-@router.get("/{id}/files/{name:path}", summary="A file that a turn wrote")
+@router.get("/{id}/files/{name:path}", summary="A file that a turn wrote", **answers.FILE)
 async def file(server: AnyServer, id: str, name: str) -> Response:
     """What the acts `save` and `export` wrote."""
     folder = server.store.session(id) / FILES
@@ -205,7 +208,7 @@ def _event(name: str, row: dict[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(row)}\n\n"
 
 
-@router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events")
+@router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events", **answers.EVENTS)
 async def events(server: AnyServer, id: str) -> StreamingResponse:
     """``progress`` and ``draft`` while a turn runs, ``session`` with the version where it changed, ``idle`` when a turn
     has ended.
@@ -250,8 +253,8 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
     return StreamingResponse(rows(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-@router.get("/{id}/python", summary="What was done, as Python", response_class=PlainTextResponse)
-async def python(server: AnyServer, id: str) -> PlainTextResponse:
+@router.get("/{id}/python", summary="What was done, as Python", **answers.data("text/x-python"))
+async def python(server: AnyServer, id: str) -> Response:
     """A script that does the same turns and saves the motion."""
     memory, _ = server.sessions.view(id)
     lines = ["from avatargpt import AvatarGPT", "from avatargpt.chat import Conversation", "",
@@ -264,4 +267,4 @@ async def python(server: AnyServer, id: str) -> PlainTextResponse:
             lines.append(f"talk.do({', '.join(map(repr, acts))})")
     if memory.now.segments:
         lines += ["", 'talk.do("save: motion.glb")']
-    return PlainTextResponse("\n".join(lines) + "\n", headers={"Content-Type": "text/x-python; charset=utf-8"})
+    return Response("\n".join(lines) + "\n", media_type="text/x-python")

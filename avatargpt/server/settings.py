@@ -33,6 +33,7 @@ class ServerSettings:
     llm: str = ""  # a language model that reads turns and plans, see `avatargpt.llm`
     api_key: str | None = None  # that every request but those of the page itself must carry
     origins: tuple[str, ...] = ()  # other web pages that may call, such as ``https://example.org``
+    public_url: str = ""  # of the server behind a proxy, such as ``https://example.org/avatar``, without a final slash
     hosts: tuple[str, ...] = ()  # accepted names of this server in the header Host; empty = every one
     # Bounds of one request
     motion_seconds: float = 120.0  # of motion that it makes, all results together

@@ -11,12 +11,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from avatargpt import __version__
+from avatargpt.server import answers
 from avatargpt.server.core import AnyServer
 
 router = APIRouter(tags=["system"])
 
 
-@router.get("/healthz", summary="Whether the server works")
+@router.get("/healthz", summary="Whether the server works", response_model=answers.Health,
+            responses={503: {"model": answers.Health}})  # fmt: skip
 async def healthz(server: AnyServer) -> JSONResponse:
     """200 while requests are taken (``loading``: they wait for the model), 503 where it failed or stops."""
     row = {
@@ -26,7 +28,7 @@ async def healthz(server: AnyServer) -> JSONResponse:
     return JSONResponse(row, 200 if server.state in ("ok", "loading") else 503)
 
 
-@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+@router.get("/metrics", summary="Figures for Prometheus", **answers.data("text/plain"))
 async def metrics(server: AnyServer) -> Response:
     """Requests, work, batches, queue, store."""
     return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -42,7 +44,7 @@ def page(schema: dict[str, Any]) -> str:
     """An OpenAPI document as HTML: each route with its parameters, and its examples as commands."""
     about = schema["info"]
     rows = [f"<h1>{escape(about['title'])} {escape(about['version'])}</h1>", _words(about["description"]),
-            '<p>The document itself: <a href="/openapi.json">/openapi.json</a></p>']  # fmt: skip
+            '<p>The document itself: <a href="openapi.json">/openapi.json</a></p>']  # fmt: skip
     for path, methods in schema["paths"].items():
         for method, route in methods.items():
             summary = escape(route.get("summary", ""))

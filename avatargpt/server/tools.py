@@ -12,7 +12,7 @@ from fastapi import Body as JsonBody
 from fastapi.responses import JSONResponse
 from pydantic import Field, JsonValue, ValidationError
 
-from avatargpt.server import services
+from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad
 from avatargpt.server.exports import TYPES, exported
@@ -153,13 +153,13 @@ def tool_of(name: str) -> Tool:
     return TOOLS[name]
 
 
-@router.get("", summary="The tools, as chat completions take them")
+@router.get("", summary="The tools, as chat completions take them", response_model=list[dict[str, JsonValue]])
 async def listed() -> JSONResponse:
     """For ``tools`` of `/v1/chat/completions`; each is called with POST `/v1/tools/NAME`."""
     return JSONResponse([tool.schema() for tool in TOOLS.values()])
 
 
-@router.post("/{name}", summary="Call a tool")
+@router.post("/{name}", summary="Call a tool", **answers.work(answers.Called))
 async def called(
     request: Request, server: AnyServer, name: str,
     arguments: Annotated[dict[str, JsonValue], JsonBody(examples=[{"prompt": "a person waves"}])], wait: Wait = 60,

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from avatargpt import export
 from avatargpt.export.avatar import AvatarMotion
+from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, without
 from avatargpt.server.results import UPLOADS, Clip, digest
@@ -80,7 +81,7 @@ def kind_of(suffix: str) -> str:
     return "picture" if suffix in (*PICTURES, ".jpeg") else "motion"
 
 
-@router.post("", summary="Send a file", openapi_extra={
+@router.post("", summary="Send a file", response_model=answers.Upload, status_code=201, openapi_extra={
     "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {
         "type": "string", "format": "binary"}}}}})  # fmt: skip
 async def upload(
@@ -139,7 +140,7 @@ def _is_character(path: Path) -> bool:
     return True
 
 
-@router.get("/{id}", summary="The bytes of a file again", response_class=FileResponse)
+@router.get("/{id}", summary="The bytes of a file again", **answers.FILE)
 async def get(server: AnyServer, id: str) -> Response:
     """As they were sent."""
     entry, path = server.store.upload(id)

@@ -68,6 +68,7 @@ serve --motion-seconds 700 => --motion-seconds 700; 0.2 to 600
 serve --grace nan => --grace nan; 0 to 3600
 serve --origin example.org => --origin example.org; https://
 serve --origin https://a.org/page => --origin https://a.org/page
+serve --public-url example.org/a => --public-url example.org/a; https://
 serve --model nowhere => nowhere; no such folder
 serve --port 0 --store s --llm nothing => nothing; accepted
 serve --api-key short => api key; 8 or more

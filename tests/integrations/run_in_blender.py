@@ -93,5 +93,6 @@ except RuntimeError as e:
 addon.unregister()
 addon.register()
 addon.unregister()
-places = {f"{name}/{k}": v for name, bones in (("character", result), ("kept", kept), ("ours", ours)) for k, v in bones.items()}
+named = {"character": result, "kept": kept, "ours": ours}
+places = {f"{name}/{bone}": place for name, bones in named.items() for bone, place in bones.items()}
 np.savez(out, error=error, **places)

@@ -30,7 +30,6 @@ from avatargpt.llm.model import (
 from tests.llm.conftest import Llama, Server
 from vqvae.errors import UserError
 
-
 DEEP = '{"a":' * 2000 + '{"name": "red"}'
 
 
@@ -100,7 +99,8 @@ def test_the_form_asks_for_every_field() -> None:
     assert form["properties"]["title"] == {"type": "string"}  # a field may be called like a word of the language
     assert form["properties"]["shades"] == {"items": {"type": "number"}, "maxItems": 3, "type": "array"}
     assert read_answer('Sure: {"name": "red", "more": 1} there', Colour).name == "red"
-    for words in ('<think>Is {it} {"name": "blue"}?</think>{"name": "red"}', '{"name": "red"} is no {cold} one', "{" + DEEP):
+    thought = '<think>Is {it} {"name": "blue"}?</think>{"name": "red"}'
+    for words in (thought, '{"name": "red"} is no {cold} one', "{" + DEEP):
         assert read_answer(words, Colour).name == "red"
     with pytest.raises(Malformed, match="shades: list should have at most 3 items"):
         read_answer('{"name": "red", "shades": [1, 2, 3, 4]}', Colour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 import pytest
@@ -46,6 +47,30 @@ def test_pages_of_other_origins(serve):
     response = client.options("/v1/motions", headers=ask)
     assert response.status_code == 204 and "Authorization" in response.headers["access-control-allow-headers"]
     assert "access-control-allow-origin" not in client.options("/v1/motions", headers=ask | {"Origin": "null"}).headers
+
+
+@pytest.mark.parametrize("left", ["", "/avatar"])
+def test_behind_a_proxy(serve, left):
+    """TLS ends there, and it may take the path away or leave it."""
+    client = serve(api_key=KEY, public_url="https://example.org/avatar")
+    response = client.get(f"{left}/?key={KEY}", follow_redirects=False)
+    assert response.headers["location"] == "/avatar/" and "; Secure" in response.headers["set-cookie"]
+    slash = client.get("/avatar?a=1", follow_redirects=False)
+    assert slash.headers["location"] == "/avatar/?a=1"
+    head = {"X-API-Key": KEY, "Origin": "https://example.org"}
+    made = client.post(f"{left}/v1/sessions", headers=head)
+    assert made.status_code == 201
+    assert client.get(f"{left}/", headers=head).status_code == 200
+    assert client.get(f"{left}/openapi.json", headers=head).json()["servers"] == [{"url": "https://example.org/avatar"}]
+    script = re.search(r"assets/[^\"]+\.js", client.get(f"{left}/").text)
+    assert client.get(f"{left}/{script[0]}").status_code == 200
+    body = {"prompt": "a person walks", "seconds": 2}
+    job = client.post(f"{left}/v1/motions?wait=0", json=body, headers=head)
+    assert job.headers["location"].startswith("/avatar/v1/jobs/")
+    refused = client.post(f"{left}/v1/sessions", headers=head | {"Origin": "https://evil.example"})
+    assert refused.status_code == 403
+    message = refused.json()["error"]["message"]
+    assert "evil.example; accepted https://example.org (--public-url) and --origin" in message
 
 
 def test_sockets_of_other_origins(client):

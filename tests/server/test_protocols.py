@@ -110,12 +110,19 @@ def test_acts_become_calls_of_declared_tools(openai_client: Any, address: str) -
     assert arguments["seed"] == 1
 
 
-def test_mistakes_in_completions_are_errors_of_the_client(openai_client: Any) -> None:
+def test_tools_of_a_clients_own_are_not_called(openai_client: Any) -> None:
     weather = [{"type": "function", "function": {"name": "weather"}}]
+    ask = {"model": "avatargpt", "messages": [user(WALK)], "tools": weather}
+    choice = openai_client.chat.completions.create(**ask).choices[0]
+    assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
+    assert "[motion, " in choice.message.content
+    with pytest.raises(openai.BadRequestError, match="tool_choice: 'weather'; accepted a declared one of make"):
+        openai_client.chat.completions.create(**ask, tool_choice=weather[0])
+
+
+def test_mistakes_in_completions_are_errors_of_the_client(openai_client: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="no model 'gpt'"):
         openai_client.chat.completions.create(model="gpt", messages=[user("a person waves")])
-    with pytest.raises(openai.BadRequestError, match="none that this model calls"):
-        openai_client.chat.completions.create(model="avatargpt", messages=[user("x")], tools=weather)
     with pytest.raises(openai.BadRequestError, match="no words of the user"):
         openai_client.chat.completions.create(model="avatargpt", messages=[{"role": "system", "content": "x"}])
 

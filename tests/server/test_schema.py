@@ -17,6 +17,11 @@ schemathesis = pytest.importorskip("schemathesis", reason="needs the extra dev")
 
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from schemathesis.specs.openapi.checks import (  # noqa: E402
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from starlette.testclient import TestClient  # noqa: E402
 
 from avatargpt import AvatarGPT, resources  # noqa: E402
@@ -27,6 +32,7 @@ pytestmark = pytest.mark.skipif(not (resources.PACKAGE / "weights" / "config.jso
 CASES = int(os.environ.get("AVATARGPT_CASES", "5"))
 ENDLESS = "/events"
 FORMS = ("glb", "bvh", "npz", "frames", "csv", "png", "doc")
+CONFORM = [content_type_conformance, response_schema_conformance, status_code_conformance]
 THERE = (True, True, True, False)  # whether ids are those of the server: mostly
 WAVE = {"prompt": "a person waves", "seconds": 1}
 
@@ -72,11 +78,22 @@ def test_routes_answer_whatever_is_sent(tmp_path: Path) -> None:
         attempt_all(app, Known(client))
 
 
+def untyped(document: dict[str, Any]) -> list[str]:
+    """Routes of which the specification does not say what they answer with."""
+    out = []
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            good = next(row for status, row in route["responses"].items() if status in ("200", "201"))
+            if not good.get("content") or not all(c.get("schema") for c in good["content"].values()):
+                out.append(f"{method} {path}")
+    return out
+
+
 def attempt_all(app: Any, known: Known) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     statuses: Counter[int] = Counter()
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) >= 20
+    assert len(operations) >= 20 and not untyped(app.openapi())
     for operation in operations:
         if operation.path.endswith(ENDLESS):
             continue
@@ -89,6 +106,7 @@ def attempt_all(app: Any, known: Known) -> None:
                 known.put(case, form)
             response = case.call(timeout=600)
             statuses[response.status_code] += 1
+            case.validate_response(response, checks=CONFORM)
             assert response.status_code < 500 or response.status_code in (501, 503), (case, response.content[:300])
             if response.status_code >= 400 and response.content:
                 error = json.loads(response.content)["error"]

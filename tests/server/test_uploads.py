@@ -65,6 +65,9 @@ def test_a_character_wears_a_motion(client, tmp_path):
     path.write_bytes(response.content)
     assert response.content != glb and len(response.content) > len(glb)
     assert client.get(f"{motion['links']['bvh']}?character={character}").status_code == 400
+    if "fbx" not in motion["links"]:  # without Blender it is not among what is accepted
+        refused = client.get(f"{motion['links']['glb'][:-4]}.fbx?character={character}")
+        assert refused.status_code == 415 and ".fbx" not in refused.json()["error"]["message"].partition("accepted")[2]
 
 
 def test_kinds(client):

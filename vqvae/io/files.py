@@ -82,10 +82,8 @@ def read_bytes(path: str | os.PathLike[str], limit: int, accepted: str = "") -> 
 
 
 def read_text(path: str | os.PathLike[str], limit: int, accepted: str = "", latin: bool = False) -> str:
-    """The UTF-8 text of a regular file, without a byte order mark. Raises UserError as `read_bytes`.
-
-    `latin`: what is no UTF-8 is Latin-1, in files of numbers that are older than UTF-8.
-    """
+    """The UTF-8 text of a regular file, or its Latin-1 where `latin`, without a byte order mark. Raises UserError as
+    `read_bytes`."""
     data = read_bytes(path, limit, accepted)
     try:
         text = data.decode("utf-8-sig")

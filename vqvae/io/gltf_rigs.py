@@ -203,17 +203,14 @@ class Tracks:
         if not self._samplers:
             raise UserError("none of the joints moves; accepted key frames of their rotations")
         self._lines = {w: accessor_values(gltf, s.input)[:, 0].astype(np.float64) for w, s in self._samplers.items()}
-        steps = steps or any(s.interpolation in (STEP, SPLINE) and len(self._lines[w]) > 1 and self._changes(w)
-                             for w, s in self._samplers.items())  # fmt: skip
+        leaps = [s for w, s in self._samplers.items() if s.interpolation in (STEP, SPLINE) and len(self._lines[w]) > 1]
+        steps = steps or any(np.ptp(accessor_values(gltf, s.output), 0).any() for s in leaps)
         try:
             self.times, self.fps = common_times(list(self._lines.values()), rate, steps)
         except ValueError as e:
             raise UserError(f"key frames: {e}; accepted 1 to {MAX_FRAMES} with rising times") from None
         if len(self.times) * joints > MAX_ROTATIONS:
             raise UserError(f"{len(self.times)} frames of {joints} joints; accepted {MAX_ROTATIONS // joints}")
-
-    def _changes(self, channel: tuple[int, str]) -> bool:
-        return bool(np.ptp(accessor_values(self.gltf, self._samplers[channel].output), 0).any())
 
     def __call__(self, node: int, what: str) -> np.ndarray:
         """(T, 4) rotations, w first, or (T, 3) translations or scales; the node's own where there is no track."""

@@ -135,11 +135,6 @@ def _set(stack: list[Any], values: list[Any]) -> None:
     stack[-1].update(zip(values[::2], values[1::2], strict=True))
 
 
-def _set_one(stack: list[Any]) -> None:
-    value, key = stack.pop(), stack.pop()
-    _set(stack, [key, value])
-
-
 def _dict(stack: list[Any]) -> None:
     values = _marked(stack)
     stack.append({})
@@ -202,8 +197,8 @@ def _build(stack: list[Any], argument: Any) -> None:
 _COLLECTIONS: dict[str, Callable[[list[Any]], None]] = {
     "EMPTY_LIST": lambda s: s.append([]), "EMPTY_DICT": lambda s: s.append({}),
     "LIST": lambda s: s.append(_marked(s)), "APPEND": lambda s: _append(s, [s.pop()]),
-    "APPENDS": lambda s: _append(s, _marked(s)), "SETITEM": _set_one, "SETITEMS": lambda s: _set(s, _marked(s)),
-    "DICT": _dict,
+    "APPENDS": lambda s: _append(s, _marked(s)), "SETITEM": lambda s: _set(s, [s.pop(-2), s.pop()]),
+    "SETITEMS": lambda s: _set(s, _marked(s)), "DICT": _dict,
 }  # fmt: skip
 _ARRAYS: dict[str, Callable[[list[Any], Any], None]] = {
     "TUPLE": lambda s, _: s.append(tuple(_marked(s))), "GLOBAL": _global, "STACK_GLOBAL": _stack_global,

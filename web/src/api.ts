@@ -49,6 +49,8 @@ export interface Session {
   seconds: number;
   fps: number;
   frames: number;
+  /** Formats that the server writes, with their paths. */
+  motion: Record<string, string>;
   question: string | null;
   can_undo: boolean;
   can_redo: boolean;
@@ -124,10 +126,13 @@ function headers(extra: Record<string, string> = {}): Record<string, string> {
   return key ? { ...extra, Authorization: `Bearer ${key}` } : extra;
 }
 
+/** The path below which a proxy has the page, without a final slash; the server's paths begin there. */
+const BELOW = location.pathname.replace(/\/[^/]*$/, "");
+
 export async function request(path: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(path, { ...init, headers: headers(init.headers) });
+    response = await fetch(BELOW + path, { ...init, headers: headers(init.headers) });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Failure("The server does not answer.", 0);

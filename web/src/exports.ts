@@ -9,7 +9,7 @@ const FORMS: [string, string, string][] = [
   ["glb", "GLB", "avatar with animation: Blender, Unity, Godot, web"],
   ["bvh", "BVH", "skeleton: every animation program"],
   ["vrma", "VRMA", "animation for VRM avatars"],
-  ["fbx", "FBX", "Unreal, Maya; needs Blender on the server"],
+  ["fbx", "FBX", "Unreal, Maya"],
   ["npz", "NPZ", "arrays for Python"],
   ["csv", "CSV", "face curves, Live Link Face"],
 ];
@@ -34,7 +34,9 @@ export function exportMenu(studio: Studio): void {
     };
     grid.append(el("button", { type: "button", disabled: !has, onclick: () => void go() }, el("b", {}, name), el("small", {}, about)));
   };
-  for (const [form, name, about] of FORMS) add(name, about, () => file(studio, form));
+  const written = studio.session?.motion;
+  const forms = FORMS.filter(([form]) => form === "csv" || !written || form in written); // a .csv is a face's
+  for (const [form, name, about] of forms) add(name, about, () => file(studio, form));
   add("Film", "MP4 or WebM, rendered here as it plays", () => film(studio));
   add("Picture", "PNG of what you see", () => picture(studio));
   if (studio.viewing) return;

@@ -25,7 +25,16 @@ const EXAMPLES = [
 ];
 const STATES: Record<State, string> = { loading: "Loading", ready: "Ready", busy: "Working", lost: "Server gone, trying again" };
 
-const stage = new Stage(byId("stage"));
+function begun(): Stage {
+  try {
+    return new Stage(byId("stage"));
+  } catch (error) {
+    byId("link").dataset["state"] = "lost";
+    byId("link").textContent = "This browser draws nothing: WebGL 2 is switched off or missing";
+    throw error;
+  }
+}
+const stage = begun();
 const studio = new Studio(stage);
 const words = byId<HTMLInputElement>("words");
 
