@@ -204,7 +204,7 @@ def _check(answer: TurnAnswer, turn: ChatTurn) -> None:
         raise Malformed(reason or "a caption that says the same over and over")
 
 
-BODY_ONLY = "this conversation moves the body only; accepted: one with faces (chat --faces)"
+BODY_ONLY = "this conversation moves the body only; accepted: a feeling, a voice, a conversation with faces"
 MIN_PROBABILITY = 0.25  # less sure than this it is better to ask
 
 

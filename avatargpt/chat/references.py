@@ -225,11 +225,7 @@ def _absolute(tokens: list[str], outlook: Outlook, similarity: Similarity | None
 def _plain(tokens: Sequence[str]) -> list[str]:
     """The words that say what is done in a segment."""
     other = IT | ASKING | LAST | FIRST | ALL | {"middle"}
-    return [t for t in tokens if lemmas(t) and t not in other and lemma(t) not in KINDS and not _counts_as(t, tokens)]
-
-
-def _counts_as(token: str, tokens: Sequence[str]) -> bool:
-    return _number(token, tokens) is not None
+    return [t for t in tokens if lemmas(t) and t not in other and lemma(t) not in KINDS and _number(t, tokens) is None]
 
 
 def _cardinal(token: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from avatargpt.cli import common
@@ -58,13 +58,11 @@ def serve(
 
         raise UserError(f"a server needs the package {e.name}; install it with {INSTALL}") from None
     check_model(model)
-    values: dict[str, Any] = {}
-    if local:
-        values["hosts"] = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in (*(origin or ()), public_url) if o))
+    hosts = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in (*(origin or ()), public_url) if o))
     settings = ServerSettings(
         store=store or default_store(), model=model, device=device, dtype=dtype, threads=threads, llm=llm,
         api_key=key, public_url=public_url.rstrip("/"), origins=tuple(o.rstrip("/") for o in origin or ()),
-        queue=queue, batch=batch, result_seconds=keep * 3600, motion_seconds=motion_seconds,
-        grace_seconds=grace, **values,
+        queue=queue, batch=batch, result_seconds=keep * 3600, grace_seconds=grace, motion_seconds=motion_seconds,
+        hosts=hosts if local else (),
     )  # fmt: skip
     run(settings, host, port, None if quiet else say)

@@ -20,7 +20,7 @@ from vqvae.face import FaceMotion
     ("x" * 50_000, "1000 characters"), ("человек идёт по снегу", "English"), ("一个人在雪地里走", "English"),
     ("undo", "nothing to undo"), ("redo", "nothing to redo"), ("edit: slower", "nothing has been made"),
     ("save: x.npz", "nothing has been made"), ("describe", "nothing has been made"), ("keep a", "no takes"),
-    ("load: nowhere.bvh", "nowhere.bvh: no such file"), ("face: happy", "body only"),
+    ("load: nowhere.bvh", "nowhere.bvh: no such file"), ("face: happy", "body only; accepted: a feeling"),
     ("/dance", "no such command; accepted: /save"), ("/save", "needs a file"), ("/undo many", "accepted /undo"),
     ("/seed -1", "accepted /seed N"), ("blub", "What should the person do?"), ("asdfgh", "plain English"),
     ("qwrtz jklmnp", "plain English"),
