@@ -437,7 +437,7 @@ class AvatarPipeline:
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE, text: str = "",
         feelings: Sequence[Feeling] = (), score: Score | None = None, body: Body | None = None,
         controls: Controls = LIVELY, lips: str = "rule", seed: int = 0,
-        progress: Callable[[int], None] | None = None, **gestures: Any,
+        progress: Callable[[int], None] | None = None, words: Iterable[TimedWord] | None = None, **gestures: Any,
     ) -> AvatarMotion:  # fmt: skip
         """A whole talk of T frames at 30 fps.
 
@@ -450,7 +450,8 @@ class AvatarPipeline:
             feelings: emotion keyframes, instead of those named in the text.
             body: motion of pelvis and legs; None = they stand.
             controls: of the face: blinks, idle movement, eye contact. lips: see `FacePipeline.perform`.
-            gestures: ``words``, ``other``, ``speaker`` and other options of `GesturePipeline.perform`.
+            words: with times, for the hands and the mouth (`FaceStream`); None = words are off.
+            gestures: ``other``, ``speaker`` and other options of `GesturePipeline.perform`.
 
         Raises:
             UserError: bad sound, text, words, speaker or control.
@@ -459,9 +460,10 @@ class AvatarPipeline:
         if score is None:
             score = self.read_face(text, feelings, seconds, body)
             self.face.warn(text, score)
-        motion = self.gestures.perform(audio, rate, seed=seed, progress=progress, **gestures)
+        timed = None if words is None else list(words)
+        motion = self.gestures.perform(audio, rate, timed, seed=seed, progress=progress, **gestures)
         clip = self.face.perform(
-            text, audio, rate, feelings, score=score, head=lips,
+            text, audio, rate, feelings, score=score, head=lips, words=timed or (),
             progress=None if progress is None else lambda frames: progress(len(motion) + frames),
         )  # fmt: skip
         # Eye contact depends on the combined head: `composed` adds it.
@@ -477,13 +479,14 @@ class AvatarPipeline:
     def stream(
         self, rate: int = sound.RATE, text: str = "", feelings: Sequence[Feeling] = (), score: Score | None = None,
         body: Body | None = None, controls: Controls = LIVELY, lips: str = "rule", seed: int = 0,
-        seconds: float | None = None, **gestures: Any,
+        seconds: float | None = None, words: Iterable[TimedWord] | None = None, **gestures: Any,
     ) -> AvatarStream:  # fmt: skip
         """A live stream; its joined pieces are the result of `speak`, to the bit, if `seconds` are the sound's.
 
         Args:
             rate: samples a second of what will be pushed.
             seconds: length of the sound if it is known: the instruction is fitted to it.
+            words: known by now, as in `speak`; those that come later (`AvatarStream.say`) move the hands alone.
             gestures: options of `GesturePipeline.stream`. The rest: as in `speak`.
         """
         if score is None:
@@ -492,9 +495,10 @@ class AvatarPipeline:
         direction = self.face.direction(score, feelings, seconds)
         spans = self.face.spans(score)
         lively = LiveControls(replace(controls, eye_contact=0.0), sound.FPS, seed, *spans)
+        timed = None if words is None else list(words)
         return AvatarStream(
-            self.face.driver.stream(rate, direction=direction, head=lips),
-            self.gestures.stream(rate, seed=seed, seconds=seconds, **gestures),
+            self.face.driver.stream(rate, direction=direction, head=lips, words=timed or ()),
+            self.gestures.stream(rate, timed, seed=seed, seconds=seconds, **gestures),
             _swaying(body or Standing(seed), controls), lively, controls.eye_contact, spans[1], direction, spans[2],
         )  # fmt: skip
 

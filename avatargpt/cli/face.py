@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
     from avatargpt.face.pipeline import FacePipeline, LiveTake
+    from avatargpt.speech.words import Word
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -344,11 +345,10 @@ def perform(
         pipeline = FacePipeline.load(folder)
         moves = audio is not None and find_part(model, "gesture") is not None
         gestures = GesturePipeline.load(model) if moves else None
-        words: list[tuple[str, float, float]] = []
+        words: tuple[Word, ...] = ()
         if request.transcript is not None and audio is not None:
             timed, feelings = read_spoken(request.transcript, audio, pipeline.driver, request.feelings)
-            words = [(w.text, w.start, w.end) for w in timed.words]
-            request = replace(request, feelings=feelings)
+            words, request = timed.words, replace(request, feelings=feelings)
         scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
     if request.scores is None and any(request.texts):
         report_scores(scores, request.texts, quiet, pipeline.doubt)
@@ -360,7 +360,7 @@ def perform(
             step = None if advance is None else partial(_advance, advance, k, len(request.texts), frames)
             clip = pipeline.perform(
                 text, audio, feelings=request.feelings, seconds=None if audio is not None else length, score=score,
-                progress=step, head=request.lips,
+                progress=step, head=request.lips, words=words,
             )  # fmt: skip
             name = speech.name_of(audio) if audio is not None else ", ".join(f.words for f in request.feelings)
             clip, seed = clip.with_caption(text or name), request.seed + k

@@ -129,7 +129,7 @@ class FacePipeline:
         Args:
             seconds: requested lengths, which influence times; None = as long as it takes.
             sound: seconds of the speech that they go with; actions are then not spread over it.
-            words: of the speech of each, (word, start, end) in seconds.
+            words: of the speech of each, with times (`avatargpt.speech.words.Word`).
         """
         lengths = seconds or [None] * len(texts)
         speech = words or [()] * len(texts)
@@ -254,7 +254,7 @@ class FacePipeline:
             seconds: length without sound, over which the score is spread (`scores.spread_score`); None = as long as the
                 instruction takes, else 4 s.
             head: ``rule`` or ``recorded``, see `avatargpt.face.audio_model.driver.FaceStream`.
-            words: of the speech, (word, start, end) in seconds, for "when you say ...".
+            words: of the speech (`avatargpt.speech.words.Word`), for "when you say ..." and the mouth, see `head`.
 
         Raises:
             UserError: bad sound, text, length or head.
@@ -280,7 +280,7 @@ class FacePipeline:
             score = score_times.spread_score(score, requested)
         direction = self.direction(score, feelings, length)
         clip_seconds = None if audio is not None else length
-        clip = self.driver.drive(audio, rate, direction, seconds=clip_seconds, head=head, progress=progress)
+        clip = self.driver.drive(audio, rate, direction, None, clip_seconds, head, progress, words)
         return clip.with_caption(text)
 
 

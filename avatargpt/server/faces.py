@@ -27,7 +27,7 @@ class FaceBody(Body):
     text: str = Instruction  # what the face does
     emotion: str = Field(default="", max_length=400)  # ``joyful:0.8``, ``0:calm,2.5:angry``
     sound: str = ""  # id of an uploaded sound that it speaks
-    transcript: str = Transcript  # of the sound, for "when you say ..."
+    transcript: str = Transcript  # of the sound, for its lips and "when you say ..."
     seconds: float | None = Field(default=None, gt=0, le=3600)  # without sound; None = as it takes
     seed: int = Seed  # of blinks and idle movement
 
@@ -52,14 +52,14 @@ def faces(server: Server, body: FaceBody) -> Job:
 
         pipeline = server.model.avatars.face
         words, moods = words_of(server, sound, body.transcript, feelings) if sound else (None, feelings)
-        times = [(w.text, w.start, w.end) for w in words.words] if words else []
+        times = words.words if words else ()
         score = pipeline.place([body.text], length, sound is not None, moods, words=times)[0]
         seconds = length or pipeline.default_seconds(score, moods)
         check_length(server, seconds, "text")
         notes = doubts(pipeline, body.text, score)
         clip = pipeline.perform(
             body.text, sound.path if sound else None, feelings=moods, seconds=None if sound else length,
-            score=score, progress=counter(report, seconds),
+            score=score, progress=counter(report, seconds), words=times,
         )  # fmt: skip
         caption = body.text or ", ".join(f.words for f in feelings)
         of_sound = (server.model.avatars.gestures, sound.path) if sound else ()

@@ -12,6 +12,9 @@ from avatargpt.avatar.pipeline import AvatarPipeline, Clip, Standing, body_of, f
 from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.controls import LIVELY
+from avatargpt.metrics.face import closed
+from avatargpt.speech import words as spoken
+from avatargpt.speech.phones import Phone
 from instruct_data.face.score import Event, Score
 from tests.avatar.conftest import gestures
 from tests.avatar.test_compose import sitting, still
@@ -27,7 +30,8 @@ HAPPY = parse_emotions("happy:0.6")
 @pytest.mark.parametrize("size", [441, 30_000])
 def test_streamed_avatars_equal_those_at_once_to_the_bit(avatars: AvatarPipeline, size: int) -> None:
     pcm = voice(1.7, RATE)
-    options = {"feelings": HAPPY, "seed": 4, "words": WORDS, "smooth": True}
+    known = spoken.Word("ma", 1.0, 1.3, (Phone("M", 1.0, 1.1), Phone("AA", 1.1, 1.3)), 0.9)
+    options = {"feelings": HAPPY, "seed": 4, "words": [known], "smooth": True}
     expected = avatars.speak(pcm, RATE, body=Clip(sitting(1.0)), **options)
     assert len(expected) == 51 and expected.fps == 30 and expected.sound is None
     stream = avatars.stream(RATE, body=Clip(sitting(1.0)), seconds=len(pcm) / RATE, **options)
@@ -52,6 +56,10 @@ def test_lips_are_those_of_the_face_alone(avatars: AvatarPipeline) -> None:
     pcm = voice(1.2, 16_000)
     avatar = avatars.speak(pcm, feelings=HAPPY, seed=2)
     clip = avatars.face.perform("", pcm, feelings=HAPPY)
+    words = [spoken.Word("ma", 0.3, 0.6, (Phone("M", 0.3, 0.4), Phone("AA", 0.4, 0.6)), 0.9)]
+    said = finish_face(avatars.face, avatars.face.perform("", pcm, feelings=HAPPY, words=words), LIVELY, None, 2)
+    assert np.array_equal(avatars.speak(pcm, feelings=HAPPY, seed=2, words=iter(words)).face.weights, said.weights)
+    assert closed(said.curves)[8:13].any() and not np.array_equal(said.weights, avatar.face.weights)
     alone, head, other = (finish_face(avatars.face, clip, LIVELY, None, seed, gestures, pcm)
                           for seed, gestures in ((2, None), (2, avatars.gestures), (3, avatars.gestures)))  # fmt: skip
     assert np.array_equal(alone.weights, avatars.face.with_controls(clip, LIVELY, None, 2).weights)

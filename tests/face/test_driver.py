@@ -23,9 +23,11 @@ from avatargpt.face.audio_model.network import (
     clause_clock,
     long_term_spectrum,
 )
-from avatargpt.metrics.face import closed
+from avatargpt.metrics.face import channel, closed, touching
 from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.speech.features import WIDTH, extract
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.words import Word
 from avatargpt.train.speech_data.validation import predict
 from tests.factories import RandomGrounder, voice
 from vqvae.errors import UserError
@@ -392,3 +394,26 @@ def test_a_packaged_driver_multiplies_with_what_its_folder_holds(
         error = np.abs(weights - packed.drive(sound, head=head).weights).max()
         assert error < 0.02 and (error > 0) == (eight and eight_bits_faster(64, 96)), head  # 48 columns cannot be
     assert np.array_equal(full.drive(sound).weights, driver.drive(sound).weights)
+
+
+@pytest.mark.parametrize("head", ["rule", "recorded"])
+def test_phones_of_known_words_shape_the_mouth(head: str) -> None:
+    packaged, sound = Driver.load(), voice(3.0)
+    phones = [Phone(n, 1 + 0.15 * k, 1.15 + 0.15 * k) for k, n in enumerate(("AA", "M", "AA", "F", "AA"))]
+    words = [Word("amafa", 1.0, 1.75, tuple(phones), 0.9)]
+    heard, known = (packaged.drive(sound, head=head, words=w).curves for w in ((), words))
+    assert closed(known)[36:40].any() and touching(known)[45:49].any()
+    assert not closed(heard)[36:40].any() and not touching(heard)[45:49].any()
+    assert not closed(known)[30:34].any() and not closed(known)[40:44].any()
+    changed = (heard != known).any(1)
+    assert not changed[:25].any() and not changed[57:].any()
+    doubtful = [Word("amafa", 1.0, 1.75, tuple(phones), 0.2)], [Word("amafa", 1.0, 1.75, (), 0.9)]
+    assert all(np.array_equal(packaged.drive(sound, head=head, words=w).curves, heard) for w in doubtful)
+    happy = Direction.make([Feeling(0.0, "happy")], [], RandomGrounder())
+    moved = packaged.drive(sound, direction=happy, head=head, words=words).curves
+    directed = packaged.drive(sound, direction=happy, head=head).curves
+    smile = [channel(x, "mouthSmile")[30:52].mean() for x in (moved, known, directed)]
+    assert smile[0] - smile[1] > 0.6 * smile[2] and closed(moved)[36:40].any()
+    stream = packaged.stream(head=head, words=iter(words))
+    parts = [stream.push(sound[k : k + 777]) for k in range(0, len(sound), 777)] + [stream.finish()]
+    assert np.array_equal(np.concatenate(parts), known)

@@ -25,6 +25,7 @@ from avatargpt.face.instructions.scores import (
     spread_score,
 )
 from avatargpt.face.pipeline import FacePipeline
+from avatargpt.speech.words import Word
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.requests.spec import FaceClause, FaceRequest
 from tests.factories import RandomGrounder
@@ -227,7 +228,7 @@ def starts(s: Score) -> list[tuple[str, float]]:
     return [(e.action, round(e.start, 2)) for e in s.events]
 
 
-WORDS = [("hello", 0.5, 1.0), ("you", 1.2, 1.5), ("there", 1.6, 2.0)]
+WORDS = [Word("hello", 0.5, 1.0), Word("you", 1.2, 1.5), Word("there", 1.6, 2.0)]
 
 
 @pytest.mark.parametrize(

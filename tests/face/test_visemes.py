@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from avatargpt.face.audio_model.visemes import STYLE, phone_track, viseme_curves
+from avatargpt.face.audio_model import visemes
+from avatargpt.face.audio_model.visemes import FADE, STYLE, phone_track, spoken_curves, viseme_curves
 from avatargpt.metrics.face import MOUTH, Lips, channel, closed, closure_lags, rounding, touching
 from avatargpt.speech.phones import INDEX, Phone, from_arpabet, from_ipa
+from avatargpt.speech.words import Word
 from tests.factories import PHONES, phones_at
 from vqvae import arkit
 
@@ -101,3 +103,26 @@ def test_phone_track_and_names() -> None:
     ipa = {"ˈæ": "AE", "tʃ": "CH", "oʊ": "OW", "_:": "SIL", "ɹ": "R", "ʒ": "ZH", "(en)": None}
     assert {s: from_ipa(s) for s in ipa} == ipa
     assert [from_arpabet(s) for s in ("AE1", "sp", "zh", "QQ")] == ["AE", "SIL", "ZH", None]
+
+
+def spoken(*words: tuple[float, float, float | None]) -> np.ndarray:
+    """How far words with a start, an end and a confidence are trusted in each frame."""
+    known = spoken_curves([Word("pa", a, b, (Phone("P", a, a + 0.1), Phone("AA", a + 0.1, b)), c) for a, b, c in words])
+    return np.zeros(0) if known is None else known[1]
+
+
+def test_words_are_trusted_where_they_fit() -> None:
+    share = spoken((0.5, 1.0, 0.9), (1.2, 1.5, 0.2), (1.5, 2.0, 0.8), (3.0, 3.4, 0.9))
+    assert (share[15:61] == 1).all() and (share[90:103] == 1).all()  # a short pause and a doubtful word among good ones
+    assert not share[:11].any() and not share[65:86].any() and 0 < share[62] < 1 and len(share) <= (3.4 + FADE) * 30 + 1
+    missed = spoken((0.5, 1.0, 0.9), (1.0, 1.5, 0.05), (1.5, 2.0, 0.8))
+    assert not missed[35:41].any() and missed[46] == 1  # another word was said there
+    assert not len(spoken((0.5, 1.0, 0.1), (1.0, 1.5, 0.3), (1.5, 2.0, 0.9)))
+    assert not len(spoken((0.5, 1.0, None))) and spoken_curves([Word("pa", 0.5, 1.0, (), 0.9)]) is None
+
+
+def test_long_clips_are_blended_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    phones = [Phone(n, 0.3 + 0.2 * k, 0.5 + 0.2 * k) for k, n in enumerate(("M", "UW", "AA") * 11)]
+    whole = viseme_curves(phones, 240).curves
+    monkeypatch.setattr(visemes, "BLOCK", 50)
+    assert np.allclose(viseme_curves(phones, 240).curves, whole, atol=1e-6)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from avatargpt.face.audio_model import network as networks
 from avatargpt.face.audio_model.conditioning import HEADS, MAX_WORD_PIECES, Direction
 from avatargpt.face.audio_model.idle import LidClosing
-from avatargpt.face.audio_model.visemes import STYLE, WIDTH
+from avatargpt.face.audio_model.visemes import SPOKEN, STYLE, WIDTH, spoken_curves
 from avatargpt.lm.checkpoint import driver_folder, in_eight_bits, load_part, remove_part, save_part
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.features import SpeechFeatures
@@ -33,6 +33,9 @@ from vqvae.arkit import COUNT, INDEX, expand
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.tensors import quantised
+
+if TYPE_CHECKING:
+    from avatargpt.gesture.features import TimedWord
 
 MAX_TURN = 0.8  # rad of the head
 PHONES = 2 * len(ARPABET)  # logits of a frame
@@ -80,6 +83,9 @@ class FaceStream:
         style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`; None = usual.
         head: ``rule``, curves learnt from rules, every channel; ``recorded``, the mouth as in recorded pairs, all other
             channels by the rule head.
+        words: of the speech, with times in the stream. Aligned phones that are trusted (`visemes.spoken_curves`) shape
+            the mouth in place of what the network hears; with head ``recorded`` they only close the lips and bring
+            the lower one to the teeth.
 
     Raises:
         UserError: a rate, style or head that is not accepted, or a head that was never trained.
@@ -89,7 +95,7 @@ class FaceStream:
 
     def __init__(
         self, driver: Driver, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
-        head: str = "rule",
+        head: str = "rule", words: Iterable[TimedWord] = (),
     ) -> None:  # fmt: skip
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
@@ -119,6 +125,15 @@ class FaceStream:
         self.frames = 0  # video frames returned so far
         self._finished = False
         self._closing = LidClosing()
+        # Of each frame: how far its words are trusted, its curves by the rules, and what p, b, m, f, v hold of them.
+        self._known = self._said = self._held = np.zeros(0, np.float32)
+        if (spoken := spoken_curves(words, usual)) is not None:
+            rules, self._known = spoken
+            self._said = rules.curves
+            self._held = np.maximum(rules.closure[:, None] * self._net.sealing.numpy(),
+                                    rules.contact[:, None] * self._net.biting.numpy())  # fmt: skip
+            if head == "recorded":
+                self._said[:, PRESSING] *= LIGHT_PRESS
         self.direct(direction or Direction())
 
     @property
@@ -134,7 +149,8 @@ class FaceStream:
     def direct(self, direction: Direction) -> None:
         """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
         self._directed = bool(len(direction.seconds) or len(direction.spans))
-        if self._mouth is not None and self._undirected is self._backbone and self._directed:
+        plain = self._mouth is not None or len(self._known)
+        if plain and self._undirected is self._backbone and self._directed:
             self._undirected = self._backbone.copy()
         self._direction = direction
         self._closing.direct(direction)
@@ -183,16 +199,23 @@ class FaceStream:
             return None
         out = F.linear(h, *self._heads)
         row = (out[:WIDTH] if extra is None else out[:WIDTH] + extra).numpy()
+        undirected = out if plain is h else F.linear(plain, *self._heads)
+        known = float(self._known[self.frames]) if self.frames < len(self._known) else 0.0
         if mouth is not None:
-            undirected = out if plain is h else F.linear(plain, *self._heads)
             paired = self._pairs.paired(mouth).numpy()
-            mixed = self._recorded.step(row, undirected[: WIDTH + PHONES], float(out[-1]), paired)
+            mixed = self._recorded.step(row, undirected[: WIDTH + PHONES], float(out[-1]), paired, 1 - known)
             if mixed is None:
                 return None
             row = mixed
+        added = row - undirected[:WIDTH].numpy() if known else row
         for column, (acting, pose) in enumerate(self._gates, WIDTH):
             if (share := networks.gate_share(float(out[column]))) > 0:
                 row = row + share * acting * (pose - row)
+        if known:
+            said, held = self._said[self.frames], self._held[self.frames]
+            # What a direction adds stays, except where the sound holds the lips.
+            change = held * (said - row) if mouth is not None else SPOKEN * (said + (1 - held) * added - row)
+            row = row + known * change
         row = self._closing(np.minimum(np.maximum(row, MIN_ROW), MAX_ROW), self.frames / FPS)
         self.frames += 1
         return row
@@ -400,7 +423,9 @@ class RecordedMouth:
             _, acting, pose = network.gates()[-1]
             self._closure = acting.numpy(), light_closure(pose.numpy())
 
-    def step(self, row: np.ndarray, undirected: Tensor, logit: float, paired: np.ndarray) -> np.ndarray | None:
+    def step(
+        self, row: np.ndarray, undirected: Tensor, logit: float, paired: np.ndarray, heard: float = 1.0
+    ) -> np.ndarray | None:
         """The next frame.
 
         Args:
@@ -408,6 +433,7 @@ class RecordedMouth:
             undirected: its curves and phone logits (55 + 80,) without a direction.
             logit: of its closed lips; not used where it has no such gate.
             paired: curves (55,) of the pairs' network, `behind` frames before.
+            heard: how far that frame's closures are those that the network hears, 0 to 1.
 
         Returns:
             Curves (55,) of that earlier frame; None while there is none.
@@ -421,7 +447,7 @@ class RecordedMouth:
         learnt = paired if self._own else open_jaw(undershoot(paired, self._speaking.connected))
         difference = self._speaking.share * (learnt - rule)
         row[self._columns] += difference[self._columns]
-        return row if self._closure is None else press_lips(row, networks.gate_share(logit), *self._closure)
+        return row if self._closure is None else press_lips(row, heard * networks.gate_share(logit), *self._closure)
 
 
 NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files
@@ -507,12 +533,13 @@ class Driver:
     def drive(
         self, audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
         direction: Direction | None = None, style: np.ndarray | None = None, seconds: float | None = None,
-        head: str = "rule", progress: Callable[[int], None] | None = None,
+        head: str = "rule", progress: Callable[[int], None] | None = None, words: Iterable[TimedWord] = (),
     ) -> FaceMotion:  # fmt: skip
         """A complete clip, with the same frames as a stream.
 
         Args:
             audio: a sound file, samples (n,) or (n, channels) at `rate`, or None: no speech, `seconds` of it.
+            words: of the speech, see `FaceStream`.
 
         Raises:
             UserError: a file that is no sound, samples that are not finite, neither sound nor seconds, more than 2 h.
@@ -528,7 +555,7 @@ class Driver:
         else:
             source = sound.open_sound(audio, rate)
             rate, parts = source.about.rate, source.parts
-        stream = self.stream(rate, direction=direction, style=style, head=head)
+        stream = self.stream(rate, direction=direction, style=style, head=head, words=words)
         frames = []
         for part in parts:
             frames.append(stream.push(part))

@@ -3,9 +3,11 @@
 All of it is arithmetic on times; the parser (`avatargpt.face.instructions.parser`) reads the words.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from instruct_data.face.emotions import one_sided
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from instruct_data.requests.spec import FaceClause, FaceRequest
 from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.gesture.features import TimedWord
 
 # Seconds that an instruction names: none, durations, or by the clock.
 NamedTimes = Literal["", "lasting", "clock"]
@@ -251,7 +256,7 @@ MIN_CERTAINTY = 0.8  # of a second beyond the clip's end, to be refused
 PACES = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # of their usual time that actions take in a clip that is too short
 
 Read = Callable[[str], Score]
-WordTimes = Sequence[tuple[str, float, float]]  # of speech: word, start, end
+WordTimes: TypeAlias = "Sequence[TimedWord]"  # of speech
 
 
 @dataclass
@@ -442,7 +447,7 @@ def _in_turn(parts: list[Part], request: FaceRequest) -> list[Part]:
 def _length(parts: Sequence[Part], words: WordTimes) -> float:
     """Seconds of a clip without a given length."""
     shared = any(p.clause.from_share is not None or p.clause.to_share is not None for p in parts)
-    length = max([SHARED_LENGTH if shared else 0.0, *(end for _, _, end in words)])
+    length = max([SHARED_LENGTH if shared else 0.0, *(word.end for word in words)])
     _place(parts, length or MAX_SECONDS, words)
     for part in parts:
         c = part.clause
@@ -511,10 +516,10 @@ def anchor_time(clause: FaceClause, words: WordTimes) -> float | None:
     if not clause.word:
         return None
     anchor = [w for w in clause.word.lower().split() if w]
-    spoken = ["".join(ch for ch in w.lower() if ch.isalnum() or ch == "'") for w, _, _ in words]
+    spoken = ["".join(ch for ch in w.text.lower() if ch.isalnum() or ch == "'") for w in words]
     for k in range(len(spoken) - len(anchor) + 1):
         if spoken[k : k + len(anchor)] == anchor:
-            start, end = words[k][1], words[k + len(anchor) - 1][2]
+            start, end = words[k].start, words[k + len(anchor) - 1].end
             return end if clause.moment == "after" else max(start - 0.5, 0.0) if clause.moment == "before" else start
     return None
 
