@@ -199,8 +199,8 @@ def test_movements_sides_and_lengths(packaged: AvatarGPT, told: list[str]) -> No
 
 
 def test_the_index_reads_where_nobody_answers(packaged: AvatarGPT, told: list[str]) -> None:
-    body = packaged.body.model
+    body, text = packaged.body.model, "walk, then sit down"
     reader = LanguageReader(LanguageModel(Dead()), body, told.append)
-    assert tuple(reader("walk, then sit down")) == tuple(body.phrase_index.clauses("walk, then sit down", body.grounder))
+    assert tuple(reader(text)) == tuple(body.phrase_index.clauses(text, body.grounder))
     reader("jump")
     assert len(told) == 1 and told[0].endswith("the phrase index reads the request by itself")
