@@ -170,7 +170,7 @@ class Model(SpeechCalls):
     def source(self) -> str:
         return self._source
 
-    def composed(self, text: str, seed: int) -> Any:
+    def acted(self, text: str, seed: int) -> Any:
         raise AssertionError("bodies by words need the language model")
 
 
