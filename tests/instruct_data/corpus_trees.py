@@ -388,7 +388,7 @@ def genea(folder: Path) -> Path:
 
 
 def hands_bvh(path: Path, left_arm: float = -70.0, index: float = -40.0) -> Path:
-    """Two frames of the skeleton of Talking With Hands and GENEA, by its published joints; degrees about Z."""
+    """Ten frames of the skeleton of Talking With Hands and GENEA, by its published joints; degrees about Z."""
     bones: dict[str, tuple[str, tuple[float, float, float]]] = {
         "b_root": ("body_world", (0, 92, 0)), "b_spine0": ("b_root", (0, 8, 0)), "b_spine1": ("b_spine0", (0, 11, 0)),
         "b_spine2": ("b_spine1", (0, 11, 0)), "b_spine3": ("b_spine2", (0, 11, 0)),
@@ -417,7 +417,8 @@ def hands_bvh(path: Path, left_arm: float = -70.0, index: float = -40.0) -> Path
         return f"{kind} {name}\n{{\nOFFSET {' '.join(map(str, offset))}\n{channels}\n{''.join(below) or end}}}\n"
 
     tree, row = joint("body_world", (0, 0, 0)), " ".join(map(str, values))
-    return text(path, f"HIERARCHY\n{tree}MOTION\nFrames: 2\nFrame Time: 0.0333333\n{row}\n{row}\n")
+    rows = f"{row}\n" * 10
+    return text(path, f"HIERARCHY\n{tree}MOTION\nFrames: 10\nFrame Time: 0.0333333\n{rows}")
 
 
 def talking_with_hands(folder: Path) -> Path:
