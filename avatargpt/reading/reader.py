@@ -45,14 +45,13 @@ class ReadItem:
     Attributes:
         values: field -> choice, True, number, or number of a place from 1. words: field -> spans of the text.
         names: the likeliest names (None = none of them) with their probabilities, the likeliest first.
-        written: the item in plain words. sure: how likely its first choice and its places are, together.
+        written: the item in plain words.
     """
 
     values: Mapping[str, Any]
     words: Mapping[str, tuple[Span, ...]]
     names: Names = ()
     written: str = ""
-    sure: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -139,19 +138,16 @@ class Reader:
             shares = net.name_logits(program.table, step, pooled, mean).softmax(-1) if program.table else None
             for i in going.nonzero()[:, 0].tolist():
                 read: dict[str, Any] = {}
-                sure = float(values["choice"][0][i, 0].softmax(-1).max()) if kinds["choice"] else 1.0
                 for kind, open_ in (("choice", None), ("flag", None), ("number", counted[i]), ("place", placed[i])):
                     for f, logits in zip(kinds[kind], values[kind], strict=True):  # type: ignore[index]
                         if (value := _value(f, logits[i, 0], open_, rows[i])) is not None:
                             read[f.name] = value
-                        if kind == "place":
-                            sure *= _likeliest_place(logits[i, 0], placed[i])
                 words = {
                     name: spans for k, name in enumerate(word_names)
                     if found is not None and (spans := _spans(texts[i].text, rows[i], found[i, 0, k] > 0))
                 }  # fmt: skip
                 kept.append((i, len(items[i]), step[i, 0]))
-                items[i].append(ReadItem(read, words, self._names(program.table, shares, i, near), sure=sure))
+                items[i].append(ReadItem(read, words, self._names(program.table, shares, i, near)))
             first = ids.new_zeros((len(texts), 1))
             if kinds["choice"]:
                 first = values["choice"][0].argmax(-1)
@@ -269,12 +265,6 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
     if f.kind == "place":
         return pieces.places.index(best - fixed) + 1
     return CONSTANTS[best - 1] if best < fixed else pieces.numerals[best - fixed].of(f.name)
-
-
-def _likeliest_place(logits: Tensor, open_: Tensor) -> float:
-    """The probability of a place field's value."""
-    fixed = len(logits) - len(open_)
-    return float(torch.cat([logits[:fixed], logits[fixed:].masked_fill(open_ == 0, -1e9)]).softmax(-1).max())
 
 
 def _spans(text: str, pieces: Pieces, chosen: Tensor) -> tuple[Span, ...]:

@@ -33,7 +33,7 @@ from vqvae.strict import PositiveInt, Share, Strict
 
 POOL = 8  # steps whose examples are drawn at once and sorted by length
 NOISE = 0.1  # of the words that an item's mean state is taken over, share that is left out in training
-WEIGHTS = {"more": 1.0, "words": 4.0, "names": 1.5, "choice": 1.0, "flag": 0.5, "number": 0.5, "place": 1.0,
+WEIGHTS = {"more": 1.0, "words": 4.0, "names": 1.5, "choice": 0.5, "flag": 0.5, "number": 0.5, "place": 1.0,
            "wholes": 0.25, "tags": 0.3, "kinds": 0.3, "written": 0.5, "meant": 0.5}  # fmt: skip
 ALIKE = 20.0  # by which the cosines of what items mean are sharpened
 PER_NAME = 6  # phrasings whose mean begins a name's vector
@@ -55,7 +55,6 @@ class ReadingTraining(Schedule):
     shares: dict[str, Share] = {
         "people": 0.72, "joined": 0.06, "captions": 0.02, "phrasings": 0.03, "composed": 0.12, "templates": 0.05,
     }  # fmt: skip
-    composed_turns: Share = 0.15  # of the turns, those of wordings
     validated: PositiveInt = 600  # validation texts of each author
 
 
@@ -132,11 +131,11 @@ class ReadingStage(AveragedStage):
             if t.tasks.get(task) and not learnt:
                 raise UserError(f"no texts to learn {task} from; accepted: folders with {FILES[task][0]}.jsonl(.xz)")
             own = task == "read"
-            composed = [e for e in learnt if e.author.startswith(COMPOSED)]
-            learnt = [e for e in learnt if not e.author.startswith(COMPOSED)]
-            shares = t.shares if own else {"people": 1.0, "templates": t.composed_turns if composed else 0.0}
+            composed = [e for e in learnt if e.author == COMPOSED]
+            learnt = [e for e in learnt if e.author != COMPOSED]
             self.draws[task] = Draw(
-                learnt, phrasings if own else (), shares, t.misspelt, composed, COMPOSED_FIELDS if own else None
+                learnt, phrasings if own else (), t.shares if own else {"people": 1.0}, t.misspelt, composed,
+                COMPOSED_FIELDS,
             )
             for author in recipe.validation:
                 theirs = [e for e in rows if e.author == author]

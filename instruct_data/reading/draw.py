@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
@@ -24,8 +22,6 @@ CAPTION_FIELDS = frozenset(("words", "action", "side", "direction"))  # that a p
 PHRASING_FIELDS = frozenset(("words", "action"))
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MAX_CHARACTERS = 320  # of what is joined
-FORGOTTEN = 0.15  # share of turns without what was said before
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,35 +82,11 @@ def misspell(example: Example, rng: np.random.Generator, count: int = 1) -> Exam
     return example
 
 
-HISTORY = re.compile(r"^(?:before|last): .*\n", re.MULTILINE)
-
-
-def forget(example: Example) -> Example:
-    """A turn behind its timeline alone, as it stands where a conversation is taken up; places stay."""
-    about, asked = example.text[: example.asked], example.text[example.asked :]
-    about = HISTORY.sub("", about).replace("now: ", "last: none\nnow: ")
-    return replace(example, text=about + asked, asked=len(about))
-
-
 def caption_example(text: str, action: str | None, values: Mapping[str, object] | None = None) -> Example:
     """A text that is one movement."""
     spans = tuple(m.span() for m in WORD.finditer(text))
     named = {} if action is None else {"action": action}
     return Example(text, (Item({**named, **(values or {})}, {"words": spans}, text),), labelled_words=False)
-
-
-def how_often(examples: Sequence[Example]) -> np.ndarray:
-    """Cumulative shares: a text of many items teaches more than one of a single item, one of rare acts more than one of
-    common ones.
-    """
-    acts = Counter(i.values.get("do") for e in examples for i in e.items)
-    rare = [max((acts[i.values.get("do")] ** -0.5 for i in e.items), default=1.0) for e in examples]
-    weights = np.array([max(len(e.items), 1) ** 0.5 * r for e, r in zip(examples, rare, strict=True)])
-    return np.cumsum(weights / max(weights.sum(), 1e-9))
-
-
-def _choose(rows: Sequence[T], cumulative: np.ndarray, rng: np.random.Generator) -> T:
-    return rows[min(int(np.searchsorted(cumulative, rng.random())), len(rows) - 1)]
 
 
 class Draw:
@@ -128,14 +100,18 @@ class Draw:
 
     def __init__(
         self, people: Sequence[Example], phrasings: Sequence[tuple[str, str]], shares: Mapping[str, float],
-        misspelt: float = 0.15, templates: Sequence[Example] = (), template_fields: frozenset[str] | None = None,
+        misspelt: float = 0.15, templates: Sequence[Example] = (), template_fields: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self.people, self.misspelt, self.templates = list(people), misspelt, list(templates)
         self.template_fields = template_fields
         self.authors: dict[str, list[Example]] = defaultdict(list)
         for e in people:
             self.authors[e.author].append(e)
-        self.often, self.templates_often = how_often(people), how_often(templates)
+        # A text of many items teaches more than one of a single item, one of rare acts more than one of common ones.
+        acts = Counter(i.values.get("do") for e in people for i in e.items)
+        rare = [max((acts[i.values.get("do")] ** -0.5 for i in e.items), default=1.0) for e in people]
+        weights = np.array([max(len(e.items), 1) ** 0.5 * r for e, r in zip(people, rare, strict=True)])
+        self.often = np.cumsum(weights / max(weights.sum(), 1e-9))
         self.clauses = [i for e in people for i in e.items if i.caption]
         self.phrasings = list(phrasings)
         counts: dict[str, int] = defaultdict(int)
@@ -148,10 +124,10 @@ class Draw:
         self.shares = np.array([shares[k] / total for k in self.kinds])
 
     def _person(self, rng: np.random.Generator) -> Example:
-        return _choose(self.people, self.often, rng)
+        return self.people[min(int(np.searchsorted(self.often, rng.random())), len(self.people) - 1)]
 
     def _phrasing(self, rng: np.random.Generator) -> Example:
-        text, action = _choose(self.phrasings, self.cumulative, rng)
+        text, action = self.phrasings[min(int(np.searchsorted(self.cumulative, rng.random())), len(self.phrasings) - 1)]
         return caption_example(text, action)
 
     def _plain(self, rng: np.random.Generator) -> Example:
@@ -165,8 +141,6 @@ class Draw:
     def draw(self, rng: np.random.Generator) -> Drawn:
         """One example."""
         out = self._draw(self.kinds[int(rng.choice(len(self.kinds), p=self.shares))], rng)
-        if out.example.asked and rng.random() < FORGOTTEN:
-            out = replace(out, example=forget(out.example))
         if rng.random() < self.misspelt:
             return replace(out, example=misspell(out.example, rng, int(rng.integers(1, 3))))
         return out
@@ -175,7 +149,7 @@ class Draw:
         if kind == "people":
             return Drawn(self._person(rng))
         if kind == "templates":
-            return Drawn(_choose(self.templates, self.templates_often, rng), self.template_fields)
+            return Drawn(self.templates[int(rng.integers(len(self.templates)))], self.template_fields)
         if kind == "joined":
             first = self._person(rng)
             others = self.authors[first.author]

@@ -14,7 +14,6 @@ from instruct_data.reading.draw import (
     Draw,
     Drawn,
     caption_example,
-    forget,
     join,
     misspell,
 )
@@ -79,13 +78,6 @@ def test_what_a_turn_is_about_is_never_misspelt() -> None:
     rng = np.random.default_rng(0)
     found = {misspell(turn, rng, 3).text for _ in range(50)}
     assert len(found) > 30 and {t[:asked] for t in found} == {text[:asked]}
-
-
-def test_what_was_said_before_is_forgotten_and_the_timeline_stays() -> None:
-    text, places, asked = write_turn(["1 walks 3s", "2 bows 2s"], "longer", [("walk", "Made: walks.")], ["then 2"])
-    made = forget(Example(text, (), places=places, asked=asked))
-    assert made.text == "1 walks 3s\n2 bows 2s\nlast: none\nnow: longer" and made.text[made.asked :] == "longer"
-    assert made.places == places
 
 
 PHRASINGS = [("a person strolls", "walk"), ("someone hops", "hop"), ("he jumps up", "jump")]

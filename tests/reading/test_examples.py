@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from instruct_data.reading.examples import (
-    LINE,
     MAX_REPLY,
     Example,
-    Shown,
     Span,
     events_example,
     find_words,
@@ -21,7 +19,6 @@ from instruct_data.reading.examples import (
     request_example,
     score_example,
     turn_examples,
-    write_timeline,
     write_turn,
 )
 from instruct_data.reading.programs import PROGRAMS
@@ -107,12 +104,6 @@ def test_a_turn_stands_behind_its_timeline() -> None:
     assert (text, places, asked) == ("last: none\nnow: walk", (), 16)
 
 
-def test_a_timeline_has_names_rounds_and_faces() -> None:
-    shown = [Shown("a woman waves", 2.0, times=3), Shown("a knight bows", 1.234, "greeting", face="smile")]
-    assert write_timeline(shown, 2) == ["1 waves 2s x3", "2 [greeting] a knight bows 1.23s (face: smile)", "(1-2 x2)"]
-    assert [m[1] for line in write_timeline(shown) if (m := LINE.fullmatch(line))] == ["waves", "a knight bows"]
-
-
 def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
     row = {"turns": [
         {"user": "walk", "acts": [{"do": "make", "text": "a person walks", "segment": 1}], "reply": "Made.",
@@ -139,21 +130,6 @@ def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
     assert "last: speed 1, move 2, replace 3\n" in third.text and third.items[0].values["topic"] == "history"
     assert (fourth.items[0].caption, fifth.items[0].caption) == ("bows sadly", "bows fast"), "what is done then"
     assert not any(e.labelled_words for e in (first, second, third))
-
-
-def test_the_same_done_to_neighbours_is_one_item() -> None:
-    slow = [{"do": "speed", "factor": 0.5, "segment": n} for n in (2, 3, 4, 6)]
-    acts = [*slow, {"do": "speed", "factor": 2, "segment": 7}, *({"do": "delete", "segment": n} for n in (1, 2))]
-    lines = [f"{n} bows 2s" for n in range(1, 8)]
-    first = {"user": "x", "acts": [], "timeline": lines}
-    _, turn = turn_examples({"turns": [first, {"user": "all slower", "acts": acts, "timeline": lines}]})
-    assert [i.values for i in turn.items] == [
-        {"do": "speed", "factor": 0.5, "segment": 2, "to": 4}, {"do": "speed", "factor": 0.5, "segment": 6},
-        {"do": "speed", "factor": 2, "segment": 7}, {"do": "delete", "segment": 1}, {"do": "delete", "segment": 3},
-    ]  # fmt: skip
-    (drawn,) = turn_examples({"written": False, "turns": [{"user": "x", "acts": [{"do": "make", "text": "walk"}],
-                                                           "timeline": []}]})  # fmt: skip
-    assert drawn.items[0].caption == ""
 
 
 def test_an_instruction_to_a_face_has_tenths_of_strength() -> None:
