@@ -18,7 +18,6 @@ import base64
 import binascii
 import io
 import json
-import math
 import os
 import queue
 import re
@@ -238,14 +237,7 @@ def _samples(value: dict[str, Any], where: str, rate: int) -> np.ndarray:
         raise UserError(f"{where}: {name}: {len(mono) / own:g} s; accepted more than 0, at most {MAX_LINE_SECONDS:g}")
     if not np.isfinite(mono).all():
         raise UserError(f"{where}: {name}: samples that are not numbers")
-    return mono if own == rate else _resampled(mono, own, rate)
-
-
-def _resampled(mono: np.ndarray, own: int, rate: int) -> np.ndarray:
-    from scipy.signal import resample_poly
-
-    divisor = math.gcd(own, rate)
-    return np.asarray(resample_poly(mono, rate // divisor, own // divisor), np.float32)
+    return mono if own == rate else sound.convert_rate(mono, own, rate)
 
 
 def _seconds(value: Any, where: str, most: float) -> float:

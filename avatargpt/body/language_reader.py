@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from avatargpt.body.model import BodyModel
-from avatargpt.llm.model import LanguageModel, LlmFailed, Malformed, prompt
+from avatargpt.llm.model import Failures, LanguageModel, LlmFailed, Malformed, prompt
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, tokens_of
 from avatargpt.requests.clause_spec import ClauseSpec
 from vqvae.errors import UserError
@@ -53,18 +53,16 @@ class LanguageReader:
         self._index, self._grounder = model.phrase_index, model.grounder
         self._rate = model.tokenizer.tokens_per_second
         self._answers: dict[str, list[ClauseSpec]] = {}
-        self._failing = False  # nothing came to the last question; that is told once
+        self._failures = Failures(tell)
 
     def __call__(self, text: str) -> list[ClauseSpec]:
         """The clauses of a request with their captions; the same text is read once."""
         if text not in self._answers:
             try:
                 self._answers[text] = self._with_model(text)
-                self._failing = False
+                self._failures.end()
             except LlmFailed as e:
-                if not self._failing:
-                    self._tell(f"{e}; the phrase index reads the request by itself")
-                self._failing = True
+                self._failures.tell(f"{e}; the phrase index reads the request by itself")
                 self._answers[text] = self._index.clauses(text, self._grounder)
         return self._answers[text]
 

@@ -14,7 +14,7 @@ from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.chat.timeline import MAX_SEGMENTS
 from avatargpt.chat.turn_text import CONTINUES, QUESTION, ChatTurn
 from avatargpt.llm import LanguageModel
-from avatargpt.llm.model import LlmFailed, Malformed, prompt
+from avatargpt.llm.model import Failures, LlmFailed, Malformed, prompt
 from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read, write
@@ -144,10 +144,10 @@ class LanguageIntent:
     # read eight of fifteen turns right, the shipped reader ten, eight of the nine that it was sure of.
 
     def __init__(self, llm: LanguageModel, reader: Intent, tell: Callable[[str], None]) -> None:
-        self.llm, self.reader, self._tell = llm, reader, tell
+        self.llm, self.reader = llm, reader
         self.name = self.last = llm.name  # last: who read the last turn
         self.question = ""  # back to the user about the last turn, where acts are None; else empty
-        self._failing = False  # nothing came to the last question; that is told once
+        self._failures = Failures(tell)
 
     def understand(self, turn: ChatTurn) -> list[Act] | None:
         self.question, self.last = "", self.llm.name
@@ -164,11 +164,9 @@ class LanguageIntent:
                 check=lambda answer: _check(answer, turn),
             )[0].value  # fmt: skip
         except LlmFailed as e:
-            if not self._failing:
-                self._tell(f"{e}; {self.reader.name} reads instead")
-            self._failing = True
+            self._failures.tell(f"{e}; {self.reader.name} reads instead")
         else:
-            self._failing = False
+            self._failures.end()
             if answer.acts.strip():
                 return possible(answer.acts, turn)
             self.question = " ".join(answer.ask.split())

@@ -268,9 +268,7 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
     return motion, tuple(pairwise([0, *ends]))
 
 
-def segment_of(
-    caption: str, clip: Motion | AvatarMotion, seed: int, fixed: bool, kind: Kind = "made"
-) -> Segment:  # fmt: skip
+def segment_of(caption: str, clip: Motion | AvatarMotion, seed: int, fixed: bool, kind: Kind = "made") -> Segment:
     """A segment of any motion: 20 frames per second, first frame above the origin; UserError where it is too long."""
     motion, spoken = voice_of(clip)
     if motion.modality != "body":

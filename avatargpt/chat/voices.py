@@ -88,7 +88,6 @@ def voiced(clip: Motion | AvatarMotion, voices: Sequence[Voice], suffix: str) ->
 def _mixed(voices: Sequence[Voice], seconds: float, path: Path) -> Path | None:
     """The sounds of voices, each where it begins, as one file; None where there are none."""
     import soundfile
-    from scipy.signal import resample_poly
 
     heard = [(v.start, *audio.load(v.sound)) for v in voices if v.sound is not None]
     if not heard:
@@ -97,7 +96,7 @@ def _mixed(voices: Sequence[Voice], seconds: float, path: Path) -> Path | None:
     out = np.zeros(round(seconds * rate), np.float32)
     for start, samples, own in heard:
         first = round(start * rate)
-        samples = resample_poly(samples, rate, own)[: len(out) - first]
+        samples = audio.convert_rate(samples, own, rate)[: len(out) - first]
         out[first : first + len(samples)] += samples
     soundfile.write(path, out.clip(-1, 1), rate)
     return path

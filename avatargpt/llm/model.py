@@ -173,6 +173,23 @@ class IllFormed(LlmFailed):
     """Answers came, and none fits: the fault of this one question."""
 
 
+class Failures:
+    """Failures in a row, of which the first is told."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._failing = tell, False
+
+    def tell(self, line: str) -> None:
+        """One more failure."""
+        if not self._failing:
+            self._tell(line)
+        self._failing = True
+
+    def end(self) -> None:
+        """There is an answer again."""
+        self._failing = False
+
+
 class Limits(Strict):
     """Bounds of a command."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, Field, create_model
 
-from avatargpt.llm.model import Answer, LanguageModel, LlmFailed, Malformed, prompt
+from avatargpt.llm.model import Answer, Failures, LanguageModel, LlmFailed, Malformed, prompt
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import types
 from avatargpt.planning.events import Event, SceneText
@@ -364,12 +364,11 @@ Tell = Callable[[str], None]
 
 class Fallback:
     """A language model's planner, with another planner where it gives no answer."""
-    # A failure is reported once, until there is an answer again.
 
     def __init__(self, first: Planner, second: Callable[[], Planner], tell: Tell) -> None:
-        self.first, self._second, self._tell = first, second, tell
+        self.first, self._second = first, second
         self.name = first.name
-        self._failing = False
+        self._failures = Failures(tell)
 
     @cached_property
     def second(self) -> Planner:
@@ -400,12 +399,12 @@ class Fallback:
         try:
             value = ask(self.first)
         except LlmFailed as e:
-            if not self._failing:
-                self._tell(f"{e}; {self.second.name} plans instead")
+            self._failures.tell(f"{e}; {self.second.name} plans instead")
         else:
-            self.name, self._failing = self.first.name, False
+            self.name = self.first.name
+            self._failures.end()
             return value
-        self.name, self._failing = self.second.name, True
+        self.name = self.second.name
         why.append(f"{self.first.name} gave no answer; {self.second.name} planned.")
         return ask(self.second)
 

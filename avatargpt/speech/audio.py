@@ -180,6 +180,13 @@ def resample(audio: np.ndarray, rate: int) -> np.ndarray:
     return np.concatenate([*source.push(np.concatenate([audio.astype(np.float32), tail]))])[:length]
 
 
+def convert_rate(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """A complete signal (n,) at `rate` -> at another one, for what is heard."""
+    from scipy.signal import resample_poly
+
+    return np.asarray(resample_poly(audio, new_rate, rate), np.float32)
+
+
 # Files
 @dataclass(frozen=True)
 class AudioInfo:
