@@ -2,9 +2,9 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from avatargpt.chat import scene as scenes
 from avatargpt.chat.face_turns import with_face
@@ -16,7 +16,6 @@ from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, wit
 from avatargpt.chat.voices import voiced
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
 from instruct_data.face.described import described
-from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -122,7 +121,7 @@ def rename(scene: Scene, act: Act) -> ActResult:
     last = first if act.to is None else state.index(act.to)
     if last < first:
         raise UserError(f"segments {first + 1} to {last + 1}; accepted a first one that is not after the last one")
-    name = str(act.name)
+    name = as_typed(str(act.name), scene.request)
     segments = [
         s if not first <= i <= last else replace(s, name=name) if act.to is None else replace(s, activity=name)
         for i, s in enumerate(state.segments)
@@ -219,45 +218,6 @@ def play(scene: Scene, act: Act) -> ActResult:
     return ActResult(scene.state, text, motion, (path,))
 
 
-_STOP = set("what which who how is are does do did the a an of in with to and hand side it he she they his her one "
-            "segment segments whether person direction where when now number".split())  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Topic:
-    """The topic of a question."""
-
-    files: bool  # that were read
-    count: bool  # how many segments there are
-    plan: bool  # the plan
-    extreme: Literal["longest", "shortest", ""]  # ``longest`` or ``shortest`` segment; empty = neither
-    length: bool  # how long something lasts
-    start: bool  # when it begins
-    frames: bool  # in frames
-    fps: float | None  # at so many, or None
-    numbers: tuple[int, ...]  # that may be those of segments
-
-
-def parse_topic(about: str) -> Topic:
-    """The topic in words such as ``length of segment 2``."""
-    rate = re.search(r"(\d+) fps", about)
-    return Topic(
-        files=bool(re.search(r"\bfiles?\b|loaded", about)),
-        count=bool(re.search(r"number of (?:segments|parts|steps|pieces)", about)),
-        plan="plan" in about.split(),
-        extreme="longest" if "longest" in about else "shortest" if "shortest" in about else "",
-        length=bool(re.search(r"length|duration|time|seconds|frames", about)),
-        start="start" in about,
-        frames=bool(re.search(r"\bframes\b", about)),
-        fps=float(rate.group(1)) if rate else None,
-        numbers=tuple(map(int, re.findall(r"\d+", re.sub(r"\d+ (?:fps|frames)|at \d+", "", about)))),
-    )
-
-
-def _stems(text: str) -> set[str]:
-    return {w[:5] for w in re.findall(r"[a-z]+", text.lower()) if w not in _STOP}
-
-
 FRAMES = "frames.png"
 HELP = """Say what should happen, in plain English:
   a boy walks through the snow / then he falls and gets up / before that he waves, 3 seconds
@@ -337,59 +297,61 @@ def _plan(state: Timeline) -> str:
 
 @performs("question")
 def question(scene: Scene, act: Act) -> ActResult:
-    """Looked up in the timeline."""
-    return ActResult(scene.state, answer(scene.state, str(act.about), scene.request))
+    """Looked up in the timeline and its history."""
+    return ActResult(scene.state, answer(scene, str(act.about)))
 
 
-def answer(state: Timeline, about: str, request: str) -> str:
-    """The timeline's answer to a question; `about`: the topic, e.g. ``length of segment 2``."""
-    topic = parse_topic(about)
-    if topic.files:
-        return f"Files read so far: {', '.join(state.files)}." if state.files else "No file has been read."
-    count = len(state.segments)
-    if topic.count:
-        return f"There {'is' if count == 1 else 'are'} {count} segment{'' if count == 1 else 's'}."
-    if not count:
+ABOUT = "segment 2, segments 2 to 4, second 12, whole, longest, shortest, history, files, ability"
+_OF_SEGMENTS = re.compile(r"segments? (\d+)(?: (?:to|and) (\d+))?")
+_OF_TIME = re.compile(r"second (\d+(?:\.\d+)?)")
+
+
+def answer(scene: Scene, about: str) -> str:
+    """The answer to a question about one of `ABOUT`; raises UserError for anything else."""
+    state = scene.state
+    if about == "ability":
+        return f"{HELP.splitlines()[0]}\n" + "\n".join(HELP.splitlines()[1:5])
+    if about == "files":
+        saved = f"The last file written is {scene.saved}." if scene.saved else "No file has been written."
+        return f"Files read so far: {', '.join(state.files)}. {saved}" if state.files else f"No file was read. {saved}"
+    if about == "history":
+        rows = [f"  {said} -> {reply.splitlines()[0]}" for said, reply in scene.turns]
+        return "\n".join(["So far:", *rows]) if rows else "Nothing has been said yet."
+    if not state.segments:
         return "Nothing has been made yet."
-    if topic.plan:
-        return _plan(state)
     lengths = [(b - a) / FPS for a, b in state.spans]
-    if topic.extreme:
-        at = lengths.index((max if topic.extreme == "longest" else min)(lengths))
-        caption = scenes.short(state.segments[at].caption)
-        return f"Segment {at + 1} is the {topic.extreme}: {caption}, {scenes.duration(lengths[at])}."
-    chosen = [n for n in topic.numbers if 1 <= n <= count]
-    if topic.length:
-        return _length(state, topic, lengths, chosen)
-    if chosen:
-        return " ".join(f"Segment {n}: {state.segments[n - 1].caption}." for n in chosen)
-    return _searched(state, f"{about} {request}")
+    if about in ("longest", "shortest"):
+        at = lengths.index((max if about == "longest" else min)(lengths))
+        return f"The {about}: {_quoted(state, at)}"
+    if about == "whole":
+        count, often = len(lengths), state.whole_rounds
+        played = f", all of it {often} times" if often > 1 else ""
+        whole = f"{scenes.duration(state.seconds)} in {count} segment{'s' * (count > 1)}{played}:"
+        return "\n".join([whole, *(f"  {_quoted(state, i)}" for i in range(count))])
+    if match := _OF_TIME.fullmatch(about):
+        second = float(match[1])
+        at = next((i for i, (a, b) in enumerate(state.spans) if a / FPS <= second < b / FPS), -1)
+        if at < 0:
+            return f"Nothing new begins at second {second:g}; all of it lasts {scenes.duration(state.seconds)}."
+        return f"At second {second:g}: {_quoted(state, at)}"
+    if match := _OF_SEGMENTS.fullmatch(about):
+        first, last = state.index(int(match[1])), state.index(int(match[2] or match[1]))
+        rows = [_quoted(state, i) for i in range(first, max(first, last) + 1)]
+        together = sum(lengths[first : last + 1])
+        return "\n".join([*rows, *([f"Together {scenes.duration(together)}."] if len(rows) > 1 else [])])
+    raise UserError(f"question: {about!r}; accepted: {ABOUT}")
 
 
-def _length(state: Timeline, topic: Topic, lengths: list[float], chosen: list[int]) -> str:
-    if topic.start and chosen:
-        start = state.spans[chosen[0] - 1][0] / FPS
-        return f"Segment {chosen[0]} starts at {scenes.duration(start)}."
-    if chosen:
-        total = sum(lengths[n - 1] for n in chosen)
-        which = " and ".join(map(str, chosen))
-        return f"Segment{'s' if len(chosen) > 1 else ''} {which}: {scenes.duration(total)}."
-    if topic.frames:
-        fps = FPS if topic.fps is None else topic.fps
-        return f"{round(state.seconds * fps)} frames at {fps:g} per second."
-    return f"It lasts {scenes.duration(state.seconds)}."
-
-
-def _searched(state: Timeline, words: str) -> str:
-    """The segments whose captions share words with the question; their sides where it is about them."""
-    every, stems = [s.caption for s in state.segments], _stems(words)
-    matches = [(n, c) for n, c in enumerate(every, 1) if stems & _stems(c)]
-    if re.search(r"\b(?:hand|side|arm|leg|wrist|foot|direction|left|right)\b", words):
-        sided = [(n, c) for n, c in matches or enumerate(every, 1) if side_of(c)]
-        if sided:
-            return " ".join(f"Segment {n}: {side_of(c)} ({scenes.short(c)})." for n, c in sided[:6])
-    rows = matches or list(enumerate(every, 1))
-    return " ".join(f"Segment {n}: {c}." for n, c in rows[:6])
+def _quoted(state: Timeline, at: int) -> str:
+    """A segment with its times, and all that is known of it."""
+    segment, (start, end) = state.segments[at], state.spans[at]
+    name = f" ({segment.name or segment.activity})" if segment.name or segment.activity else ""
+    more = [f"played {state.rounds[at]} times"] if state.rounds[at] > 1 else []
+    more += [f"{segment.tempo:.3g} times as fast"] if abs(segment.tempo - 1) > 0.005 else []
+    more += ["mirrored"] if segment.mirrored else []
+    more += [f"face: {described(segment.score)}"] if segment.score else []
+    times = f"{start / FPS:g} to {end / FPS:g} s, {scenes.duration((end - start) / FPS)}"
+    return f"segment {at + 1}{name}: {scenes.short(segment.caption)} ({'; '.join([times, *more])})."
 
 
 @performs("help")
@@ -418,7 +380,7 @@ def clarifying(state: Timeline) -> str:
         return "What should the person do? For example: a person walks forward and waves."
     last = state.segments[-1]
     return (
-        f"I did not get that. Shall I change segment {len(state.segments)} ({scenes.short(last.caption)}), add "
+        f"I did not understand that. Shall I change segment {len(state.segments)} ({scenes.short(last.caption)}), add "
         "something after it, or start anew? For example: make it slower / then he sits down / new: a person jumps."
     )
 

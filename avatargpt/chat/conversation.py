@@ -6,35 +6,32 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avatargpt import planning
 from avatargpt.chat import motion_acts, pulling, segments  # noqa: F401  the acts register themselves
 from avatargpt.chat.acts import clarifying, relative
-from avatargpt.chat.face_turns import instead_of, with_faces
 from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
 from avatargpt.chat.maker import Maker
-from avatargpt.chat.parts import ALL_STEPS
-from avatargpt.chat.questions import OpenQuestion
 from avatargpt.chat.scene import TURN_PICTURE, OnDraft, OnSegment, Progress, Scene, perform, sheet
-from avatargpt.chat.timeline import FPS, MAX_TURNS, Memory, Store, Timeline
+from avatargpt.chat.timeline import MAX_TURNS, Memory, Store, Timeline
 from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
 from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
-from instruct_data.dialogue.acts import BY_HAND, Act, from_json, read, write
-from instruct_data.requests.spec import Asked, Stands, TurnState
+from instruct_data.dialogue.acts import Act, read, write
+from instruct_data.face.described import described
+from instruct_data.reading.examples import Shown, write_timeline
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
-
-if TYPE_CHECKING:
-    from avatargpt.avatar.composition import Composer
 
 COMMAND, ACTS = "command", "acts"
 PREVIEWS = "avatargpt-previews"
 EACH = ("edit", "retime", "speed", "mirror", "delete", "move", "loop", "rename")  # acts that several segments get
 MAX_CAPTIONS = 6  # that an answer lists
-IDLE = ("chat", "clarify", "help")  # acts that do nothing
+MAX_SAID = 400  # characters of a turn that failed which are remembered
+SHOWN_TURNS = 6  # that an answer about the history lists
+ALL_STEPS = 99  # of undo: as many as there are
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Conversation:
         self.on_segment, self.on_draft, self._maker = on_segment, on_draft, Maker(model, faces)
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
-        self._intent = open_intent(model, faces) if intent is None else intent
+        self._intent = open_intent(model) if intent is None else intent
         if llm is not None:
             self._intent = LanguageIntent(llm, self._intent, tell or logging.getLogger(__name__).warning)
         self.store = Store(Path(folder)) if folder is not None else None
@@ -153,11 +150,7 @@ class Conversation:
             raise UserError("no act; accepted: one or more, e.g. make: a person waves")
         line = write(done)
 
-        def turn() -> Reply:
-            self.memory.question = None
-            return self._do(done, line, ACTS)
-
-        return self._answered(line, turn)
+        return self._answered(line, lambda: self._do(done, line, ACTS))
 
     def _answered(self, text: str, turn: Callable[[], Reply]) -> Reply:
         """What a turn gives, remembered and stored; mistakes are answers, and what an interrupt left is taken back."""
@@ -170,6 +163,9 @@ class Conversation:
             return self._saved(reply)
         except (UserError, OSError, MemoryError) as e:
             self.memory = before
+            if (said := " ".join(text.split())[:MAX_SAID]) and not is_command(said):  # the next turn may answer it
+                row = {"user": said, "acts": [], "reply": _mistake(e), "ok": False}
+                self.memory.turns = [*self.memory.turns, row][-MAX_TURNS:]
             return Reply(_mistake(e), ok=False, unwritten=_is_unwritten(e), seconds=self.timeline.seconds)
         except BaseException:  # an interrupted turn has not happened
             self.memory = before
@@ -196,11 +192,7 @@ class Conversation:
                 self.memory.seed = act
                 return Reply(f"The seed is {act}.", understood=COMMAND, seconds=self.timeline.seconds)
             return self._do([act], text, COMMAND)
-        try:
-            acts = self._meant(text)
-        except OpenQuestion as e:
-            self.memory.question = e.question
-            return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
+        acts = self._meant(text)
         if not acts:
             return Reply(self._question(), ok=False, seconds=self.timeline.seconds)
         return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
@@ -217,56 +209,35 @@ class Conversation:
         return acts
 
     def _meant(self, text: str) -> list[Act]:
-        """The acts of a turn, none where it is not understood. Raises OpenQuestion."""
+        """The acts of a turn, none where it is not understood."""
         plain, files = simplified(text)
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
-        self.memory.question = None
-        try:
-            acts = self._intent.understand(turn) or []
-        except UserError as e:
-            if self._composer is None or not self.timeline.segments:
-                raise
-            acts = [instead_of(e, self._composer, plain, self.timeline)]
-        if self._composer is not None:
-            acts = with_faces(self._composer, plain, acts, self.timeline)
+        acts = self._intent.understand(turn) or []
         if not acts or any(a.text or a.scene or a.change for a in acts):
             check_english(plain)  # of what is to be moved; orders without such words are known as they are
         return acts
-
-    @property
-    def _composer(self) -> Composer | None:
-        """Divides words into what a body and what a face does; None where faces are not moved."""
-        return self.model.composer if self._maker.faces else None
 
     def _question(self) -> str:
         return getattr(self._intent, "question", "") or clarifying(self.timeline)
 
     def _chat_turn(self, plain: str, files: tuple[str, ...]) -> ChatTurn:
-        past = self.memory.past
-        history = tuple(t["user"] for t in self.memory.turns[-2:] if not is_command(t["user"]))
-        # where its segments begin is not looked at: it would have to be composed for that
-        former = _chat_turn(past[-1], timed=False) if past else None
-        return replace(
-            _chat_turn(self.timeline), request=plain.lower(), history=history, files=files, state=self._state(),
-            last=self._last(), former=former, question=self.memory.question,
+        """A turn with its context."""
+        now, turns = self.timeline, [t for t in self.memory.turns if not is_command(t["user"])]
+        rows, rounds = now.segments, now.whole_rounds
+        shown = [
+            Shown(s.caption, s.motion.seconds, s.name or s.activity, times // rounds,
+                  described(s.score) if s.score else "")
+            for s, times in zip(rows, now.rounds, strict=True)
+        ]  # fmt: skip
+        done = turns[-1]["acts"] if turns else []
+        last = [f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in done]
+        return ChatTurn(
+            plain, tuple(s.caption for s in rows), tuple(s.motion.seconds for s in rows), tuple(s.name for s in rows),
+            tuple(s.activity for s in rows), tuple(write_timeline(shown, rounds)), len(now.takes),
+            tuple((t["user"], t["reply"]) for t in turns[-2:]), tuple(last), files,
+            len(self.memory.past[-1].segments) if self.memory.past else None,
         )  # fmt: skip
-
-    def _last(self) -> tuple[Act, ...]:
-        """The acts of the last turn that did something."""
-        rows = (t["acts"] for t in reversed(self.memory.turns))
-        acts = next((row for row in rows if any(a["do"] not in IDLE for a in row)), ())
-        return tuple(from_json(a) for a in acts if a["do"] not in IDLE)
-
-    def _state(self) -> TurnState:
-        """The state that a turn is read in."""
-        now, question = self.timeline, self.memory.question
-        spoken = (a.do for a in self._last() if a.do not in BY_HAND)
-        last = next(spoken, "none") if question is None else question.act
-        stands: Stands = "plan" if now.planned else ("empty", "one", "some")[min(len(now.segments), 2)]
-        asked: Asked = "take" if len(now.takes) > 1 else "none"
-        asked = asked if question is None else question.asked
-        return TurnState(asked=asked, last=last, timeline=stands, faces=self._maker.faces)
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
         lines: list[str] = []
@@ -332,7 +303,7 @@ class Conversation:
         return Scene(
             self.model, self._maker, self.planner, self.outputs, self.previews, state, self.memory.seed, text,
             self.memory.saved, self.progress, self._bounded, self._served, self.on_segment,
-            self.on_draft,
+            self.on_draft, tuple((t["user"], t["reply"]) for t in self.memory.turns[-SHOWN_TURNS:]),
         )  # fmt: skip
 
     def _travel(self, act: Act) -> str:
@@ -345,9 +316,10 @@ class Conversation:
         for _ in range(steps):
             target.append(replace(memory.now))  # a copy keeps no composed motion in memory
             memory.now = source.pop()
-        last = self._last()
-        if act.do == "undo" and steps == 1 and last and 1 <= (last[-1].segment or 0) <= len(memory.now.segments):
-            memory.now = replace(memory.now, focus=(last[-1].segment or 1) - 1)  # what was undone is spoken of
+        done = memory.turns[-1]["acts"] if memory.turns else []
+        segment = (done[-1].get("segment") or 0) if done else 0
+        if act.do == "undo" and steps == 1 and 1 <= segment <= len(memory.now.segments):
+            memory.now = replace(memory.now, focus=segment - 1)  # what was undone is spoken of
         verb = "Undone" if act.do == "undo" else "Redone"
         short = f" (there were only {steps})" if steps < requested != ALL_STEPS else ""
         what = f"{verb}{'' if steps == 1 else f' {steps} steps'}{short}."
@@ -361,18 +333,6 @@ class Conversation:
 def _same_step(before: Act, act: Act) -> bool:
     """Whether an act does to one more segment what the one before it in the turn did: both are one step of undo."""
     return act.do == before.do and act.do in EACH and (act.do == "move" or act.segment != before.segment)
-
-
-def _chat_turn(now: Timeline, timed: bool = True) -> ChatTurn:
-    """A timeline as turns are read against it."""
-    segments = now.segments
-    return ChatTurn(
-        "", now.text if timed else "", tuple(s.caption for s in segments), len(now.takes), planned=now.planned,
-        lengths=tuple(s.motion.seconds for s in segments), names=tuple(s.name for s in segments),
-        activities=tuple(s.activity for s in segments),
-        starts=tuple(start / FPS for start, _ in now.spans) if timed else (),
-        focus=None if now.focus is None else now.focus + 1,
-    )  # fmt: skip
 
 
 def _is_unwritten(error: BaseException) -> bool:

@@ -1,7 +1,4 @@
-"""Turns of a conversation that moves faces, too (`Conversation(faces=True)`).
-
-The reader of turns knows bodies; `avatargpt.avatar.composition` divides a turn's words into a body's and a face's.
-"""
+"""What the faces of segments do in a conversation that moves them, too (`Conversation(faces=True)`)."""
 
 from __future__ import annotations
 
@@ -9,78 +6,15 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avatargpt.chat.questions import OpenQuestion
-from avatargpt.chat.view import NotThere
 from avatargpt.face.instructions.scores import joined_score, paced_score
-from instruct_data.dialogue.acts import Act, read
+from instruct_data.dialogue.acts import Act
 from instruct_data.face.described import described
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.avatar.composition import Composer, Division
-    from avatargpt.chat.timeline import Segment, Timeline
-
-
-def with_faces(composer: Composer, text: str, acts: Sequence[Act], state: Timeline) -> list[Act]:
-    """The acts of a turn, where faces are moved.
-
-    What a face shall no longer show, or more or less of, is that of a segment which shows it; a segment that is
-    replaced by what a face alone does keeps its body.
-    """
-    if len(acts) != 1 or "?" in text:
-        return list(acts)
-    (act,) = acts
-    instead = _denying_act(composer, text, act.segment, state)
-    if instead is None and act.do == "replace":
-        instead = _face_act(composer, text, act.segment)
-    if instead is None and act.do == "face" and act.factor is not None:
-        number = _showing(composer.names(str(act.text)), act.segment or state.index(None) + 1, state)
-        instead = None if number is None else replace(act, segment=number)
-    return [instead or act]
-
-
-def _showing(names: Set[str], first: int | None, state: Timeline) -> int | None:
-    """The number of a segment whose face shows any of these, of the `first` one, else of the last; None without any."""
-    numbers = [*([first] if first else []), *range(len(state.segments), 0, -1)]
-    scores = ((n, state.segments[state.index(n)].score) for n in numbers)
-    return next((n for n, score in scores if score is not None and names & {*score.names}), None)
-
-
-def _denying_act(composer: Composer, text: str, segment: int | None, state: Timeline) -> Act | None:
-    """The act of a turn that says what a face shall not show, of a segment that shows it."""
-    if not any(s.score for s in state.segments) or not (names := composer.denied(text)[0]):
-        return None
-    number = _showing(names, segment, state)
-    return None if number is None else Act("face", segment=number, text=text)
-
-
-def instead_of(mistake: UserError, composer: Composer, text: str, state: Timeline) -> Act:
-    """The act of a turn that leaves something open or names no segment, but is about a face: of the segment that all
-    answers to the question mean, else of the one last spoken of; with a body that does not stand, a movement. Raises
-    the mistake where it is neither.
-    """
-    if lacking := _denying_act(composer, text, None, state):
-        return lacking
-    segment = state.index(None) + 1
-    if isinstance(mistake, OpenQuestion):
-        numbers = {act.segment for _, line in mistake.question.options for act in read(line)}
-        segment = numbers.pop() or segment if len(numbers) == 1 else segment
-    if act := _face_act(composer, text, segment):
-        return act
-    if isinstance(mistake, NotThere) and any(part.face for part in composer.divide(text).parts):
-        return Act("then", text=text)
-    raise mistake
-
-
-def _face_act(composer: Composer, text: str, segment: int | None) -> Act | None:
-    """The act of a text that asks a face for something and a body for nothing, else None."""
-    return Act("face", segment=segment, text=text) if segment and _is_of_face(composer.divide(text)) else None
-
-
-def _is_of_face(division: Division) -> bool:
-    """Whether a text names what a face does, and nothing that a body does."""
-    return any(part.face for part in division.parts) and all(part.waits for part in division.parts)
+    from avatargpt.avatar.composition import Composer
+    from avatargpt.chat.timeline import Segment
 
 
 def with_face(composer: Composer, segment: Segment, act: Act) -> tuple[Segment, str]:

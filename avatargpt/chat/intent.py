@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from pydantic import BaseModel, Field
 
-from avatargpt.chat.parts import ABOUT_SEGMENTS, BEGINNINGS, acts_of, in_words
-from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.chat.timeline import MAX_SEGMENTS
 from avatargpt.chat.turn_text import CONTINUES, QUESTION, ChatTurn
+from avatargpt.chat.turns import TurnReader
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import Failures, LlmFailed, Malformed, prompt
-from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.english import below_zero
-from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read, write
+from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read
 from instruct_data.requests.pairs import is_numeral, value_of, words_of
-from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.lm.text_encoder import SentenceGrounder
-    from avatargpt.requests.reader import RequestReader
 
 NEED_SEGMENTS = frozenset(
     "then before replace edit retime total speed mirror again delete move loop pull play save export".split()
@@ -66,8 +57,8 @@ def why_not(acts: Sequence[Act], turn: ChatTurn) -> str:
         takes = (takes or 1) + 1 if act.do == "again" else 0
         if act.do == "make":
             count = 1
-        if act.do == "undo" and turn.former is not None:
-            count = len(turn.former.captions)
+        if act.do == "undo" and turn.undone is not None:
+            count = turn.undone
         count += {"then": 1, "before": 1, "plan": 1, "load": 1, "delete": -1}.get(act.do, 0)
     if count > MAX_SEGMENTS:
         return "too many segments"
@@ -103,7 +94,7 @@ def _repetitive(text: str) -> bool:
 def missing_number(acts: Sequence[Act], turn: ChatTurn) -> str:
     """A reason where a number of an act is not in the turn, else empty."""
     numbers = numbers_in(turn.request)
-    for act in acts if not turn.history else ():
+    for act in acts if not turn.before else ():
         for value in (act.seconds, act.factor, act.times, act.activities):
             if value is not None and round(float(value), 3) not in numbers:
                 return f"{act.do}: no {value:g} in the turn"
@@ -156,7 +147,7 @@ class LanguageIntent:
             if acts and probability >= MIN_READER_PROBABILITY:
                 self.last = self.reader.name
                 return acts
-        history = [*turn.history, *([f"(asked back: {turn.question.text})"] if turn.question else [])]
+        history = [line for said, reply in turn.before for line in (said, f"(answered: {reply})")]
         values = {"timeline": _listed(turn), "history": history, "request": turn.request}
         try:
             answer = self.llm.ask(
@@ -203,121 +194,20 @@ def _check(answer: TurnAnswer, turn: ChatTurn) -> None:
 
 
 BODY_ONLY = "this conversation moves the body only; accepted: a feeling, a voice, a conversation with faces"
-MIN_PROBABILITY = 0.25  # less sure than this it is better to ask
+SURELY_UNKNOWN = 0.6  # from which a movement is asked about, and not made of what is nearest
 
 
-class TurnIntent:
-    """The reader of turns; `reader` of a model folder, `grounder` a sentence encoder for the meaning of captions.
-
-    Args:
-        knows: whether words name a movement that the model knows.
-        faces: whether faces are moved, too; otherwise another reading than one about a face is taken, if there is one.
-    """
-
-    name = "reader"
-
-    def __init__(
-        self, reader: RequestReader, grounder: SentenceGrounder, knows: Callable[[str], bool], faces: bool = True
-    ) -> None:
-        self.reader, self.grounder, self._knows, self._faces = reader, grounder, knows, faces
-
-    def understand(self, turn: ChatTurn) -> list[Act] | None:
-        acts, probability = self.weighed(turn)
-        return acts if probability >= MIN_PROBABILITY else None
-
-    def weighed(self, turn: ChatTurn) -> tuple[list[Act] | None, float]:
-        """Acts, and the lowest of their probabilities (0..1).
-
-        Raises:
-            OpenQuestion: another reading is about as likely, or something is left open. UserError: what is named is
-            not there.
-        """
-        readings = self.reader.read_turn_twice(turn.request, turn.state)
-        if not turn.captions and turn.question is None:
-            readings = self._beginnings(readings, turn)
-        first, *others = readings
-        mistake: UserError | None = None
-        try:
-            acts, probability = self._acts(first, turn)
-        except UserError as e:
-            (acts, probability), mistake = (None, 0.0), e
-        for parts in others:
-            second, likely = None, 0.0
-            with suppress(UserError):
-                second, likely = self._acts(parts, turn)
-            if second and not acts:
-                return second, likely
-            if second and acts and second != acts:
-                raise OpenQuestion(self._either(acts, second, turn))
-        if mistake is not None:
-            raise mistake
-        return acts, probability
-
-    def _beginnings(self, readings: list[list[TurnPart]], turn: ChatTurn) -> list[list[TurnPart]]:
-        """Where nothing stands, the readings that can be done; without any, the likeliest one of a known movement."""
-        # The network is trained on orders in any state: "hop on the left leg 4x" is most like one about a segment.
-        unable = {*ABOUT_SEGMENTS, "clarify", "keep", "redo"}
-        unable -= {"redo"} if turn.last and turn.last[-1].do in ("undo", "redo") else set()
-        unable |= {"undo"} if turn.former is None else set()
-        unable |= {"load", "speak", "describe"} if not turn.files else set()
-        able = [r for r in readings if r and r[0].act not in unable and self._likely(r, turn)]
-        describes = any(r[0].act in ("edit", "replace") for r in readings[:1] if r)  # in words of a movement
-        if not (describes or self._knows(turn.request)):
-            return able or readings
-        if able:
-            return able[:1] if able[0][0].act in BEGINNINGS else able
-        for throughout in (False, True):
-            parts = self.reader.read_turn_as(BEGINNINGS, turn.request, turn.state, throughout)
-            if not parts and not describes:
-                return readings
-            if parts and self._likely(parts, turn):
-                return [parts]
-        return [[TurnPart(act="make", text=turn.request)]]
-
-    def _likely(self, parts: list[TurnPart], turn: ChatTurn) -> bool:
-        """Whether a reading can be done and is likely enough, or leaves a question open."""
-        try:
-            return self._acts(parts, turn)[1] >= MIN_PROBABILITY
-        except OpenQuestion:
-            return True
-        except UserError:
-            return False
-
-    def _acts(self, parts: list[TurnPart], turn: ChatTurn) -> tuple[list[Act] | None, float]:
-        """The acts of one reading; an answer to an open question completes the turn that left it open."""
-        if turn.question is not None:
-            if line := turn.question.chosen(parts):
-                return read(line), 1.0
-            parts = turn.question.completed(parts) or parts
-        if not parts or any(p.act == "clarify" for p in parts):
-            return None, 0.0
-        acts = acts_of(parts, turn, self._similarity)
-        if not self._faces and any(act.do == "face" for act in acts):
-            raise UserError(BODY_ONLY)
-        return (acts, min(p.sure for p in parts)) if acts and not why_not(acts, turn) else (None, 0.0)
-
-    @staticmethod
-    def _either(first: list[Act], second: list[Act], turn: ChatTurn) -> Question:
-        focus = turn.focus or len(turn.captions)
-        offers = [in_words(acts, focus) for acts in (first, second)]
-        options = tuple(("", write(acts)) for acts in (first, second))
-        return Question("which", f"Shall I {offers[0]} (first), or {offers[1]} (second)?", first[0].do, options)
-
-    def _similarity(self, words: str, sentences: Sequence[str]) -> list[float]:
-        vectors = np.asarray(self.grounder.sentence([words, *sentences]))
-        return [float(x) for x in vectors[1:] @ vectors[0]]
-
-
-def open_intent(model: Any, faces: bool = True) -> Intent:
-    """The reader of turns of an `avatargpt.AvatarGPT`, `faces` as of `TurnIntent`; raises UserError where its folder
-    has no reader of requests.
-    """
+def open_intent(model: Any) -> Intent:
+    """The reader of turns of an `avatargpt.AvatarGPT`; raises UserError where its folder has no reading network."""
     index = model.phrase_index
-    if index is None or index.reader is None or model.grounder is None:
-        raise UserError(f"{model.source}: no reader of requests in this folder; accepted: other weights, or --llm")
-    grounder = model.grounder
+    if index is None or index.reads is None:
+        raise UserError(f"{model.source}: no reading network in this folder; accepted: other weights, or --llm")
 
-    def knows(text: str) -> bool:
-        return any(c.known >= MIN_KNOWN for c in index.clauses(text, grounder))
+    def unknown(caption: str) -> str:
+        (names,) = index.reads.names([caption])
+        if dict(names)[None] < SURELY_UNKNOWN:
+            return ""
+        near = ", ".join(name.replace("_", " ") for name, _ in names if name is not None)
+        return f"I know no movement like {caption.removeprefix('a person ')!r}; near: {near}. Say it in other words"
 
-    return TurnIntent(index.reader, grounder, knows, faces)
+    return TurnReader(index.reads.reader, unknown)

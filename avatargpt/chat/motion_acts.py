@@ -8,11 +8,12 @@ from avatargpt.chat import segments
 from avatargpt.chat.scene import ActResult, Scene, duration, find_file, performs, plan_lines, short
 from avatargpt.chat.segments import inserted, new_segment, remade, with_segment
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, MAX_TAKES, Segment, Timeline, segment_of
-from avatargpt.chat.turn_text import CONTINUES, as_caption, changed
+from avatargpt.chat.turn_text import CONTINUES, Change, as_caption, changed
 from avatargpt.options import mix
 from avatargpt.planning.language_planner import CheckedPlanner
 from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
 from instruct_data.face.described import described
+from instruct_data.text.english import mirror_text
 from vqvae.errors import OutOfTime, UserError
 from vqvae.motion import Motion
 
@@ -86,9 +87,11 @@ def _with(scene: Scene, at: int, segment: Segment, text: str) -> ActResult:
 def edit(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     old = scene.state.segments[at]
-    index = getattr(scene.model, "phrase_index", None)
-    parts = index.reader.read_turn(str(act.change)) if index is not None and index.reader is not None else ()
-    change = changed(old.caption, str(act.change), parts)
+    if act.text is None:
+        change = changed(old.caption, str(act.change))
+    else:
+        mirrored = act.text != old.caption and act.text == mirror_text(old.caption)
+        change = Change(act.text, mirror=mirrored, remake=not mirrored)
     if not change.remake:
         if change.length != 1 or change.seconds:
             return _lengthened(scene, at, old.motion.seconds * change.length + change.seconds)
@@ -102,7 +105,8 @@ def edit(scene: Scene, act: Act) -> ActResult:
         )
     new = remade(scene, at, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
     new = segments.faster(new, change.tempo)
-    return _with(scene, at, new, _noted(f"Segment {at + 1}, {act.change}: {_about(new)}.", new))
+    how = " is now" if act.text else f", {act.change}"
+    return _with(scene, at, new, _noted(f"Segment {at + 1}{how}: {_about(new)}.", new))
 
 
 def _lengthened(scene: Scene, at: int, seconds: float) -> ActResult:

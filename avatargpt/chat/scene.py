@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Scene:
     served: bool = False  # for a user at another machine: nothing is read outside either, nothing is opened here
     on_segment: OnSegment = None  # called with the timeline so far and the number of its segment that is finished
     on_draft: OnDraft = None  # called with a timeline that ends with a segment as far as it has come
+    turns: Sequence[tuple[str, str]] = ()  # what was said before, with the replies
 
     def within(self, path: Path, folder: Path | None = None) -> Path:
         """The path, if it is within the outputs or another folder (where these are bounded); raises UserError else."""
@@ -156,7 +157,41 @@ def perform(scene: Scene, act: Act) -> ActResult:
     """Do one act, all but undo and redo; raises UserError, with nothing changed, where it cannot be done."""
     if act.do not in _ACTIONS:
         raise UserError(f"nobody does {act.do}; accepted: {', '.join(sorted(_ACTIONS))}")
-    return _ACTIONS[act.do](scene, act)
+    if act.start is None and act.end is None:
+        return _ACTIONS[act.do](scene, act)
+    return _perform_between(scene, act)
+
+
+def _perform_between(scene: Scene, act: Act) -> ActResult:
+    """An act on a span of time: segments are divided at its ends, and those within get it."""
+    start, end = act.start or 0.0, scene.state.seconds if act.end is None else act.end
+    state = divided(divided(scene.state, start), end)
+    inside = [n for n, (a, b) in enumerate(state.spans, 1) if a >= round(start * FPS) and b <= round(end * FPS)]
+    if not inside:
+        raise UserError(f"nothing from {start:g} to {end:g} s; all of it lasts {duration(scene.state.seconds)}")
+    seconds = float(act.seconds or 0) / len(inside) if act.do == "retime" else act.seconds
+    lines, result = [], ActResult(state, "")
+    for n in reversed(inside) if act.do == "delete" else inside:
+        one = replace(act, start=None, end=None, segment=n, seconds=seconds)
+        result = _ACTIONS[act.do](replace(scene, state=result.state), one)
+        lines.append(result.text)
+    return replace(result, text="\n".join(lines))
+
+
+def divided(state: Timeline, second: float) -> Timeline:
+    """A timeline whose segment at a second is two, one until then and one from then on."""
+    frame = round(second * FPS)
+    at = next((i for i, (a, b) in enumerate(state.spans) if a < frame < b), None)
+    if at is None:
+        return state
+    segment, (start, end) = state.segments[at], state.spans[at]
+    if state.rounds[at] > 1:
+        raise UserError(f"second {second:g} is within a loop; accepted: segments, or seconds outside of loops")
+    cut = round((frame - start) * len(segment.motion) / (end - start))
+    if not 2 <= cut <= len(segment.motion) - 2:
+        return state
+    parts = segment.divided(cut)
+    return state.replaced([*state.segments[:at], *parts, *state.segments[at + 1 :]], at)
 
 
 SHEET_ROWS = 12

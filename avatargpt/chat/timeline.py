@@ -21,10 +21,9 @@ import numpy as np
 
 from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
-from avatargpt.chat.questions import Question
 from avatargpt.chat.voices import Voice, key_of, voice_of
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.face.instructions.scores import joined_score, paced_score
+from avatargpt.face.instructions.scores import cut_score, joined_score, late_score, paced_score
 from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, Act, from_json, outline
 from instruct_data.face.score import Score, parse_score
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
@@ -81,6 +80,17 @@ class Segment:
     def lasting(self, seconds: float) -> Segment:
         """The same movement stretched or squeezed to a length, exact to the frame."""
         return replace(self, motion=retimed(self.motion, max(2, round(seconds * FPS))), fixed=True)
+
+    def divided(self, frame: int) -> tuple[Segment, Segment]:
+        """Two segments of it, the second from a frame on."""
+        first, second = self.motion.slice(0, frame), self.motion.slice(frame, len(self.motion))
+        scores: tuple[Score | None, Score | None] = None, None
+        if self.score is not None:
+            whole = paced_score(self.score, self.motion.seconds)
+            scores = cut_score(whole, first.seconds), late_score(whole, first.seconds)
+        a = replace(self, motion=first, fixed=True, actions=(), score=scores[0])
+        motion = second.canonical()
+        return a, replace(self, motion=motion, fixed=True, actions=(), score=scores[1], follows=a.key)
 
     def to_json(self) -> dict[str, Any]:
         row = {
@@ -164,6 +174,12 @@ class Timeline:
     def rounds(self) -> tuple[int, ...]:
         """How often each segment is played."""
         return tuple(prod(times for _, times in s.loops) for s in self.segments)
+
+    @property
+    def whole_rounds(self) -> int:
+        """How often all of it together is played."""
+        first = [s.loops[:1] for s in self.segments]
+        return first[0][0][1] if len(first) > 1 and first[0] and len({*first}) == 1 else 1
 
     @property
     def planned(self) -> bool:
@@ -299,7 +315,12 @@ class Memory:
     turns: list[dict[str, Any]] = field(default_factory=list)  # the last ones, ``{"user", "acts", "reply"}``
     seed: int = 0  # of the next act
     saved: str = ""  # the last written file, relative to the outputs
-    question: Question | None = None  # that is not answered yet
+
+    @property
+    def question(self) -> str | None:
+        """What the last turn was answered by instead of doing something, None where it was done."""
+        last = self.turns[-1] if self.turns else {"acts": [], "reply": ""}
+        return None if last["acts"] or not last["reply"] else str(last["reply"])
 
     def push(self, state: Timeline) -> None:
         """A new present; one step of undo."""
@@ -307,9 +328,7 @@ class Memory:
         self.future, self.now = [], state
 
     def copy(self) -> Memory:
-        return Memory(
-            self.now, list(self.past), list(self.future), list(self.turns), self.seed, self.saved, self.question
-        )
+        return Memory(self.now, list(self.past), list(self.future), list(self.turns), self.seed, self.saved)
 
     def clips(self) -> dict[str, Motion | AvatarMotion]:
         """Key -> motion, of every timeline that can still be reached."""
@@ -357,7 +376,6 @@ class Store:
             "version": VERSION, "seed": memory.seed, "saved": memory.saved, "turns": memory.turns[-MAX_TURNS:],
             "now": memory.now.to_json(), "past": [t.to_json() for t in memory.past],
             "future": [t.to_json() for t in memory.future],
-            "question": memory.question.to_json() if memory.question else None,
         }  # fmt: skip
         text = json.dumps(data, ensure_ascii=False, indent=1)
         atomic_write(self.folder / SESSION, lambda p: p.write_text(text, encoding="utf-8"))
@@ -380,7 +398,7 @@ class Store:
             past, future = ([self._timeline(t, motions) for t in data[k]] for k in ("past", "future"))
             return Memory(
                 self._timeline(data["now"], motions), past, future, list(data["turns"]), int(data["seed"]),
-                str(data["saved"]), Question.from_json(data["question"]) if data.get("question") else None,
+                str(data["saved"]),
             )
 
     def _motion(self, key: str) -> Path:

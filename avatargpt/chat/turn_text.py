@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avatargpt.chat.questions import Question
 from avatargpt.requests.english import hit_at_random, lemmas, looks_english
 from instruct_data.dialogue.acts import FORMATS, Act
 from instruct_data.requests.pairs import value_of
-from instruct_data.requests.spec import TurnPart, TurnState
 from instruct_data.text.english import GERUND, THIRD, mirror_text, side_of, third_of
 from vqvae.errors import UserError
 
@@ -120,9 +117,10 @@ def simplified(text: str) -> tuple[str, dict[str, str]]:
 
 
 def as_typed(name: str, request: str) -> str:
-    """The name with the capitals that the user gave it."""
-    match = re.search(re.escape(name), request, re.IGNORECASE)
-    return match.group(0) if match else name
+    """The name with the capitals and blanks that the user gave it."""
+    letters = r"\s*".join(re.escape(c) for c in name if not c.isspace())
+    match = re.search(letters, request, re.IGNORECASE) if letters else None
+    return match[0] if match else name
 
 
 def without_unsafe(name: str) -> str:
@@ -160,25 +158,28 @@ QUESTION = re.compile(r"(?:what|which|who|whose|where|when|why|how)\b(?! (?:abou
 
 @dataclass(frozen=True)
 class ChatTurn:
-    """A turn with its context."""
+    """A turn with its context.
 
-    request: str  # the user's words, lower case, paths cut to plain file names
-    timeline: str  # the line of `outline`
-    captions: tuple[str, ...] = ()  # of the segments
-    takes: int = 0  # open for choice, 0 or 1 = none
-    history: tuple[str, ...] = ()  # earlier turns, the last one last
-    files: tuple[str, ...] = ()  # plain names of the files in the request
-    planned: bool = False  # whether there is a plan
-    lengths: tuple[float, ...] = ()  # seconds of the segments
-    state: TurnState = TurnState()  # for the reader
-    # names, activities: of the segments, empty = none. starts: seconds at which they begin
+    Attributes:
+        request: the user's words, paths cut to plain file names.
+        captions, lengths, names, activities: of the segments; seconds, empty = none.
+        lines: the timeline as it is read, see `instruct_data.reading.examples.write_timeline`.
+        takes: open for choice, 0 or 1 = none. before: the last turns with their replies, the latest last.
+        last: acts of the last turn. files: plain names of the files in the request.
+        undone: number of segments before the last change, None = nothing can be undone.
+    """
+
+    request: str
+    captions: tuple[str, ...] = ()
+    lengths: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
     activities: tuple[str, ...] = ()
-    starts: tuple[float, ...] = ()
-    focus: int | None = None  # the segment last spoken of, from 1; None = the last one
-    last: tuple[Act, ...] = ()  # acts of the last turn that did something
-    former: ChatTurn | None = None  # the segments before the last change
-    question: Question | None = None  # that was asked and is not answered yet
+    lines: tuple[str, ...] = ()
+    takes: int = 0
+    before: tuple[tuple[str, str], ...] = ()
+    last: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    undone: int | None = None
 
 
 # times as fast; the second where it is said with "much"
@@ -202,33 +203,22 @@ class Change:
     seconds: float = 0.0  # longer, negative = shorter
 
 
-def changed(caption: str, change: str, parts: Sequence[TurnPart] = ()) -> Change:
-    """Apply a change in words to a caption; `parts`: of the reader of turns for the change."""
+def changed(caption: str, change: str) -> Change:
+    """Apply a change in the words of an act to a caption."""
     change = " ".join(change.lower().split()).rstrip(" .!")
-    part = parts[0] if len(parts) == 1 else _degree(change)
-    much = part is not None and part.much
-    if part is not None and part.act in TEMPO:
-        return Change(caption, part.factor or TEMPO[part.act][much], remake=False)
-    if part is not None and part.act in LENGTH:
-        if part.seconds is not None:
-            sign = 1 if part.act == "longer" else -1
-            return Change(caption, remake=False, seconds=sign * part.seconds)
-        return Change(caption, remake=False, length=LENGTH[part.act][much])
+    *before, last = change.split() or [""]
+    if last in TEMPO and before in ([], ["much"]):
+        return Change(caption, TEMPO[last][bool(before)], remake=False)
+    if last in LENGTH and before in ([], ["much"]):
+        return Change(caption, remake=False, length=LENGTH[last][bool(before)])
+    if last in LENGTH and before[1:] in (["second"], ["seconds"]) and (number := value_of(before[:1])):
+        return Change(caption, remake=False, seconds=number if last == "longer" else -number)
     words = change.split()
     if any(a == "other" and b.rstrip("s") in LIMBS for a, b in zip(words, words[1:], strict=False)):
         return Change(mirror_text(caption), mirror=True, remake=False)
     if _limb(change) <= LIMBS and side_of(change) in ("left", "right") and _opposite(caption) == side_of(change):
         return Change(mirror_text(caption), mirror=True, remake=False)
     return Change(_with_words(caption, change))
-
-
-def on_other_side(caption: str, words: str) -> str:
-    """The caption with its sides exchanged where words name only the other side of what it moves, else empty."""
-    limb, side = _limb(words), side_of(words)
-    if not limb or not limb <= LIMBS or not limb & set(lemmas(caption)):
-        return ""
-    other = "other" in words.split() and side_of(caption) in ("left", "right")
-    return mirror_text(caption) if other or (side and _opposite(caption) == side) else ""
 
 
 def _opposite(caption: str) -> str:
@@ -239,16 +229,6 @@ def _opposite(caption: str) -> str:
 def _limb(words: str) -> set[str]:
     """What words name but a side."""
     return set(lemmas(words)) - {"left", "right", "use", "other"}
-
-
-def _degree(change: str) -> TurnPart | None:
-    """A degree as acts write it: "slower", "much longer", "3 seconds longer"."""
-    *before, last = change.split() or [""]
-    if last not in (*TEMPO, *LENGTH):
-        return None
-    if len(before) == 2 and before[1].startswith("second") and (number := value_of(before[:1])):
-        return TurnPart(act=last, seconds=number)
-    return TurnPart(act=last, size="large" if before == ["much"] else None) if before in ([], ["much"]) else None
 
 
 def _with_words(caption: str, change: str) -> str:

@@ -1,17 +1,23 @@
-"""The suite `people`: requests as people write them, by authors that nothing was learnt from."""
+"""The suites `people` and `turns`: requests and dialogues by authors that nothing was learnt from."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from avatargpt.chat.intent import Intent, open_intent
+from avatargpt.chat.turn_text import ChatTurn, named_files
+from avatargpt.chat.turns import acts_of
 from avatargpt.evaluation.report import figure
+from avatargpt.evaluation.requests import same_act
 from avatargpt.evaluation.suites import Run, folder
 from avatargpt.reading.judging import compare, done_items, meant_names
 from avatargpt.reading.judging import read_names as read_items
 from avatargpt.requests.phrase_index import PhraseIndex
-from instruct_data.reading.examples import TEXTS, read_authors
+from instruct_data.dialogue.acts import Act, write
+from instruct_data.reading.examples import LINE, TEXTS, Example, read_authors, read_lines, turn_examples
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
@@ -71,3 +77,80 @@ def read_names(index: PhraseIndex, text: str) -> list[str | None]:
         return [c.name if c.known else None for c in index.read(text).done]
     except UserError:  # refused, which is no silent answer
         return [None]
+
+
+def evaluate_turns(run: Run) -> dict[str, Any]:
+    """The suite `turns`: every turn of people's dialogues, behind the timeline and the turns that its author gives.
+
+    Options: ``authors``, as of `evaluate`.
+
+    Returns:
+        ``acts``: share of turns whose acts are right in order, with segments, numbers and like words; ``kinds``: whose
+        kinds of acts are; ``silent``: that do something else without a word; ``asked``: that are answered by a question
+        or a refusal although their author does something; ``answered``: of questions, those answered by the right
+        segments or topic; all but the last also by author.
+    """
+    intent = open_intent(run.model)
+    rows: list[dict[str, Any]] = []
+    for author in run.suite.options["authors"]:
+        for dialogue in read_lines(TEXTS / f"{author}.jsonl.xz"):
+            rows += [{"author": author, **row} for row in judge_dialogue(intent, dialogue)]
+    results: dict[str, Any] = {}
+    for author in ("", *run.suite.options["authors"]):
+        chosen = [r for r in rows if author in ("", r["author"])]
+        for name in ("acts", "kinds", "silent", "asked", "answered"):
+            values = [float(r[name]) for r in chosen if r[name] is not None]
+            results[f"{name}/{author}" if author else name] = figure(values)
+    return {"results": results, "turns": rows}
+
+
+def judge_dialogue(intent: Intent, dialogue: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each turn of a labelled dialogue."""
+    rows, examples = [], list(turn_examples(dialogue))
+    timeline: Sequence[str] = dialogue.get("before", ())
+    before: list[tuple[str, str]] = []
+    last: tuple[str, ...] = ()
+    for said, example in zip(dialogue["turns"], examples, strict=True):
+        turn = told_turn(said["user"], timeline, before, last)
+        meant = meant_acts(example, turn)
+        try:
+            acts = intent.understand(turn) or []
+        except UserError:
+            acts = []
+        count = len(turn.captions)
+        right = len(acts) == len(meant) and all(
+            same_act(a, b, count) and a.about == b.about for a, b in zip(acts, meant, strict=True)
+        )
+        asks = meant in ([], [Act("chat")]) and not [a for a in acts if a.do != "chat"]
+        questions = [a.about for a in meant if a.do == "question"]
+        answered = [a.about for a in acts if a.do == "question"] == questions if questions else None
+        rows.append({
+            "user": said["user"], "meant": write(meant) if meant else "-", "read": write(acts) if acts else "-",
+            "acts": right or asks, "kinds": [a.do for a in acts] == [a.do for a in meant] or asks,
+            "silent": bool(acts) and not right and not asks, "asked": bool(meant) and not acts, "answered": answered,
+        })  # fmt: skip
+        timeline = said["timeline"]
+        before.append((said["user"], said.get("reply", "")))
+        last = tuple(f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in said["acts"])
+    return rows
+
+
+def told_turn(
+    request: str, timeline: Sequence[str], before: Sequence[tuple[str, str]], last: Sequence[str]
+) -> ChatTurn:
+    """A turn behind the lines of a timeline."""
+    segments = [m for line in timeline if (m := LINE.fullmatch(line))]
+    texts = tuple(m[1] for m in segments)
+    return ChatTurn(
+        request, texts, (1.0,) * len(texts), ("",) * len(texts), ("",) * len(texts), tuple(timeline), 9,
+        tuple(before[-2:]), tuple(last), tuple(n.lower() for n in named_files(request)), len(texts),
+    )  # fmt: skip
+
+
+def meant_acts(example: Example, turn: ChatTurn) -> list[Act]:
+    """The acts of a labelled turn, none where its author asks back or refuses."""
+    acts: list[Act] = []
+    with suppress(UserError):
+        items = [i for i in example.items if i.values["do"] not in ("clarify", "refuse")]
+        acts = acts_of([(i.values, i.caption) for i in items], turn)
+    return [a for a in acts if a.do != "chat"] or acts[:1]

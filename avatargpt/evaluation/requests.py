@@ -14,7 +14,7 @@ import numpy as np
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent, open_intent
 from avatargpt.chat.timeline import Timeline
-from avatargpt.chat.turn_text import ChatTurn, named_files
+from avatargpt.chat.turn_text import TEMPO, ChatTurn, named_files
 from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
@@ -22,6 +22,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.english import lemmas, times
 from instruct_data.dialogue.acts import SHAPES, Act, outline, read, write
 from instruct_data.dialogue.dialogues import Turn, read_dialogues, replayed
+from instruct_data.reading.examples import Shown, write_timeline
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 from vqvae.motion import Motion
@@ -350,8 +351,20 @@ def similar_wording(a: str, b: str) -> bool:
 
 
 def normalised_act(act: Act, count: int) -> Act:
-    """The length of the only segment is the length of all."""
+    """The length of the only segment is the length of all, and a tempo in words is a speed."""
+    if act.do == "edit" and act.text is None and (tempo := TEMPO.get(str(act.change).removeprefix("much "))):
+        return Act("speed", segment=act.segment or count or None, factor=tempo[str(act.change).startswith("much ")])
     return Act("total", seconds=act.seconds) if act.do == "retime" and count == 1 else act
+
+
+def _same_edit(a: Act, b: Act) -> bool:
+    """Whether two edits ask for alike captions, or one for a caption that has all words of the other's change."""
+    if a.text is not None and b.text is not None:
+        return similar_wording(a.text, b.text)
+    with_text, other = (a, b) if a.text is not None else (b, a)
+    if with_text.text is None:
+        return similar_wording(str(a.change), str(b.change))
+    return {*lemmas(str(other.change))} <= {*lemmas(with_text.text)}
 
 
 def same_act(a: Act, b: Act, count: int) -> bool:
@@ -360,6 +373,8 @@ def same_act(a: Act, b: Act, count: int) -> bool:
         return False
     for name in (f.name for f in fields(Act) if f.name != "do"):
         x, y = getattr(a, name), getattr(b, name)
+        if name == "about" or (a.do == "edit" and name in ("change", "text")):  # a question is judged by its answer
+            continue
         if name == "segment" and (a.do in _LAST or count == 1):
             x, y = x or count, y or count
         if SHAPES[name] == "text" and name not in ("name", "file") and x is not None and y is not None:
@@ -370,7 +385,7 @@ def same_act(a: Act, b: Act, count: int) -> bool:
                 return False
         elif x != y:
             return False
-    return True
+    return a.do != "edit" or _same_edit(a, b)
 
 
 def evaluate_chat(run: Run) -> dict[str, Any]:
@@ -404,12 +419,27 @@ def score_chat(suite: Suite, data: Path | None, model: Any, cache: AnswerCache =
 
 def incoming_turn(turn: Turn) -> ChatTurn:
     """A recorded turn as a conversation receives it, with the true acts of all turns before it."""
-    request = " ".join(turn.user.lower().split())
+    request = " ".join(turn.user.split())
     segments, _, takes = turn.timeline.partition("| takes ")
-    lengths = (float(row.split()[-1].rstrip("s")) for row in segments.split(" | ")[0].split("; ") if row[:1].isdigit())
+    lengths = [float(row.split()[-1].rstrip("s")) for row in segments.split(" | ")[0].split("; ") if row[:1].isdigit()]
+    lengths = [*[DEFAULT_SECONDS] * (len(turn.captions) - len(lengths)), *lengths]
+    before = [(said, "") for said in turn.history]
+    return asked_turn(request, turn.captions, lengths, len(takes.split(" |")[0].split()), before=before)
+
+
+def asked_turn(
+    request: str, captions: Sequence[str], seconds: Sequence[float], takes: int = 0, activities: Sequence[str] = (),
+    before: Sequence[tuple[str, str]] = (), last: Sequence[str] = (),
+) -> ChatTurn:  # fmt: skip
+    """A turn about a timeline, as a conversation receives it; without turns before it, those that made the segments."""
+    rows = enumerate(zip(captions, seconds, strict=True), 1)
+    made = [(caption, f"Segment {n}: {caption} ({s:g} s).") for n, (caption, s) in rows]
+    before, last = before or made[-2:], last or (["then" if len(made) > 1 else "make"] if made else [])
+    names = tuple(activities) or ("",) * len(captions)
+    shown = [Shown(c, s, name) for c, s, name in zip(captions, seconds, names, strict=True)]
     return ChatTurn(
-        request, turn.timeline, turn.captions, len(takes.split(" |")[0].split()), turn.history,
-        tuple(n.lower() for n in named_files(request)), turn.timeline.endswith("| plan"), tuple(lengths),
+        request, tuple(captions), tuple(seconds), ("",) * len(names), names, tuple(write_timeline(shown)), takes,
+        tuple(before), tuple(last), tuple(n.lower() for n in named_files(request)),
     )  # fmt: skip
 
 

@@ -13,14 +13,12 @@ from typing import Any
 
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent, open_intent
-from avatargpt.chat.questions import Question
 from avatargpt.chat.timeline import FPS, Timeline
-from avatargpt.chat.turn_text import ChatTurn, named_files
+from avatargpt.chat.turn_text import ChatTurn
 from avatargpt.evaluation.report import figure
-from avatargpt.evaluation.requests import StandingModel, same_act
+from avatargpt.evaluation.requests import StandingModel, asked_turn, normalised_act, same_act
 from avatargpt.evaluation.suites import Run, folder
-from instruct_data.dialogue.acts import Act, outline, read, write
-from instruct_data.requests.spec import TurnPart, TurnState
+from instruct_data.dialogue.acts import Act, read, write
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
@@ -28,7 +26,6 @@ from vqvae.io.data_files import json_rows
 MAX_SEAM = 1.1  # s
 FREE = ("captions", "order", "seconds")
 OPEN_TAKES = 3  # where a take was asked for
-ANSWER = "the first"  # to a question which of several is meant: the offers stand in the order of their likelihood
 _WORDS = re.compile("[a-z0-9]+")
 
 
@@ -120,21 +117,16 @@ def lost(before: Sequence[SegmentRow], after: Sequence[SegmentRow], keeps: str |
 
 
 def play(session: dict[str, Any], model: Any, intent: Intent | None = None) -> dict[str, Any]:
-    """A conversation from its first turn to its last, judged: ``turns``, ``end`` (faults) and ``timeline``.
-
-    Where the answer to a turn asks which of several is meant, `ANSWER` is said before the next turn.
-    """
+    """A conversation from its first turn to its last, judged: ``turns``, ``end`` (faults) and ``timeline``."""
     turns = []
     with tempfile.TemporaryDirectory() as outputs:
         talk = Conversation(model, intent=intent, outputs=outputs)
         before: list[SegmentRow] = []
         for turn in session["turns"]:
-            reply, question = talk.say(turn["user"]), ""
-            if talk.memory.question is not None and talk.memory.question.asked == "which":
-                reply, question = talk.say(ANSWER), reply.text
+            reply = talk.say(turn["user"])
             after = segment_rows(talk.timeline)
             turns.append({
-                "user": turn["user"], "question": question, "acts": write(reply.acts) if reply.acts else "-",
+                "user": turn["user"], "asked": not reply.acts, "acts": write(reply.acts) if reply.acts else "-",
                 "reply": reply.text, "lost": lost(before, after, turn["keeps"]),
             })  # fmt: skip
             before = after
@@ -164,7 +156,7 @@ def evaluate_sessions(run: Run) -> dict[str, Any]:
     Returns:
         ``end``: share of conversations that end in the expected timeline; ``kept/turns``: share of turns that lose
         nothing which they did not name; ``kept/sessions``: share of conversations without such a turn; ``asked/turns``:
-        share of turns that are asked which of several they mean; and every conversation with its turns.
+        share of turns that are answered by a question or a mistake; and every conversation with its turns.
     """
     intent = open_intent(run.model)
     still = StandingModel(run.model)
@@ -177,40 +169,30 @@ def evaluate_sessions(run: Run) -> dict[str, Any]:
     results = {
         "end": figure([float(not p["end"]) for p in played]), "kept/turns": figure([k for ks in kept for k in ks]),
         "kept/sessions": figure([min(ks) for ks in kept]),
-        "asked/turns": figure([float(bool(turn["question"])) for p in played for turn in p["turns"]]),
+        "asked/turns": figure([float(turn["asked"]) for p in played for turn in p["turns"]]),
     }  # fmt: skip
     return {"results": results, "sessions": played}
 
 
 def held_turn(row: dict[str, Any]) -> ChatTurn:
     """A row of `turns_held` as a conversation receives it."""
-    captions = tuple(s["caption"] for s in row["timeline"])
-    seconds = tuple(float(s["seconds"]) for s in row["timeline"])
-    activities = tuple(s.get("activity", "") for s in row["timeline"])
-    planned, asked, last = any(activities), row["asked"], row["last"]
-    stands = "plan" if planned else "empty" if not captions else "one" if len(captions) == 1 else "some"
-    takes = OPEN_TAKES if asked == "take" else 0
-    request = " ".join(row["user"].lower().split())
-    question = None
-    if asked in ("times", "seconds", "what", "name"):
-        question = Question(asked, "", last, parts=(TurnPart(act="then" if last == "none" else last).model_dump(),))
-    return ChatTurn(
-        request, outline(captions, seconds, max(takes, 1), planned), captions, takes, (),
-        tuple(n.lower() for n in named_files(request)), planned, seconds,
-        TurnState.model_validate({"asked": asked, "last": last, "timeline": stands}), ("",) * len(captions), activities,
-        tuple(sum(seconds[:i]) for i in range(len(seconds))), None, tuple(read(row["done"])) if "done" in row else (),
-        None, question,
-    )  # fmt: skip
+    captions = [s["caption"] for s in row["timeline"]]
+    seconds = [float(s["seconds"]) for s in row["timeline"]]
+    activities = [s.get("activity", "") for s in row["timeline"]]
+    takes = OPEN_TAKES if row["asked"] == "take" else 0
+    done = [f"{a.do} {a.segment}" if a.segment else a.do for a in read(row["done"])] if "done" in row else []
+    before = tuple((said, reply) for said, reply in row.get("before", ()))
+    return asked_turn(" ".join(row["user"].split()), captions, seconds, takes, activities, before, done)
 
 
 def same_acts(a: Sequence[Act], b: Sequence[Act], count: int) -> bool:
     """Whether two turns do the same over `count` segments; one act on several segments has no order."""
     if len({x.do for x in (*a, *b)}) == 1:
         a, b = (sorted(x, key=lambda act: act.segment or count) for x in (a, b))
-    exact = all(x.about == y.about for x, y in zip(a, b, strict=False))  # numbers are words of a question
+    a, b = ([normalised_act(act, count) if act.do == "edit" else act for act in x] for x in (a, b))
     # a name without a segment is for the one last spoken of
     a, b = ([replace(act, segment=act.segment or count) if act.do == "rename" else act for act in x] for x in (a, b))
-    return exact and len(a) == len(b) and all(same_act(x, y, count) for x, y in zip(a, b, strict=True))
+    return len(a) == len(b) and all(same_act(x, y, count) for x, y in zip(a, b, strict=True))
 
 
 def evaluate_turns(run: Run) -> dict[str, Any]:
@@ -236,6 +218,6 @@ def evaluate_turns(run: Run) -> dict[str, Any]:
         marks["acts"].append(float(any(same_acts(answer, line, count) for line in lines)))
         marks["kinds"].append(float(any([a.do for a in answer] == [a.do for a in line] for line in lines)))
         marks["asked"].append(float(answer[0].do == "clarify" and all(line[0].do != "clarify" for line in lines)))
-        rows.append({"user": row["user"], "state": " ".join(turn.state.words), "acts": row["acts"],
+        rows.append({"user": row["user"], "acts": row["acts"],
                      "read": write(answer), "reply": reply, "right": bool(marks["acts"][-1])})  # fmt: skip
     return {"results": {f"{name}/turns": figure(values) for name, values in marks.items()}, "turns": rows}

@@ -130,6 +130,7 @@ KINDS = {
     "prompt_list": Kind("prompts:evaluate_list", needs_data=False, outputs=True),
     "requests": Kind("requests:evaluate", needs_data=False),
     "people": Kind("people:evaluate", needs_data=False),
+    "turns": Kind("people:evaluate_turns", needs_data=False),
     "multi_clause": Kind("requests:evaluate_clauses", needs_data=False),
     "tokenizer": Kind("tokenizer:evaluate"),
     "describe": Kind("describe:evaluate", method="describe"),

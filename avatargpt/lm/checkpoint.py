@@ -63,16 +63,13 @@ def no_bars() -> Iterator[None]:
     """Inside, transformers shows no progress bars, and DeepSpeed, which it imports to save, does not warn of CPUs."""
     from transformers.utils import logging as bars
 
-    def is_loud(record: logging.LogRecord) -> bool:
-        return record.levelno > logging.WARNING
-
-    enabled, of_deepspeed = bars.is_progress_bar_enabled(), logging.getLogger("DeepSpeed")
+    enabled, before = bars.is_progress_bar_enabled(), logging.root.manager.disable
     bars.disable_progress_bar()
-    of_deepspeed.addFilter(is_loud)
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        of_deepspeed.removeFilter(is_loud)
+        logging.disable(before)
         if enabled:
             bars.enable_progress_bar()
 

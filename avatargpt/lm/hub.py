@@ -48,6 +48,7 @@ WHAT = {
     "planning.safetensors": "written plans", "requests.safetensors": "reader of requests",
     "requests.json": "shape of the reader of requests", "reading.json": "shape and names of the reading network",
     "reading.safetensors": "reading network", "reading-2.safetensors": "its encoder and writer",
+    "reading-turn.safetensors": "what of it is another for turns of a conversation",
 }  # fmt: skip
 
 

@@ -31,13 +31,15 @@ class Pieces:
     Attributes:
         ids: (N,). spans: (N, 2) of characters; empty ones for the pieces at both ends.
         numerals: piece -> the number that begins there.
-        places: the piece at each marked place, -1 = cut off. asked: the piece at which the text itself begins.
+        places: the piece at which each marked place begins, -1 = cut off. ends: the pieces behind them.
+        asked: the piece at which the text itself begins.
     """
 
     ids: np.ndarray
     spans: np.ndarray
     numerals: Mapping[int, Numeral]
     places: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
     asked: int = 0
 
     def inside(self, spans: Sequence[Span]) -> np.ndarray:
@@ -65,7 +67,8 @@ class PieceReader:
         starts = {int(start): i for i, (start, end) in reversed([*enumerate(spans)]) if end > start}
         found = {starts[n.span[0]]: n for n in numerals(text) if n.span[0] in starts}
         marked = tuple(starts.get(a, -1) for a, _ in places)
-        return Pieces(np.array(encoded.ids), spans, found, marked, starts.get(asked, 0))
+        ends = tuple(max((i for start, i in starts.items() if start < b), default=-1) + 1 for _, b in places)
+        return Pieces(np.array(encoded.ids), spans, found, marked, ends, starts.get(asked, 0))
 
     def write(self, text: str) -> list[int]:
         """The pieces of an item in words, with an end."""
@@ -83,7 +86,7 @@ class Batch:
     `IGNORED` = not labelled.
 
     Attributes:
-        ids, mask: (B, N). counted, placed: (B, N) pieces at which a numeral or a marked place begins.
+        ids, mask: (B, N). counted: (B, N) pieces at which a numeral begins. lines: (B, N) as of `pad_texts`.
         present: (B, I) items. words: (B, I, F, N) of each piece. names: (B, I).
         values: kind -> (B, I, F). labelled: (B, F) words fields that are labelled. wholes: (B, F).
         tags, kinds: (B, N), see `avatargpt.reading.network`.
@@ -93,7 +96,7 @@ class Batch:
     ids: Tensor
     mask: Tensor
     counted: Tensor
-    placed: Tensor
+    lines: Tensor
     present: Tensor
     words: Tensor
     names: Tensor
@@ -120,15 +123,24 @@ def _number(value: float, name: str, pieces: Pieces, near: int) -> int:
 
 
 def pad_texts(texts: Sequence[Pieces]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pieces, their mask, and where numerals and marked places begin: (B, N) each."""
+    """Pieces, their mask, where numerals begin, and of each piece of a marked place 1 + the piece at which that begins,
+    else 0: (B, N) each.
+    """
     longest = max(len(p.ids) for p in texts)
-    ids, mask, counted, placed = (np.zeros((len(texts), longest), np.int64) for _ in range(4))
+    ids, mask, counted, lines = (np.zeros((len(texts), longest), np.int64) for _ in range(4))
     for row, p in enumerate(texts):
         ids[row, : len(p.ids)], mask[row, : len(p.ids)] = p.ids, 1
         counted[row, list(p.numerals)] = 1
-        placed[row, [i for i in p.places if i >= 0]] = 1
-    ids_, mask_, counted_, placed_ = (torch.from_numpy(x) for x in (ids, mask, counted, placed))
-    return ids_, mask_, counted_, placed_
+        for begin, end in zip(p.places, p.ends, strict=True):
+            if begin >= 0:
+                lines[row, begin:end] = 1 + begin
+    ids_, mask_, counted_, lines_ = (torch.from_numpy(x) for x in (ids, mask, counted, lines))
+    return ids_, mask_, counted_, lines_
+
+
+def where_lines_begin(lines: Tensor) -> Tensor:
+    """(B, N) bool of `lines` of `pad_texts`."""
+    return lines == 1 + torch.arange(lines.shape[1], device=lines.device)
 
 
 def _value(field: Field, value: Any, pieces: Pieces, near: int) -> int:
@@ -159,7 +171,7 @@ def make_batch(
         fields: of each example those that are labelled, None = all. written: (row, item) to be written in words.
     """
     texts = [read(e.text, e.places, e.asked) for e in examples]
-    ids, mask, counted, placed = pad_texts(texts)
+    ids, mask, counted, lines = pad_texts(texts)
     kinds = program.by_kind
     most = max(1, min(max(len(e.items) for e in examples), MAX_ITEMS))
     rows, width = ids.shape
@@ -209,7 +221,7 @@ def make_batch(
         text[row, : len(end)] = end
     as_tensor = torch.from_numpy
     return Batch(
-        ids, mask, counted, placed, as_tensor(present), as_tensor(words), as_tensor(name),
+        ids, mask, counted, lines, as_tensor(present), as_tensor(words), as_tensor(name),
         {kind: as_tensor(v) for kind, v in values.items()}, as_tensor(labelled_words), as_tensor(wholes),
         as_tensor(tags), as_tensor(piece_kinds), torch.tensor(list(written), dtype=torch.long).reshape(-1, 2),
         as_tensor(text),

@@ -185,15 +185,19 @@ class Heads(nn.Module):
         asked = self.find(steps).unflatten(-1, (-1, KEY))
         return torch.einsum("bifk,bnk->bifn", asked, keys) * KEY**-0.5 + self.bias[:, None]
 
-    def values(self, steps: Tensor, pooled: Tensor, keys: Tensor) -> dict[Kind, list[Tensor]]:
-        """States of steps and mean states of their words (B, I, D) -> logits of each field by kind (B, I, ...)."""
+    def values(self, steps: Tensor, pooled: Tensor, keys: Tensor, place_keys: Tensor) -> dict[Kind, list[Tensor]]:
+        """States of steps, mean states of their words (B, I, D), keys of numerals and places (B, N, KEY) -> logits of
+        each field by kind (B, I, ...).
+        """
         both = torch.cat([steps, pooled], -1)
         sizes = [*self.sizes, self.flag_count, *[self.constants] * self.number_count, *[1] * self.place_count]
         parts = list(self.read(both).split(sizes, -1))
         choices, flags = parts[: len(self.sizes)], parts[len(self.sizes)]
         fixed = parts[len(self.sizes) + 1 :]
         asked = self.count(both).unflatten(-1, (-1, KEY))
-        scores = (torch.einsum("bifk,bnk->bifn", asked, keys) * KEY**-0.5).unbind(-2)
+        of_both = asked.split((self.number_count, self.place_count), -2)
+        rows = [torch.einsum("bifk,bnk->bifn", a, k) for a, k in zip(of_both, (keys, place_keys), strict=True)]
+        scores = (torch.cat(rows, -2) * KEY**-0.5).unbind(-2)
         pointed = [torch.cat(pair, -1) for pair in zip(fixed, scores, strict=True)]
         return {
             "choice": choices, "flag": list(flags.unbind(-1)), "number": pointed[: self.number_count],
@@ -301,6 +305,7 @@ class ReadingNetwork(nn.Module):
     def __init__(self, config: ReadingConfig, start: bool = True) -> None:
         super().__init__()
         self.config, programs = config, PROGRAMS
+        self.apart: dict[str, ReadingNetwork] = {}  # tasks that a network of the same shape reads
         self.encoder = Encoder(config.dropout, start)
         for number, layer in enumerate(self.encoder.layers):
             layer.requires_grad_(number >= config.trained)
@@ -319,7 +324,7 @@ class ReadingNetwork(nn.Module):
         )
         self.leave = nn.LayerNorm(WIDTH)
         self.more = nn.Linear(WIDTH, 1)
-        self.keys, self.number_keys = nn.Linear(WIDTH, KEY), nn.Linear(WIDTH, KEY)
+        self.keys, self.number_keys, self.line_keys = (nn.Linear(WIDTH, KEY) for _ in range(3))
         self.tags, self.kinds = nn.Linear(WIDTH, TAGS), nn.Linear(WIDTH, KINDS_OF_PIECES)
         self.heads = nn.ModuleDict({t: Heads(p, config.wide, config.dropout) for t, p in programs.items()})
         # names: unit vectors that the words of an item are compared with
@@ -340,8 +345,13 @@ class ReadingNetwork(nn.Module):
         for vectors in self.names.values():
             nn.init.normal_(vectors, std=WIDTH**-0.5)
         last: Any = self.turn[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for layer in (last, self.line_keys):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def of_task(self, task: str) -> ReadingNetwork:
+        """The network that reads a task: this one, or one apart."""
+        return self.apart.get(task, self)
 
     def fill_tables(self) -> None:
         """Take what is not stored with the weights: the encoder's tables, and the pieces that the writer knows."""
@@ -351,6 +361,15 @@ class ReadingNetwork(nn.Module):
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, N) pieces and mask -> (B, N, D)."""
         out: Tensor = self.encoder(ids, mask)
+        return out
+
+    def place_keys(self, states: Tensor, lines: Tensor) -> Tensor:
+        """What marked places are found by, at their first pieces (B, N, KEY): that piece's state, and the mean of all
+        of the place. `lines` (B, N): of each piece of a place 1 + its first piece, else 0.
+        """
+        size = lines.shape[1]
+        inside = (lines[:, None] == 1 + torch.arange(size, device=lines.device)[:, None]).to(states.dtype)  # (B, N, N)
+        out: Tensor = self.number_keys(states) + self.line_keys(pool(states, inside))
         return out
 
     def steps(self, states: Tensor, mask: Tensor, task: str, before: Tensor, chosen: Tensor, names: Tensor) -> Tensor:

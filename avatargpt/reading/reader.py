@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from avatargpt.reading.batches import END, MAX_WRITTEN, PieceReader, Pieces, pad_texts
+from avatargpt.reading.batches import END, MAX_WRITTEN, PieceReader, Pieces, pad_texts, where_lines_begin
 from avatargpt.reading.network import MAX_ITEMS, ReadingNetwork, mean_state, pool
 from avatargpt.reading.store import load_network
 from instruct_data.reading.examples import WORD, Span
@@ -45,13 +45,14 @@ class ReadItem:
     Attributes:
         values: field -> choice, True, number, or number of a place from 1. words: field -> spans of the text.
         names: the likeliest names (None = none of them) with their probabilities, the likeliest first.
-        written: the item in plain words.
+        written: the item in plain words. sure: how likely its first choice and its places are, together.
     """
 
     values: Mapping[str, Any]
     words: Mapping[str, tuple[Span, ...]]
     names: Names = ()
     written: str = ""
+    sure: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,12 @@ class Reader:
         return out
 
     def _read(self, texts: Sequence[Asked], program: Program, near: int, write: bool) -> list[Reading]:
-        net, rows = self.network, [self.pieces(t.text, t.places, t.start) for t in texts]
-        ids, mask, counted, placed = (x.to(self.device) for x in pad_texts(rows))
+        net = self.network.of_task(program.task)
+        rows = [self.pieces(t.text, t.places, t.start) for t in texts]
+        ids, mask, counted, lines = (x.to(self.device) for x in pad_texts(rows))
         states = net.encode(ids, mask)
         keys, value_keys, mean = net.keys(states), net.number_keys(states), mean_state(states, mask)
+        place_keys, placed = net.place_keys(states, lines), where_lines_begin(lines)
         heads: Any = net.heads[program.task]
         kinds = program.by_kind
         real = _real_pieces(rows, mask.shape[1])
@@ -134,20 +137,23 @@ class Reader:
                 least = found[:, :, at].amax(-1, keepdim=True).clamp(max=0.0)
                 pooled = pool(states, found[:, :, at] >= least)
                 found[:, :, at] = torch.where(found[:, :, at] >= least, 1.0, -1.0)
-            values = heads.values(step, pooled, value_keys)
+            values = heads.values(step, pooled, value_keys, place_keys)
             shares = net.name_logits(program.table, step, pooled, mean).softmax(-1) if program.table else None
             for i in going.nonzero()[:, 0].tolist():
                 read: dict[str, Any] = {}
+                sure = float(values["choice"][0][i, 0].softmax(-1).max()) if kinds["choice"] else 1.0
                 for kind, open_ in (("choice", None), ("flag", None), ("number", counted[i]), ("place", placed[i])):
                     for f, logits in zip(kinds[kind], values[kind], strict=True):  # type: ignore[index]
                         if (value := _value(f, logits[i, 0], open_, rows[i])) is not None:
                             read[f.name] = value
+                        if kind == "place":
+                            sure *= _likeliest_place(logits[i, 0], placed[i])
                 words = {
                     name: spans for k, name in enumerate(word_names)
                     if found is not None and (spans := _spans(texts[i].text, rows[i], found[i, 0, k] > 0))
                 }  # fmt: skip
                 kept.append((i, len(items[i]), step[i, 0]))
-                items[i].append(ReadItem(read, words, self._names(program.table, shares, i, near)))
+                items[i].append(ReadItem(read, words, self._names(program.table, shares, i, near), sure=sure))
             first = ids.new_zeros((len(texts), 1))
             if kinds["choice"]:
                 first = values["choice"][0].argmax(-1)
@@ -155,7 +161,7 @@ class Reader:
             chosen = torch.cat([chosen, first], 1)
             named = torch.cat([named, first * 0 if shares is None else shares.argmax(-1)], 1)
         if write and program.written and kept:
-            for (i, k, _), text in zip(kept, self._write(kept, states, mask, ids), strict=True):
+            for (i, k, _), text in zip(kept, self._write(net, kept, states, mask, ids), strict=True):
                 items[i][k] = replace(items[i][k], written=text)
         wholes = heads.wholes(mean, value_keys)
         of_pieces = net.kinds(states).softmax(-1).cpu()
@@ -223,10 +229,9 @@ class Reader:
         return (*out, *none)
 
     def _write(
-        self, kept: Sequence[tuple[int, int, Tensor]], states: Tensor, mask: Tensor, ids: Tensor
+        self, net: ReadingNetwork, kept: Sequence[tuple[int, int, Tensor]], states: Tensor, mask: Tensor, ids: Tensor
     ) -> list[str]:
         """Items in words, the likeliest piece after the likeliest."""
-        net = self.network
         rows = torch.tensor([i for i, _, _ in kept], device=self.device)
         step = torch.stack([s for _, _, s in kept])
         before = rows.new_zeros((len(kept), 0))
@@ -265,6 +270,12 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
     if f.kind == "place":
         return pieces.places.index(best - fixed) + 1
     return CONSTANTS[best - 1] if best < fixed else pieces.numerals[best - fixed].of(f.name)
+
+
+def _likeliest_place(logits: Tensor, open_: Tensor) -> float:
+    """The probability of a place field's value."""
+    fixed = len(logits) - len(open_)
+    return float(torch.cat([logits[:fixed], logits[fixed:].masked_fill(open_ == 0, -1e9)]).softmax(-1).max())
 
 
 def _spans(text: str, pieces: Pieces, chosen: Tensor) -> tuple[Span, ...]:

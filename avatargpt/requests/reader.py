@@ -1,7 +1,7 @@
 """`RequestReader`: words to typed requests, by a network that copies words."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -17,18 +17,15 @@ from avatargpt.reading.body import remember
 from instruct_data.requests import spec
 from instruct_data.requests.pairs import METRES, OPENING, ORDER, SECONDS, Target, is_numeral, value_of, words_of
 from instruct_data.requests.spec import (
-    ATTRIBUTES,
     MAX_TIMES,
-    STATE_WORDS,
     FaceRequest,
-    MotionRequest,
-    TurnState,
 )
-from instruct_data.requests.ways import CHOICES, COPIED, DOMAINS, VALUES, WHOLE
+from instruct_data.requests.ways import CHOICES, COPIED, VALUES, WHOLE
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, PositiveInt, Strict
 
 OPEN = tuple(OPENING.values())
+BEGUN = ("body", "face", "chat")  # sequences whose beginning the weights know; those of faces alone are read
 CONSTANTS = tuple(
     f"#{v:g}"
     for v in (*range(1, 21), 24, 25, 30, 40, 45, 50, 60, 70, 72, 75, 80, 90, 99, 100, 120, 135, 150, 180, 200, 225, 240,
@@ -45,22 +42,16 @@ FACE = (
     "alternating", "rounds", "in_all",
 )  # fmt: skip
 DOMAIN_TOKENS = {
-    "body": {"new", "with", "not", *ATTRIBUTES, "minutes", "unknown", "whole", *WHOLE[: WHOLE.index("alternating")]},
     "face": {"new", "with", "not", "whole", *FACE},
-    "chat": {"act", "times", "seconds", "minutes", "factor", "size", "of", "where", "to_of", "what", "topic"},
 }
 """Tokens of each domain's requests."""
 BARE = tuple(t for t in OPEN if t.startswith("act="))  # openings that need no words
 
 
 class Vocabulary:
-    """The V `tokens` by number; places of words follow them: V + i is word i.
+    """The V `tokens` by number; places of words follow them: V + i is word i."""
 
-    `states`: turns stand behind the words of a `TurnState`, to which nothing points.
-    """
-
-    def __init__(self, states: bool = True) -> None:
-        self.states = states
+    def __init__(self) -> None:
         tokens: list[str] = ["end", *OPEN, "whole"]
         for name in (*ORDER, *WHOLE):
             if name in CHOICES:
@@ -68,8 +59,6 @@ class Vocabulary:
             elif name in VALUES or name in COPIED:
                 tokens.append(f"{name}=")
         self.tokens = list(dict.fromkeys([*tokens, *CONSTANTS]))
-        if not states:  # weights from before the states have another name of a plan there
-            self.tokens[self.tokens.index("act=rename")] = "act=plan"
         self.number = {t: i for i, t in enumerate(self.tokens)}
         # of an attribute: its place in the order of a clause, or of the whole
         self.place = np.full(len(self.tokens), -1)
@@ -105,14 +94,8 @@ class Vocabulary:
     def decode(self, numbers: Sequence[int]) -> list[str | int]:
         return [self.tokens[i] if i < len(self) else i - len(self) for i in numbers]
 
-    def allowed(self, before: Sequence[int], words: Sequence[str], domain: str = "body") -> np.ndarray:
+    def allowed(self, before: Sequence[int], words: Sequence[str], domain: str = "face") -> np.ndarray:
         """(V + N,) tokens, and words of N, that may follow in a request of a domain."""
-        out = self._allowed(before, words, domain)
-        if self.states and domain == "chat":
-            out[len(self) : len(self) + STATE_WORDS] = False
-        return out
-
-    def _allowed(self, before: Sequence[int], words: Sequence[str], domain: str) -> np.ndarray:
         # an action has a word at least; attributes stand in their order, each at most once; a number is one constant or
         # numerals in a row
         size, n = len(self), len(words)
@@ -179,7 +162,6 @@ class RequestConfig(Strict):
     dropout: Dropout = 0.1  # in training
     # Of the sentence encoder: the first ones know words and numbers, the last ones the meaning
     layers: Annotated[list[Layer], Field(min_length=1)] = [0, 2]
-    state: bool = False  # turns are read behind the words of a `TurnState`
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -204,7 +186,7 @@ class RequestNetwork(nn.Module):
         self.enter = nn.Linear(len(config.layers) * WIDTH, width)
         self.encoder = nn.ModuleList(nn.TransformerEncoderLayer(**layer) for _ in range(config.encoder))  # type: ignore[arg-type]
         self.read = nn.LayerNorm(width)
-        self.table = nn.Embedding(self.size + len(DOMAINS), width)  # the last ones begin a sequence of a domain
+        self.table = nn.Embedding(self.size + len(BEGUN), width)  # the last ones begin a sequence of a domain
         self.copied = nn.Linear(width, width)
         self.place = nn.Parameter(torch.zeros(MAX_TARGET + 1, width))
         self.order = nn.Parameter(torch.zeros(MAX_WORDS, width))
@@ -218,11 +200,11 @@ class RequestNetwork(nn.Module):
 
     def begin(self, domain: str) -> int:
         """The number that begins a sequence."""
-        return self.size + DOMAINS.index(domain)
+        return self.size + BEGUN.index(domain)
 
     def fed(self, token: int) -> int:
         """A token, or V + i for word i, as `decode` is given it."""
-        return token if token < self.size else token + len(DOMAINS)
+        return token if token < self.size else token + len(BEGUN)
 
     def encode(self, states: Tensor, words: Tensor) -> Tensor:
         """(B, N, 384 * layers) and (B, N) 1 for words -> (B, N, D)."""
@@ -235,7 +217,7 @@ class RequestNetwork(nn.Module):
 
     def decode(self, read: Tensor, words: Tensor | None, tokens: Tensor) -> Tensor:
         """(B, L) tokens as `fed`, the first of them a `begin` -> (B, L, V + N); no `words`: all places are words."""
-        length, last = tokens.shape[1], self.size + len(DOMAINS) - 1
+        length, last = tokens.shape[1], self.size + len(BEGUN) - 1
         is_copy = tokens > last
         sources = read.gather(1, (tokens - last - 1).clamp(min=0)[..., None].expand(-1, -1, read.shape[-1]))
         x = torch.where(is_copy[..., None], self.copied(sources), self.table(tokens.clamp(max=last)))
@@ -260,9 +242,6 @@ FILE_NAME = "requests"  # of the files
 VERSION = 2
 # words that are read in one go, where sentences end so
 MAX_WORDS_AT_ONCE = 30
-# of the probability of the first act of a turn, from which another one is a second reading
-NEAR_READING = 0.6
-LEAST_SHARE = 1e-5  # of the probability of a first act; what has less is not thought of
 T = TypeVar("T")
 
 
@@ -288,28 +267,14 @@ class RequestReader:
     """A trained network with its sentence encoder."""
 
     def __init__(self, network: RequestNetwork, grounder: SentenceGrounder | None = None) -> None:
-        self.network, self.vocabulary = network.eval(), Vocabulary(network.config.state)
+        self.network, self.vocabulary = network.eval(), Vocabulary()
         self.grounder = grounder or reading_grounder(network.config)
-        self._requests: dict[str, MotionRequest] = {}
         self._faces: dict[str, FaceRequest] = {}
-        self._places: dict[str, list[tuple[list[str], Target, list[float]]]] = {}
 
     def to(self, device: str | torch.device) -> None:
         """Compute there from now on."""
         self.network.to(device)
         self.grounder.to(device)
-
-    def read(self, text: str) -> MotionRequest:
-        """The typed request of a text; cached, and a long text is read sentence by sentence."""
-        if text not in self._requests:
-            parts = self.places(text)
-            read = [assembled(target, words, probabilities) for words, target, probabilities in parts]
-            requests = [r for r in read if r is not None]
-            shared = _shared(requests, ("seconds", "loop", "start", "end"))
-            clauses = [c for r in requests for c in r.clauses]
-            unread = [n for words, target, _ in parts for n in _unread(words, target)]
-            remember(self._requests, text, MotionRequest(clauses=clauses, unread=unread, text=text, **shared))
-        return self._requests[text]
 
     def read_face(self, text: str) -> FaceRequest:
         """The typed request of a text to a face; likewise."""
@@ -320,57 +285,6 @@ class RequestReader:
             remember(self._faces, text, FaceRequest(clauses=clauses, text=text, **shared))
         return self._faces[text]
 
-    def read_turn(self, text: str, state: TurnState | None = None) -> list[spec.TurnPart]:
-        """The typed parts of a turn of a conversation in a state (None = an empty one); raises as `read` does."""
-        return self.read_turn_twice(text, state)[0]
-
-    def read_turn_twice(self, text: str, state: TurnState | None = None) -> list[list[spec.TurnPart]]:
-        """As `read_turn`, with a second reading where another first act is about as likely (`NEAR_READING`)."""
-        rows = [self._read(states, part) for states, part in self._turn(text, state)]
-        first = [part for row in rows for part in row[0]]
-        return [first, *rows[0][1:]] if len(rows) == 1 else [first]
-
-    def read_turn_as(
-        self, acts: Collection[str], text: str, state: TurnState | None = None, throughout: bool = False
-    ) -> list[spec.TurnPart]:
-        """As `read_turn`, in a grammar in which the first act is one of `acts`, or every one (`throughout`).
-
-        Empty where the network does not think of them (`LEAST_SHARE`).
-        """
-        others = [i for token, i in self.vocabulary.number.items() if token in BARE and token[4:] not in acts]
-        barred = torch.tensor(others)
-        out: list[spec.TurnPart] = []
-        for states, part in self._turn(text, state):
-            target, probabilities, _ = self._target(states, part, "chat", None, barred, throughout)
-            if not target:
-                return []
-            out += assembled_turn(target, part, probabilities)
-            barred = barred if throughout else barred[:0]
-        return out
-
-    def _turn(self, text: str, state: TurnState | None) -> list[tuple[np.ndarray, list[str]]]:
-        """The parts of a turn behind the words of a state: states of their words, and words."""
-        before = (state or TurnState()).words if self.vocabulary.states else []
-        parts = [[*before, *part] for part in parts_of(text)]
-        return list(zip(word_states(parts, self.grounder), parts, strict=True))
-
-    @torch.inference_mode()
-    def _read(self, states: np.ndarray, words: Sequence[str]) -> list[list[spec.TurnPart]]:
-        """One or two readings of a part of a turn."""
-        target, probabilities, other = self._target(states, words, "chat")
-        out = [assembled_turn(target, words, probabilities)]
-        if other is not None:
-            target, probabilities, _ = self._target(states, words, "chat", other)
-            out.append(assembled_turn(target, words, probabilities))
-        return out
-
-    def places(self, text: str) -> list[tuple[list[str], Target, list[float]]]:
-        """Of each part of a request for a body its words, its target and the probability of each token."""
-        if text not in self._places:
-            parts = parts_of(text)
-            remember(self._places, text, [(w, *read) for w, read in zip(parts, self.targets(parts), strict=True)])
-        return self._places[text]
-
     def _assembled(
         self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]
     ) -> list[T]:
@@ -380,45 +294,31 @@ class RequestReader:
         return [assemble(target, words, probabilities) for (target, probabilities), words in rows]
 
     @torch.inference_mode()
-    def targets(self, texts: Sequence[Sequence[str]], domain: str = "body") -> list[tuple[Target, list[float]]]:
+    def targets(self, texts: Sequence[Sequence[str]], domain: str = "face") -> list[tuple[Target, list[float]]]:
         """The likeliest target of each text's words, token by token, and the probability of each token."""
         states = word_states(texts, self.grounder)
-        return [self._target(s, words, domain)[:2] for s, words in zip(states, texts, strict=True)]
+        return [self._target(s, words, domain) for s, words in zip(states, texts, strict=True)]
 
     @torch.inference_mode()
-    def _target(
-        self, states: np.ndarray, words: Sequence[str], domain: str, first: int | None = None,
-        barred: Tensor | None = None, throughout: bool = False,
-    ) -> tuple[Target, list[float], int | None]:  # fmt: skip
-        """A target (which begins with token `first`, and with none `barred`, or has none `throughout`), its
-        probabilities, and another first token if one is near."""
+    def _target(self, states: np.ndarray, words: Sequence[str], domain: str) -> tuple[Target, list[float]]:
+        """A target and the probabilities of its tokens."""
         net, device = self.network, self.network.place.device
         mask = torch.ones(1, len(words), device=device)
         encoded = net.encode(torch.from_numpy(states[None].astype(np.float32)).to(device), mask)
         before: list[int] = []
         probabilities: list[float] = []
-        other: int | None = None
         while len(before) < MAX_TARGET:
             fed = torch.tensor([[net.begin(domain), *(net.fed(i) for i in before)]], device=device)
             # torch's check of a mask imports its symbolic shapes and sympy, which takes half a second
             logits = net.decode(encoded, None, fed)[0, -1].cpu()
             open_ = torch.from_numpy(self.vocabulary.allowed(before, words, domain))
             shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
-            if barred is not None and (throughout or not before):
-                shares = shares.index_fill(0, barred, 0.0)
-                if not before and shares.max() < LEAST_SHARE:
-                    return [], [], None
-                shares = shares / shares.sum()
             best = int(shares.argmax())
-            if not before:
-                best = best if first is None else first
-                second = int(shares.index_fill(0, torch.tensor(best), 0.0).argmax())
-                other = second if shares[second] >= NEAR_READING * shares[best] else None
             probabilities.append(float(shares[best]))
             before.append(best)
             if best == 0:
                 break
-        return self.vocabulary.decode(before), probabilities, other
+        return self.vocabulary.decode(before), probabilities
 
     @classmethod
     def of(cls, folder: str | os.PathLike[str]) -> Self | None:
@@ -471,20 +371,6 @@ _COUNTS = ("times", "rounds", "in_all")
 _TIMES = ("seconds", "total_s", "at", "until", "wait", "every", "pause")
 
 
-def assembled(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> MotionRequest | None:
-    """The request that a target means, None where it has no clause."""
-    clauses, overall = _collected(target, words, probabilities)
-    for clause in clauses:
-        if "unknown" in clause:
-            clause |= {"known": False, "sure": clause.pop("unknown")}
-    return MotionRequest(clauses=[spec.Clause(**c) for c in clauses], **overall) if clauses else None
-
-
-def _unread(words: Sequence[str], target: Target) -> list[str]:
-    """Numbers in digits that a target has not."""
-    return [w for i, w in enumerate(words) if w[:1].isdigit() and i not in target]
-
-
 def assembled_face(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> FaceRequest | None:
     """As `assembled`, of an instruction for a face."""
     clauses, overall = _collected(target, words, probabilities)
@@ -494,12 +380,6 @@ def assembled_face(target: Target, words: Sequence[str], probabilities: Sequence
                 share = clause.pop(name)
                 clause[f"{name}_share"] = share if share <= 1 else share / 100
     return FaceRequest(clauses=[spec.FaceClause(**c) for c in clauses], **overall) if clauses else None
-
-
-def assembled_turn(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> list[spec.TurnPart]:
-    """The acts of a turn, as `assembled`."""
-    clauses, _ = _collected(target, words, probabilities)
-    return [spec.TurnPart(text=c.pop("action"), **c) for c in clauses]
 
 
 def _collected(

@@ -158,7 +158,7 @@ class Sessions:
         return {
             "id": number, "version": state.version, "seconds": round(now.seconds, 3), "fps": FPS,
             "frames": len(now.motion) if now.segments else 0,
-            "question": memory.question.text if memory.question else None,
+            "question": memory.question,
             "can_undo": bool(memory.past), "can_redo": bool(memory.future), "chosen": now.chosen + 1,
             "segments": _segments(now, base), "takes": _takes(now), "turns": self._turns(memory),
             "motion": links, "expires": self.store.expires(self.store.session(number)),
@@ -179,7 +179,7 @@ class Sessions:
         return {
             "text": without(reply.text, (folder, *self.store.private)), "ok": reply.ok,
             "acts": [write([a]) for a in reply.acts], "understood": reply.understood, "over": reply.over,
-            "question": memory.question.text if memory.question else None,
+            "question": memory.question,
             "files": [{"name": n, "href": f"/v1/sessions/{number}/files/{n}"} for n in names],
         }  # fmt: skip
 

@@ -15,7 +15,7 @@ from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal
 from avatargpt.server.results import Stored
 from avatargpt.server.services import body_of
-from instruct_data.dialogue.acts import Act, write
+from instruct_data.dialogue.acts import MAX_TEXT, Act, write
 from vqvae.errors import UserError
 
 NEW, LATER = ("make",), ("then",)  # acts that make motion, alone or behind what is there
@@ -56,6 +56,8 @@ def calls_of(server: Server, words: str, motion: str, names: Sequence[str]) -> t
         clip = body_of(entry, "motion").resampled(FPS).canonical()
         caption = str(entry.about.get("prompt") or clip.caption or "a person moves")
         talk.memory.now = Timeline().replaced([Segment(caption, clip, int(entry.about.get("seed") or 0))])
+        made = {"user": caption, "acts": [Act("make", text=caption[:MAX_TEXT]).to_json()], "reply": f"Made: {caption}."}
+        talk.memory.turns = [{**made, "ok": True}]  # what stands was made in a turn
     try:
         acts = talk.read(words)
     except UserError as e:

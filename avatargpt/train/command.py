@@ -196,6 +196,8 @@ STAGES: dict[str, StageEntry] = {
             "adapters": Option("NAME=FOLDER,...: folders of language stages with `lora` that began from this model"),
             "phrase-index": Option("folder of the phrase-index stage"),
             "reading": Option("folder of the reading stage, or several with commas between, whose mean is taken"),
+            "turns": Option("the same for turns of a conversation: what differs is packed in low rank"),
+            "turn-rank": Option("its rank", number=True, default=64),
             "requests": Option("folder of the requests stage"),
             "planner": Option("folder with a planning library, such as the packaged weights"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),

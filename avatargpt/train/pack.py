@@ -33,8 +33,9 @@ from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatures
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.reading.body import BodyReader
+from avatargpt.reading.network import ReadingNetwork
 from avatargpt.reading.reader import Reader
-from avatargpt.reading.store import save_network
+from avatargpt.reading.store import save_apart, save_network, take_over
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import RequestReader
 from avatargpt.train.data.corpus import read_tokenizers
@@ -133,6 +134,19 @@ def mean_of(folders: str, load: Callable[[str], S]) -> S:
     return members[-1]
 
 
+def _pack_reading(args: SimpleNamespace, out: Path) -> None:
+    """The reading network, with `turns` that of turns apart."""
+    network = mean_of(args.reading, Reader.load).network
+    if not args.turns:
+        save_network(network, out)
+        return
+    other = mean_of(args.turns, Reader.load).network
+    base = ReadingNetwork(other.config)
+    take_over(base, network)
+    save_apart(base, other, "turn", out, int(args.turn_rank))
+    save_network(base, out)
+
+
 def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     """Phrase index, readers, plans, scorer, evaluator, gestures, driver, parser, portrait, as the
     options say.
@@ -140,7 +154,7 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
-        save_network(mean_of(args.reading, Reader.load).network, out)
+        _pack_reading(args, out)
     if args.phrase_index:
         index = PhraseIndex.load(args.phrase_index)
         if index is None:

@@ -16,11 +16,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from avatargpt.config import Schedule
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.reading.batches import IGNORED, VALUED, Batch, PieceReader, make_batch
+from avatargpt.reading.batches import IGNORED, VALUED, Batch, PieceReader, make_batch, where_lines_begin
 from avatargpt.reading.judging import judge_items, judge_turns
 from avatargpt.reading.network import MAX_ITEMS, WIDTH, ReadingConfig, ReadingNetwork, mean_state, pool
 from avatargpt.reading.reader import Asked, Reader
-from avatargpt.reading.store import save_network
+from avatargpt.reading.store import save_network, take_over
 from avatargpt.train.loop import run
 from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
@@ -33,7 +33,7 @@ from vqvae.strict import PositiveInt, Share, Strict
 
 POOL = 8  # steps whose examples are drawn at once and sorted by length
 NOISE = 0.1  # of the words that an item's mean state is taken over, share that is left out in training
-WEIGHTS = {"more": 1.0, "words": 4.0, "names": 1.5, "choice": 0.5, "flag": 0.5, "number": 0.5, "place": 1.0,
+WEIGHTS = {"more": 1.0, "words": 4.0, "names": 1.5, "choice": 1.0, "flag": 0.5, "number": 0.5, "place": 1.0,
            "wholes": 0.25, "tags": 0.3, "kinds": 0.3, "written": 0.5, "meant": 0.5}  # fmt: skip
 ALIKE = 20.0  # by which the cosines of what items mean are sharpened
 PER_NAME = 6  # phrasings whose mean begins a name's vector
@@ -55,6 +55,7 @@ class ReadingTraining(Schedule):
     shares: dict[str, Share] = {
         "people": 0.72, "joined": 0.06, "captions": 0.02, "phrasings": 0.03, "composed": 0.12, "templates": 0.05,
     }  # fmt: skip
+    composed_turns: Share = 0.15  # of the turns, those of wordings
     validated: PositiveInt = 600  # validation texts of each author
 
 
@@ -131,11 +132,11 @@ class ReadingStage(AveragedStage):
             if t.tasks.get(task) and not learnt:
                 raise UserError(f"no texts to learn {task} from; accepted: folders with {FILES[task][0]}.jsonl(.xz)")
             own = task == "read"
-            composed = [e for e in learnt if e.author == COMPOSED]
-            learnt = [e for e in learnt if e.author != COMPOSED]
+            composed = [e for e in learnt if e.author.startswith(COMPOSED)]
+            learnt = [e for e in learnt if not e.author.startswith(COMPOSED)]
+            shares = t.shares if own else {"people": 1.0, "templates": t.composed_turns if composed else 0.0}
             self.draws[task] = Draw(
-                learnt, phrasings if own else (), t.shares if own else {"people": 1.0}, t.misspelt, composed,
-                COMPOSED_FIELDS,
+                learnt, phrasings if own else (), shares, t.misspelt, composed, COMPOSED_FIELDS if own else None
             )
             for author in recipe.validation:
                 theirs = [e for e in rows if e.author == author]
@@ -241,29 +242,6 @@ class ReadingStage(AveragedStage):
         save_network(self.take_mean().network, out, None)
 
 
-def take_over(network: ReadingNetwork, before: ReadingNetwork) -> None:
-    """Give a network the weights of another, whose names and pieces may be others; new ones stay as they are."""
-    state = network.state_dict()
-    # weight -> what its rows stand for, before and now; behind the names of a table stands None, none of them
-    rows: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
-        "writer.bias": (before.config.spoken, network.config.spoken)
-    }
-    for table, names in before.config.tables.items():
-        both = [*names, None], [*network.config.tables[table], None]
-        rows |= {f"names.{table}": both, f"name_bias.{table}": both}
-    for name, value in before.state_dict().items():
-        if name not in rows:
-            if value.shape == state[name].shape:  # else a program has other fields now, and begins anew
-                state[name] = value
-            continue
-        theirs, ours = rows[name]
-        at = {x: i for i, x in enumerate(theirs)}
-        for i, x in enumerate(ours):
-            if x in at:
-                state[name][i] = value[at[x]]
-    network.load_state_dict(state)
-
-
 def item_losses(
     net: ReadingNetwork, batch: Batch, task: str, meanings: tuple[Tensor, Tensor] | None = None
 ) -> Metrics:
@@ -275,6 +253,7 @@ def item_losses(
     program = PROGRAMS[task]
     states = net.encode(batch.ids, batch.mask)
     keys, value_keys, mean = net.keys(states), net.number_keys(states), mean_state(states, batch.mask)
+    place_keys = net.place_keys(states, batch.lines)
     heads: Any = net.heads[task]
     present = batch.present
     pooled = states.new_zeros((*present.shape, states.shape[-1]))
@@ -311,7 +290,7 @@ def item_losses(
         if meanings is not None and len(meanings[0]):
             vectors, which = meanings
             out["meant"] = _cross_entropy((z[present] @ vectors.to(z.dtype).mT).float() * ALIKE, which[present])
-    values = heads.values(steps, pooled, value_keys)
+    values = heads.values(steps, pooled, value_keys, place_keys)
     for kind in VALUED:
         losses = [
             _value_loss(kind, logits.float(), batch.values[kind][:, :, k], batch, present)
@@ -329,7 +308,7 @@ def item_losses(
 
 def _closed(batch: Batch, kind: str) -> Tensor:
     """(B, 1 + constants + N) or (B, 1 + N) bool: what a number or a place cannot be."""
-    open_ = batch.counted if kind == "number" else batch.placed
+    open_ = batch.counted if kind == "number" else where_lines_begin(batch.lines)
     fixed = 1 + len(CONSTANTS) if kind == "number" else 1
     return torch.cat([torch.zeros(len(open_), fixed, dtype=torch.bool, device=open_.device), open_ == 0], 1)
 

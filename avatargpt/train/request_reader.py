@@ -48,7 +48,7 @@ class RequestTraining(Schedule):
     kept: Share = 0.0
     held: PositiveInt = 12  # every `held`-th template, action and being only validates
     validated: PositiveInt = 400  # validation pairs of each domain
-    shares: dict[str, Share] = {"body": 0.6, "face": 0.25, "chat": 0.15}  # of the pairs, by domain
+    shares: dict[str, Share] = {"face": 1.0}  # of the pairs, by domain
 
 
 class RequestRecipe(Strict):
@@ -67,15 +67,15 @@ def requests_stage(recipe: RequestRecipe, args: SimpleNamespace) -> None:
     run(stage, Path(args.output), runtime, args.until)
 
 
-def divided(ways: Sequence[Way], words: Material, every: int, states: bool = False) -> tuple[Pairs, Pairs]:
+def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pairs]:
     """Training and validation pairs: every `every`-th template, action and being is held out."""
     val = set(list(dict.fromkeys(w.text for w in ways))[every - 1 :: every])
     lists = {name: getattr(words, name) for name in ("actions", *FAMILIES.values(), "beings")}
     train: dict[str, Any] = {n: tuple(a for i, a in enumerate(x) if i % every != every - 1) for n, x in lists.items()}
     held: dict[str, Any] = {name: tuple(x[every - 1 :: every]) for name, x in lists.items()}
     return (
-        Pairs([w for w in ways if w.text not in val], replace(words, **train), states),
-        Pairs([w for w in ways if w.text in val], replace(words, **held), states),
+        Pairs([w for w in ways if w.text not in val], replace(words, **train)),
+        Pairs([w for w in ways if w.text in val], replace(words, **held)),
     )
 
 
@@ -102,7 +102,7 @@ class RequestStage(AveragedStage):
         elif t.kept:
             raise UserError(f"train: kept: {t.kept:g}; accepted with --start")
         both = {
-            domain: divided(ways, words, t.held, recipe.model.state and domain == "chat")
+            domain: divided(ways, words, t.held)
             for domain, (ways, words) in sources.items()
         }
         self.pairs = {domain: pairs for domain, (pairs, _) in both.items()}
@@ -112,7 +112,7 @@ class RequestStage(AveragedStage):
         self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
         self.start_mean()
         self.reader = RequestReader(RequestNetwork(recipe.model), grounder)
-        self.vocabulary = Vocabulary(recipe.model.state)
+        self.vocabulary = Vocabulary()
         self.pool: tuple[tuple[int, ...], list[list[Row]]] = (), []  # of the steps whose seed is the key
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:

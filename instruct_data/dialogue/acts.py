@@ -28,25 +28,28 @@ MIN_SECONDS, MAX_SECONDS = 0.2, 1800.0  # of a conversation; `avatargpt long` ma
 SHOWN = ("timeline", "captions", "plan", "frames")
 FORMATS = ("npz", "bvh", "glb", "vrma", "npy", "csv", "json", "mp4", "gif", "png", "fbx")
 TAKE_LETTERS = "abcdefghi"
-Shape = Literal["count", "place", "seconds", "factor", "word", "text"]
+Shape = Literal["count", "place", "from", "until", "seconds", "factor", "word", "text"]
 # How each field of an act is written in the line.
 SHAPES: dict[str, Shape] = {
     "segment": "count", "to": "count", "steps": "count", "activities": "count", "at": "place",
-    "seconds": "seconds",
+    "start": "from", "end": "until", "seconds": "seconds",
     "factor": "factor", "times": "factor", "choice": "word", "format": "word", "what": "word",
     "pin": "text", "text": "text", "change": "text", "scene": "text", "about": "text", "name": "text", "file": "text",
 }  # fmt: skip
+_SPAN = ("start?", "end?")  # seconds of the timeline instead of a segment
 # act -> what it takes, in the order it is written; "?" = may be left out
 TAKES: dict[str, tuple[str, ...]] = {
     "make": ("seconds?", "text"), "then": ("seconds?", "text"), "before": ("segment", "seconds?", "text"),
-    "replace": ("segment", "text"), "edit": ("segment?", "change"), "retime": ("segment?", "seconds"),
-    "total": ("seconds",), "speed": ("segment?", "factor"), "mirror": ("segment?",), "again": ("segment?",),
-    "keep": ("choice",), "delete": ("segment",), "move": ("segment", "to"), "loop": ("segment?", "times"),
+    "replace": ("segment", "text"), "edit": ("segment?", *_SPAN, "change", "text?"),
+    "retime": ("segment?", *_SPAN, "seconds"),
+    "total": ("seconds",), "speed": ("segment?", *_SPAN, "factor"), "mirror": ("segment?", *_SPAN),
+    "again": ("segment?",), "keep": ("choice",), "delete": ("segment?", *_SPAN), "move": ("segment", "to"),
+    "loop": ("segment?", *_SPAN, "times"),
     "pull": ("pin",), "load": ("file",), "plan": ("activities?", "seconds?", "at?", "scene"),
     "rename": ("segment?", "to?", "name"), "describe": ("segment?", "file?"),
     "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
     "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"),
-    "face": ("segment?", "factor?", "text"),
+    "face": ("segment?", *_SPAN, "factor?", "text"),
     "speak": ("file", "text?"), "help": (), "chat": (), "clarify": (),
 }  # fmt: skip
 
@@ -63,6 +66,9 @@ class Act:
     segment: int | None = None  # which segment, from 1
     to: int | None = None  # where a moved segment goes, or the last one of a stretch that begins with `segment`
     at: int | None = None  # segment before which a plan enters the timeline
+    # seconds of the timeline from and until which it is done, instead of a segment
+    start: float | None = None
+    end: float | None = None
     seconds: float | None = None  # a length
     factor: float | None = None  # of speed, or of the strength of what a face does
     times: int | None = None  # how often a segment is repeated, or all that stand
@@ -73,7 +79,7 @@ class Act:
     what: str | None = None  # what to show
     # a hand or foot, a second of the timeline, and its place there in metres: ``left_hand 3.2 0.10 1.25 0.40``
     pin: str | None = None
-    text: str | None = None  # a caption or a facial instruction
+    text: str | None = None  # a caption or a facial instruction; of an edit the caption that the change makes
     change: str | None = None  # what is different
     scene: str | None = None  # of a plan
     about: str | None = None  # what a question is about
@@ -84,6 +90,10 @@ class Act:
         if self.do not in TAKES:
             raise UserError(f"act {self.do!r}; accepted: {', '.join(TAKES)}")
         takes = {t.rstrip("?"): not t.endswith("?") for t in TAKES[self.do]}
+        if self.start is not None and (self.end or MAX_SECONDS) <= self.start:
+            raise UserError(f"act {self.do}: from {self.start:g} to {self.end:g} s; accepted an end behind the start")
+        if self.do == "delete" and self.segment is None and self.start is None and self.end is None:
+            raise UserError("act delete: needs segment")
         for f in fields(self):
             if f.name == "do":
                 continue
@@ -101,9 +111,26 @@ class Act:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
 
+def follow_lines(lines: list[int | None], do: str, segment: int | None, to: int | None) -> None:
+    """Move the lines of a timeline as an act moves its segments; None stands for one that the turn itself makes."""
+    if do == "make":
+        lines[:] = [None]
+    elif do in ("then", "load"):
+        lines.append(None)
+    elif segment is None or not 1 <= segment <= len(lines):
+        return
+    elif do == "before":
+        lines.insert(segment - 1, None)
+    elif do == "delete":
+        lines.pop(segment - 1)
+    elif do == "move" and to is not None:
+        lines.insert(to - 1, lines.pop(segment - 1))
+
+
 _LIMITS: dict[str, tuple[float, float]] = {
     "segment": (1, 999), "to": (1, 999), "at": (1, 999), "steps": (1, 99), "activities": (1, 20), "times": (1, 99),
-    "seconds": (MIN_SECONDS, MAX_SECONDS), "factor": (0.1, 10),
+    "start": (0, MAX_SECONDS), "end": (MIN_SECONDS, MAX_SECONDS), "seconds": (MIN_SECONDS, MAX_SECONDS),
+    "factor": (0.1, 10),
 }  # fmt: skip
 
 
@@ -162,8 +189,8 @@ def _write(act: Act) -> str:
                 head.append(str(value))
             case "place":
                 head.append(f"@{value}")
-            case "seconds":
-                head.append(f"{value:.4g}s")
+            case "from" | "until" | "seconds":
+                head.append(f"{'from' if name == 'start' else 'to' if name == 'end' else ''}{value:.4g}s")
             case "factor":
                 head.append(f"x{value:.4g}")
             case "text":
@@ -173,6 +200,7 @@ def _write(act: Act) -> str:
 
 _TOKEN: dict[Shape, re.Pattern[str]] = {
     "count": re.compile(r"(\d{1,3})"), "place": re.compile(r"@(\d{1,3})"),
+    "from": re.compile(r"from(\d{1,4}(?:\.\d{1,3})?)s"), "until": re.compile(r"to(\d{1,4}(?:\.\d{1,3})?)s"),
     "seconds": re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s"),
     "factor": re.compile(r"x(\d{1,3}(?:\.\d{1,4})?)"), "word": re.compile(r"([a-z0-9]+)"),
 }  # fmt: skip

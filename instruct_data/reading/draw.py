@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
-from instruct_data.reading.examples import WORD, Example, Item, Span, move_spans
+from instruct_data.reading.examples import ROOT, WORD, Example, Item, Span, move_spans, write_turn
 
 # as often as people join movements so
 JOINTS = (
@@ -22,6 +24,10 @@ CAPTION_FIELDS = frozenset(("words", "action", "side", "direction"))  # that a p
 PHRASING_FIELDS = frozenset(("words", "action"))
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MAX_CHARACTERS = 320  # of what is joined
+LENGTHENED = 0.4  # share of turns that a longer timeline is tried for
+FORGOTTEN = 0.15  # share of turns without what was said before
+USUAL_LINES = 4  # of a timeline
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,95 @@ def misspell(example: Example, rng: np.random.Generator, count: int = 1) -> Exam
     return example
 
 
+HISTORY = re.compile(r"^(?:before|last): .*\n", re.MULTILINE)
+
+
+def forget(example: Example) -> Example:
+    """A turn behind its timeline alone, as it stands where a conversation is taken up; places stay."""
+    about, asked = example.text[: example.asked], example.text[example.asked :]
+    about = HISTORY.sub("", about).replace("now: ", "last: none\nnow: ")
+    return replace(example, text=about + asked, asked=len(about))
+
+
+PLACES = ("segment", "to", "at")
+POINTS = frozenset(
+    ("delete", "move", "replace", "edit", "speed", "retime", "mirror", "loop", "rename", "again", "before")
+)
+"""Acts that are done to a segment: without one they mean the last one, or all."""
+SEGMENT = re.compile(r"(?<=[Ss]egment )\d+|(?<=[Ss]egments )\d+|(?<=\d to )\d+|(?<=\d and )\d+")
+LAST = re.compile(r"\d+$")
+
+
+def lengthen(example: Example, others: Sequence[str], rng: np.random.Generator) -> Example:
+    """A turn behind a longer timeline: lines of another one stand before or behind those that it speaks of.
+
+    It stays as it is where that could change what it means: where it points at a line by other words than the line's,
+    and not at what was done last.
+    """
+    about, turn = example.text[: example.asked], example.text[example.asked :]
+    lines, rest = (rows := about.split("\n"))[: len(example.places)], rows[len(example.places) :]
+    marked = [p for i in example.items for k in PLACES if isinstance(p := i.values.get(k), int)]
+    said = roots(turn)
+    if not lines or any(a < 0 for a, _ in example.places) or rest[0][:1] == "(":
+        return example
+    last = rest[-2].removeprefix("last: ").split(", ")
+    done = {int(n) for act in last if (n := act.split()[-1]).isdigit()}
+    if any(n not in done and not said & roots(lines[n - 1]) for n in marked):
+        return example
+    added = [line.split(" ", 1)[1] for line in others if not said & roots(line)]
+    # beside what is pointed at stands what stood there: "after the bow" is the line behind it
+    near = range(min(marked) - 1, max(marked) + 1) if marked else range(0)
+    free = [n for n in range(len(lines) + 1) if n not in near]
+    if not free or not added or (not marked and any(i.values.get("do") in POINTS for i in example.items)):
+        return example
+    at = free[int(rng.integers(len(free)))]
+
+    def follow(number: int) -> int:
+        return number + len(added) * (number > at)
+
+    def follow_number(m: re.Match[str]) -> str:
+        return str(follow(int(m[0]))) if int(m[0]) <= len(lines) else m[0]
+
+    bare = [line.split(" ", 1)[1] for line in lines]
+    longer = [f"{n} {line}" for n, line in enumerate([*bare[:at], *added, *bare[at:]], 1)]
+    before = [line.removeprefix("before: ").split(" / ", 1) for line in rest if line.startswith("before: ")]
+    pairs = [(words[0], SEGMENT.sub(follow_number, words[-1])) for words in before]
+    text, places, asked = write_turn(
+        longer, turn, pairs, [LAST.sub(follow_number, act) for act in last if act != "none"]
+    )
+    items = tuple(
+        replace(i, values={k: follow(v) if k in PLACES else v for k, v in i.values.items()}) for i in example.items
+    )
+    if any(places[i.values[k] - 1][0] < 0 for i in items for k in PLACES if k in i.values):
+        return example  # out of sight
+    return replace(example, text=text, places=places, asked=asked, items=items)
+
+
+def roots(text: str) -> set[str]:
+    """The beginnings of a text's longer words, by which it is like another."""
+    return {w[:ROOT] for w in WORD.findall(text.lower()) if len(w) >= ROOT}
+
+
 def caption_example(text: str, action: str | None, values: Mapping[str, object] | None = None) -> Example:
     """A text that is one movement."""
     spans = tuple(m.span() for m in WORD.finditer(text))
     named = {} if action is None else {"action": action}
     return Example(text, (Item({**named, **(values or {})}, {"words": spans}, text),), labelled_words=False)
+
+
+def how_often(examples: Sequence[Example]) -> np.ndarray:
+    """Cumulative shares: a text of many items teaches more than one of a single item, one of rare acts more than one of
+    common ones, one behind a long timeline more than one behind a short one.
+    """
+    acts = Counter(i.values.get("do") for e in examples for i in e.items)
+    rare = [max((acts[i.values.get("do")] ** -0.5 for i in e.items), default=1.0) for e in examples]
+    long = [max(len(e.places) / USUAL_LINES, 1.0) for e in examples]
+    weights = np.array([max(len(e.items), 1) ** 0.5 * r * n for e, r, n in zip(examples, rare, long, strict=True)])
+    return np.cumsum(weights / max(weights.sum(), 1e-9))
+
+
+def _choose(rows: Sequence[T], cumulative: np.ndarray, rng: np.random.Generator) -> T:
+    return rows[min(int(np.searchsorted(cumulative, rng.random())), len(rows) - 1)]
 
 
 class Draw:
@@ -100,18 +190,14 @@ class Draw:
 
     def __init__(
         self, people: Sequence[Example], phrasings: Sequence[tuple[str, str]], shares: Mapping[str, float],
-        misspelt: float = 0.15, templates: Sequence[Example] = (), template_fields: frozenset[str] = frozenset(),
+        misspelt: float = 0.15, templates: Sequence[Example] = (), template_fields: frozenset[str] | None = None,
     ) -> None:  # fmt: skip
         self.people, self.misspelt, self.templates = list(people), misspelt, list(templates)
         self.template_fields = template_fields
         self.authors: dict[str, list[Example]] = defaultdict(list)
         for e in people:
             self.authors[e.author].append(e)
-        # A text of many items teaches more than one of a single item, one of rare acts more than one of common ones.
-        acts = Counter(i.values.get("do") for e in people for i in e.items)
-        rare = [max((acts[i.values.get("do")] ** -0.5 for i in e.items), default=1.0) for e in people]
-        weights = np.array([max(len(e.items), 1) ** 0.5 * r for e, r in zip(people, rare, strict=True)])
-        self.often = np.cumsum(weights / max(weights.sum(), 1e-9))
+        self.often, self.templates_often = how_often(people), how_often(templates)
         self.clauses = [i for e in people for i in e.items if i.caption]
         self.phrasings = list(phrasings)
         counts: dict[str, int] = defaultdict(int)
@@ -124,10 +210,10 @@ class Draw:
         self.shares = np.array([shares[k] / total for k in self.kinds])
 
     def _person(self, rng: np.random.Generator) -> Example:
-        return self.people[min(int(np.searchsorted(self.often, rng.random())), len(self.people) - 1)]
+        return _choose(self.people, self.often, rng)
 
     def _phrasing(self, rng: np.random.Generator) -> Example:
-        text, action = self.phrasings[min(int(np.searchsorted(self.cumulative, rng.random())), len(self.phrasings) - 1)]
+        text, action = _choose(self.phrasings, self.cumulative, rng)
         return caption_example(text, action)
 
     def _plain(self, rng: np.random.Generator) -> Example:
@@ -141,15 +227,27 @@ class Draw:
     def draw(self, rng: np.random.Generator) -> Drawn:
         """One example."""
         out = self._draw(self.kinds[int(rng.choice(len(self.kinds), p=self.shares))], rng)
+        if out.example.asked and rng.random() < LENGTHENED:
+            out = replace(out, example=lengthen(out.example, self._others(rng), rng))
+        if out.example.asked and rng.random() < FORGOTTEN:
+            out = replace(out, example=forget(out.example))
         if rng.random() < self.misspelt:
             return replace(out, example=misspell(out.example, rng, int(rng.integers(1, 3))))
         return out
+
+    def _others(self, rng: np.random.Generator) -> list[str]:
+        """Lines of other timelines."""
+        lines: list[str] = []
+        for _ in range(int(rng.choice([1, 3, 9], p=[0.4, 0.3, 0.3]))):
+            e = self._person(rng)
+            lines += e.text.split("\n")[: len([a for a, _ in e.places if a >= 0])]
+        return lines
 
     def _draw(self, kind: str, rng: np.random.Generator) -> Drawn:
         if kind == "people":
             return Drawn(self._person(rng))
         if kind == "templates":
-            return Drawn(self.templates[int(rng.integers(len(self.templates)))], self.template_fields)
+            return Drawn(_choose(self.templates, self.templates_often, rng), self.template_fields)
         if kind == "joined":
             first = self._person(rng)
             others = self.authors[first.author]

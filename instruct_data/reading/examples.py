@@ -8,17 +8,18 @@ import json
 import lzma
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from instruct_data.dialogue.acts import follow_lines
 from instruct_data.requests.pairs import METRES, SECONDS, is_numeral, value_of
 from instruct_data.text.english import third_of
 from vqvae.errors import UserError
 
 Span = tuple[int, int]
 """Of characters: the first one, and the one behind the last."""
-
 
 
 def move_spans(spans: Sequence[Span], by: int) -> tuple[Span, ...]:
@@ -70,7 +71,7 @@ class Example:
         author: the file that it is from.
         whole: field -> value of the text as a whole.
         unknown: words that nothing can show.
-        places: what items may point at: the first words of the lines of a timeline.
+        places: what items may point at: the lines of a timeline.
         labelled_words: whether each of its words may be called held or not (people's texts, not phrasings).
         asked: where the text itself begins, behind what it is about.
     """
@@ -183,51 +184,138 @@ def _names_seconds(text: str, seconds: float) -> bool:
 SUBJECT = re.compile(r"^(?:(?:a|an|the|some) )?(?:person|someone|somebody|one|figure|man|woman|boy|girl|child) ")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A segment of a timeline as it is read: its caption, seconds of one round, name or activity, rounds, face."""
+
+    caption: str
+    seconds: float
+    name: str = ""
+    times: int = 1
+    face: str = ""
+
+
+def write_timeline(segments: Sequence[Shown], rounds: int = 1) -> list[str]:
+    """The lines of a timeline that is played `rounds` times: ``2 [greeting] waves 4s x2 (face: smiles)``."""
+    lines = []
+    for number, s in enumerate(segments, 1):
+        line = f"{number} {f'[{s.name}] ' * bool(s.name)}{SUBJECT.sub('', s.caption, count=1)} {round(s.seconds, 2):g}s"
+        lines.append(line + f" x{s.times}" * (s.times > 1) + f" (face: {s.face})" * bool(s.face))
+    return [*lines, *([f"(1-{len(segments)} x{rounds})"] if rounds > 1 and segments else [])]
+
+
 def write_turn(
     timeline: Sequence[str], turn: str, before: Sequence[tuple[str, str]] = (), last: Sequence[str] = ()
 ) -> tuple[str, tuple[Span, ...], int]:
-    """A turn behind what it is about: the text, where each line of the timeline begins, and where the turn does.
+    """A turn behind what it is about: the text, the lines of the timeline in it, and where the turn begins.
 
     Args:
         timeline: numbered lines. before: the last turns with their replies, the latest last.
         last: the acts that were done last.
     """
-    text, places = "", []
-    for line in timeline:
+    text, places, shown = "", [], _window(timeline, turn, last)
+    for number, line in enumerate(timeline):
         if line[:1].isdigit():
-            places.append((len(text), len(text) + len(line.split(" ", 1)[0])))
-        text += line + "\n"
+            begins = len(text) if number in shown else NOT_SHOWN
+            places.append((begins, begins + len(line)))
+        text += f"{line}\n" if number in shown else ""
     for said, reply in before[-2:]:
-        text += f"before: {said} / {reply[:MAX_REPLY]}\n"
+        text += f"before: {said} / {_begin(reply)}\n"
     text += f"last: {', '.join(last) or 'none'}\nnow: "
     return text + turn, tuple(places), len(text)
 
 
-MAX_REPLY = 160  # characters of a reply that are read again
+def _begin(reply: str) -> str:
+    """The first line of an answer, without the sentences that would make it long."""
+    first, *more = SENTENCE.split(reply.strip().split("\n")[0])
+    for sentence in more:
+        if len(first) + len(sentence) >= MAX_REPLY:
+            break
+        first += f" {sentence}"
+    return first[:MAX_REPLY]
+
+
+SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-Z])")
+
+
+def _window(timeline: Sequence[str], turn: str, last: Sequence[str]) -> set[int]:
+    """The lines of a timeline that are read: all, or those most like the turn, at the end, and done last."""
+    if sum(map(len, timeline)) <= MAX_TIMELINE:
+        return set(range(len(timeline)))
+    asked = {word[:ROOT] for word in WORD.findall(turn.lower()) if len(word) >= ROOT or word.isdigit()}
+    done = {act.split()[-1] for act in last}
+    alike = [len(asked & {word[:ROOT] for word in WORD.findall(line.lower())}) for line in timeline]
+    near = [len(timeline) - n for n in range(len(timeline))]
+    first = sorted(
+        range(len(timeline)), key=lambda n: (-alike[n], timeline[n].split()[0] not in done, n > 0, near[n])
+    )  # fmt: skip
+    shown: set[int] = set()
+    for n in first:
+        if sum(len(timeline[k]) for k in shown) + len(timeline[n]) > MAX_TIMELINE:
+            break
+        shown.add(n)
+    return shown
+
+
+MAX_TIMELINE = 1400  # characters of a timeline's lines: with the last turns less than the network takes
+ROOT = 4  # letters by which words are alike
+NOT_SHOWN = -1000
+MAX_REPLY = 100  # characters of a reply that are read again
 _TEXTS = ("text", "change", "scene", "name", "file", "format", "what", "choice")
 _ACT_NUMBERS = ("seconds", "factor", "times", "steps", "from", "to_s")
 
 
 def turn_examples(row: Mapping[str, Any], author: str = "") -> Iterator[Example]:
     """The turns of a labelled dialogue, each behind the timeline that it was said to."""
-    timeline: Sequence[str] = ()
+    timeline: Sequence[str] = row.get("before", ())
     before: list[tuple[str, str]] = []
     last: list[str] = []
     for turn in row["turns"]:
         text, places, asked = write_turn(timeline, turn["user"], before, last)
-        items, count = [], len(places)
+        items: list[Item] = []
+        lines: list[int | None] = list(range(1, len(places) + 1))  # where each segment stands in what is shown
         for act in turn["acts"]:
             values: dict[str, Any] = {k: act[k] for k in _ACT_NUMBERS if act.get(k) is not None}
-            values |= {k: act[k] for k in ("segment", "to", "at") if isinstance(act.get(k), int) and act[k] <= count}
+            for k in ("segment", "to", "at"):
+                if isinstance(act.get(k), int) and act[k] <= len(lines) and (line := lines[act[k] - 1]) is not None:
+                    values[k] = line
+            follow_lines(lines, act["do"], act.get("segment"), act.get("to"))
             values |= {k: act[k] for k in ("do", "topic") if k in act}
-            words = next((str(act[k]) for k in _TEXTS if act.get(k) is not None), "")
-            if act["do"] == "edit":
+            # drawn turns have wordings, not plain captions
+            named = _TEXTS if row.get("written", True) else ()
+            words = next((str(act[k]) for k in named if act.get(k) is not None), "")
+            if act["do"] == "edit" and words:
                 words = _edited(timeline, turn["timeline"], act.get("segment")) or words
             items.append(Item(values, {}, words))
-        yield Example(text, tuple(items), author, {}, (), places, False, asked)
+        yield Example(text, _merge_rows(items), author, {}, (), places, False, asked)
         timeline = turn["timeline"]
         before.append((turn["user"], turn.get("reply", "")))
         last = [f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in turn["acts"]]
+
+
+SPREAD = ("face", "retime", "speed", "mirror", "loop", "delete")
+"""Acts that are said once of a row of segments: `segment` is its first one, `to` its last."""
+
+
+def _merge_rows(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Items that do the same to one segment after the other as one item; several that delete begin with the first."""
+    out: list[Item] = []
+    runs = groupby(items, key=lambda i: i.values["do"] == "delete" and "segment" in i.values)
+    for item in (i for deletes, run in runs for i in (sorted(run, key=_segment) if deletes else run)):
+        last, at = (out[-1] if out else None), item.values.get("segment")
+        if last is not None and at is not None and item.values["do"] in SPREAD and item.caption == last.caption:
+            begin = last.values.get("segment")
+            end = last.values.get("to", begin)
+            same = {**item.values, "segment": begin} == {k: v for k, v in last.values.items() if k != "to"}
+            if same and end is not None and at == end + 1:
+                out[-1] = replace(last, values={**last.values, "to": at})
+                continue
+        out.append(item)
+    return tuple(out)
+
+
+def _segment(item: Item) -> int:
+    return int(item.values["segment"])
 
 
 LINE = re.compile(r"\d+ (?:\[[^\]]*\] )?(.*?) [\d.]+s(?: x\d+)?(?: \(.*\))?")
@@ -318,7 +406,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 raise UserError(f"{path}:{number}: not JSON ({e})") from None
 
 
-FILES = {"read": ("body*", "face*", "composed"), "turn": ("chat*",), "score": ("face*",), "events": ("scenes*",)}
+FILES = {
+    "read": ("body*", "face*", "composed"), "turn": ("chat*", "composed_turns"), "score": ("face*",),
+    "events": ("scenes*",),
+}  # fmt: skip
 """Task -> the names of authors' files."""
 
 

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 
-from instruct_data.requests.spec import ASKED, ATTRIBUTES, STANDS, STATE_WORDS, Asked, Stands, TurnState
+from instruct_data.requests.spec import ATTRIBUTES
 from instruct_data.requests.ways import (
     ACTED,
     ACTS,
@@ -23,8 +22,6 @@ from instruct_data.requests.ways import (
     FORMS,
     LISTED,
     NOUNS,
-    POINTED,
-    TURNED,
     VALUES,
     WHOLE,
     Material,
@@ -141,10 +138,6 @@ WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_")
 _ALTERNATIVES = re.compile("<([^<>]*)>")
 _SIDED = re.compile(r"(\{side\}|\bboth\b)")  # what of an action says a side
 EXPANDED, JOINED, WRITTEN_OUT, HALVES = 0.3, 0.12, 0.45, 0.5
-POINTED_BY_ACTION = 0.5  # of the words that point at a segment
-_POINTING_SLOT = re.compile(r"\{(do|does|doing|did|they|noun|name)\}")
-# of turns that are no answer, although something was asked, and words from which they are known as such
-UNANSWERED, MIN_UNANSWERED_WORDS = 0.1, 3
 
 
 def words_of(text: str) -> list[str]:
@@ -179,10 +172,10 @@ class _Draft:
 
 
 class Pairs:
-    """Draws pairs; with `states`, those of turns after the words of a `TurnState`."""
+    """Draws pairs."""
 
-    def __init__(self, ways: Sequence[Way], words: Material, states: bool = False) -> None:
-        self.ways, self.words, self.states = [w for w in ways if states or not w.state], words, states
+    def __init__(self, ways: Sequence[Way], words: Material) -> None:
+        self.ways, self.words = ways, words
         # construct -> line -> its alternatives: a line is drawn as often as another, however many it has
         self.constructs: dict[str, dict[str, list[Way]]] = {}
         for way in self.ways:
@@ -197,7 +190,7 @@ class Pairs:
             way = self._way(rng)
             self._fill(way, draft, rng, "", [EXPANDED])
             following = self._way(rng) if rng.random() < JOINED else None
-            if following and not following.state and not any(role in WHOLE for _, _, role, _ in draft.bits):
+            if following and not any(role in WHOLE for _, _, role, _ in draft.bits):
                 words = "".join(b[0] for b in draft.bits).rstrip()
                 if words[-1:] not in ".!?;":
                     draft.bits.append((str(rng.choice([". ", "; ", ". ", "\n"])), (), "", ""))
@@ -206,21 +199,13 @@ class Pairs:
                 self._fill(following, draft, rng, max(draft.flags, default=""), [EXPANDED])
             pair = _finish(draft)
             if 1 <= len(pair.words) <= 60 and len(pair.target) > 1:
-                return self._after_state(pair, way, rng)
+                return pair
 
     def filled(self, way: Way, rng: np.random.Generator) -> Pair:
         """One template alone, its actions without attributes of their own."""
         draft = _Draft()
         self._fill(way, draft, rng, "", [0.0])
-        return self._after_state(_finish(draft), way, rng)
-
-    def _after_state(self, pair: Pair, way: Way, rng: np.random.Generator) -> Pair:
-        """The pair with the words of a state of the way before it."""
-        if not self.states:
-            return pair
-        state = drawn_state(way.state, len(pair.words) >= MIN_UNANSWERED_WORDS, rng)
-        target: Target = [t + STATE_WORDS if isinstance(t, int) else t for t in pair.target]
-        return Pair([*state.words, *pair.words], target)
+        return _finish(draft)
 
     def _way(self, rng: np.random.Generator) -> Way:
         lines = self._lines[str(rng.choice(sorted(self._lines)))]
@@ -249,8 +234,6 @@ class Pairs:
             elif part.role in VALUES:
                 glued = following[:1].isalpha() or (bool(draft.bits) and draft.bits[-1][0][-1:].isalpha())
                 draft.bits.append((_number(part.text, rng, glued), clauses, part.role, ""))
-            elif part.text in POINTED:
-                draft.bits.append((self._pointing(they, rng), clauses, part.role, ""))
             else:
                 words = _filler(part.text, who, they, self.words, rng)
                 if part.text == "opp":  # of a later clause: its side; of the first one: words that mean nothing
@@ -260,24 +243,11 @@ class Pairs:
                     continue
                 draft.bits.append((words, clauses, part.role, part.value))
 
-    def _pointing(self, they: str, rng: np.random.Generator) -> str:
-        """Words that point at a segment; of those with slots most are by what is done in it."""
-        pool = self.words.turned["pointing" if rng.random() < POINTED_BY_ACTION else "seg"]
-        words = pool[int(rng.integers(len(pool)))]
-        action = _drawn(self.words.actions, rng).replace("{side}", str(rng.choice(["left", "right"])))
-        values: dict[str, str | Sequence[str]] = {form: inflected(action, form) for form in FORMS}
-        values |= {"they": they, "noun": self.words.nouns, "name": self.words.turned["name"]}
-        return _POINTING_SLOT.sub(lambda m: _one(values[m[1]], rng), words)
-
     def _action(
         self, part: Part, clause: str, draft: _Draft, rng: np.random.Generator, actions: dict[str, str],
         sides: dict[str, str], way: Way, expand: list[float],
     ) -> None:  # fmt: skip
         roles = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
-        if part.text in TURNED:
-            options = self.words.turned[part.text]
-            draft.bits.append((options[int(rng.integers(len(options)))], (clause,), part.role, ""))
-            return
         if part.text in NOUNS:
             nouns = getattr(self.words, NOUNS[part.text])
             words = nouns[int(rng.integers(len(nouns)))]
@@ -319,27 +289,6 @@ class Pairs:
                 draft.bits += [(t, (clause,), r, v) for t, _, r, v in inner.bits]
 
 
-_LAST = ("make", "then", "before", "replace", "edit", "retime", "total", "speed", "plan", "delete", "move", "loop",
-         "rename", "show", "save", "question", "describe", "undo")  # fmt: skip
-
-
-def drawn_state(given: Mapping[str, Sequence[str]], may_ignore: bool, rng: np.random.Generator) -> TurnState:
-    """A state of a conversation with the values `given`; where it gives no question, something may have been asked that
-    the turn does not answer, if that `may_ignore` it."""
-
-    def drawn(name: str, *others: str) -> str:
-        options = given.get(name) or others
-        return options[int(rng.integers(len(options)))]
-
-    ignored = may_ignore and rng.random() < UNANSWERED
-    asked = drawn("asked", *(ASKED[1:] if ignored else ("none",)))
-    timeline = drawn("timeline", *(STANDS if asked in ("none", "what") else STANDS[1:]))
-    lasts = ("again",) if asked == "take" else _LAST if timeline != "empty" else ("none", "undo", "delete", "show")
-    faces = drawn("faces", "no", "no", "yes") == "yes"
-    last = drawn("last", *lasts)
-    return TurnState(asked=cast(Asked, asked), last=last, timeline=cast(Stands, timeline), faces=faces)
-
-
 def _is_suffix(way: Way) -> bool:
     """Whether a template is an action with its attributes alone, so that it may replace an action in others."""
     first, *others_ = way.parts
@@ -349,11 +298,6 @@ def _is_suffix(way: Way) -> bool:
     words = "".join(p.text for p in others_ if not p.slot)
     shape = not re.search(r"[.!?;:\n]|->|\bthen\b", words) and len(words) < 60 and words[:1] in (" ", ",")
     return first.slot and first.text in FORMS[:3] and [*way.flags] == ["A"] and bool(others_) and plain and shape
-
-
-def _one(values: str | Sequence[str], rng: np.random.Generator) -> str:
-    """The value itself, or one of several."""
-    return values if isinstance(values, str) else values[int(rng.integers(len(values)))]
 
 
 def _one_of(rng: np.random.Generator, shares: Sequence[float], *values: float | np.integer) -> float:

@@ -1,4 +1,4 @@
-"""Typed requests: `MotionRequest` for bodies, `FaceRequest` for faces, `TurnPart` for turns of a conversation."""
+"""Typed requests: `MotionRequest` for bodies, `FaceRequest` for faces."""
 
 # Compact text of a `MotionRequest`, one clause after another, each an action and its attributes:
 #
@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -94,7 +94,7 @@ class Clause(Strict):
     waypoints: list[tuple[Number, Number]] = Field(default=[], max_length=100)
     name: str = ""  # the known action that it is read as, or that is nearest where `known` is false; "" = not looked up
     others: dict[str, float] = {}  # other known actions that may be meant, with their probabilities
-    caption: str = ""  # the clause in plain words
+    caption: str = ""  # the known caption that its words are, word by word
     known: bool | None = None  # whether the action is one that can be shown, None = nobody has looked
     nearest: str = ""  # the caption it is shown by
     sure: float = 1.0  # 0..1, how sure the reader is of this clause; where `known` is false, of that
@@ -206,48 +206,3 @@ class FaceRequest(Strict):
     rounds: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     in_all: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     text: str = ""  # the words that it was read from
-
-
-Asked = Literal["none", "take", "times", "seconds", "which", "what", "name"]
-Stands = Literal["empty", "one", "some", "plan"]
-ASKED, STANDS = get_args(Asked), get_args(Stands)
-STATE_WORDS = 7  # of every `TurnState`
-
-
-class TurnState(Strict):
-    """The state of a conversation, which is read before a turn's own words."""
-
-    asked: Asked = "none"  # what the last answer asked for: a take, a number, one of several readings, a movement
-    last: str = "none"  # the act that was done last, or that the question is about
-    timeline: Stands = "empty"  # nothing, one segment, some, or some that a plan gave
-    faces: bool = False  # whether faces are moved, too
-
-    @property
-    def words(self) -> list[str]:
-        """`STATE_WORDS` words: ``asked seconds last then timeline some |``; with faces ``faces seconds last ...``."""
-        first = "faces" if self.faces else "asked"
-        return [first, self.asked, "last", self.last, "timeline", self.timeline, "|"]
-
-
-class TurnPart(Strict):
-    """What is to be done and with what."""
-
-    act: str  # an act of `instruct_data.dialogue.acts`, or faster, slower, longer, shorter
-    text: str = ""  # its own words: a movement, a change, a scene, a name, a format, a take
-    of: str = ""  # words that point at a segment
-    # Before, after, between segments, at the start or the end
-    where: Literal["before", "after", "start", "end", "between"] | None = None
-    to_of: str = ""  # words that point at another segment, by which the place is told
-    # seconds, factor, times, size: numbers and degree
-    seconds: float | None = Field(default=None, gt=0)
-    factor: float | None = Field(default=None, gt=0)
-    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)
-    size: Size | None = None
-    what: str = ""  # to show
-    topic: str = ""  # of a question
-    sure: float = 1.0  # 0..1, how sure the reader is
-
-    @property
-    def much(self) -> bool:
-        """Whether its degree is a large one."""
-        return self.size in ("large", "very_large")

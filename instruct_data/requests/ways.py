@@ -3,23 +3,22 @@
 # The mark-up of a line (docs/requests.md): `{do}` `{does}` `{doing}` `{did}` stand for the action of clause A,
 # `{B.do}` for that of B, which follows in time; `{B+.do}` happens together with A, `{B!.do}` is not done.
 # `{xdo}`, `{ydo}` and `{zdo}` (and their other forms) are what no body can do, what animals and things do, and what one
-# person does to another; `{fdo}` and `{fnoun}` what a face does in a turn. `{n}` `{s}` `{deg}` ... are numbers,
+# person does to another. `{n}` `{s}` `{deg}` ... are numbers,
 # `{side}` a side, `{who}` `{place}` `{obj}` words that say nothing, `{adj}` `{comp}` `{emo}` feelings ("angry",
 # "angrier", "anger").
 # `[tempo=fast: in a hurry]` are words that mean an attribute, `[style: like a cat]` words that are copied into it;
 # `[where=start]` sets an attribute without words, `[act=then]` names the act of a turn.
 # `(kick)` words that are the action, `(A,B: kick)` that of two clauses. `<a|b|>` are alternatives, which may hold
-# marks; `((` and `))` are brackets that are written. A wording of a turn that means this only in some state of the
-# conversation begins with it: `<<asked=times>>`, `<<last=then,retime timeline=some>>`.
+# marks; `((` and `))` are brackets that are written.
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from itertools import chain, product
+from itertools import product
 from math import prod
 from typing import Any, get_args
 
@@ -27,8 +26,6 @@ import yaml
 
 from instruct_data.dialogue.acts import SHOWN, SPOKEN
 from instruct_data.requests.spec import (
-    ASKED,
-    STANDS,
     Course,
     Direction,
     Moment,
@@ -42,13 +39,11 @@ from vqvae.errors import UserError
 
 FORMS = ("do", "does", "doing", "did")
 # prefix of forms -> their actions
-FAMILIES = {"x": "impossible", "y": "being_actions", "z": "contacts", "f": "face_actions"}
+FAMILIES = {"x": "impossible", "y": "being_actions", "z": "contacts"}
 FAMILY_FORMS = tuple(f + form for f in FAMILIES for form in FORMS)
-NOUNS = {"noun": "nouns", "nouns": "nouns", "fnoun": "face_nouns"}  # slots -> their nouns
+NOUNS = {"noun": "nouns", "nouns": "nouns"}  # slots -> their nouns
 FEELINGS = ("adj", "comp", "emo")
-TURNED = ("scene", "events", "file", "name", "change", "look", "fmt", "take")  # of turns of a conversation
-ACTED = (*FORMS, *FAMILY_FORMS, *NOUNS, *FEELINGS, *TURNED)  # slots of what is done
-POINTED = {"seg": "of", "seg2": "to_of"}  # slots of words that point at a segment
+ACTED = (*FORMS, *FAMILY_FORMS, *NOUNS, *FEELINGS)  # slots of what is done
 NUMBERS = {
     "n": "times", "s": "seconds", "min": "minutes", "deg": "turn", "m": "distance", "x": "factor", "at": "at",
     "u": "until", "w": "wait", "e": "every", "p": "pause", "fp": "from", "tp": "to", "r": "rounds", "a": "in_all",
@@ -56,7 +51,7 @@ NUMBERS = {
 # slots whose words are those of a list
 LISTED = {"being": "beings", "other": "others", "group": "groups", "impossible": "impossible"}
 FILLERS = ("who", "they", "them", "their", "place", "obj", "opp", "said", *LISTED)
-DOMAINS = ("body", "face", "chat")
+DOMAINS = ("face",)
 ACTS = (*SPOKEN, "faster", "slower", "longer", "shorter")  # of turns
 TOPICS = ("total_length", "frames", "length", "start", "text", "count", "longest", "shortest", "files", "plan", "side")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -81,9 +76,6 @@ _MARK = re.compile(rf"^{_CLAUSE}(?P<name>[a-z_]+)(?:=(?P<value>[^:]+?))?\s*(?::(
 _ACT = re.compile(r"\[(?:(?P<clause>[A-H])\.)?act=(?P<act>[a-z]+)\]")
 _ACTION = re.compile(r"^(?:(?P<clauses>[A-H][+!]?(?:,[A-H][+!]?)*):)?(?P<words>.*)$", re.S)
 _OPTION = re.compile(r"<[^<>|]*\|[^<>]*>|[^<]+|<")
-_STATE = re.compile(r"<<([^<>]*)>>\s*")
-# of a conversation, see `TurnState`
-STATES = {"asked": ASKED, "last": ("none", *SPOKEN), "timeline": STANDS, "faces": ("no", "yes")}
 _OPENS, _CLOSES = "\ue000", "\ue001"
 MAX_COMBINATIONS = 120
 _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|\{[^{}]*\})*\)|[^{}\[\](]+")
@@ -111,35 +103,15 @@ class Way:
     parts: tuple[Part, ...]  # in order
     # Clause -> "", "+" (together with the one before) or "!" (not done), or the act of a turn, in the order of time
     flags: dict[str, str]
-    # Of a turn, the states in which it means this: fields of `TurnState` -> their values; others are free
-    state: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
     """One for each combination of a line's alternatives, at most `MAX_COMBINATIONS`."""
-    state, line = _state(text)
-    pieces = _OPTION.findall(line)
+    pieces = _OPTION.findall(text)
     options = [p[1:-1].split("|") if p[0] == "<" and "|" in p else [p] for p in pieces]
     if (count := prod(len(o) for o in options)) > MAX_COMBINATIONS:
         raise UserError(f"{text!r}: {count} combinations; accepted: {MAX_COMBINATIONS}")
-    ways = (_read_way(text, "".join(chosen), construct, author) for chosen in product(*options))
-    return [replace(way, state=state) for way in ways]
-
-
-def _state(text: str) -> tuple[dict[str, tuple[str, ...]], str]:
-    """The states that a line begins with, and the line behind them."""
-    match = _STATE.match(text)
-    if not match:
-        return {}, text
-    state = {}
-    for item in match[1].split():
-        name, _, values = item.partition("=")
-        chosen = tuple(values.split(","))
-        if name not in STATES or not {*chosen} <= {*STATES[name]}:
-            accepted = "; ".join(f"{k}={','.join(v)}" for k, v in STATES.items())
-            raise UserError(f"{text!r}: state {item!r}; accepted: {accepted}")
-        state[name] = chosen
-    return state, text[match.end() :]
+    return [_read_way(text, "".join(chosen), construct, author) for chosen in product(*options)]
 
 
 def _read_way(line: str, text: str, construct: str, author: str) -> Way:
@@ -227,7 +199,7 @@ def _words(text: str, clauses: tuple[str, ...], role: str, value: str, flags: di
         slot = _slot(bit[1:-1], flags, line)
         if slot.text in NUMBERS and role in VALUES:
             slot = Part(slot.text, True, clauses, role, "")
-        elif slot.text in (*FILLERS, *POINTED, *ACTED) and role in ("action", *COPIED):
+        elif slot.text in (*FILLERS, *ACTED) and role in ("action", *COPIED):
             slot = Part(slot.text, True, clauses, role, value)
         out.append(slot)
     return out
@@ -238,12 +210,12 @@ def _slot(inside: str, flags: dict[str, str], line: str) -> Part:
     name = match["name"] if match else ""
     if name == "Who":
         name = "who"
-    if not match or name not in (*ACTED, *NUMBERS, *FILLERS, *POINTED, "side"):
-        slots = ", ".join((*ACTED, *NUMBERS, *FILLERS, *POINTED, "side"))
+    if not match or name not in (*ACTED, *NUMBERS, *FILLERS, "side"):
+        slots = ", ".join((*ACTED, *NUMBERS, *FILLERS, "side"))
         raise UserError(f"{line!r}: {{{inside}}}; accepted slots: {slots}")
     clause = match["clause"] or "A"
     _flag(flags, clause, match["flag"] or "")
-    role = "action" if name in ACTED else POINTED.get(name) or NUMBERS.get(name, "side" if name == "side" else "")
+    role = "action" if name in ACTED else NUMBERS.get(name, "side" if name == "side" else "")
     return Part(name, True, (clause,), role)
 
 
@@ -253,7 +225,7 @@ def _flag(flags: dict[str, str], clause: str, flag: str) -> None:
 
 
 @cache
-def all_ways(domain: str = "body") -> tuple[Way, ...]:
+def all_ways(domain: str = "face") -> tuple[Way, ...]:
     """Every way of the package for the body or the face, a line's alternatives in a row."""
     contents = read_folder(f"ways/{domain}")
     return tuple(w for c in contents for text in c["ways"] for w in read_ways(text, c["construct"], c["author"]))
@@ -283,32 +255,23 @@ class Material:
     impossible: Sequence[str] = ()
     being_actions: Sequence[str] = ()
     contacts: Sequence[str] = ()
-    # face_actions, face_nouns: what a face does, in turns
-    face_actions: Sequence[str] = ()
-    face_nouns: Sequence[str] = ()
     beings: Sequence[str] = ()
     others: Sequence[str] = ()
     groups: Sequence[str] = ()
-    turned: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of turns: scenes, files, segments, ...
     sided: bool = True  # sides are attributes; else they belong to the action's words
 
 
 @cache
-def material(domain: str = "body") -> Material:
+def material(domain: str = "face") -> Material:
     """The package's own words for the body or the face: all files of its folder, by name."""
     who: list[tuple[str, str]] = []
     feelings: list[tuple[str, str, str]] = []
-    turned: dict[str, list[str]] = {}
-    nouns = ("nouns", "face_nouns")
-    names = ("actions", "places", "objects", *nouns, "said", *FAMILIES.values(), "beings", "others", "groups")
+    names = ("actions", "places", "objects", "nouns", "said", *FAMILIES.values(), "beings", "others", "groups")
     lists_: dict[str, list[str]] = {name: [] for name in names}
-    folders = ("words/body", "words/chat") if domain == "chat" else (f"words/{domain}",)
-    for content in chain.from_iterable(map(read_folder, folders)):
+    for content in read_folder(f"words/{domain}"):
         who += [(w["text"], w["they"]) for w in content.get("who", [])]
         feelings += [(f["adj"], f["comp"], f["emo"]) for f in content.get("feelings", [])]
         for name, listed in lists_.items():
             listed += content.get(name, [])
-        for name in (*TURNED, "seg", "pointing"):
-            turned.setdefault(name, []).extend(content.get(name, []))
     lists = {k: tuple(dict.fromkeys(v)) for k, v in lists_.items()}
-    return Material(who=tuple(who), feelings=tuple(feelings), turned=turned, sided=domain == "body", **lists)
+    return Material(who=tuple(who), feelings=tuple(feelings), sided=domain == "body", **lists)

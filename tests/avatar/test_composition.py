@@ -125,21 +125,18 @@ def test_a_conversation_saves_what_its_segments_say_of_the_face(model: AvatarGPT
 
 def test_turns_change_the_face_of_a_segment(model: AvatarGPT, tmp_path: Path) -> None:
     talk = Conversation(model, tmp_path / "talk", outputs=tmp_path, faces=True)
-    assert talk.say("a girl walks forward").ok
-    reply = talk.say("raise her eyebrows in the first part")
+    assert talk.do("make: a girl walks forward").ok
+    reply = talk.do("face 1: raises her eyebrows")
     assert [a.do for a in reply.acts] == ["face"] and "face: raise brows" in reply.text
     key = talk.timeline.segments[0].key
-    assert talk.say("turn her happy").ok  # made anew, and still with the brows up
+    assert talk.do("edit: happily; a girl walks forward happily").ok  # made anew, and still with the brows up
     (segment,) = talk.timeline.segments
     assert segment.key != key and segment.score is not None and segment.faces
     assert [e.action for e in segment.score.events] == ["raise_brows"] and segment.score.emotions[0].name == "happy"
-    assert [(a.do, a.segment) for a in talk.say("he smiles while he walks").acts] == [("face", 1)]
-    assert "face: smile" in talk.memory.turns[-1]["reply"] and len(talk.timeline.segments) == 1
-    # with a body that does not stand, it is a movement
-    assert [a.do for a in talk.say("he sits down and yawns").acts] == ["then"] and len(talk.timeline.segments) == 2
-    # what a face shall not show is taken from the last segment that shows it, and stays away
-    reply = talk.say("she should not look happy")
-    assert [(a.do, a.segment) for a in reply.acts] == [("face", 1)] and "without happy" in reply.text
+    assert "face: smile" in talk.do("face 1: smiles").text and len(talk.timeline.segments) == 1
+    assert talk.do("then: a person sits down and yawns").ok and talk.timeline.segments[1].score is not None
+    # what a face shall not show is taken away, and stays away
+    assert "without happy" in talk.do("face 1: does not look happy").text
     assert talk.do("again 1").ok and "happy" not in talk.timeline.segments[0].score.names
     assert not talk.do("face 1: no wink").ok  # which it does not show
     assert talk.do("face 2: no yawn").ok  # nothing is left of that face
@@ -148,9 +145,7 @@ def test_turns_change_the_face_of_a_segment(model: AvatarGPT, tmp_path: Path) ->
     again = Conversation(model, tmp_path / "talk", faces=True)
     assert again.timeline.segments[0].faces == segment.faces and again.timeline.segments[1].score is None
     assert again.timeline.segments[1].faces == bare.faces == (Act("face", 2, text="no yawn"),) and again.say("/undo").ok
-    # what asks nothing of a face, and what finds no segment
-    with pytest.raises(UserError, match="no segment 7"):
-        again.read("delete segment 7")
+    # what asks nothing of a face
     assert not again.do("face: walk away").ok
     bodies = Conversation(model)
     assert not bodies.do("make: a person waves", "face: smile").ok
@@ -166,10 +161,7 @@ def test_a_face_does_more_or_less_of_it(model: AvatarGPT) -> None:
     assert talk.do("face x1.4: smile").ok and strengths() == {"smile": 0.98}
     assert talk.do("face x0.6: smile").ok and strengths() == {"smile": 0.588}
     assert talk.do("face x0.6: frown").ok and strengths()["frown"] < 0.5 and strengths()["smile"] == 0.588
-    assert "face: frown and smile" in talk.say("show me the timeline").text
-    # more or less is that of the segment which shows it
-    assert talk.do("then: a person bows").ok and talk.say("make the smile bigger").acts[0].segment == 1
-    assert talk.do("delete 2").ok
+    assert "face: frown and smile" in talk.do("show timeline").text
     # one is taken away, and what is wanted instead comes
     assert talk.do("face: a wink instead of the smile").ok and {*strengths()} == {"frown", "wink_right"}
     assert talk.do("again").ok and {*strengths()} == {"frown", "wink_right"}

@@ -17,7 +17,7 @@ def chat(monkeypatch, capsys, tmp_path):
     """Run the command on these bytes: (exit status, stdout, stderr)."""
     monkeypatch.setattr(FakeModel, "from_pretrained", classmethod(lambda cls, *a, **k: cls()), raising=False)
     monkeypatch.setitem(avatargpt.__dict__, "AvatarGPT", FakeModel)
-    monkeypatch.setattr("avatargpt.chat.conversation.open_intent", lambda model, faces: LineIntent())
+    monkeypatch.setattr("avatargpt.chat.conversation.open_intent", lambda model: LineIntent())
     monkeypatch.chdir(tmp_path)
 
     def run(text, *options):

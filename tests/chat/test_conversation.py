@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from avatargpt.chat import Conversation
-from avatargpt.chat.questions import OpenQuestion, Question
 from instruct_data.dialogue.acts import Act, read
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
 from vqvae.errors import OutOfTime, UserError
@@ -136,17 +135,21 @@ def test_files_in_and_on(talk, tmp_path, model):
     say(talk, "then 2s: a person goes on")
     assert model.calls[-1][0] == "extend" and len(talk.motion) == 100
     assert "cannot be made" in talk.say("edit 1: like a robot").text
-    assert "My Walk.npz" in say(talk, "question: loaded files").text
+    assert "My Walk.npz" in say(talk, "question: files").text
 
 
 def test_answers_come_from_the_timeline(talk):
     say(talk, "make 3s: a person waves the left hand", "then 5s: a person walks")
     for about, told in [
-        ("total length", "8 s"), ("number of segments", "2 segments"), ("length of segment 1", "3 s"),
-        ("text of segment 2", "a person walks"), ("longest segment", "Segment 2"), ("total length in frames", "160"),
-        ("start time of segment 2", "3 s"), ("which hand waves", "left"), ("loaded files", "No file"),
+        ("whole", "8 s in 2 segments:\n  segment 1: waves the left hand (0 to 3 s, 3 s)."),
+        ("segment 2", "3 to 8 s, 5 s"),
+        ("segments 1 to 2", "Together 8 s."), ("second 4", "At second 4: segment 2"), ("longest", "segment 2: walks"),
+        ("shortest", "segment 1"), ("files", "No file was read"), ("history", "question: second 4 -> At second 4"),
+        ("ability", "plain English"), ("second 99", "all of it lasts 8 s"),
     ]:  # fmt: skip
         assert told in say(talk, f"question: {about}").text, about
+    for wrong in ("segment 3", "which hand waves"):
+        assert not talk.say(f"question: {wrong}").ok
     assert "0.0 -   3.0 s  a person waves" in say(talk, "show timeline").text
 
 
@@ -154,8 +157,7 @@ def test_a_plan_enters_the_timeline(talk, model):
     assert "no plan" in talk.say("show plan").text
     say(talk, "make 3s: a person walks", "then 2s: a person waves")
     stood = talk.timeline.segments
-    for line in ("show plan", "question: plan"):
-        assert say(talk, line).text == "The steps:\n  1. a person walks\n  2. a person waves"
+    assert say(talk, "show plan").text == "The steps:\n  1. a person walks\n  2. a person waves"
     text = say(talk, "plan 2: a picnic").text
     assert "Segments 3 to 6 are a picnic (8 s, stand-in):\n  activity 0 (segments 3 to 4)\n    3. a person" in text
     assert talk.timeline.segments[:2] == stood and captions(talk)[2:] == ["a person walks", "a person sits"] * 2
@@ -364,39 +366,49 @@ def test_an_animation_of_a_pack_is_loaded_by_name(talk, tmp_path):
     assert talk.say("/load pack.glb#Big Hop").ok and len(talk.motion) == 60
 
 
-class Known:
-    """An intent whose readings are known, and which remembers the turns."""
+class Remembers:
+    """An intent that reads lines of acts and remembers the turns."""
 
-    name = "known"
+    name = "remembers"
 
-    def __init__(self, **answers):
-        self.answers, self.turns = answers, []
+    def __init__(self):
+        self.turns = []
 
     def understand(self, turn):
         self.turns.append(turn)
-        answer = self.answers.get(turn.request)
-        if isinstance(answer, Question):
-            raise OpenQuestion(answer)
-        return read(answer) if answer else None
+        return LineIntent().understand(turn)
 
 
-def test_a_question_is_kept_until_the_next_turn(model, tmp_path):
-    question = Question("times", "how often? e.g. 3 times", "loop", (), ({"act": "loop"},))
-    intent = Known(walk="make 2s: a person walks", loop=question, thrice="loop x3", wave="then: a person waves")
+def test_a_turn_is_read_behind_the_timeline_and_the_turns_before_it(model, tmp_path):
+    intent = Remembers()
     talk = Conversation(model, tmp_path / "s", intent=intent)
-    talk.say("walk")
-    reply = talk.say("loop")
-    assert not reply.ok and reply.text == "How often? e.g. 3 times." and talk.timeline.rounds == (1,)
+    say(talk, "make 2s: a person walks", "then 3s: a woman bows", "rename 2: greeting", "loop 1 x3")
     talk = Conversation(model, tmp_path / "s", intent=intent)  # also over the end of a program
-    talk.say("thrice")
-    turn = intent.turns[-1]
-    assert turn.question.asked == "times" and (turn.state.asked, turn.state.last) == ("times", "loop")
-    assert turn.state.timeline == "one" and turn.lengths == (2,) and talk.timeline.rounds == (3,)
-    talk.say("wave")
-    assert intent.turns[-1].question is None and intent.turns[-1].state.last == "loop"
-    assert [a.do for a in intent.turns[-1].last] == ["loop"] and intent.turns[-1].former.captions == ("a person walks",)
-    talk.say("gibberish")
-    assert intent.turns[-1].starts == (0, 6) and intent.turns[-1].focus == 2
+    assert not talk.say("loop it").ok, "asked back"
+    say(talk, "loop x2", "undo", "chat")
+    asked, looped, undo, chat = intent.turns[-4:]
+    assert asked.lines == ("1 walks 2s x3", "2 [greeting] bows 3s") and asked.last == ("loop 1",) and asked.undone == 2
+    assert asked.before[-1] == ("loop 1 x3", "Segment 1 plays 3 times, 9 s in all.")
+    assert looped.before[-1][0] == "loop it" and looped.last == () and looped.captions[1] == "a woman bows"
+    assert undo.lines == ("1 walks 2s x3", "2 [greeting] bows 3s", "(1-2 x2)") and chat.lines == asked.lines
+
+
+def test_spans_of_time(talk, model):
+    say(talk, "make 4s: a person walks", "then 4s: a person waves the right hand")
+    before, calls = talk.timeline, len(model.calls)
+    reply = say(talk, "speed from2s to6s x0.5")
+    assert [s.motion.seconds for s in talk.timeline.segments] == [2, 4, 4, 2] and reply.text.count("Segment") == 2
+    assert len(model.calls) == calls, "nothing is made again"
+    say(talk, "undo")
+    assert talk.timeline.segments == before.segments, "one step"
+    say(talk, "delete from7s")
+    assert captions(talk) == ["a person walks", "a person waves the right hand"] and talk.timeline.seconds == 7
+    say(talk, "mirror from4s to5s", "retime from0s to4s 2s")
+    assert captions(talk)[1:] == ["a person waves the left hand", "a person waves the right hand"]
+    assert [s.motion.seconds for s in talk.timeline.segments] == [2, 1, 2]
+    assert "Nothing from 90 to 95 s" in talk.say("delete from90s to95s").text
+    say(talk, "loop 1 x2")
+    assert "within a loop" in talk.say("delete from1s to3s").text
 
 
 def test_acts_are_called_without_words(talk, tmp_path):

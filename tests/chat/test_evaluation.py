@@ -45,7 +45,7 @@ def test_scores_of_known_answers(folder, monkeypatch):
         name = "known"
 
         def understand(self, said):
-            return read(answers[said.request]) if said.request in answers else None
+            return read(answers[said.request.lower()]) if said.request.lower() in answers else None
 
     monkeypatch.setattr(requests, "open_intent", lambda model: Known())
     suite = Suite("chat", 1, "chat", "", {}, options={})

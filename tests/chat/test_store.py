@@ -78,7 +78,6 @@ def test_a_session_of_version_1_goes_on(tmp_path):
     data["now"] |= {"loops": 2, "plan": {"scene": "a picnic", "activities": [{"task": "eat", "steps": ["sit"]}]}}
     for state in data["past"]:
         state["loops"] = 1
-    del data["question"]
     (tmp_path / "session.json").write_text(json.dumps(data | {"version": 1}))
     again = opened(tmp_path)
     assert again.timeline.order == (0, 1, 0, 1) and again.timeline.seconds == 10

@@ -72,15 +72,15 @@ def test_the_rows_of_the_suite_are_read_and_a_wrong_one_is_named(tmp_path):
 
 def test_a_held_turn_has_its_state_and_is_judged_by_its_lines():
     timeline = [{"caption": "a person walks", "seconds": 4.0}, {"caption": "a person waves", "seconds": 3.0}]
-    row = {"asked": "times", "last": "loop", "timeline": timeline, "user": "Three", "acts": ["loop 2 x3"]}
+    before = [["loop it", "How often? e.g. 3 times."]]
+    row = {"asked": "times", "before": before, "timeline": timeline, "user": "Three", "acts": ["loop 2 x3"]}
     turn = scenes.held_turn(row)
-    assert turn.state.words == ["asked", "times", "last", "loop", "timeline", "some", "|"]
-    assert turn.request == "three" and turn.starts == (0, 4) and turn.question.act == "loop"
+    assert turn.request == "Three" and turn.lines == ("1 walks 4s", "2 waves 3s")
+    assert turn.before == (("loop it", "How often? e.g. 3 times."),)
 
     def same(a, b):
         return scenes.same_acts(read(a), read(b), 2)
 
     assert same("delete 1 | delete 2", "delete 2 | delete 1") and not same("undo | delete 1", "delete 1 | undo")
     assert same("rename: intro", "rename 2: intro") and not same("rename 1: intro", "rename: intro")
-    assert not same("question: text of segment 2", "question: length of segment 2")
     assert same("then: a person waves his hand", "then: waves the hand") and not same("loop x3", "loop 2 x3")

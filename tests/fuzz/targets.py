@@ -252,6 +252,7 @@ def _models(folder: Path) -> dict[str, Target]:
         "wording": within(".", "wording.safetensors", PhraseIndex.load, False, 0.1),
         "reading.json": within("reading", "reading.json", read_request, True, 0.5),
         "reading": within("reading", "reading.safetensors", read_request, False, 0.2),
+        "reading-turn": within("reading", "reading-turn.safetensors", read_request, False, 0.1),
         "reading-2": within("reading", "reading-2.safetensors", read_request, False, 0.1),
         "spiece.model": within(".", "spiece.model", pieces, False, 2),
         "checkpoint.pt": within(".", "checkpoint.pt", lambda p: load_checkpoint(p / "checkpoint.pt",

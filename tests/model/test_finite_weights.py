@@ -45,6 +45,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "planning.safetensors": PlanLibrary.load,
     "portrait/portrait.safetensors": Portrait.load,
     "reading-2.safetensors": reading_store.load_network,
+    "reading-turn.safetensors": reading_store.load_network,
     "reading.safetensors": reading_store.load_network,
     "requests.safetensors": RequestReader.load,
     "wording.safetensors": PhraseIndex.load,

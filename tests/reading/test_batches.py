@@ -2,7 +2,16 @@
 
 import torch
 
-from avatargpt.reading.batches import END, IGNORED, MAX_WRITTEN, VALUED, Batch, PieceReader, make_batch
+from avatargpt.reading.batches import (
+    END,
+    IGNORED,
+    MAX_WRITTEN,
+    VALUED,
+    Batch,
+    PieceReader,
+    make_batch,
+    where_lines_begin,
+)
 from instruct_data.reading.draw import PHRASING_FIELDS, caption_example
 from instruct_data.reading.examples import Example
 from instruct_data.reading.programs import CONSTANTS, PROGRAMS, Kind
@@ -71,9 +80,11 @@ def test_what_is_not_labelled_is_ignored(pieces: PieceReader) -> None:
 def test_turns_point_at_the_lines_of_their_timelines(pieces: PieceReader) -> None:
     batch = batch_of("turn", TURNS, pieces)
     told = values(batch, "turn", 1, 0)
-    assert said(batch, 1, batch.placed[1], pieces) == "1 2" and not batch.placed[0].any()
+    placed = where_lines_begin(batch.lines)
+    assert said(batch, 1, placed[1], pieces) == "1 2" and not batch.lines[0].any()
     at = told["segment"] - 1
-    assert batch.placed[1, at] == 1 and int(batch.placed[1, :at].sum()) == 1, "the second of them"
+    assert placed[1, at] and int(placed[1, :at].sum()) == 1, "the second of them"
+    assert said(batch, 1, batch.lines[1] == 1 + at, pieces) == "2 bows 2s"
     near = told["seconds"] - 1 - len(CONSTANTS)
     assert said(batch, 1, torch.arange(99) == near, pieces) == "4" and near > at
     assert batch.wholes.shape == (2, 0) and batch.words.shape[2] == 0 and (batch.tags == IGNORED).all()

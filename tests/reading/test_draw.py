@@ -14,10 +14,12 @@ from instruct_data.reading.draw import (
     Draw,
     Drawn,
     caption_example,
+    forget,
     join,
+    lengthen,
     misspell,
 )
-from instruct_data.reading.examples import WORD, Example, request_example, write_turn
+from instruct_data.reading.examples import WORD, Example, request_example, turn_examples, write_turn
 
 
 def request(text: str, *words: str, author: str = "a", unknown: tuple[str, ...] = ()) -> Example:
@@ -78,6 +80,39 @@ def test_what_a_turn_is_about_is_never_misspelt() -> None:
     rng = np.random.default_rng(0)
     found = {misspell(turn, rng, 3).text for _ in range(50)}
     assert len(found) > 30 and {t[:asked] for t in found} == {text[:asked]}
+
+
+def test_what_was_said_before_is_forgotten_and_the_timeline_stays() -> None:
+    text, places, asked = write_turn(["1 walks 3s", "2 bows 2s"], "longer", [("walk", "Made: walks.")], ["then 2"])
+    made = forget(Example(text, (), places=places, asked=asked))
+    assert made.text == "1 walks 3s\n2 bows 2s\nlast: none\nnow: longer" and made.text[made.asked :] == "longer"
+    assert made.places == places
+
+
+def test_a_turn_is_drawn_behind_a_longer_timeline() -> None:
+    row = {
+        "before": ["1 walks 3s", "2 bows 2s", "3 waves 2s", "4 hops 1s", "5 spins 2s"],
+        "turns": [{"user": "the wave longer", "acts": [{"do": "retime", "segment": 3, "seconds": 4}], "timeline": []}],
+    }
+    others = ["1 sits down 4s", "2 waves with both hands 2s", "7 [end] drinks 3s"]
+    (turn,) = turn_examples(row)
+    rng = np.random.default_rng(0)
+    found = {made.text: made for made in (lengthen(turn, others, rng) for _ in range(40))}
+    # what is like a word of the turn is not added, and what stood beside its segment still does
+    starts = {text.split("\nlast")[0] for text in found}
+    assert starts == {
+        "1 sits down 4s\n2 [end] drinks 3s\n3 walks 3s\n4 bows 2s\n5 waves 2s\n6 hops 1s\n7 spins 2s",
+        "1 walks 3s\n2 sits down 4s\n3 [end] drinks 3s\n4 bows 2s\n5 waves 2s\n6 hops 1s\n7 spins 2s",
+        "1 walks 3s\n2 bows 2s\n3 waves 2s\n4 hops 1s\n5 sits down 4s\n6 [end] drinks 3s\n7 spins 2s",
+        "1 walks 3s\n2 bows 2s\n3 waves 2s\n4 hops 1s\n5 spins 2s\n6 sits down 4s\n7 [end] drinks 3s",
+    }
+    for made in found.values():
+        line = made.items[0].values["segment"]
+        assert made.text[made.places[line - 1][0] :].startswith(f"{line} waves 2s")
+        assert made.text[made.asked :] == "the wave longer" and len(made.places) == 7
+    (counted,) = turn_examples({**row, "turns": [{**row["turns"][0], "user": "number 3 longer"}]})
+    assert lengthen(counted, others, rng) is counted
+    assert lengthen(turn, ["1 waves 2s"], rng) is turn
 
 
 PHRASINGS = [("a person strolls", "walk"), ("someone hops", "hop"), ("he jumps up", "jump")]

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from instruct_data.reading.examples import (
+    LINE,
     MAX_REPLY,
     Example,
+    Shown,
     Span,
     events_example,
     find_words,
@@ -19,6 +21,7 @@ from instruct_data.reading.examples import (
     request_example,
     score_example,
     turn_examples,
+    write_timeline,
     write_turn,
 )
 from instruct_data.reading.programs import PROGRAMS
@@ -95,13 +98,19 @@ def test_a_turn_stands_behind_its_timeline() -> None:
     timeline = ["1 walks 3s", "  a note", "2 bows 2s"]
     before = [("a", "b"), ("walk", "Made: walks."), ("then bow", "x" * (MAX_REPLY + 9))]
     text, places, asked = write_turn(timeline, "longer", before, ["then 2", "undo"])
-    assert text[asked:] == "longer" and at(text, places) == ["1", "2"]
+    assert text[asked:] == "longer" and at(text, places) == ["1 walks 3s", "2 bows 2s"]
     assert text.splitlines() == [
         *timeline, "before: walk / Made: walks.", f"before: then bow / {'x' * MAX_REPLY}", "last: then 2, undo",
         "now: longer",
     ]  # fmt: skip
     text, places, asked = write_turn([], "walk")
     assert (text, places, asked) == ("last: none\nnow: walk", (), 16)
+
+
+def test_a_timeline_has_names_rounds_and_faces() -> None:
+    shown = [Shown("a woman waves", 2.0, times=3), Shown("a knight bows", 1.234, "greeting", face="smile")]
+    assert write_timeline(shown, 2) == ["1 waves 2s x3", "2 [greeting] a knight bows 1.23s (face: smile)", "(1-2 x2)"]
+    assert [m[1] for line in write_timeline(shown) if (m := LINE.fullmatch(line))] == ["waves", "a knight bows"]
 
 
 def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
@@ -121,7 +130,8 @@ def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
     assert first.text == "last: none\nnow: walk" and first.places == ()
     assert (first.items[0].values, first.items[0].caption) == ({"do": "make"}, "a person walks"), "no segment yet"
     assert second.text.startswith("1 walks 3s\n2 bows 2s\nbefore: walk / Made.\nlast: make 1\nnow: ")
-    assert at(second.text, second.places) == ["1", "2"] and second.text[second.asked :] == "twice as fast, swap"
+    assert at(second.text, second.places) == ["1 walks 3s", "2 bows 2s"]
+    assert second.text[second.asked :] == "twice as fast, swap"
     assert [i.values for i in second.items] == [
         {"do": "speed", "factor": 2, "segment": 1}, {"do": "move", "segment": 2, "to": 1},
         {"do": "replace", "seconds": 0.0},
@@ -130,6 +140,21 @@ def test_the_turns_of_a_dialogue_point_at_their_segments() -> None:
     assert "last: speed 1, move 2, replace 3\n" in third.text and third.items[0].values["topic"] == "history"
     assert (fourth.items[0].caption, fifth.items[0].caption) == ("bows sadly", "bows fast"), "what is done then"
     assert not any(e.labelled_words for e in (first, second, third))
+
+
+def test_the_same_done_to_neighbours_is_one_item() -> None:
+    slow = [{"do": "speed", "factor": 0.5, "segment": n} for n in (2, 3, 4, 6)]
+    acts = [*slow, {"do": "speed", "factor": 2, "segment": 7}, *({"do": "delete", "segment": n} for n in (1, 2))]
+    lines = [f"{n} bows 2s" for n in range(1, 8)]
+    first = {"user": "x", "acts": [], "timeline": lines}
+    _, turn = turn_examples({"turns": [first, {"user": "all slower", "acts": acts, "timeline": lines}]})
+    assert [i.values for i in turn.items] == [
+        {"do": "speed", "factor": 0.5, "segment": 2, "to": 4}, {"do": "speed", "factor": 0.5, "segment": 6},
+        {"do": "speed", "factor": 2, "segment": 7}, {"do": "delete", "segment": 1}, {"do": "delete", "segment": 3},
+    ]  # fmt: skip
+    (drawn,) = turn_examples({"written": False, "turns": [{"user": "x", "acts": [{"do": "make", "text": "walk"}],
+                                                           "timeline": []}]})  # fmt: skip
+    assert drawn.items[0].caption == ""
 
 
 def test_an_instruction_to_a_face_has_tenths_of_strength() -> None:

@@ -1,14 +1,16 @@
 """The reading network, small and untrained: its losses, its files, and what is read by it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from avatargpt.reading.batches import PieceReader, make_batch
 from avatargpt.reading.network import MAX_ITEMS, ReadingConfig, ReadingNetwork, pool
 from avatargpt.reading.reader import Asked, Reader, Reading, _spans
-from avatargpt.reading.store import FILES, load_network, save_network
+from avatargpt.reading.store import FILES, load_network, save_apart, save_network
 from avatargpt.train.reading import item_losses
 from instruct_data.reading.examples import WORD
 from instruct_data.reading.programs import CONSTANTS, PROGRAMS
@@ -279,6 +281,29 @@ def saved(pieces: PieceReader, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("reading")
     save_network(small_network(pieces), folder)
     return folder
+
+
+def test_a_task_may_have_a_network_of_its_own(pieces: PieceReader, tmp_path: Path) -> None:
+    base, other = small_network(pieces), small_network(pieces, 1)
+    texts = {task: [Asked(e.text, e.places, e.asked) for e in EXAMPLES[task]] for task in ("read", "turn")}
+
+    def told(reader: Reader, task: str) -> list[Any]:
+        return [[(i.values, i.words, i.written) for i in r.items] for r in reader.read(texts[task], task, write=True)]
+
+    wanted = [told(Reader(n), task) for task, n in (("read", base), ("turn", other))]
+    # all of it, and what fits into few numbers
+    for rank, same in ((384, True), (4, False)):
+        save_apart(base, other, "turn", tmp_path, rank, None)
+        save_network(base, tmp_path, None)
+        reader = Reader.load(str(tmp_path))
+        assert told(reader, "read") == wanted[0] and (told(reader, "turn") == wanted[1]) == same
+    sizes = {f.name: f.stat().st_size for f in tmp_path.glob("*.safetensors")}
+    assert sizes["reading-turn.safetensors"] < 0.2 * sizes["reading-2.safetensors"]
+    state = load_file(tmp_path / "reading-turn.safetensors")
+    for name in ("keys.weight.left", "keys.weight.right"):
+        save_file({k: v for k, v in state.items() if k != name}, tmp_path / "reading-turn.safetensors")
+        with pytest.raises(UserError, match="reading-turn.safetensors: not a reading network"):
+            load_network(tmp_path)
 
 
 @pytest.mark.parametrize("spoken", [[], [5, 3], [3, 3], [-1], [30522]])

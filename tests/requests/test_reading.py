@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.chat.intent import open_intent
-from avatargpt.chat.turn_text import ChatTurn
 from avatargpt.face.pipeline import FacePipeline
 from avatargpt.reading.body import BodyReader
 from avatargpt.requests.clause_spec import lookup_of, with_bends
@@ -14,7 +12,6 @@ from avatargpt.requests.english import meaningless, worded
 from avatargpt.resources import suites, weights
 from instruct_data.face.score import OWN
 from instruct_data.requests.spec import Clause, MotionRequest
-from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
 TURNS: dict[str, tuple[float, str] | None] = {
@@ -192,21 +189,6 @@ READINGS = {
     "walk on, make a turn to the left and carry on": ["walk", "walk_turn_left"],
     "raise both hands, then bow": ["raise_up_both_hands", "bow"],
 }  # fmt: skip
-
-# which the reader of turns takes for orders about segments in other states
-FIRST = (
-    "hop on the left leg 4x", "do four jumping jacks in a row", "crosses the street in a hurry", "squat three times",
-    "tiptoe past the sleeping guard", "let her wave with both hands while walking backwards", "stop walking",
-)  # fmt: skip
-
-
-def test_first_words_are_no_edit(model):
-    intent = open_intent(model)
-    acts = [intent.understand(ChatTurn(text, "")) for text in FIRST]
-    assert sum([a.do for a in row or ()] == ["make"] for row in acts) >= len(FIRST) - 1, acts
-    with pytest.raises(UserError, match="nothing has been made yet"):
-        intent.understand(ChatTurn("make it 7", ""))
-
 
 SAME = {"a person runs forward": "run"}  # actions of the lexicon that are those of recordings
 

@@ -143,6 +143,20 @@ def cut_score(score: Score, seconds: float) -> Score:
     return fit_score(replace(score, timed=True), seconds)
 
 
+def late_score(score: Score, second: float) -> Score | None:
+    """The score from a second on, None where nothing is left of it."""
+    events = tuple(
+        replace(e, start=max(0.0, e.start - second), duration=e.end - max(e.start, second))
+        for e in score.events if e.end > second
+    )  # fmt: skip
+    emotions = tuple(
+        replace(f, start=max(0.0, f.start - second), end=f.end - second, intensity=f.at(max(f.start, second)))
+        for f in score.emotions if f.end > second
+    )  # fmt: skip
+    left = replace(score, length=score.length - second, events=events, emotions=emotions)
+    return left if events or emotions else None
+
+
 def joined_score(parts: Sequence[tuple[float, Score]], seconds: float, text: str = "") -> Score | None:
     """One score of so many seconds from scores that begin at these; None where nothing is in them."""
     events = [replace(e, start=e.start + at) for at, score in parts for e in score.events if e.start + at < seconds]
