@@ -36,7 +36,7 @@ from avatargpt.metrics.gesture_motion import frame_power, hand_speeds, mean_pose
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.words import Word, Words
 from avatargpt.train.gesture.talks import Utterance, mixed, recordings
-from instruct_data.gesture.trunk import hand_depth
+from instruct_data.factory.gesture.trunk import hand_depth
 from vqvae.motion import Motion
 from vqvae.smoothing import running_mean
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from instruct_data.synth.families import families, keyframed
-from instruct_data.synth.format import Family
+from instruct_data.factory.synth.families import families, keyframed
+from instruct_data.factory.synth.format import Family
 from vqvae.errors import UserError
 
 

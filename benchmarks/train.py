@@ -35,9 +35,9 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
 from avatargpt.train.throughput import Throughput
 from instruct_data.clip import Clip
+from instruct_data.factory.text.captions import CaptionBank
+from instruct_data.factory.texts import unpacked
 from instruct_data.store import Store
-from instruct_data.text.captions import CaptionBank
-from instruct_data.texts import unpacked
 from vqvae.motion import Motion, atomic_write
 from vqvae.tokenizer import MotionTokenizer
 

@@ -1,1 +1,1 @@
-"""Tasks and prompts, corpus readers, the clip store, texts, and made-up clips."""
+"""Tasks and prompts, corpus readers, the clip store, texts; what draws training data (`factory`)."""

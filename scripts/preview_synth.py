@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from avatargpt.export.sheet import contact_sheet
 from instruct_data.clip import Clip
-from instruct_data.synth.families import families, keyframed
-from instruct_data.synth.loading import load_family
+from instruct_data.factory.synth.families import families, keyframed
+from instruct_data.factory.synth.loading import load_family
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 

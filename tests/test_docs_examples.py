@@ -7,8 +7,8 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.requests.phrase_index import PhraseIndex
-from instruct_data.synth.families import actions, families, keyframed
-from instruct_data.synth.loading import load_family
+from instruct_data.factory.synth.families import actions, families, keyframed
+from instruct_data.factory.synth.loading import load_family
 from scripts.preview_synth import figures
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -171,3 +171,8 @@ def finger_ends(joint: int) -> np.ndarray:
         return SMPL52.offsets[joint + 1]
     bone = SMPL52.offsets[joint]
     return np.asarray(bone / np.linalg.norm(bone) * FINGER_TIPS[SMPL52.names[joint][2:-1]])
+
+# minimum height of a joint's centre above the floor
+RADIUS = {"pelvis": 0.095, "l_hip": 0.075, "r_hip": 0.075, "spine1": 0.09, "spine2": 0.09, "spine3": 0.09,
+          "neck": 0.06, "head": 0.09, "l_shoulder": 0.06, "r_shoulder": 0.06, "l_knee": 0.045, "r_knee": 0.045,
+          "l_elbow": 0.035, "r_elbow": 0.035, "l_wrist": 0.03, "r_wrist": 0.03}  # fmt: skip

@@ -54,3 +54,14 @@ def runs_of(mask: np.ndarray, gap: int = 0) -> list[tuple[int, int]]:
 def longest(mask: np.ndarray, gap: int = 2) -> float:
     """Seconds of the longest stretch of True frames at 20 fps; gaps of up to `gap` frames are closed."""
     return max((stop - start for start, stop in runs_of(np.asarray(mask), gap)), default=0) / 20.0
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """3 x^2 - 2 x^3, from 0 to 1, ends held."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def minimum_jerk(s: np.ndarray) -> np.ndarray:
+    """10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan 1985), the path from 0 to 1 of least jerk."""
+    return s * s * s * (10 + s * (6 * s - 15))

@@ -27,7 +27,7 @@ from avatargpt.avatar.pipeline import FPS, turned_head
 from avatargpt.body.generate import DEFAULT_CONFIG, MotionGeneration, Progress
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY
-from avatargpt.face.instructions.parser import MIN_AGREEMENT, similarity
+from avatargpt.face.instructions.parser import MIN_AGREEMENT
 from avatargpt.face.pipeline import MIN_CERTAINTY_READABLE, FacePipeline
 from avatargpt.options import GenerationConfig, UnheededText, check_text
 from avatargpt.reading.reader import MIN_KNOWN
@@ -38,8 +38,9 @@ from avatargpt.requests.reader import OPEN, RequestReader, assembled_face, joine
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.face.actions import actions
 from instruct_data.face.score import Emotion, Score
-from instruct_data.requests.pairs import Target, word_spans
 from instruct_data.requests.spec import Clause, FaceClause, MotionRequest
+from instruct_data.requests.targets import Target
+from instruct_data.text.numerals import word_spans
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -47,7 +48,6 @@ from vqvae.features import relaxed
 from vqvae.motion import Motion
 
 BODY, FACE, BOTH = "body", "face", "both"
-MIN_SIMILARITY = 0.7  # of a phrasing to the words, from which its action is theirs though they name a feeling
 MIN_WEIGHT = 0.1  # of a blendshape that an action is seen to move
 START = 0.25  # s within which what lasts throughout begins
 PAUSE = 1.5  # s of a stop before the face acts
@@ -309,14 +309,7 @@ class Composer:
         empty = not (events or emotions)
         if clause.hold or spec.turn or spec.route or empty or sure < max(MIN_AGREEMENT, near):
             return BODY
-        # a feeling goes with any action that is near; the caption may be of these very words
-        goes_with = spec.similarity >= MIN_SIMILARITY if not events else _is_named(row)
-        if spec.known >= MIN_KNOWN and goes_with:
-            return BOTH
-        # a phrasing that is far from the words may be known all the same ("smile": "wave and smile")
-        if spec.known * near < MIN_AGREEMENT:
-            return FACE
-        return BOTH if similarity(score, self._read(spec.caption).score) >= MIN_AGREEMENT else FACE
+        return BOTH if spec.known >= MIN_KNOWN else FACE
 
     def _action(self, clause: FaceClause, use: str, present: Set[str] = frozenset()) -> list[FaceAction]:
         """What of a clause the face shows, besides actions and feelings that are `present`."""

@@ -50,6 +50,7 @@ MAX_LINE_SECONDS, MAX_PAUSE = 600.0, 60.0
 MAX_TEXT = 10_000  # characters of a line
 MAX_WAITING = 64  # sentences that were read and not begun
 AHEAD = 2.0  # s before its sound at which a sentence is asked for: hands set out for a word up to 1.1 s before it
+LATE = 0.2  # s beyond a sound by which its last word may end
 HOLD = 0.3  # s before a tag at which the feeling before it begins to change
 _TAG = re.compile(r"\[([^\[\]\n]{1,60})\]")
 
@@ -64,7 +65,7 @@ def tagged(text: str) -> tuple[str, list[tuple[int, Feeling]], list[str]]:
     notes: list[str] = []
     for match in _TAG.finditer(text):
         try:
-            feeling = parse_emotions(match[1].strip())[0]
+            feeling = parse_emotions(match[1].strip())[-1]
         except UserError as e:
             notes.append(f"{match[0]} stays among the words: {e}")
             continue
@@ -87,7 +88,7 @@ def feelings_at(
     for number, feeling in tags:
         second = 0.0 if number == 0 else words[min(number, len(words) - 1)].start if words else 0.0
         if not out and second > 0:
-            out = [Feeling(0.0, "neutral")]
+            out = [Feeling(0.0, "calm", 0.0)]
         out = held(out, [replace(feeling, second=second)])
     return out
 
@@ -274,7 +275,12 @@ def _words(
             raise UserError(f"{where}: word {k}, {parts[0]!r}: at {start:g} s, and the sound is {length:g} s long")
         if any(c.isalnum() for c in parts[0]):
             out.append(Word(parts[0], start, max(end, start)))
-    return tuple(out), ()
+    notes = []
+    if len(samples) and out and out[-1].end > len(samples) / rate + LATE:
+        notes.append(f"{where}: {out[-1].text!r} ends at {out[-1].end:g} s, and the sound at {len(samples) / rate:g}")
+    if (said := sum(any(map(str.isalnum, w)) for w in text.split())) > len(out):
+        notes.append(f"{where}: {said} words of text, {len(out)} with times")
+    return tuple(out), tuple(notes)
 
 
 # The talk

@@ -30,7 +30,7 @@ from avatargpt.face.instructions.scores import cut_score
 from avatargpt.face.pipeline import FacePipeline, driver_folder
 from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.speech import audio as sound
-from instruct_data.synth.layering import from_hanging
+from instruct_data.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns

@@ -383,6 +383,8 @@ def unmet(motion: Motion, spec: MotionSpec) -> list[str]:
     out: list[str] = []
     free, yaw = spec.turn is None and spec.route is None, np.degrees(np.unwrap(motion.heading))
     turn = spec.turn if spec.route is None else spec.route.turn
+    if turn is None and clause.turn and not clause.path:
+        turn = Turn(clause.turn, clause.side if clause.side in ("left", "right") else "")
     if turn is not None and (missed := turn.missed(float(yaw[-1] - yaw[0]))) > max(MISSED * turn.degrees, MIN_DEGREES):
         out.append(f"misses a turn of {turn.degrees:g} degrees by {missed:.0f}")
     if clause.distance and not (clause.in_place or clause.path):

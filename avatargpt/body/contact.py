@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from avatargpt.body.stitch import fading
-from instruct_data.synth.geometry import RADIUS
 from vqvae import rotations as rot
 from vqvae.ground import (
     AHEAD,
@@ -26,7 +25,7 @@ from vqvae.ground import (
 )
 from vqvae.legs import bent_knee
 from vqvae.motion import Motion, concatenate
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import RADIUS, SMPL22
 from vqvae.smoothing import running_mean, runs_of
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe

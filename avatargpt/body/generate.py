@@ -22,8 +22,7 @@ from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, Measures
 from instruct_data.joining import BLEND_SECONDS, join_best, join_motions
 from instruct_data.requests.spec import MotionRequest, Place
-from instruct_data.synth.layered import held_pose
-from instruct_data.synth.resting import at_rest, layered
+from instruct_data.resting import at_rest, held_pose, layered
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.motion import Motion, concatenate

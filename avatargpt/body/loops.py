@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from avatargpt.body.contact import LOOK_AHEAD, on_the_floor
+from instruct_data.cycles import MIN_SECONDS, Cycle, find_cycle
 from instruct_data.joining import join_motions
-from instruct_data.synth.loops import MIN_SECONDS, Cycle, find_cycle
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate, resampled_count
 from vqvae.moving_ground import WHOLE, MovingGround

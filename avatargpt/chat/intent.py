@@ -14,7 +14,7 @@ from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import Failures, LlmFailed, Malformed, prompt
 from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read
-from instruct_data.requests.pairs import is_numeral, value_of, words_of
+from instruct_data.text.numerals import is_numeral, value_of, words_of
 from vqvae.errors import UserError
 
 NEED_SEGMENTS = frozenset(

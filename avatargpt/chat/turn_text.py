@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from avatargpt.requests.english import hit_at_random, lemmas, looks_english
 from instruct_data.dialogue.acts import FORMATS, Act
-from instruct_data.requests.pairs import value_of
 from instruct_data.text.english import GERUND, THIRD, mirror_text, side_of, third_of
+from instruct_data.text.numerals import value_of
 from vqvae.errors import UserError
 
 MAX_WORDS = 120

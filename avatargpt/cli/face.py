@@ -110,7 +110,8 @@ def score_summary(score: Score) -> str:
         + (at(f.intensity) if f.to is None else f" from {f.intensity:.2f} to {f.to:.2f}")
         for f in score.emotions
     )
-    return "; ".join(part for part in (events, emotions, f"{round(score.length, 2):g} s") if part)
+    denied = ", ".join(f"no {name.replace('_', ' ')}" for name in score.denied)
+    return "; ".join(part for part in (events, emotions, denied, f"{round(score.length, 2):g} s") if part)
 
 
 def report_scores(
@@ -349,6 +350,8 @@ def perform(
         if request.transcript is not None and audio is not None:
             timed, feelings = read_spoken(request.transcript, audio, pipeline.driver, request.feelings)
             words, request = timed.words, replace(request, feelings=feelings)
+            for line in timed.notes:
+                common.warn(line)
         scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
     if request.scores is None and any(request.texts):
         report_scores(scores, request.texts, quiet, pipeline.doubt)

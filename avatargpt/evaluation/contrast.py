@@ -23,10 +23,10 @@ from avatargpt.train.data.exchange import changed
 from avatargpt.train.data.prompts import Wording
 from avatargpt.train.tokenizer import tokenised
 from instruct_data.attributes import Measures, described
-from instruct_data.cleaning import CleaningReport, cleaned
 from instruct_data.clip import Clip
+from instruct_data.factory.cleaning import CleaningReport, cleaned
+from instruct_data.factory.synth.families import families
 from instruct_data.registry import Prompt
-from instruct_data.synth.families import families
 
 MIN_ROWS = 20  # of a figure for one action
 

@@ -11,9 +11,9 @@ from avatargpt.kinematics.measures import kinematic_features
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.checks import KEYFRAMED_SOURCES
 from instruct_data.clip import Clip
+from instruct_data.factory.synth.families import actions, families, keyframed
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.store import Store
-from instruct_data.synth.families import actions, families, keyframed
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, load
 from avatargpt.metrics import checks, text
 from instruct_data.clip import Clip
+from instruct_data.factory.synth.families import actions
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
@@ -305,7 +306,7 @@ def _accepted(table: FamilyTable, clip: Clip) -> set[str]:
 
 
 def _names_family(table: FamilyTable, clip: Clip, sentence: str) -> float:
-    return float(bool(checks.families_named(table, sentence) & _accepted(table, clip)))
+    return float(bool(families_named(table, sentence) & _accepted(table, clip)))
 
 
 # The figures of one sentence per clip, and what was named in place of what.
@@ -317,7 +318,7 @@ def _judge_families(
     confusion: dict[str, Counter[str]] = defaultdict(Counter)
     for clip, sentence in zip(clips, sentences, strict=True):
         accepted = _accepted(table, clip)
-        named = checks.families_named(table, sentence)
+        named = families_named(table, sentence)
         ok = bool(named & accepted)
         right.append(float(ok))
         only.append(float(ok and not named - accepted))
@@ -333,3 +334,19 @@ def _judge_families(
         **{f"family/{k}": figure(v) for k, v in sorted(by_family.items())},
     }  # fmt: skip
     return results, {k: dict(v.most_common()) for k, v in sorted(confusion.items())}
+
+
+@cache
+def templates() -> dict[str, checks.Words]:
+    """Action with a file -> the pattern of its captions with any side, count or parameter filled in."""
+    return {name: checks.template(c.text for c in family.captions) for name, family in actions().items()}
+
+
+def families_named(table: dict[str, checks.Family], sentence: str) -> set[str]:
+    """Families that a sentence names: by one of their words, or by the pattern of a caption."""
+    text = sentence.lower().strip().rstrip(".")
+    captions = templates()
+    return {
+        name for name, entry in table.items()
+        if entry.words.search(text) or (name in captions and captions[name].fullmatch(text))
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The suites `plans`, `plan_cycle` and `plan_coverage`: plans of the planner, and their steps as motion."""
+"""The suites `plans` and `plan_coverage`: plans of the planner, and their steps as motion."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -333,11 +333,6 @@ def evaluate(run: Run) -> dict[str, Any]:
     return score_plans(run.suite, planner, validation_plans(run.data), run.cache)
 
 
-def evaluate_cycle(run: Run) -> dict[str, Any]:
-    """The suite `plan_cycle`."""
-    return score_cycle(run.suite, run.model, validation_plans(run.data), run.full, cache=run.cache)
-
-
 def evaluate_coverage(run: Run) -> dict[str, Any]:
     """The suite `plan_coverage` on a sample of the corpus' steps."""
     count = int(run.suite.options["full" if run.full else "sample"])
@@ -556,26 +551,3 @@ def _coherence(
         **{f"judge_{k}": plain(v) for k, v in figures.items() if k.split("/")[0] == "auc"},
         **{f"scorer_{k}": plain(v) for k, v in library.figures.items() if k.split("/")[0] == "auc"},
     }  # fmt: skip
-
-
-def score_cycle(
-    suite: Suite, model: Any, rows: Sequence[PlannedScene], full: bool = False, encode: Encode | None = None,
-    cache: AnswerCache = NO_CACHE,
-) -> dict[str, Any]:
-    """Steps -> motion -> description -> steps, against the descriptions of other steps' motions."""
-    text.needs_packages()
-    encode = encode or SentenceGrounder().sentence
-    steps = [s for r in rows for a in r.activities for s in a.steps]
-    rng = np.random.default_rng(suite.seeds[0])
-    count = min(int(suite.options["full" if full else "sample"]), len(steps))
-    chosen = [steps[int(i)] for i in rng.permutation(len(steps))[:count]]
-    descriptions = describe_generated(model, chosen, suite.seeds[0], int(suite.options["batch"]), cache)
-    targets = [fill(neutral(s, gender_of(s) or "they"), "he") for s in chosen]
-    outputs = [fill(neutral(s[:1].lower() + s[1:], gender_of(s) or "they"), "he") for s in descriptions]
-    order = np.roll(np.arange(count), 1)
-    a, b = encode(targets), encode(outputs)
-    return {"results": {
-        "bleu1/cycle": figure([_bleu1(g, w) for g, w in zip(outputs, targets, strict=True)]),
-        "bleu1/random": figure([_bleu1(outputs[j], w) for j, w in zip(order, targets, strict=True)]),
-        "cosine/cycle": figure((a * b).sum(1)), "cosine/random": figure((a * b[order]).sum(1)),
-    }, "sample": [{"steps": w, "back": g} for w, g in list(zip(targets, outputs, strict=True))[:40]]}  # fmt: skip

@@ -21,7 +21,7 @@ from avatargpt.evaluation.suites import Run, Suite, folder
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.english import lemmas, times
 from instruct_data.dialogue.acts import SHAPES, Act, outline, read, write
-from instruct_data.dialogue.dialogues import Turn, read_dialogues, replayed
+from instruct_data.factory.dialogues import Turn, read_dialogues, replayed
 from instruct_data.reading.examples import Shown, write_timeline
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pygltflib import Skin
 
 ACCEPTED = "accepted a .glb or .gltf with a humanoid's joints and one animation of their rotations"
+ACCEPTED_EITHER = "accepted a .glb or .gltf with a humanoid's joints, or a mesh of ARKit morph targets, that move"
 ACCEPTED_FACE = "accepted a .glb with a mesh of ARKit morph targets and one animation of their weights"
 EVEN = 0.01  # the share by which a scale may differ between axes and key frames
 SIZE = 0.02  # the share by which legs may differ from ours before the root is scaled
@@ -54,7 +55,7 @@ def read_glb(
         up, unit, joints: of another humanoid's body, as of `vqvae.io.bvh.read_bvh`.
     """
     known = {"up": up, "unit": unit, "joints": joints}
-    names = {node.name for node in read_gltf(path, ACCEPTED_FACE).nodes}
+    names = {node.name for node in read_gltf(path, ACCEPTED_EITHER).nodes}
     face = _read_face(path)
     clip: FaceMotion | AvatarMotion | None = face
     if face is not None and set(SMPL52.names) <= names:

@@ -25,8 +25,8 @@ from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, parsing, regular_file
 
 # The gesture bank: strokes of semantic gestures with the frame of their emphasis, packed.
-# Built from SmartBody's library and our own key frames (`instruct_data.gesture.bank`). Rotations are stored in 8 bits
-# (`instruct_data.gesture.strokes`), because tokens of the gesture tokenizer blur what fingers count.
+# Built from SmartBody's library and our own key frames (`instruct_data.factory.gesture.bank`). Rotations are stored in
+# 8 bits (`instruct_data.gesture.strokes`), because tokens of the gesture tokenizer blur what fingers count.
 
 FILE = "bank.safetensors"
 COLUMNS = ("name", "source", "performer", "start", "emphasis", "end", "sides")  # of a stroke in the header

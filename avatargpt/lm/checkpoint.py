@@ -63,13 +63,16 @@ def no_bars() -> Iterator[None]:
     """Inside, transformers shows no progress bars, and DeepSpeed, which it imports to save, does not warn of CPUs."""
     from transformers.utils import logging as bars
 
-    enabled, before = bars.is_progress_bar_enabled(), logging.root.manager.disable
+    def is_loud(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING
+
+    enabled, of_deepspeed = bars.is_progress_bar_enabled(), logging.getLogger("DeepSpeed")
     bars.disable_progress_bar()
-    logging.disable(logging.WARNING)
+    of_deepspeed.addFilter(is_loud)
     try:
         yield
     finally:
-        logging.disable(before)
+        of_deepspeed.removeFilter(is_loud)
         if enabled:
             bars.enable_progress_bar()
 

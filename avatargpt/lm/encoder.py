@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from avatargpt.lm.devices import packs_bfloat16
 from avatargpt.lm.shape import Shape
 from avatargpt.lm.t5 import plain_activation
-from instruct_data.mixture import pad
 from instruct_data.registry import AttributesSegment, CodesSegment, Prompt
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
@@ -262,3 +262,26 @@ def _states(
             out[b, : len(r)] = torch.as_tensor(np.asarray(r, np.float32))
             mask[b, : len(r)] = 1
     return out.to(device), mask.to(device)
+
+
+def pad(rows: Sequence[np.ndarray], value: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Pad integer sequences at the right.
+
+    Args:
+        rows: B arrays of shape (L_b,) or (L_b, R).
+        value: padding.
+        multiple: the common length is a multiple of this.
+
+    Returns:
+        (B, L) or (B, L, R) int64 and a (B, L) bool mask that is True where there is data.
+    """
+    if not rows:
+        raise UserError("collate: an empty batch")
+    longest = max(len(r) for r in rows)
+    longest = -(-max(longest, 1) // multiple) * multiple
+    out = np.full((len(rows), longest, *rows[0].shape[1:]), value, np.int64)
+    mask = np.zeros((len(rows), longest), bool)
+    for b, r in enumerate(rows):
+        out[b, : len(r)] = r
+        mask[b, : len(r)] = True
+    return out, mask

@@ -138,24 +138,6 @@ def resembles(entry: Family, s: Signals) -> bool:
     return bool(plain) and all(predicates.judge(filled(c, None), s).passed for c in plain)
 
 
-@cache
-def templates() -> dict[str, Words]:
-    """Action with a file -> the pattern of its captions with any side, count or parameter filled in."""
-    from instruct_data.synth.families import actions
-
-    return {name: template(c.text for c in family.captions) for name, family in actions().items()}
-
-
-def families_named(table: dict[str, Family], sentence: str) -> set[str]:
-    """Families that a sentence names: by one of their words, or by the pattern of a caption."""
-    text = sentence.lower().strip().rstrip(".")
-    captions = templates()
-    return {
-        name for name, entry in table.items()
-        if entry.words.search(text) or (name in captions and captions[name].fullmatch(text))
-    }  # fmt: skip
-
-
 # Sources of keyframed clips, in stores and made on the spot.
 KEYFRAMED_SOURCES = ("synthetic", "keyframed")
 

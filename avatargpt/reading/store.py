@@ -50,7 +50,8 @@ def save_apart(
     """
     from safetensors.torch import save_file
 
-    ours, out = network.state_dict(), {}
+    ours: dict[str, torch.Tensor] = network.state_dict()
+    out: dict[str, torch.Tensor] = {}
     for name, theirs in other.state_dict().items():
         if name.startswith(f"heads.{task}."):
             ours[name].copy_(theirs)

@@ -276,14 +276,14 @@ class Lookup:
 
 def is_above(action: str) -> bool:
     """Whether an action is one of the arms or the head alone."""
-    from instruct_data.synth.layered import ARMS_ACT, HEAD_ACTS
+    from instruct_data.resting import ARMS_ACT, HEAD_ACTS
 
     return action in ARMS_ACT or action in HEAD_ACTS
 
 
 def is_rest(action: str) -> bool:
     """Whether an action ends in a rest: sitting or kneeling."""
-    from instruct_data.synth.layered import RESTS
+    from instruct_data.resting import RESTS
 
     return action.removesuffix("_and_stay") in RESTS  # "sit_down", "sit_down_and_stay"
 
@@ -291,7 +291,7 @@ def is_rest(action: str) -> bool:
 def which_is_below(first: str, second: str) -> int | None:
     """Of two concurrent actions the one that gives the legs, 0 or 1; None where they do not go together."""
     # arms or the head alone do the other one: it is laid over the first as in the layered clips of the training data
-    from instruct_data.synth.layered import GAITS
+    from instruct_data.resting import GAITS
 
     for i, (lower, upper) in enumerate(((first, second), (second, first))):
         if (lower in GAITS or (goes(lower) and not is_above(lower))) and is_above(upper):

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from avatargpt.resources import sentence_model_file
-from instruct_data.requests.pairs import NUMERAL
 from instruct_data.text.english import THIRD
+from instruct_data.text.numerals import NUMERAL
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing

@@ -15,12 +15,12 @@ from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.text_encoder import LAYERS, WIDTH, SentenceGrounder
 from avatargpt.reading.body import remember
 from instruct_data.requests import spec
-from instruct_data.requests.pairs import METRES, OPENING, ORDER, SECONDS, Target, is_numeral, value_of, words_of
 from instruct_data.requests.spec import (
     MAX_TIMES,
     FaceRequest,
 )
-from instruct_data.requests.ways import CHOICES, COPIED, VALUES, WHOLE
+from instruct_data.requests.targets import CHOICES, COPIED, OPENING, ORDER, VALUES, WHOLE, Target
+from instruct_data.text.numerals import METRES, SECONDS, is_numeral, value_of, words_of
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, PositiveInt, Strict
 

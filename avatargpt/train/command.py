@@ -335,7 +335,7 @@ def _run(name: str, entry: StageEntry, options: SimpleNamespace) -> None:
 
 def check_options(name: str, options: SimpleNamespace) -> None:
     """Refuse a stage that lacks an option; options that name texts of the package become folders."""
-    from instruct_data.texts import resolved
+    from instruct_data.factory.texts import resolved
 
     # Checked here, not by Typer: `--print-config` needs no data.
     needed = [flag for flag, option in STAGES[name].options.items() if option.needed]

@@ -34,7 +34,7 @@ from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Work
 from avatargpt.train.zero import read_zero
 from instruct_data import attributes
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError

@@ -41,7 +41,7 @@ from avatargpt.requests.reader import RequestReader
 from avatargpt.train.data.corpus import read_tokenizers
 from avatargpt.train.language import ADAPTER
 from avatargpt.train.reporting import origin_of
-from instruct_data.gesture.bank import read_bank
+from instruct_data.factory.gesture.bank import read_bank
 from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -33,9 +33,9 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
 from instruct_data.face import score as face_score
 from instruct_data.face.actions import actions
-from instruct_data.face.compose import clash, clip_seconds, composed, named, pick, timed_instructions
-from instruct_data.face.questions import questions
 from instruct_data.face.score import MAX_SECONDS, Score, mirror_action, read_instructions, reworded
+from instruct_data.factory.face.compose import clash, clip_seconds, composed, named, pick, timed_instructions
+from instruct_data.factory.face.questions import questions
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Share, Strict
 
@@ -68,7 +68,7 @@ class Material(Strict):
     # joined_share, named_share, timed_share, questions_share: of the rows, by kind; the others are composed. Those of a
     # corpus count as written where it has no share. Sequenced, further, sibling and everyday ones are files of the
     # package, reworded ones paraphrases of the corpus, named ones every action and emotion by its plain name in every
-    # degree, questions (`instruct_data.face.questions`) such that ask a face for nothing, too
+    # degree, questions (`instruct_data.factory.face.questions`) such that ask a face for nothing, too
     written_share: Share = 0.5
     corpus_share: Share = 0.0
     sequenced_share: Share = 0.0

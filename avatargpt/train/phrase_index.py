@@ -16,13 +16,13 @@ from avatargpt.train.data.clip_tables import clip_attributes
 from avatargpt.train.data.judged_answers import pass_rates, usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
 from avatargpt.train.runtime import Runtime
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
+from instruct_data.factory.synth.families import families
+from instruct_data.factory.text.captions import CaptionBank, bank_style
+from instruct_data.factory.text.everyday import everyday_requests, lexicon, predicates
+from instruct_data.factory.text.rewrites import Rewrites
 from instruct_data.store import ClipCodes, Store
-from instruct_data.synth.families import families
-from instruct_data.text.captions import CaptionBank, bank_style
 from instruct_data.text.english import side_of, split
-from instruct_data.text.everyday import everyday_requests, lexicon, predicates
-from instruct_data.text.rewrites import Rewrites
 
 _BOTH = re.compile(r"\b(?:both|hands|arms|legs|feet|fists)\b")
 _ONE = re.compile(r"\b(?:hand|arm|leg|foot|fist)\b")

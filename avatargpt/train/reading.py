@@ -25,7 +25,7 @@ from avatargpt.train.loop import run
 from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
-from instruct_data.reading.draw import Draw, Drawn
+from instruct_data.factory.draw import Draw, Drawn
 from instruct_data.reading.examples import FILES, TEXTS, Example, read_authors
 from instruct_data.reading.programs import CONSTANTS, PROGRAMS
 from vqvae.errors import UserError

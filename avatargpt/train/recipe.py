@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from avatargpt.config import resolve
 from avatargpt.resources import configs
 from avatargpt.train.command import STAGES
-from instruct_data.texts import PREFIX
+from instruct_data.factory.texts import PREFIX
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_json
 from vqvae.motion import atomic_write

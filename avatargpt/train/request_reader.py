@@ -29,8 +29,8 @@ from avatargpt.requests.reader import (
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
-from instruct_data.requests.pairs import Pair, Pairs
-from instruct_data.requests.ways import DOMAINS, FAMILIES, Material, Way, all_ways, material
+from instruct_data.factory.requests.pairs import Pair, Pairs
+from instruct_data.factory.requests.ways import DOMAINS, FAMILIES, Material, Way, all_ways, material
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Share, Strict
 

@@ -15,7 +15,7 @@ from avatargpt.lm.shape import TEXT
 from avatargpt.train.data.batches import Batch
 from avatargpt.train.data.clip_tables import LONGEST
 from avatargpt.train.data.examples import Examples, Rows
-from instruct_data.mixture import generator
+from instruct_data.factory.mixture import generator
 from instruct_data.registry import get_task
 from vqvae.motion import atomic_write
 from vqvae.tokenizer import MotionTokenizer

@@ -36,7 +36,7 @@ from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.attributes import Measures
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, Limit, NonNegativeInt, PositiveInt, Rate, Share, Strict

@@ -30,7 +30,7 @@ from avatargpt.train.data.prepare import LICENCE_JOINED
 from avatargpt.train.phrase_index import measured_attributes
 from avatargpt.train.reporting import Log
 from avatargpt.train.runtime import Runtime
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError

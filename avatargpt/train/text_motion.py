@@ -36,9 +36,9 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.scorer import ClassDraws
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.clip import Clip
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
+from instruct_data.factory.synth.families import SOURCE as SYNTHETIC
 from instruct_data.store import Store
-from instruct_data.synth.families import SOURCE as SYNTHETIC
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.strict import Dropout, PositiveInt, Rate, Share, Strict

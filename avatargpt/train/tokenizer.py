@@ -20,7 +20,7 @@ from avatargpt.train.processes import cores, ordered_map
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.clip import Clip
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from vqvae import arkit, modalities
 from vqvae.errors import UserError

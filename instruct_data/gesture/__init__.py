@@ -1,1 +1,1 @@
-"""Co-speech gesture made by rules: which words ask for which gesture, the strokes, and how they follow one another."""
+"""Co-speech gesture: which words ask for which gesture, the strokes, and how they follow one another."""

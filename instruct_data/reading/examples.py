@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from instruct_data.dialogue.acts import follow_lines
-from instruct_data.requests.pairs import METRES, SECONDS, is_numeral, value_of
 from instruct_data.text.english import third_of
+from instruct_data.text.numerals import METRES, SECONDS, is_numeral, value_of
 from vqvae.errors import UserError
 
 Span = tuple[int, int]

@@ -1,1 +1,1 @@
-"""Requests for body motion: what they mean (`spec`), ways to say it (`ways`, YAML), pairs of both (`pairs`)."""
+"""Requests for motion: what they mean (`spec`), and that as rows of tokens (`targets`)."""

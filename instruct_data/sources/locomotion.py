@@ -26,9 +26,9 @@ from zlib import crc32
 import numpy as np
 
 from instruct_data.clip import Clip
+from instruct_data.factory.text.captions import bank_style
+from instruct_data.factory.text.everyday import everyday, lexicon
 from instruct_data.sources.corpus import MAX_TEXT_BYTES, BvhFile, Corpus, Report, find_files, loaded, normalised, reason
-from instruct_data.text.captions import bank_style
-from instruct_data.text.everyday import everyday, lexicon
 from vqvae.errors import UserError
 from vqvae.io.asf import AsfSkeleton, read_amc, read_asf
 from vqvae.io.files import parsing, read_text

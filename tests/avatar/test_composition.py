@@ -43,6 +43,10 @@ def test_clauses_go_to_the_body_the_face_or_both(model: AvatarGPT) -> None:
     assert [s.action for s in division.request.clauses] == ["walk", "stop_walking", "hold_still"]
     assert division.lines[-1] == "smiles -> body: keeps its posture; face: smile"
     assert faces(model.composer.divide("walk forward while smiling")) == [(["smile"], [], False)]
+    # what the body surely knows it does, whatever it feels
+    for text in ("walks in sadly", "runs in scared", "strolls in proudly"):
+        ((_, feelings, waits),) = faces(model.composer.divide(text))
+        assert feelings and not waits
     (actions, _, waits), *_ = faces(model.composer.divide("yawn and stretch your arms"))
     assert actions[0] == "yawn" and not waits
     # a body alone: arms are no lips
@@ -69,6 +73,12 @@ def test_a_mood_changes_over_an_action_of_the_body(model: AvatarGPT) -> None:
     assert moods("walks in happily and then sits down sadly") == [["happy"], ["sad"]]
     (note,) = model.composer.divide("walks sadly, then slowly cheers up").notes
     assert "how the face changes meanwhile is not shown" in note
+
+
+def test_what_is_denied_beside_an_action_is_not_shown(model: AvatarGPT) -> None:
+    for text, action in (("don't blink, smile", "smile"), ("nod five times and never blink", "nod")):
+        (score,) = model.composer.face.read([text])
+        assert "blink" in score.denied and {e.action for e in score.events} == {action}, text
 
 
 def test_what_only_the_face_reader_reads_is_shown_in_its_place(model: AvatarGPT) -> None:

@@ -60,11 +60,11 @@ def test_tags_are_feelings_before_words() -> None:
     assert tagged("no tag") == ("no tag", [], [])
 
 
-def test_a_face_is_neutral_before_its_first_tag() -> None:
+def test_a_face_is_calm_before_its_first_tag() -> None:
     _, tags, _ = tagged("I see. [surprised] Oh!")
     words = [Word(w, k, k + 0.8) for k, w in enumerate(("I", "see", "Oh"))]
     keys = [(f.second, f.text) for f in feelings_at(tags, words)]
-    assert keys == [(0, "neutral"), (1.7, "neutral"), (2, "surprised")]
+    assert keys == [(0, "calm"), (1.7, "calm"), (2, "surprised")]
     (given,) = parse_emotions("sad")
     assert [f.text for f in feelings_at(tags, words, [given])] == ["sad", "sad", "surprised"]
 
@@ -72,6 +72,13 @@ def test_a_face_is_neutral_before_its_first_tag() -> None:
 def test_a_line_without_effect_is_noted() -> None:
     (misspelt, silent) = read_sentence(row(text="[hapy] Hello"), 4, RATE, None).notes  # type: ignore[arg-type]
     assert "line 4: [hapy] stays among the words" in misspelt and "line 4: without a sound nothing is said" in silent
+
+
+def test_words_that_do_not_go_with_their_sound_or_text_are_noted() -> None:
+    line = row(text="In being so late", wav=wav(1.0), words=[["In", 0.1, 0.3], ["being", 0.3, 9.5]])
+    assert read_sentence(line, 2, RATE, None).notes == (  # type: ignore[arg-type]
+        "line 2: 'being' ends at 9.5 s, and the sound at 1", "line 2: 4 words of text, 2 with times"
+    )  # fmt: skip
 
 
 def test_a_line_is_a_sentence() -> None:

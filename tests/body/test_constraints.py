@@ -204,6 +204,8 @@ def test_what_a_motion_lacks_of_its_request_is_told(straight):
         f"'walk': {2 * line.seconds:g} s asked for, {line.seconds:.1f} taken"
     ]
     assert told(line, turn=Turn(180))[0].startswith("'walk': misses a turn of 180 degrees by 1")
+    bow = MotionSpec("no such caption", 20, clause=Clause(action="bow", turn=90.0, side="left"))  # by --turn
+    assert unmet(line, bow)[0].startswith("'bow': misses a turn of 90 degrees by ")
     circle, corner = Route("circle", "left", 1, 1.0, "walk"), Route.through([(0.0, 4.0), (4.0, 4.0)], "walk")
     assert told(along(straight, circle, spec), route=circle) == told(along(straight, corner, spec), route=corner) == []
     assert told(line, route=circle)[0].startswith("'walk': misses a turn of 360 degrees by 3")

@@ -18,7 +18,7 @@ from avatargpt.body.contact import (
     standing,
 )
 from avatargpt.evaluation.corpus import keyframed_clips
-from instruct_data.synth.families import families, keyframed
+from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
 from vqvae.ground import support_level
 from vqvae.motion import Motion, concatenate

@@ -10,8 +10,8 @@ from avatargpt.body.contact import TOES, standing
 from avatargpt.body.loops import DRIFT, PLANE, loop_at_rate, looped, on_treadmill
 from avatargpt.evaluation.corpus import keyframed_clips
 from avatargpt.requests.clause_spec import cycles_in_place
+from instruct_data.cycles import extend, find_cycle
 from instruct_data.requests.spec import Clause, MotionRequest
-from instruct_data.synth.loops import extend, find_cycle
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 from vqvae.moving_ground import ground_note

@@ -14,7 +14,7 @@ from avatargpt.llm.model import LlmFailed
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.reading.reader import Reading, ReadItem
 from instruct_data.dialogue.acts import SPOKEN, Act, Outline, Replay, from_json, outline, read, write
-from instruct_data.dialogue.dialogues import TurnMaker, dialogue_pairs, phrases, read_dialogues, replayed
+from instruct_data.factory.dialogues import TurnMaker, dialogue_pairs, phrases, read_dialogues, replayed
 from instruct_data.registry import get_task
 from tests.factories import RecordedModel
 from vqvae.errors import UserError
@@ -101,7 +101,7 @@ def test_recorded_dialogues_become_pairs(shared, monkeypatch):
     folder = shared / "data" / "chat"
     turns = replayed(read_dialogues(folder / "train.jsonl"), np.random.default_rng(0))
     assert len(turns) > 800 and turns[0].timeline == "empty" and turns[1].timeline.startswith("1 ")
-    monkeypatch.setattr("instruct_data.dialogue.dialogues.PAIRS", 3200)
+    monkeypatch.setattr("instruct_data.factory.dialogues.PAIRS", 3200)
     pairs = dialogue_pairs(folder, seed=1)
     held_out = {u.lower() for d in read_dialogues(folder / "val.jsonl") for u, _ in d if len(u.split()) > 5}
     assert not held_out & {s["request"] for s, _ in pairs}

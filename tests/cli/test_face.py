@@ -199,6 +199,10 @@ def test_emotion_keyframes() -> None:
     frames = [(f.second, f.text, f.strength) for f in parse_emotions("0:calm,2.5:Angry:0.8")]
     assert frames == [(0.0, "calm", 0.0), (2.5, "angry", 0.8)]
     assert [(f.text, f.strength) for f in parse_emotions("joy")] == [("happy", 0.7)]
+    # calm up to shortly before the first one
+    late = [(round(f.second, 3), f.text, f.strength) for f in parse_emotions("5:angry:0.8")]
+    assert late == [(0.0, "calm", 0.0), (4.7, "calm", 0.0), (5.0, "angry", 0.8)]
+    assert [f.second for f in parse_emotions("0.2:angry")] == [0.0, 0.2]
     (first, then) = parse_emotions("0:anger:0.2+sad:0.7,1e+0:sad+calm")
     assert (first.text, first.strength, first.secondary) == ("sad", 0.7, (("angry", 0.2),))
     assert (then.second, then.text, then.secondary) == (1.0, "sad", ())

@@ -21,7 +21,7 @@ from avatargpt.train.speech_data import corpus
 from avatargpt.train.speech_data.corpus import SpeechClip
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score
-from instruct_data.gesture.bank import keyed_strokes
+from instruct_data.factory.gesture.bank import keyed_strokes
 from instruct_data.gesture.plan import MARKS, read_classes, word_classes
 from instruct_data.gesture.strokes import Stroke, motion_of
 from tests.factories import speech_clip

@@ -83,7 +83,7 @@ def test_where_words_are_known_from_is_as_stated(shared: Path) -> None:
     package = Path(__file__).resolve().parents[2] / "instruct_data"
     captions = map(json.loads, read("body/captions.jsonl").splitlines())
     asked = words(read("text/rewrites_train.jsonl", "text/body_captions.json"))
-    asked |= words((package / "text" / "lexicon.yaml").read_text(encoding="utf-8"))
+    asked |= words((package / "factory" / "text" / "lexicon.yaml").read_text(encoding="utf-8"))
     asked |= words(" ".join(c for r in captions if r["split"] == "train" for c in r["captions"]))
     wider = asked | words(read("planning/train.jsonl", "planning/virtualhome.jsonl"))
     wider |= words("\n".join(p.read_text(encoding="utf-8") for p in sorted((package / "tasks").glob("*.yaml"))))

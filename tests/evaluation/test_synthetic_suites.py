@@ -68,7 +68,7 @@ def test_every_family_is_asked_for_by_a_prompt() -> None:
     assert len(everyday.entries) + len(before.entries) >= 150
     assert sum(e.kind == "two" for e in everyday.entries) >= 15
     assert not {e.prompt for e in everyday.entries} & {e.prompt for e in before.entries}
-    own = checks.templates()
+    own = describe.templates()
     copied = [e.prompt for e in everyday.entries for name in own if own[name].fullmatch(e.prompt.lower())]
     assert not copied, copied
 
@@ -77,9 +77,9 @@ def test_own_captions_name_their_family_and_hardly_others() -> None:
     known = checks.read_families(evaluation.load("families").classes, "families")
     actions = [n for n in ("clap", "sit_down", "drink", "kick") if n in corpus.action_names()]
     drawn = list(corpus.keyframed_clips(1, only=actions))
-    right = [c.action in checks.families_named(known, text) for c in drawn for text in c.captions]
+    right = [c.action in describe.families_named(known, text) for c in drawn for text in c.captions]
     assert np.mean(right) >= 0.95
-    others = [len(checks.families_named(known, text) - {c.action}) for c in drawn for text in c.captions]
+    others = [len(describe.families_named(known, text) - {c.action}) for c in drawn for text in c.captions]
     assert np.mean(others) < 4
 
 

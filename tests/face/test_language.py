@@ -24,7 +24,6 @@ from avatargpt.metrics.face import events_kept
 from avatargpt.options import UnheededText
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.data.faces import conditioned_clip
-from instruct_data.face.compose import composed
 from instruct_data.face.described import (
     described,
     feelings_described,
@@ -35,6 +34,7 @@ from instruct_data.face.described import (
 )
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
+from instruct_data.factory.face.compose import composed
 from instruct_data.store import ClipCodes, Store
 from tests.factories import drawn_rows, language_model, random_tokenizer
 from vqvae import rotations as rot

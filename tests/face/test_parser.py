@@ -34,8 +34,8 @@ from avatargpt.lm.text_encoder import WIDTH, SentenceGrounder, TunedLayers
 from avatargpt.metrics.face import reading_score
 from avatargpt.options import UnheededText
 from avatargpt.train.pack import mean_of
-from instruct_data.face.compose import composed, timed_instructions
 from instruct_data.face.score import Emotion, Event, Score
+from instruct_data.factory.face.compose import composed, timed_instructions
 from tests.factories import RandomGrounder, small_parser, written_scores
 from vqvae.errors import UserError
 

@@ -150,7 +150,7 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
     from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator
     from avatargpt.reading.network import ReadingConfig, ReadingNetwork
-    from avatargpt.reading.store import save_network
+    from avatargpt.reading.store import save_apart, save_network
     from avatargpt.resources import weights
     from vqvae.networks import TokenizerConfig
     from vqvae.tokenizer import MotionTokenizer
@@ -175,7 +175,9 @@ def write_networks(folder: Path) -> Path:
     MotionEvaluator(EvaluatorNetwork(8, 8, 8, 1)).save(folder)
     tables = {"actions": ["bow", "wave"], "faces": ["smile"]}
     small = ReadingConfig(hidden=32, heads=2, layers=1, wide=16, writer=[5], tables=tables, spoken=[1037, 2003])
-    save_network(ReadingNetwork(small, start=False), folder / "reading")
+    one, other = (ReadingNetwork(small, start=False) for _ in range(2))
+    save_apart(one, other, "turn", folder / "reading", 4)
+    save_network(one, folder / "reading")
     for name in ("spiece.model", *(f"{n}.safetensors" for n in ("planning", "wording"))):
         shutil.copy(weights() / name, folder / name)
     torch.save({"model": network.state_dict(), "step": 3, "optimizer": {"state": {}, "param_groups": []}},

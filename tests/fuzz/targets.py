@@ -153,11 +153,11 @@ def _texts(folder: Path) -> dict[str, Target]:
     from avatargpt.long.stream import read_parts
     from avatargpt.train.language import LanguageRecipe
     from avatargpt.train.tokenizer import TokenizerRecipe
+    from instruct_data.factory.synth.loading import load_family
+    from instruct_data.factory.text.captions import CaptionBank
     from instruct_data.registry import load_task
     from instruct_data.sources.quantised import read_quantised
     from instruct_data.store import Store
-    from instruct_data.synth.loading import load_family
-    from instruct_data.text.captions import CaptionBank
     from vqvae.io.data_files import json_rows, read_object
     from vqvae.io.pickles import read_pickle
 
@@ -182,7 +182,9 @@ def _texts(folder: Path) -> dict[str, Target]:
         "yaml of a tokenizer": Target(smallest("configs/tokenizer/*.yaml"), ".yaml", recipe(TokenizerRecipe), True, 2),
         "yaml of a suite": Target(smallest("eval/suites/*.yaml"), ".yaml", read_suite, True),
         "yaml of a task": Target(smallest("instruct_data/tasks/*.yaml", 6), ".yaml", load_task, True, 2),
-        "yaml of an action": Target(smallest("instruct_data/synth/actions/*.yaml", 8), ".yaml", load_family, True, 3),
+        "yaml of an action": Target(
+            smallest("instruct_data/factory/synth/actions/*.yaml", 8), ".yaml", load_family, True, 3
+        ),
         "override": Target([b"train.lr=1e-3", b"model.levels=[1, 2]", b"a.b={c: 1}"], ".txt",
                            lambda p: resolve(None, [p.read_text("utf-8", "surrogateescape")]), True),
         "score": Target([seeds.SCORE.encode()], ".json", read_scores, True, 2),

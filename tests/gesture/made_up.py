@@ -10,7 +10,7 @@ from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from avatargpt.train.gesture.talks import Utterance, words_from_phones
 from instruct_data.clip import Clip
-from instruct_data.gesture.bank import Bank, build, keyed_strokes
+from instruct_data.factory.gesture.bank import Bank, build, keyed_strokes
 from instruct_data.gesture.plan import WordClasses, read_classes
 from instruct_data.gesture.strokes import motion_of
 

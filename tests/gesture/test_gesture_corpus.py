@@ -36,8 +36,8 @@ from avatargpt.train.gesture.takes import (
     usual_stroke,
 )
 from avatargpt.train.gesture.talks import CorpusRecipe, Talks, Voices, all_talks, long_talks, mixed, words_from_phones
-from instruct_data.gesture.bank import Bank, keyed_strokes
-from instruct_data.gesture.performing import perform
+from instruct_data.factory.gesture.bank import Bank, keyed_strokes
+from instruct_data.factory.gesture.performing import perform
 from instruct_data.gesture.plan import Plan, Style, WordClasses, word_classes
 from instruct_data.gesture.strokes import motion_of, wrists
 from instruct_data.store import ClipCodes, Store

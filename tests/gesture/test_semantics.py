@@ -20,7 +20,7 @@ from avatargpt.gesture.semantics import (
 )
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
-from instruct_data.gesture.bank import keyed_strokes
+from instruct_data.factory.gesture.bank import keyed_strokes
 from instruct_data.gesture.performing import stroke_poses
 from instruct_data.gesture.plan import WordClasses
 from instruct_data.gesture.strokes import ARM, LIMB, SIDES, motion_of, within, wrists

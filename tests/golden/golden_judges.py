@@ -17,7 +17,7 @@ from golden_store import Rows
 
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry.predicates import judge, predicates
-from instruct_data.synth.families import families, keyframed
+from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
 from vqvae.io.data_files import read_yaml
 from vqvae.motion import Motion

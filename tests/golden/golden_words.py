@@ -16,10 +16,10 @@ from avatargpt.chat.intent import open_intent
 from avatargpt.evaluation.requests import incoming_turn
 from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write
-from instruct_data.dialogue.dialogues import Group, Turn, TurnMaker, phrases
+from instruct_data.factory.dialogues import Group, Turn, TurnMaker, phrases
+from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR
 from instruct_data.registry import get_task
-from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 
 PROMPTS = ("prompts_known", "prompts_everyday", "prompts_unseen")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.synth.format import Family
-from instruct_data.synth.loading import load_family
+from instruct_data.factory.synth.format import Family
+from instruct_data.factory.synth.loading import load_family
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22

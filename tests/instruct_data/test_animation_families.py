@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from instruct_data.clip import Clip
-from instruct_data.synth.families import families, keyframed
-from instruct_data.synth.format import Family
+from instruct_data.factory.synth.families import families, keyframed
+from instruct_data.factory.synth.format import Family
 from vqvae.skeleton import SMPL22
 
 J = {n: i for i, n in enumerate(SMPL22.names)}

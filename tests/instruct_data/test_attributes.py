@@ -19,7 +19,7 @@ from instruct_data.attributes import (
     written,
 )
 from instruct_data.clip import Clip
-from instruct_data.synth.families import families, keyframed
+from instruct_data.factory.synth.families import families, keyframed
 from tests.instruct_data.synthetic import walking, waving
 from vqvae.motion import Motion
 from vqvae.smoothing import runs_of

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from instruct_data.attributes import Measures
-from instruct_data.cleaning import CleaningReport, Limits, cleaned, measured, on_the_floor, without_artefacts
-from instruct_data.synth.families import families, keyframed
+from instruct_data.factory.cleaning import CleaningReport, Limits, cleaned, measured, on_the_floor, without_artefacts
+from instruct_data.factory.synth.families import families, keyframed
 from tests.instruct_data.synthetic import J, clip_of, hanging
 from vqvae import rotations as rot
 from vqvae.ground import raised

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instruct_data.gesture.bank import Bank, build, keyed_strokes
-from instruct_data.gesture.performing import BEFORE, Segment, join_segments, perform
+from instruct_data.factory.gesture.bank import Bank, build, keyed_strokes
+from instruct_data.factory.gesture.performing import Segment, join_segments, perform
+from instruct_data.factory.gesture.trunk import hand_depth, outside
+from instruct_data.gesture.performing import BEFORE
 from instruct_data.gesture.plan import (
     MIN_DISTANCE,
     Beat,
@@ -39,7 +41,6 @@ from instruct_data.gesture.strokes import (
     within,
     wrists,
 )
-from instruct_data.gesture.trunk import hand_depth, outside
 from tests.gesture import made_up
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from instruct_data.factory.synth.layered import layered_clips
+from instruct_data.factory.synth.phrases import combine, mirrored
+from instruct_data.factory.synth.stances import idle_frame, idle_stances
+from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.joining import _quintic, join_best, join_motions, suits
+from instruct_data.layering import HEAD, SPINE, active_span, activity, bend, chain, layer, standing, turns
 from instruct_data.sources.quantised import read_quantised
-from instruct_data.synth.layered import layered_clips
-from instruct_data.synth.layering import HEAD, SPINE, active_span, activity, bend, chain, layer, standing, turns
-from instruct_data.synth.phrases import combine, mirrored
-from instruct_data.synth.stances import idle_frame, idle_stances
-from instruct_data.text.captions import CaptionBank
 from instruct_data.text.english import side_of, split
 from tests.instruct_data.synthetic import J, clip_of, hanging, walking, waving
 from vqvae import rotations as rot

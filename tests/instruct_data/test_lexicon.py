@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from instruct_data.synth.families import actions, families, keyframed, schemas
-from instruct_data.synth.format import Family, formula, number, resolve
-from instruct_data.synth.loading import load_family, load_lexicon, load_schema, mirror_limb, poses, read_controls
+from instruct_data.factory.synth.families import actions, families, keyframed, schemas
+from instruct_data.factory.synth.format import Family, formula, number, resolve
+from instruct_data.factory.synth.loading import (
+    load_family,
+    load_lexicon,
+    load_schema,
+    mirror_limb,
+    poses,
+    read_controls,
+)
 from tests.instruct_data.synthetic import CAPTIONS
 from vqvae.errors import UserError
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from instruct_data.clip import Clip
-from instruct_data.synth.families import captions_of, families, keyframed
-from instruct_data.synth.format import Block, Family, Key
-from instruct_data.synth.timeline import draw
+from instruct_data.factory.synth.families import captions_of, families, keyframed
+from instruct_data.factory.synth.format import Block, Family, Key
+from instruct_data.factory.synth.timeline import draw
 from scripts.preview_synth import figures
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22

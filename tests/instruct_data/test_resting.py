@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from instruct_data.attributes import Measures
-from instruct_data.cleaning import measured
 from instruct_data.clip import Clip
-from instruct_data.synth.families import families, keyframed
-from instruct_data.synth.resting import HELD, HELD_FRAMES, HELD_TEXTS, at_rest, layered, resting_clips
-from instruct_data.text.captions import CaptionBank
+from instruct_data.factory.cleaning import measured
+from instruct_data.factory.synth.families import families, keyframed
+from instruct_data.factory.synth.resting import HELD, HELD_FRAMES, HELD_TEXTS, resting_clips
+from instruct_data.factory.text.captions import CaptionBank
+from instruct_data.resting import at_rest, layered
 from tests.instruct_data.synthetic import J, walking, waving
 from tests.train.conftest import write_texts
 from vqvae.motion import Motion

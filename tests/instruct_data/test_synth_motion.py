@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instruct_data.synth.arms import neutral_elbow
-from instruct_data.synth.families import actions, families, keyframed
-from instruct_data.synth.format import Family
-from instruct_data.synth.loading import poses
-from instruct_data.synth.solver import solve
-from instruct_data.synth.timeline import Timeline, draw, varied
-from instruct_data.text.captions import CaptionBank
+from instruct_data.factory.synth.arms import neutral_elbow
+from instruct_data.factory.synth.families import actions, families, keyframed
+from instruct_data.factory.synth.format import Family
+from instruct_data.factory.synth.loading import poses
+from instruct_data.factory.synth.solver import solve
+from instruct_data.factory.synth.timeline import Timeline, draw, varied
+from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.text.english import mirror_text
 from scripts.preview_synth import figures, table, violations
 from tests.instruct_data.synthetic import family_of

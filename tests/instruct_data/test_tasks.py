@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
+from avatargpt.lm.encoder import pad
 from instruct_data import registry
 from instruct_data.clip import Clip
-from instruct_data.mixture import Mixture, Stream, balanced_weights, clip_class, pad
+from instruct_data.factory.mixture import Mixture, Stream, balanced_weights, clip_class
 from instruct_data.registry import (
     MIN_TEMPLATES,
     AttributesSegment,

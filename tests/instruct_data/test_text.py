@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from avatargpt.train.command import main, parsed
-from instruct_data.dialogue.dialogues import read_dialogues
 from instruct_data.face.score import read_instructions
-from instruct_data.text.captions import (
+from instruct_data.factory.dialogues import read_dialogues
+from instruct_data.factory.text.captions import (
     CaptionBank,
     bank_style,
     compose,
@@ -22,6 +22,9 @@ from instruct_data.text.captions import (
     vary,
     with_subject,
 )
+from instruct_data.factory.text.everyday import Everyday, everyday, everyday_requests, lexicon, predicates
+from instruct_data.factory.text.rewrites import Rewrites
+from instruct_data.factory.texts import NAMES, unpacked
 from instruct_data.text.english import (
     convert,
     finite_verbs,
@@ -34,9 +37,6 @@ from instruct_data.text.english import (
     third_of,
     tokens,
 )
-from instruct_data.text.everyday import Everyday, everyday, everyday_requests, lexicon, predicates
-from instruct_data.text.rewrites import Rewrites
-from instruct_data.texts import NAMES, unpacked
 from vqvae.errors import UserError
 
 

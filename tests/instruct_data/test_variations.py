@@ -6,10 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from instruct_data.cycles import Cycle, extend, find_cycle
+from instruct_data.factory.synth.loops import Sequencer, looped_clips, stretch
+from instruct_data.factory.synth.styling import (
+    Style,
+    leaned,
+    learn_styles,
+    retimed,
+    styled,
+    styled_clips,
+    with_amplitude,
+)
+from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.sources.quantised import read_quantised
-from instruct_data.synth.loops import Cycle, Sequencer, extend, find_cycle, looped_clips, stretch
-from instruct_data.synth.styling import Style, leaned, learn_styles, retimed, styled, styled_clips, with_amplitude
-from instruct_data.text.captions import CaptionBank
 from tests.instruct_data.synthetic import J, clip_of, hanging, walking, waving
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -11,7 +11,7 @@ from avatargpt.body.contact import LEGS, TOES, PenetrationStream
 from avatargpt.evaluation import seams
 from avatargpt.evaluation import seams as suite_seams
 from avatargpt.long.stream import MotionStream, PathKeeper, StreamDecoder
-from instruct_data.synth.families import families, keyframed
+from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
 from vqvae.features import BodyFeatures, RootState
 from vqvae.ground import AHEAD, SUNK, support_level, without_penetration

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from instruct_data.synth.families import families, keyframed
+from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 

@@ -58,14 +58,14 @@ def test_saving_does_not_warn_of_devices(
     save = type(model).save_pretrained
 
     def save_and_warn(*args: Any, **options: Any) -> None:
-        logging.getLogger("library").warning("Setting accelerator to CPU")
+        logging.getLogger("DeepSpeed").warning("Setting accelerator to CPU")
+        logging.getLogger("library").warning("another's")
         save(*args, **options)
 
     monkeypatch.setattr(type(model), "save_pretrained", save_and_warn)
     save_model(model, tmp_path)
-    assert not caplog.records
-    logging.getLogger("library").warning("later")
-    assert caplog.messages == ["later"]
+    logging.getLogger("DeepSpeed").warning("later")
+    assert caplog.messages == ["another's", "later"]
 
 
 def test_saving_again_leaves_no_old_shard(model: AvatarGPTModel, tmp_path: Path) -> None:
@@ -357,4 +357,4 @@ def test_slow_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.
 def test_packaged_files_stay_small() -> None:
     sizes = {path: path.stat().st_size for path in weights().rglob("*") if path.is_file()}
     assert [path.name for path, size in sizes.items() if size >= 16 << 20] == []
-    assert sum(sizes.values()) <= 96 << 20
+    assert sum(sizes.values()) <= 100 << 20

@@ -1,7 +1,6 @@
 """The suites about plans, on a small planner and a stand-in for the motion side."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,22 +65,6 @@ def test_the_nearest_scene_is_copied_as_it_stands(planner: RetrievalPlanner) -> 
     assert [a.task for a in plan.activities] and len(plan.activities) == 3
     known = {t.replace("{^he}", "") for t in planner.library.tasks}
     assert all(any(a.task.endswith(k) for k in known) for a in plan.activities)
-
-
-def test_the_cycle_prefers_the_right_motion() -> None:
-    class Model:
-        """Motion and description in one: it remembers the words."""
-
-        def generate(self, texts: Sequence[str], seeds: Sequence[int]) -> list[str]:
-            return list(texts)
-
-        def describe(self, motions: Sequence[str]) -> list[str]:
-            return [f"a person {m.split(' ', 1)[1]}" for m in motions]
-
-    encode = lambda texts: np.eye(len(texts))  # noqa: E731
-    figures = plans.score_cycle(_suite("plan_cycle", sample=6), Model(), _rows(), encode=encode)["results"]
-    assert figures["bleu1/cycle"]["mean"] > figures["bleu1/random"]["mean"]
-    assert figures["cosine/cycle"]["mean"] == 1 and figures["cosine/random"]["mean"] == 0
 
 
 def test_corrupted_activities_differ_and_are_told_apart(planner: RetrievalPlanner) -> None:

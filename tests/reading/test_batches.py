@@ -12,7 +12,7 @@ from avatargpt.reading.batches import (
     make_batch,
     where_lines_begin,
 )
-from instruct_data.reading.draw import PHRASING_FIELDS, caption_example
+from instruct_data.factory.draw import PHRASING_FIELDS, caption_example
 from instruct_data.reading.examples import Example
 from instruct_data.reading.programs import CONSTANTS, PROGRAMS, Kind
 from tests.reading.conftest import REQUESTS, SCENES, SCORES, TABLES, TURNS

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from instruct_data.reading.draw import (
+from instruct_data.factory.draw import (
     CAPTION_FIELDS,
     CONCURRENT,
     JOINTS,

@@ -22,9 +22,10 @@ from avatargpt.requests.reader import (
 from avatargpt.train.loop import run
 from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.runtime import Runtime
-from instruct_data.requests.pairs import Pair, Pairs, inflected, value_of, words_of
+from instruct_data.factory.requests.pairs import Pair, Pairs, inflected
+from instruct_data.factory.requests.ways import DOMAINS, Material, all_ways, material, read_ways
 from instruct_data.requests.spec import Clause, FaceRequest, MotionRequest
-from instruct_data.requests.ways import DOMAINS, Material, all_ways, material, read_ways
+from instruct_data.text.numerals import value_of, words_of
 from vqvae.errors import UserError
 
 CONFIG = f"{Path(__file__).parents[2] / 'configs' / 'requests.yaml'}:debug"

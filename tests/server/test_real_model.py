@@ -18,7 +18,7 @@ from avatargpt.lm.engine import PAUSE
 from avatargpt.options import GenerationConfig
 from avatargpt.server.frames import frame_rows
 from avatargpt.server.generation import Batch, Item
-from avatargpt.server.worker import Cancelled
+from avatargpt.server.worker import Cancelled, Worker
 from avatargpt.speech import alignment
 from avatargpt.speech.words import Word, Words
 from tests.server.sounds import sound_file, voice
@@ -57,6 +57,36 @@ def test_a_decode_pauses_every_few_tokens_and_ends_there(real):
     finally:
         PAUSE.reset(kept)
     assert seen == [(0, 48), (8, 48), (16, 48)]
+
+
+def test_decodes_that_take_turns_give_the_bytes_of_one_alone(real):
+    batch = Batch(GenerationConfig(best_of=2), None, 120.0)
+    items = [Item("a person walks in a circle", 6.0, 1), Item("a person waves and then bows", 5.0, 2)]
+
+    def make(item):
+        (((clip,), _),) = batch.generate(real, [item], lambda *_: None)
+        return clip.rotations.tobytes(), clip.root.tobytes()
+
+    alone = [make(item) for item in items]
+    pool, order = Worker(queue=8, batch=1, wait=0.0, seconds=60.0, threads=2), []
+
+    def work(number):
+        def run(report):
+            pause = PAUSE.get()
+
+            def note(done, total):
+                order.append(number)
+                pause(done, total)
+
+            PAUSE.set(note)
+            return make(items[number])
+
+        return run
+
+    jobs = [pool.submit("motion", work(n)) for n in range(2)]
+    assert [job.result(120) for job in jobs] == alone
+    assert sum(a != b for a, b in zip(order, order[1:], strict=False)) > 3  # they did take turns
+    pool.stop(1)
 
 
 def test_a_turn_in_words(tmp_path, real):

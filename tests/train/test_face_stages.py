@@ -20,8 +20,8 @@ from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_cl
 from avatargpt.train.tokenizer import objective
 from instruct_data.clip import Clip
 from instruct_data.face import score as corpus
-from instruct_data.face.compose import composed
 from instruct_data.face.described import scored
+from instruct_data.factory.face.compose import composed
 from instruct_data.store import Store
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused
 from vqvae import rotations as rot

@@ -16,8 +16,8 @@ from avatargpt.train.finetuning.clips import grouped, read_clips
 from avatargpt.train.finetuning.run import ABOUT, EarlyStopping, Progress, check_new, inherit, steps_in_time
 from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
+from instruct_data.factory.synth.families import families, keyframed
 from instruct_data.store import ClipCodes
-from instruct_data.synth.families import families, keyframed
 from vqvae.errors import UserError
 from vqvae.io.bvh import write_bvh
 

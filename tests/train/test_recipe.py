@@ -23,11 +23,11 @@ from avatargpt.train.data import prepare as stage
 from avatargpt.train.data.prepare import Preparation, prepare, read_corpora, read_packs
 from avatargpt.train.language import LanguageRecipe
 from avatargpt.train.recipe import DONE, Recipe, ordered, read_recipe, steps
-from instruct_data.cleaning import CleaningReport
+from instruct_data.factory.cleaning import CleaningReport
+from instruct_data.factory.text.captions import CaptionBank
+from instruct_data.factory.text.rewrites import Rewrites
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.store import Store
-from instruct_data.text.captions import CaptionBank
-from instruct_data.text.rewrites import Rewrites
 from tests.instruct_data import corpus_trees as trees
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused, corpus
 from vqvae.errors import UserError
@@ -65,7 +65,7 @@ def test_the_smallest_form_hands_over_all_that_the_real_one_does(tmp_path: Path)
         for variant, target in (("selftrained", "body"), ("debug", "clip"))
     ]
     real, small = chains
-    assert len(real) <= 15 and set(small) - set(real) == {"corpus", "clip"} and set(real) <= set(small)
+    assert len(real) <= 16 and set(small) - set(real) == {"corpus", "clip"} and set(real) <= set(small)
     for name, step in real.items():
         flags = [{w for w in s.argv if w.startswith("--")} for s in (step, small[name])]
         assert flags[0] - flags[1] <= {"--cc0-actions", "--smartbody"} and flags[1] - flags[0] <= {"--count"}, name
@@ -80,13 +80,13 @@ def printed(capsys: pytest.CaptureFixture[str], *more: str) -> list[str]:
 
 def test_the_chain_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys)
-    assert len(lines) == 10 and lines[-1].startswith("python scripts/train.py pack --language runs/language --token")
+    assert len(lines) == 11 and lines[-1].startswith("python scripts/train.py pack --language runs/language --token")
     assert "--corpus DATA/body" in lines[0] and "--texts package:text" in lines[0]
     assert [line for line in printed(capsys, "--to", "model") if line in lines] == lines[:-1]
     lines = printed(capsys, "--variant", "selftrained")
-    assert len(lines) == 15 and "--language runs/language_selftrained" in lines[-1]
+    assert len(lines) == 16 and "--language runs/language_selftrained" in lines[-1]
     assert any("self-training" in line and "--start runs/packed" in line for line in lines)
-    assert sum(" --start " in line for line in lines) == 2  # the model that answers, and goes on
+    assert sum(" --start " in line for line in lines) == 3  # turns, the model that answers, and goes on
     lines = printed(capsys, "--to", "voiced")
     assert [line.split()[2] for line in lines] == ["speech", "expressions", "driver", "driver"]
 

@@ -21,10 +21,10 @@ from avatargpt.train.data.ragged import Growing, padded, places
 from avatargpt.train.language import LanguageObjective, LanguageTraining
 from avatargpt.train.stage import StepContext
 from instruct_data.attributes import ONWARD, SIDED, VALUES, mirrored, symbols
+from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.registry import CodesSegment, get_task
 from instruct_data.store import ClipCodes
 from instruct_data.text.english import mirror_text, side_of
-from instruct_data.text.everyday import everyday_requests
 from tests.factories import RandomGrounder, Row, drawn_rows, rows_of, standing_figures
 
 SIZE = 40  # codes of one clip: clip i has codes from SIZE * i on

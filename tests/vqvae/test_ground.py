@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from instruct_data.factory.synth.families import families, keyframed
 from instruct_data.joining import join_motions
-from instruct_data.synth.families import families, keyframed
 from tests.instruct_data.synthetic import walking
 from vqvae.features import BodyFeatures
 from vqvae.ground import lowest_step, raised, settled, support_level, without_penetration

@@ -15,7 +15,7 @@ import yaml
 from avatargpt import evaluation, export, resources
 from avatargpt.__main__ import main
 from avatargpt.config import resolve
-from avatargpt.evaluation import corpus
+from avatargpt.evaluation import corpus, describe
 from avatargpt.evaluation import judges as suite_of_families
 from avatargpt.evaluation.suites import Suite
 from avatargpt.export import formats
@@ -26,9 +26,9 @@ from avatargpt.train import tokenizer as tokenizer_stage
 from avatargpt.video import poses
 from instruct_data import registry
 from instruct_data.clip import Clip
+from instruct_data.factory.synth.families import actions, families
+from instruct_data.factory.text import everyday
 from instruct_data.store import Store
-from instruct_data.synth.families import actions, families
-from instruct_data.text import everyday
 from tests.train.conftest import Mini, movement
 from tests.walks.conftest import ROOT, Section, Walk
 from vqvae import modalities
@@ -76,7 +76,7 @@ def ring_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     module = sys.modules[families.__module__]
     shutil.copytree(module.ACTIONS, tmp_path / "actions")
     shutil.copy(ROOT / "docs" / "examples" / "ring_bell.yaml", tmp_path / "actions")
-    caches = (actions, families, tables.templates)
+    caches = (actions, families, describe.templates)
     monkeypatch.setattr(module, "ACTIONS", tmp_path / "actions")
     for cache in caches:
         cache.cache_clear()
@@ -102,16 +102,16 @@ def test_an_action_passes_the_suite(ring_bell: None, tmp_path: Path) -> None:
     assert results["others/ring_bell"]["mean"] < 0.25  # some clap over their heads
     table = tables.read_families(suite.classes, suite.name)
     mine = [c for c in clips if c.action == "ring_bell"]
-    assert all("ring_bell" in tables.families_named(table, t) for c in mine for t in c.captions)
+    assert all("ring_bell" in describe.families_named(table, t) for c in mine for t in c.captions)
 
     prompts = with_row(tmp_path, "prompts_everyday", "prompts")
     prompt = prompts.entries[-1].prompt
     assert table["ring_bell"].words.search(prompt)
-    assert not tables.templates()["ring_bell"].fullmatch(prompt)
+    assert not describe.templates()["ring_bell"].fullmatch(prompt)
 
 
 def test_its_requests_are_read() -> None:
-    rows = ACTION_STEPS.file("instruct_data/text/everyday.yaml").split("\n", 1)[1]
+    rows = ACTION_STEPS.file("instruct_data/factory/text/everyday.yaml").split("\n", 1)[1]
     text = everyday.REQUESTS.read_text(encoding="utf-8").replace("\nactions:\n", f"\nactions:\n  {rows}", 1)
     assert len(everyday.Everyday.read(yaml.safe_load(text), "everyday.yaml").requests("ring_bell")) == 4
 

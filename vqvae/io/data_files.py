@@ -201,6 +201,8 @@ def map_array(path: str | os.PathLike[str], accepted: str = "") -> np.ndarray:
     """The array of an `.npy`, memory-mapped."""
     path = regular_file(path)
     with parsing(path, "a readable .npy", accepted):
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)  # np.load takes what is no .npy for a pickle, and says how to load that
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
             raise ValueError("not an array of numbers")

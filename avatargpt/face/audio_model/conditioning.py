@@ -30,6 +30,7 @@ MAX_REPEATS = 100
 HEADS = ("rule", "recorded")  # whose mouth: learnt from rules, or from recorded pairs
 FEELING_CHANGE = 0.4  # s within which a live face goes over to another feeling
 RELEASE = 0.3  # s that an action still lasts when another replaces it
+CALM = 0.3  # s before a first keyframe up to which the face is calm
 MAX_FEELINGS = 3  # at one time
 DEFAULT_STRENGTH = 0.7  # where no degree is named
 _NO_FEELING = ("neutral", "calm")
@@ -232,7 +233,7 @@ def _feeling_vectors(feelings: Sequence[Feeling], grounder: SentenceGrounder) ->
 
 # Short form of feelings
 def parse_emotions(argument: str, seconds: float | None = None, option: str = "--emotion") -> list[Feeling]:
-    """Keyframes of a text; between two the feeling changes in a straight line.
+    """Keyframes of a text; between two the feeling changes in a straight line. Before the first the face is calm.
 
     Args:
         argument: ``angry``, ``angry:0.8``, ``sad:0.7+angry:0.2`` or ``0:calm,2.5:angry:0.8``.
@@ -259,6 +260,8 @@ def parse_emotions(argument: str, seconds: float | None = None, option: str = "-
             raise UserError(f"{where}: {part!r} names a feeling twice; accepted: each once")
         (name, strength), *secondary = sorted(feelings, key=lambda item: -item[1])
         out.append(Feeling(second, name, strength, tuple(item for item in secondary if item[1] > 0)))
+    if out[0].second > 0:
+        out = [Feeling(s, "calm", 0.0) for s in sorted({0.0, max(out[0].second - CALM, 0.0)})] + out
     return out
 
 

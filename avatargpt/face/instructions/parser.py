@@ -119,7 +119,8 @@ def doubt(text: str, score: Score, agreement: float | None) -> str:
     if reason := unreadable(text):
         return f"the text {reason}"
     if not (score.events or score.emotions):
-        return "no instruction: nothing in the text is an action of a face or a feeling; the face rests"
+        nothing = "no instruction: nothing in the text is an action of a face or a feeling; the face rests"
+        return "" if score.denied else nothing
     if agreement is not None and agreement < MIN_AGREEMENT:
         figures = f"agreement {agreement:.2f}, usually above {MIN_AGREEMENT:g}"
         return (f"the readings of the text differ ({figures}): it may ask for something that a face does not do, or "

@@ -367,6 +367,12 @@ def slowed(score: Score, clauses: Sequence[FaceClause], read: Read, extend: bool
     return replace(score, events=tuple(events), length=float(length) if extend else score.length)
 
 
+def read_denied(clauses: Sequence[FaceClause], read: Read) -> tuple[str, ...]:
+    """Names of what clauses deny; ``still`` for one that names nothing ("don't move")."""
+    refused = [read(c.action) for c in clauses if c.denied]
+    return tuple(n for s in refused for n in [e.action for e in s.events] + [f.name for f in s.emotions] or ["still"])
+
+
 def arrange(request: FaceRequest, read: Read, seconds: float | None = None, words: WordTimes = ()) -> Score | None:
     """The score of a request; None where the clip is too short for all of it, and no clause names its second.
 
@@ -375,9 +381,7 @@ def arrange(request: FaceRequest, read: Read, seconds: float | None = None, word
         words: of the speech that it goes with.
     """
     seconds = seconds or request.seconds
-    refused = [read(c.action) for c in request.clauses if c.denied]
-    denied = tuple(name for s in refused
-                   for name in [e.action for e in s.events] + [f.name for f in s.emotions] or ["still"])  # fmt: skip
+    denied = read_denied(request.clauses, read)
     parts = [_make_part(c, read) for c in _with_waits(request.clauses)]
     parts = [p for p in parts if p.events or p.emotions]
     if request.alternating and len(parts) > 1:

@@ -20,7 +20,7 @@ from avatargpt.train.data.examples import Examples, Rows
 from avatargpt.train.data.ragged import padded
 from avatargpt.train.stage import StepContext
 from avatargpt.train.throughput import Work
-from instruct_data.mixture import Mixture, generator
+from instruct_data.factory.mixture import Mixture, generator
 from vqvae.errors import UserError
 
 EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per shape, which takes longer than a step

@@ -16,12 +16,12 @@ from avatargpt.train.data.prepare import CYCLIC
 from avatargpt.train.data.prompts import Wording
 from avatargpt.train.data.ragged import Growing
 from instruct_data.attributes import described, mirrored, nearest
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
+from instruct_data.factory.text.captions import bank_style, vary
+from instruct_data.factory.text.everyday import everyday, everyday_requests, lexicon
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes
-from instruct_data.text.captions import bank_style, vary
 from instruct_data.text.english import mirror_text, side_of
-from instruct_data.text.everyday import everyday, everyday_requests, lexicon
 
 LONGEST = 72  # motion tokens of an example; longer takes begin anywhere
 NEVER_CROPPED = 14  # tokens up to which a repeated action stays whole

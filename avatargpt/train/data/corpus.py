@@ -10,14 +10,14 @@ from types import SimpleNamespace
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
-from instruct_data.dialogue.dialogues import dialogue_pairs
-from instruct_data.mixture import clip_class
+from instruct_data.factory.dialogues import dialogue_pairs
+from instruct_data.factory.mixture import clip_class
+from instruct_data.factory.text.captions import CaptionBank
+from instruct_data.factory.text.everyday import everyday_requests
+from instruct_data.factory.text.rewrites import Rewrites
 from instruct_data.planning import Pair, join_steps, planning_pairs
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes, Store
-from instruct_data.text.captions import CaptionBank
-from instruct_data.text.everyday import everyday_requests
-from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 from vqvae.tokenizer import MotionTokenizer

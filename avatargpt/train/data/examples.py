@@ -19,7 +19,7 @@ from avatargpt.train.data.clip_tables import LONGEST, NEVER_CROPPED, Clauses, Cl
 from avatargpt.train.data.prompts import FIELDS, MOTIONS, NOTHING, SLOTS, SYMBOLS, TEXTS, Wording
 from avatargpt.train.data.ragged import places
 from instruct_data.attributes import ONWARD
-from instruct_data.mixture import Stream, clip_class, generator
+from instruct_data.factory.mixture import Stream, clip_class, generator
 from instruct_data.planning import Pair
 from instruct_data.registry import Task, get_task
 from instruct_data.store import ClipCodes
@@ -119,7 +119,7 @@ class ExampleOptions(Strict):
         announce: motion answers whose length the decoder gets.
         say_seconds: of those, prompts that also state the duration.
         everyday: text-to-motion requests in everyday words of the lexicon instead of the clip's prompt pool.
-        asked: text-to-motion requests as users phrase them (`instruct_data.text.everyday`), where the action has some.
+        asked: text-to-motion requests as users phrase them (`factory.text.everyday`), where there are some.
         crop: long clips of cyclic actions that are cut to a stretch.
         continue_with_words: continuations and middles that say what happens.
     """

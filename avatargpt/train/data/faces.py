@@ -17,11 +17,11 @@ import numpy as np
 
 from instruct_data.clip import Clip, face_clip
 from instruct_data.face import score as face_score
-from instruct_data.face.compose import composed, named, timed_instructions
 from instruct_data.face.described import described, feelings_described, scored
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Score, action_class, mirror_words, read_instructions, reworded
+from instruct_data.factory.face.compose import composed, named, timed_instructions
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.train.data.corpus import read_codes
-from instruct_data.mixture import clip_class
+from instruct_data.factory.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from vqvae.io.files import parsing
 from vqvae.io.tensors import load_arrays

@@ -22,24 +22,24 @@ from pydantic import Field, model_validator
 
 from avatargpt.config import save_resolved
 from avatargpt.train.processes import cores, ordered_map
-from instruct_data.cleaning import CleaningReport, Limits, cleaned, measured, without_artefacts
 from instruct_data.clip import Clip
-from instruct_data.mixture import clip_class
+from instruct_data.factory.cleaning import CleaningReport, Limits, cleaned, measured, without_artefacts
+from instruct_data.factory.mixture import clip_class
+from instruct_data.factory.synth.families import VALIDATION, families, keyframed
+from instruct_data.factory.synth.layered import layered_clips
+from instruct_data.factory.synth.loops import Ends, Sequencer, ends_of, looped_clips
+from instruct_data.factory.synth.phrases import mirrored
+from instruct_data.factory.synth.resting import resting_clips
+from instruct_data.factory.synth.stances import idle_stances
+from instruct_data.factory.synth.styling import styled_clips
+from instruct_data.factory.text.captions import CaptionBank, vary
+from instruct_data.factory.text.rewrites import Rewrites
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.packs import split_of
 from instruct_data.sources.quantised import CAPTIONS, read_quantised
 from instruct_data.sources.registry import read_corpus
 from instruct_data.store import MANIFEST, Store
-from instruct_data.synth.families import VALIDATION, families, keyframed
-from instruct_data.synth.layered import layered_clips
-from instruct_data.synth.loops import Ends, Sequencer, ends_of, looped_clips
-from instruct_data.synth.phrases import mirrored
-from instruct_data.synth.resting import resting_clips
-from instruct_data.synth.stances import idle_stances
-from instruct_data.synth.styling import styled_clips
-from instruct_data.text.captions import CaptionBank, vary
 from instruct_data.text.english import side_of, split
-from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 from vqvae.strict import NonNegativeInt, PositiveInt, Share, Strict

@@ -30,14 +30,14 @@ from avatargpt.train.language import ADAPTER, LanguageRecipe, LanguageStage, Lan
 from avatargpt.train.lora import LoraOptions, add_lora
 from avatargpt.train.phrase_index import LENGTH_QUANTILES, measured_attributes
 from avatargpt.train.tokenizer import tokenised
-from instruct_data.cleaning import measured
 from instruct_data.clip import Clip
+from instruct_data.factory.cleaning import measured
+from instruct_data.factory.synth.families import VALIDATION
+from instruct_data.factory.synth.phrases import mirrored
+from instruct_data.factory.text.captions import CaptionBank, vary
+from instruct_data.factory.texts import unpacked
 from instruct_data.store import ClipCodes, Store
-from instruct_data.synth.families import VALIDATION
-from instruct_data.synth.phrases import mirrored
-from instruct_data.text.captions import CaptionBank, vary
 from instruct_data.text.english import side_of
-from instruct_data.texts import unpacked
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer

@@ -34,7 +34,7 @@ from avatargpt.train.gesture.talks import CorpusRecipe, Talks, Voices, all_talks
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.clips import own_texts, utterances
 from instruct_data.clip import Clip
-from instruct_data.gesture.bank import read_bank
+from instruct_data.factory.gesture.bank import read_bank
 from instruct_data.gesture.plan import BEAT, sentences, word_classes
 from instruct_data.store import Store
 from vqvae.errors import UserError

@@ -18,8 +18,9 @@ from avatargpt.train.gesture.data import Arrays
 from avatargpt.train.gesture.rows import heard_rows, voice_rows
 from avatargpt.train.gesture.talks import CorpusRecipe, Talk
 from instruct_data.clip import Clip
-from instruct_data.gesture.bank import Bank
-from instruct_data.gesture.performing import BEFORE, perform
+from instruct_data.factory.gesture.bank import Bank
+from instruct_data.factory.gesture.performing import perform
+from instruct_data.gesture.performing import BEFORE
 from instruct_data.gesture.plan import (
     BEAT,
     MIN_DISTANCE,

@@ -20,7 +20,7 @@ from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.labels import Labeller
 from avatargpt.train.speech_data.recordings import Sentence
 from avatargpt.train.speech_data.synthesizers import VOICES
-from instruct_data.text.everyday import everyday_requests
+from instruct_data.factory.text.everyday import everyday_requests
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 from vqvae.strict import NonNegativeInt, Share, Strict

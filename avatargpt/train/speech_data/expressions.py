@@ -19,10 +19,10 @@ from avatargpt.face.instructions.scores import ON_ONE_SIDE, clauses_of, feelings
 from avatargpt.metrics.face import MOUTH
 from avatargpt.speech.audio import FPS
 from instruct_data.face.actions import action_names
-from instruct_data.face.compose import composed
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, read_instructions
+from instruct_data.factory.face.compose import composed
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
@@ -127,7 +127,7 @@ def _clip_of(score: Score, seed: int, split: str, name: str) -> ExpressionClip:
 
 
 def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
-    """Scores of composed instructions (`instruct_data.face.compose`), half of them with random strengths."""
+    """Scores of composed instructions (`instruct_data.factory.face.compose`), half of them with random strengths."""
     for i, score in enumerate(composed(count, seed)):
         rng = np.random.default_rng([seed, i, 1])
         if i % 2:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from instruct_data.face.questions import SHARES, questions, texts
+from instruct_data.factory.face.questions import SHARES, questions, texts
 from vqvae.io.data_files import json_rows
 
 SUITE = Path("eval/suites/face_questions.jsonl")

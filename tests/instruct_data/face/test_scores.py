@@ -14,7 +14,10 @@ from avatargpt.metrics.face import emotions_shown
 from avatargpt.metrics.face_events import check_score
 from instruct_data.face import emotions as aus
 from instruct_data.face.actions import action_names, actions, fitted
-from instruct_data.face.compose import (
+from instruct_data.face.emotions import emotion_names, prototypes
+from instruct_data.face.render import render
+from instruct_data.face.score import Emotion, Event, Score, mirror_action, mirror_words, parse_score, read_instructions
+from instruct_data.factory.face.compose import (
     by_clock,
     by_spans,
     composed,
@@ -25,9 +28,6 @@ from instruct_data.face.compose import (
     so_long_each,
     timed_instructions,
 )
-from instruct_data.face.emotions import emotion_names, prototypes
-from instruct_data.face.render import render
-from instruct_data.face.score import Emotion, Event, Score, mirror_action, mirror_words, parse_score, read_instructions
 from scripts import fit_faces
 from vqvae import arkit
 from vqvae.errors import UserError

@@ -1,0 +1,1 @@
+"""Instructions to faces and questions, drawn by rule."""

@@ -1,0 +1,1 @@
+"""Gestures made by rules: the strokes, and plans performed with them."""

@@ -1,0 +1,1 @@
+"""Requests in ways to say them (YAML), and pairs of both with what they mean."""

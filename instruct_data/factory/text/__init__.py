@@ -1,0 +1,1 @@
+"""Captions in other words: templates, everyday words, rewrites."""
