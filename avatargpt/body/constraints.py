@@ -16,6 +16,7 @@ from avatargpt.body.model import REST_TOKENS, turn_cost
 from avatargpt.body.repetition import counter, repeated
 from avatargpt.body.stitch import retimed
 from avatargpt.kinematics.joints import FPS, Signals
+from avatargpt.kinematics.measures import foot_skate
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry import predicates
@@ -247,6 +248,7 @@ MIN_SIDE_RATIO = 1.6
 MIN_LIMB_TRAVEL = 0.25  # metres of the way of a hand or foot that acts
 # share of what was asked for, and at least so many degrees and metres, from which a note says what is missed
 MISSED, MIN_DEGREES, MIN_METRES = 0.2, 20.0, 0.5
+GLIDES = 0.8  # share of a way in which a foot slides: steps .2 to .5, none 1
 COURSES = {name: name.replace("_", " ").replace("backward", "back") for name in DIRECTIONS}
 
 
@@ -395,6 +397,8 @@ def unmet(motion: Motion, spec: MotionSpec) -> list[str]:
         away = np.linalg.norm(signals.joints[:, :1, [0, 2]] - np.array(spec.route.places), axis=-1).min(0)
         if away.max() > MIN_METRES:
             out.append(f"passes waypoint {away.argmax() + 1} at {away.max():.1f} m")
+    if spec.route is not None and foot_skate(motion.joints, motion.fps) > GLIDES:
+        out.append("glides along its way, without steps")
     if free and clause.times and (times := counter(spec.action)(signals)) != clause.times:
         out.append(f"{clause.times} times asked for, about {times} shown")
     if clause.seconds and abs(motion.seconds - clause.seconds) > MISSED * clause.seconds:
