@@ -6,6 +6,7 @@ are two animations of the file, presets first, which every player plays.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from vqvae.retarget import STANDING
 
 EXTENSION = "VRMC_vrm_animation"
 ACCEPTED = "accepted a .vrma whose custom expressions have ARKit names"
+BOTH = ".glb and .npz of an avatar"
 VERSION = "1.0"
 CUSTOM_NAMES = ("all", *SPELLINGS)
 EYES = (0.0, 0.06, 0.0)  # from the head bone to between the eyes
@@ -195,16 +197,22 @@ def read_vrma(path: Path) -> Motion | FaceMotion:
     """
     gltf = read_gltf(path, ACCEPTED, "a whole .vrma")
     with parsing(path, "a whole .vrma", ACCEPTED):
-        return _face(gltf, path) if _has_face(gltf) else gltf_rigs.read_foreign(gltf, path)
+        if not _has_face(gltf):
+            return gltf_rigs.read_foreign(gltf, path)
+        face = _face(gltf, path)
+        return replace(face, notes=(f"a face is read, its body is not; accepted for both: {BOTH}",) * _has_body(gltf))
 
 
 def _has_face(gltf: Document) -> bool:
     about = gltf.extensions.get(EXTENSION)
-    if not isinstance(about, dict) or about.get("expressions", {}).get("custom"):
-        return True  # a file without the extension is refused as a face
-    bones = about.get("humanoid", {}).get("humanBones", {})
+    # a file without the extension is refused as a face
+    return not isinstance(about, dict) or bool(about.get("expressions", {}).get("custom")) or not _has_body(gltf)
+
+
+def _has_body(gltf: Document) -> bool:
+    bones = gltf.extensions[EXTENSION].get("humanoid", {}).get("humanBones", {})
     body = {int(bone["node"]) for name, bone in bones.items() if name not in _HEAD_BONES}
-    return not gltf_rigs.animations_turning(gltf, body)
+    return bool(gltf_rigs.animations_turning(gltf, body))
 
 
 def _face(gltf: Document, path: Path) -> FaceMotion:

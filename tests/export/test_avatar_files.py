@@ -104,6 +104,12 @@ def test_the_mesh_is_one_body_with_one_head() -> None:
     assert (mesh.joints[eyes, 0] == SMPL52.index("head")).all()
 
 
+def test_what_a_vrma_is_not_read_of_is_told(avatar: AvatarMotion, tmp_path: Path) -> None:
+    both, alone = (export.load(export.save(m, tmp_path / f"{m.modality}.vrma")) for m in (avatar, avatar.face))
+    assert both.notes == ("a face is read, its body is not; accepted for both: .glb and .npz of an avatar",)
+    assert both.modality == alone.modality == "face" and alone.notes == ()
+
+
 def test_vrma_has_the_humanoid_bones_of_vrm(avatar: AvatarMotion, tmp_path: Path) -> None:
     gltf, blob = contents(avatar.save(tmp_path / "a.vrma"))
     about, nodes = gltf["extensions"]["VRMC_vrm_animation"], gltf["nodes"]
