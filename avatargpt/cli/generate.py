@@ -300,7 +300,7 @@ def read(
     else:
         requests = _requests(texts, model, threads, quiet)
         rows = [request_row(r) for r in requests]
-        lines = [line for r in requests for line in request_lines(r)]
+        lines = [line for r in requests for line in (*[f"{r.text}:"] * batch, *request_lines(r))]
     if as_json:
         common.print_json(rows if (len(rows) > 1 if face else batch) else rows[0])
         return

@@ -350,6 +350,9 @@ def test_read_prints_clauses(cli, tmp_path: Path) -> None:
     assert walk.startswith("walk") and "seconds=3 -> " in walk and "times=2" in kick and "side=left" in kick
     (tmp_path / "texts.txt").write_text("wave and do not bow\nexplodes into confetti\n")
     waves, plays = json.loads(cli("read", f"@{tmp_path}/texts.txt", "--json", "-q").out)
+    lines = cli("read", f"@{tmp_path}/texts.txt", "-q").out.splitlines()
+    heads = [line for line in lines if line.endswith(":")]  # each text above its clauses
+    assert heads == [f"{text}:" for text in (tmp_path / "texts.txt").read_text().splitlines()] and lines[0] == heads[0]
     assert [c["denied"] for c in waves["clauses"]].count(True) == 1 and waves["text"].startswith("wave")
     assert plays["clauses"][0]["known"] is False and plays["clauses"][0]["name"] is None
     assert "blink twice" in cli("read", "blink twice", "--face", "-q").out
