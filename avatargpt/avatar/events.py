@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from avatargpt.face.audio_model.conditioning import Feeling, parse_emotions
+from avatargpt.face.audio_model.conditioning import CALM, Feeling, hold_feelings, parse_emotions
 from avatargpt.options import is_text
 from avatargpt.requests.english import check_spoken
 from avatargpt.speech import alignment, transcripts
@@ -51,7 +51,6 @@ MAX_TEXT = 10_000  # characters of a line
 MAX_WAITING = 64  # sentences that were read and not begun
 AHEAD = 2.0  # s before its sound at which a sentence is asked for: hands set out for a word up to 1.1 s before it
 LATE = 0.2  # s beyond a sound by which its last word may end
-HOLD = 0.3  # s before a tag at which the feeling before it begins to change
 _TAG = re.compile(r"\[([^\[\]\n]{1,60})\]")
 
 
@@ -74,8 +73,12 @@ def tagged(text: str) -> tuple[str, list[tuple[int, Feeling]], list[str]]:
             continue
         parts.append(text[last : match.start()])
         last = match.end()
-        feelings.append((sum(any(map(str.isalnum, w)) for w in " ".join(parts).split()), feeling))
+        feelings.append((_count_words(" ".join(parts)), feeling))
     return " ".join((" ".join(parts) + " " + text[last:]).split()), feelings, notes
+
+
+def _count_words(text: str) -> int:
+    return sum(any(map(str.isalnum, w)) for w in text.split())
 
 
 def feelings_at(
@@ -88,8 +91,8 @@ def feelings_at(
     for number, feeling in tags:
         second = 0.0 if number == 0 else words[min(number, len(words) - 1)].start if words else 0.0
         if not out and second > 0:
-            out = [Feeling(0.0, "calm", 0.0)]
-        out = held(out, [replace(feeling, second=second)])
+            out = [CALM]
+        out = hold_feelings(out, [replace(feeling, second=second)])
     return out
 
 
@@ -111,16 +114,6 @@ def read_spoken(
             words = alignment.align(audio, plain if tags else text, model, rate, progress=progress)
             return replace(words, notes=(*notes, *words.notes)), feelings_at(tags, words.words, feelings)
     return transcripts.words_of(transcript, audio, model, rate, progress), list(feelings)
-
-
-def held(before: Sequence[Feeling], after: Sequence[Feeling]) -> list[Feeling]:
-    """Keyframes one after the other: the last of `before` stays until shortly before the first of `after`."""
-    if not before or not after:
-        return [*before, *after]
-    kept = [f for f in before if f.second < after[0].second]
-    if kept and after[0].second - HOLD > kept[-1].second:
-        kept.append(replace(kept[-1], second=after[0].second - HOLD))
-    return [*kept, *after]
 
 
 # Lines
@@ -278,7 +271,7 @@ def _words(
     notes = []
     if len(samples) and out and out[-1].end > len(samples) / rate + LATE:
         notes.append(f"{where}: {out[-1].text!r} ends at {out[-1].end:g} s, and the sound at {len(samples) / rate:g}")
-    if (said := sum(any(map(str.isalnum, w)) for w in text.split())) > len(out):
+    if (said := _count_words(text)) > len(out):
         notes.append(f"{where}: {said} words of text, {len(out)} with times")
     return tuple(out), tuple(notes)
 

@@ -21,7 +21,7 @@ from avatargpt.options import mix
 from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import Act, read, write
 from instruct_data.face.described import described
-from instruct_data.reading.examples import Shown, write_timeline
+from instruct_data.reading.examples import Shown, shorten_acts, write_timeline
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
 
@@ -230,8 +230,7 @@ class Conversation:
                   described(s.score) if s.score else "")
             for s, times in zip(rows, now.rounds, strict=True)
         ]  # fmt: skip
-        done = turns[-1]["acts"] if turns else []
-        last = [f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in done]
+        last = shorten_acts(turns[-1]["acts"] if turns else [])
         return ChatTurn(
             plain, tuple(s.caption for s in rows), tuple(s.motion.seconds for s in rows), tuple(s.name for s in rows),
             tuple(s.activity for s in rows), tuple(write_timeline(shown, rounds)), len(now.takes),

@@ -9,7 +9,7 @@ from typing import Any
 from avatargpt.chat.turn_text import CONTINUES, ChatTurn
 from avatargpt.reading.reader import Asked, Reader
 from instruct_data.dialogue.acts import TAKES, Act, follow_lines, from_json
-from instruct_data.reading.examples import SPREAD, write_turn
+from instruct_data.reading.examples import PLACES, SPREAD, write_turn
 from vqvae.errors import UserError
 
 MIN_SURE = 0.4  # less sure than this it is better to ask, chosen on validation dialogues
@@ -27,7 +27,6 @@ WRITTEN = {  # act -> the field that its written words are
 }  # fmt: skip
 MOVEMENTS = ("make", "then", "before", "replace", "edit")
 NUMBERS = ("seconds", "factor", "times", "steps")
-PLACES = ("segment", "to", "at")
 Unknown = Callable[[str], str]
 
 

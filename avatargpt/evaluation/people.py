@@ -17,7 +17,15 @@ from avatargpt.reading.judging import compare, done_items, meant_names
 from avatargpt.reading.judging import read_names as read_items
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.dialogue.acts import Act, write
-from instruct_data.reading.examples import LINE, TEXTS, Example, read_authors, read_lines, turn_examples
+from instruct_data.reading.examples import (
+    LINE,
+    TEXTS,
+    Example,
+    read_authors,
+    read_lines,
+    shorten_acts,
+    turn_examples,
+)
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
@@ -131,7 +139,7 @@ def judge_dialogue(intent: Intent, dialogue: Mapping[str, Any]) -> list[dict[str
         })  # fmt: skip
         timeline = said["timeline"]
         before.append((said["user"], said.get("reply", "")))
-        last = tuple(f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in said["acts"])
+        last = tuple(shorten_acts(said["acts"]))
     return rows
 
 

@@ -163,10 +163,7 @@ class FacePipeline:
             return arranged
         if certainty >= MIN_CERTAINTY:
             score = score_times.slowed(score, clauses, read, extend=not (sound or seconds))
-            denied = score_times.read_denied(clauses, read)
-            events = tuple(e for e in score.events if e.action not in denied)
-            emotions = tuple(f for f in score.emotions if f.name not in denied)
-            score = replace(score, events=events, emotions=emotions, denied=denied)
+            score = score_times.deny(score, score_times.read_denied(clauses, read))
         return replace(score, timed=named == "clock", unheard=_unspoken(clauses, words) if readable else ())
 
     @staticmethod

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from avatargpt.reading.reader import MIN_KNOWN, Reading, ReadItem
-from instruct_data.reading.examples import Example, Item
+from instruct_data.reading.examples import PLACES, Example, Item
 from instruct_data.reading.programs import PROGRAMS
 
 
@@ -86,7 +86,7 @@ def judge_turns(readings: Sequence[Reading], rows: Sequence[Example]) -> dict[st
     n: Counter[str] = Counter()
     for reading, row in zip(readings, rows, strict=True):
         read, gold = [_values(i) for i in reading.items], [_values(i) for i in row.items]
-        places = ("do", "segment", "to", "at")
+        places = ("do", *PLACES)
         n["acts"] += [r.get("do") for r in read] == [g.get("do") for g in gold]
         n["places"] += [[r.get(k) for k in places] for r in read] == [[g.get(k) for k in places] for g in gold]
         n["exact"] += read == gold

@@ -363,13 +363,15 @@ class ReadingNetwork(nn.Module):
         out: Tensor = self.encoder(ids, mask)
         return out
 
-    def place_keys(self, states: Tensor, lines: Tensor) -> Tensor:
-        """What marked places are found by, at their first pieces (B, N, KEY): that piece's state, and the mean of all
-        of the place. `lines` (B, N): of each piece of a place 1 + its first piece, else 0.
+    def place_keys(self, keys: Tensor, states: Tensor, lines: Tensor) -> Tensor:
+        """What marked places are found by, at their first pieces (B, N, KEY): that piece's key, and the mean state of
+        all of the place. `lines` (B, N): of each piece of a place 1 + its first piece, else 0.
         """
+        if not lines.any():  # most texts have none
+            return keys
         size = lines.shape[1]
         inside = (lines[:, None] == 1 + torch.arange(size, device=lines.device)[:, None]).to(states.dtype)  # (B, N, N)
-        out: Tensor = self.number_keys(states) + self.line_keys(pool(states, inside))
+        out: Tensor = keys + self.line_keys(pool(states, inside))
         return out
 
     def steps(self, states: Tensor, mask: Tensor, task: str, before: Tensor, chosen: Tensor, names: Tensor) -> Tensor:

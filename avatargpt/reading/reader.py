@@ -112,7 +112,7 @@ class Reader:
         ids, mask, counted, lines = (x.to(self.device) for x in pad_texts(rows))
         states = net.encode(ids, mask)
         keys, value_keys, mean = net.keys(states), net.number_keys(states), mean_state(states, mask)
-        place_keys, placed = net.place_keys(states, lines), where_lines_begin(lines)
+        place_keys, placed = net.place_keys(value_keys, states, lines), where_lines_begin(lines)
         heads: Any = net.heads[program.task]
         kinds = program.by_kind
         real = _real_pieces(rows, mask.shape[1])
@@ -147,7 +147,7 @@ class Reader:
                         if (value := _value(f, logits[i, 0], open_, rows[i])) is not None:
                             read[f.name] = value
                         if kind == "place":
-                            sure *= _likeliest_place(logits[i, 0], placed[i])
+                            sure *= float(_opened(logits[i, 0], placed[i]).softmax(-1).max())
                 words = {
                     name: spans for k, name in enumerate(word_names)
                     if found is not None and (spans := _spans(texts[i].text, rows[i], found[i, 0, k] > 0))
@@ -263,8 +263,7 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
         best = int(logits.argmax())
         return f.choices[best - 1] if best else None
     assert open_ is not None
-    fixed = len(logits) - len(open_)
-    best = int(torch.cat([logits[:fixed], logits[fixed:].masked_fill(open_ == 0, -1e9)]).argmax())
+    fixed, best = len(logits) - len(open_), int(_opened(logits, open_).argmax())
     if best == 0:
         return None
     if f.kind == "place":
@@ -272,10 +271,10 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
     return CONSTANTS[best - 1] if best < fixed else pieces.numerals[best - fixed].of(f.name)
 
 
-def _likeliest_place(logits: Tensor, open_: Tensor) -> float:
-    """The probability of a place field's value."""
+def _opened(logits: Tensor, open_: Tensor) -> Tensor:
+    """Logits of a number or a place with the pieces closed that are none."""
     fixed = len(logits) - len(open_)
-    return float(torch.cat([logits[:fixed], logits[fixed:].masked_fill(open_ == 0, -1e9)]).softmax(-1).max())
+    return torch.cat([logits[:fixed], logits[fixed:].masked_fill(open_ == 0, -1e9)])
 
 
 def _spans(text: str, pieces: Pieces, chosen: Tensor) -> tuple[Span, ...]:

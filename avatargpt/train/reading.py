@@ -253,7 +253,7 @@ def item_losses(
     program = PROGRAMS[task]
     states = net.encode(batch.ids, batch.mask)
     keys, value_keys, mean = net.keys(states), net.number_keys(states), mean_state(states, batch.mask)
-    place_keys = net.place_keys(states, batch.lines)
+    place_keys = net.place_keys(value_keys, states, batch.lines)
     heads: Any = net.heads[task]
     present = batch.present
     pooled = states.new_zeros((*present.shape, states.shape[-1]))

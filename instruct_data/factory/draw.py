@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from instruct_data.reading.examples import ROOT, WORD, Example, Item, Span, move_spans, write_turn
+from instruct_data.reading.examples import PLACES, WORD, Example, Item, Span, move_spans, roots, write_turn
 
 # as often as people join movements so
 JOINTS = (
@@ -98,7 +98,6 @@ def forget(example: Example) -> Example:
     return replace(example, text=about + asked, asked=len(about))
 
 
-PLACES = ("segment", "to", "at")
 POINTS = frozenset(
     ("delete", "move", "replace", "edit", "speed", "retime", "mirror", "loop", "rename", "again", "before")
 )
@@ -150,11 +149,6 @@ def lengthen(example: Example, others: Sequence[str], rng: np.random.Generator) 
     if any(places[i.values[k] - 1][0] < 0 for i in items for k in PLACES if k in i.values):
         return example  # out of sight
     return replace(example, text=text, places=places, asked=asked, items=items)
-
-
-def roots(text: str) -> set[str]:
-    """The beginnings of a text's longer words, by which it is like another."""
-    return {w[:ROOT] for w in WORD.findall(text.lower()) if len(w) >= ROOT}
 
 
 def caption_example(text: str, action: str | None, values: Mapping[str, object] | None = None) -> Example:

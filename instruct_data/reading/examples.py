@@ -238,11 +238,16 @@ def _begin(reply: str) -> str:
 SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-Z])")
 
 
+def roots(text: str) -> set[str]:
+    """The beginnings of a text's longer words, by which it is like another."""
+    return {word[:ROOT] for word in WORD.findall(text.lower()) if len(word) >= ROOT}
+
+
 def _window(timeline: Sequence[str], turn: str, last: Sequence[str]) -> set[int]:
     """The lines of a timeline that are read: all, or those most like the turn, at the end, and done last."""
     if sum(map(len, timeline)) <= MAX_TIMELINE:
         return set(range(len(timeline)))
-    asked = {word[:ROOT] for word in WORD.findall(turn.lower()) if len(word) >= ROOT or word.isdigit()}
+    asked = roots(turn) | {word[:ROOT] for word in WORD.findall(turn) if word.isdigit()}
     done = {act.split()[-1] for act in last}
     alike = [len(asked & {word[:ROOT] for word in WORD.findall(line.lower())}) for line in timeline]
     near = [len(timeline) - n for n in range(len(timeline))]
@@ -261,6 +266,8 @@ MAX_TIMELINE = 1400  # characters of a timeline's lines: with the last turns les
 ROOT = 4  # letters by which words are alike
 NOT_SHOWN = -1000
 MAX_REPLY = 100  # characters of a reply that are read again
+PLACES = ("segment", "to", "at")
+"""Fields of acts that point at segments."""
 _TEXTS = ("text", "change", "scene", "name", "file", "format", "what", "choice")
 _ACT_NUMBERS = ("seconds", "factor", "times", "steps", "from", "to_s")
 
@@ -276,7 +283,7 @@ def turn_examples(row: Mapping[str, Any], author: str = "") -> Iterator[Example]
         lines: list[int | None] = list(range(1, len(places) + 1))  # where each segment stands in what is shown
         for act in turn["acts"]:
             values: dict[str, Any] = {k: act[k] for k in _ACT_NUMBERS if act.get(k) is not None}
-            for k in ("segment", "to", "at"):
+            for k in PLACES:
                 if isinstance(act.get(k), int) and act[k] <= len(lines) and (line := lines[act[k] - 1]) is not None:
                     values[k] = line
             follow_lines(lines, act["do"], act.get("segment"), act.get("to"))
@@ -290,7 +297,12 @@ def turn_examples(row: Mapping[str, Any], author: str = "") -> Iterator[Example]
         yield Example(text, _merge_rows(items), author, {}, (), places, False, asked)
         timeline = turn["timeline"]
         before.append((turn["user"], turn.get("reply", "")))
-        last = [f"{a['do']} {a['segment']}" if a.get("segment") else a["do"] for a in turn["acts"]]
+        last = shorten_acts(turn["acts"])
+
+
+def shorten_acts(acts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Acts as the next turn is read behind them: ``edit 2``."""
+    return [f"{a['do']} {a['segment']}" if a.get("segment") else str(a["do"]) for a in acts]
 
 
 SPREAD = ("face", "retime", "speed", "mirror", "loop", "delete")

@@ -30,7 +30,7 @@ MAX_REPEATS = 100
 HEADS = ("rule", "recorded")  # whose mouth: learnt from rules, or from recorded pairs
 FEELING_CHANGE = 0.4  # s within which a live face goes over to another feeling
 RELEASE = 0.3  # s that an action still lasts when another replaces it
-CALM = 0.3  # s before a first keyframe up to which the face is calm
+HOLD = 0.3  # s before a keyframe at which the feeling before it begins to change
 MAX_FEELINGS = 3  # at one time
 DEFAULT_STRENGTH = 0.7  # where no degree is named
 _NO_FEELING = ("neutral", "calm")
@@ -63,6 +63,9 @@ class Feeling:
     def words(self) -> str:
         """All feelings as text: ``sad and angry``."""
         return " and ".join(t for t, _ in self.parts)
+
+
+CALM = Feeling(0.0, "calm", 0.0)
 
 
 @dataclass(frozen=True)
@@ -260,9 +263,17 @@ def parse_emotions(argument: str, seconds: float | None = None, option: str = "-
             raise UserError(f"{where}: {part!r} names a feeling twice; accepted: each once")
         (name, strength), *secondary = sorted(feelings, key=lambda item: -item[1])
         out.append(Feeling(second, name, strength, tuple(item for item in secondary if item[1] > 0)))
-    if out[0].second > 0:
-        out = [Feeling(s, "calm", 0.0) for s in sorted({0.0, max(out[0].second - CALM, 0.0)})] + out
-    return out
+    return hold_feelings([CALM], out) if out[0].second > 0 else out
+
+
+def hold_feelings(before: Sequence[Feeling], after: Sequence[Feeling]) -> list[Feeling]:
+    """Keyframes one after the other: the last of `before` stays until shortly before the first of `after`."""
+    if not before or not after:
+        return [*before, *after]
+    kept = [f for f in before if f.second < after[0].second]
+    if kept and after[0].second - HOLD > kept[-1].second:
+        kept.append(replace(kept[-1], second=after[0].second - HOLD))
+    return [*kept, *after]
 
 
 def _is_number(text: str) -> bool:

@@ -373,6 +373,14 @@ def read_denied(clauses: Sequence[FaceClause], read: Read) -> tuple[str, ...]:
     return tuple(n for s in refused for n in [e.action for e in s.events] + [f.name for f in s.emotions] or ["still"])
 
 
+def deny(score: Score, names: tuple[str, ...]) -> Score:
+    """A score without what must not happen."""
+    events = tuple(e for e in score.events if e.action not in names)
+    return replace(
+        score, events=events, emotions=tuple(f for f in score.emotions if f.name not in names), denied=names
+    )  # fmt: skip
+
+
 def arrange(request: FaceRequest, read: Read, seconds: float | None = None, words: WordTimes = ()) -> Score | None:
     """The score of a request; None where the clip is too short for all of it, and no clause names its second.
 
@@ -402,10 +410,10 @@ def arrange(request: FaceRequest, read: Read, seconds: float | None = None, word
         emotions = add_emotions(emotions, part, parts[k + 1 :], length)
     timed = any(c.at is not None or c.until is not None for c in request.clauses)
     inside = [replace(e, duration=round(min(e.duration, max(length - e.start, 0.1)), 3)) for e in events
-              if e.action not in denied and e.start < length]  # fmt: skip
-    shown = tuple(replace(f, end=min(f.end, length)) for f in emotions if f.name not in denied and f.start < length)
+              if e.start < length]  # fmt: skip
+    shown = tuple(replace(f, end=min(f.end, length)) for f in emotions if f.start < length)
     inside.sort(key=lambda e: e.start)
-    return Score(round(length, 3), tuple(inside), shown, request.text, denied, timed)
+    return deny(Score(round(length, 3), tuple(inside), shown, request.text, timed=timed), denied)
 
 
 def _with_waits(clauses: Sequence[FaceClause]) -> list[FaceClause]:
