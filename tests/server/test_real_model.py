@@ -196,7 +196,7 @@ def test_moods_of_a_transcript_are_the_same_through_every_door(driver, monkeypat
     monkeypatch.setattr(alignment, "align", lambda audio, text, *_, **__: heard.append(text) or words)
     for files in (True, False):
         _, feelings = read_spoken("good [sad:0.5] grief", voice(1.0), driver, files=files)
-        assert [(f.second, f.text) for f in feelings] == [(0.0, "neutral"), (0.2, "neutral"), (0.5, "sad")]
+        assert [(f.second, f.text) for f in feelings] == [(0.0, "calm"), (0.2, "calm"), (0.5, "sad")]
     assert heard == ["good grief"] * 2
 
 
