@@ -33,6 +33,8 @@ from avatargpt.long import loop
 from avatargpt.options import GESTURE_TEMPERATURE, GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request
+from avatargpt.verbs.describe import DescribeRequest, describe
+from avatargpt.verbs.request import method_of
 from instruct_data import registry
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -414,46 +416,12 @@ class AvatarGPT(SpeechCalls, HubCalls):
     resolve = _of("body.generation", MotionGeneration.resolve)
     expected_seconds = _of("body.generation", MotionGeneration.expected_seconds)
     read_as = _of("body.generation", MotionGeneration.read_as)
+    describe = method_of(DescribeRequest, describe)
     describe_body = _of("body.description", MotionDescription.describe)
     in_between = _of("body.editing", MotionEditing.in_between)
     extend = _of("body.editing", MotionEditing.extend)
     likelihood = _of("loaded", LoadedModel.likelihood)
     fit = _of("body.model", BodyModel.fit)
-
-    def describe(
-        self, motions: Described | Sequence[Described], num: int = 1, seed: int = 0, best_of: int = 7,
-        words: str | Sequence[str] = "",
-    ) -> list[Any]:  # fmt: skip
-        """Motion to text: bodies as `MotionDescription.describe`, faces as `describe_face`, avatars in one sentence of
-        what each does, says and feels, from the descriptions of its body and of its face.
-
-        Args:
-            motions: one or more, of any kind.
-            words: that avatars say, of all or of each motion; empty = the sentence of one that speaks says that they
-                are not read.
-            num, seed, best_of: of bodies, see `MotionDescription.describe`; with others `num` is 1.
-
-        Returns:
-            A sentence for each motion, or `num` of them.
-        """
-        from avatargpt.avatar.description import avatar_sentence, described_parts, without_fingers
-        from avatargpt.export.avatar import AvatarMotion
-
-        clips: list[Any] = [motions] if isinstance(motions, Motion | FaceMotion | AvatarMotion) else list(motions)
-        parts = {k: described_parts(clip) for k, clip in enumerate(clips) if isinstance(clip, AvatarMotion)}
-        bodies = {k: without_fingers(clip) for k, clip in enumerate(clips) if isinstance(clip, Motion)}
-        faces = {k: clip for k, clip in enumerate(clips) if isinstance(clip, FaceMotion)}
-        if num != 1 and len(bodies) < len(clips):
-            raise UserError(f"num {num}: accepted 1 with faces and avatars, which get one sentence")
-        bodies |= {k: body for k, (body, _) in parts.items()}
-        faces |= {k: face for k, (_, face) in parts.items()}
-        sentences: list[Any] = self.describe_body([*bodies.values()], num, seed, best_of) if bodies else []
-        of_bodies = dict(zip(bodies, sentences, strict=True))
-        of_faces = dict(zip(faces, self.describe_face([*faces.values()]) if faces else [], strict=True))
-        texts = [words] * len(clips) if isinstance(words, str) else words
-        of_avatars = {k: avatar_sentence(of_bodies[k], of_faces[k], texts[k]) for k in parts}
-        described = {**of_bodies, **of_faces, **of_avatars}
-        return [described[k] for k in range(len(clips))]
 
     def reconstruct(self, motion: Motion) -> tuple[Motion, dict[str, float]]:
         """A clip through its tokens and back; see `avatargpt.body.tasks.reconstruct`."""

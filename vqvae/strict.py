@@ -13,14 +13,14 @@ from pydantic_core import PydanticCustomError
 from vqvae.errors import UserError
 
 
-def _no_boolean(value: Any) -> Any:
+def refuse_boolean(value: Any) -> Any:
     """Refuses booleans and ``1_0``, which pydantic takes for numbers. Words stay: YAML 1.1 reads ``1e-3`` as one."""
     if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
         raise PydanticCustomError("number", "Input should be a number")
     return value
 
 
-_NUMBER = BeforeValidator(_no_boolean)
+_NUMBER = BeforeValidator(refuse_boolean)
 PositiveInt = Annotated[int, _NUMBER, Field(ge=1)]
 NonNegativeInt = Annotated[int, _NUMBER, Field(ge=0)]
 Number = Annotated[float, _NUMBER, Field(allow_inf_nan=False)]
@@ -85,8 +85,12 @@ def _first_mistake(model: type[BaseModel], error: ValidationError, where: str) -
     place = ": ".join([where, *names])
     if first["type"] == "value_error":
         return f"{place}: {first['ctx']['error']}"
-    requirement = re.sub(r", (unable to|got) .*", "", first["msg"].removeprefix("Input should be "))
-    return f"{place}: {first['input']!r}; accepted: {requirement}"
+    return f"{place}: {first['input']!r}; accepted: {requirement_of(first)}"
+
+
+def requirement_of(mistake: Any) -> str:
+    """What is accepted, from a mistake as pydantic reports it."""
+    return re.sub(r", (unable to|got) .*", "", mistake["msg"].removeprefix("Input should be "))
 
 
 def _section(kind: Any) -> type[Strict] | None:

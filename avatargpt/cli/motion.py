@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
 from avatargpt.cli.common import argument, note, option
+from avatargpt.cli.verbs import takes
 from avatargpt.options import FPS
+from avatargpt.verbs.describe import DescribeRequest, check_kinds
+from avatargpt.verbs.request import make_request, values_of
 from vqvae.errors import UserError
 from vqvae.io.files import regular_file
 
@@ -145,7 +149,6 @@ def note_floor(path: Path, motion: Motion | FaceMotion | AvatarMotion) -> None:
         note(f"{path}: the floor is taken to be at y = {floor:.2f} m")
 
 
-RANKED = 7  # sentences for a body
 CANDIDATES = 16  # between two bodies
 _LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/face_formats.md."
 File = Annotated[Path, argument("FILE", "A motion: .npz, .bvh and others.")]
@@ -153,14 +156,10 @@ Seconds = Annotated[float, option("--seconds S", "Length of the new part.")]
 Text = Annotated[str | None, option("--text TEXT", "One movement of the new part; @FILE gives one per line.")]
 
 
+@takes(DescribeRequest)
 def describe(
     files: Annotated[list[Path], argument("FILE...", "Motions: .npz, .bvh and others.")],
-    num: Annotated[int, option("-n --num K", "Sentences per motion.", min=1, max=100)] = 1,
-    best_of: Annotated[
-        int | None,
-        option("--best-of K", "Of bodies: sentences ranked, usually 7; 1: the likeliest, unranked.", min=1, max=64),
-    ] = None,
-    feeling: Annotated[bool, option("--feeling", "Of faces: which feeling they show.")] = False,
+    asked: dict[str, Any],
     transcript: Annotated[str | None, option("--transcript TEXT|FILE", "Of an avatar: what it says.")] = None,
     asr: speech.Asr = None,
     up: Up = None,
@@ -168,7 +167,6 @@ def describe(
     joints: JointMap = None,
     from_fps: FromFps = None,
     animation: Animation = None,
-    seed: common.Seed = 0,
     adapter: common.Adapter = None,
     model: common.Model = None,
     device: common.Device = None,
@@ -183,25 +181,17 @@ def describe(
     and feels; its words come with --transcript, or from Whisper where it has a sound.
     """
     motions: list[Any] = [load_motion(path, up, from_fps, True, animation, unit, joints) for path in files]
-    is_face = [m.modality == "face" for m in motions]
-    is_avatar = [m.modality == "avatar" for m in motions]
-    if (transcript is not None or asr is not None) and (len(files) > 1 or not is_avatar[0]):
+    kinds = [m.modality for m in motions]
+    if (transcript is not None or asr is not None) and kinds != ["avatar"]:
         raise UserError(f"{files[0]}: --transcript and --asr go with one avatar")
-    if num > 1 and any(is_avatar):
-        raise UserError(f"{files[is_avatar.index(True)]}: an avatar gets one sentence; --num goes with bodies")
-    if feeling and not all(is_face):
-        raise UserError(f"{files[is_face.index(False)]}: no face; --feeling takes faces alone")
-    if num > 1 and any(is_face):
-        raise UserError(f"{files[is_face.index(True)]}: a face gets one sentence; --num goes with bodies")
-    if best_of is not None and any(is_face):
-        raise UserError(f"{files[is_face.index(True)]}: of a face nothing is ranked; --best-of goes with bodies")
+    request = make_request(DescribeRequest, motions, **asked)
+    check_kinds(request, kinds, list(map(str, files)))
     for path, motion in zip(files, motions, strict=True):
         note_floor(path, motion)
-    words = [_words(m, transcript, asr, model, quiet) if a else "" for m, a in zip(motions, is_avatar, strict=True)]
+    said = [_words(m, transcript, asr, model, quiet) if m.modality == "avatar" else "" for m in motions]
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     with common.progress("describing", quiet):
-        best = best_of or RANKED
-        answers = loaded.feeling(motions) if feeling else loaded.describe(motions, num, seed, best, words)
+        answers = loaded.describe(**values_of(replace(request, transcript=said)))
     sentences = [[a] if isinstance(a, str) else list(a) for a in answers]
     if as_json:
         rows = [{"file": str(f), "descriptions": s} for f, s in zip(files, sentences, strict=True)]

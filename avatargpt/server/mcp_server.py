@@ -28,6 +28,7 @@ from avatargpt.server.results import ID
 from avatargpt.server.tools import TOOLS, Tool
 from avatargpt.server.uploads import taken
 from avatargpt.server.worker import Job
+from avatargpt.verbs.request import fields_of
 
 PATH = "/mcp"
 TICK = 0.2  # seconds between two looks at a job
@@ -93,7 +94,7 @@ def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
 
     rows: dict[str, Any] = {"ctx": Context}
     parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
-    for name, field in tool.body.model_fields.items():
+    for name, field in fields_of(tool.body).items():
         text = FILES[name] if outputs is not None and name in FILES else field.description
         about = FieldInfo.merge_field_infos(field, description=text, default=...) if text else field
         default = inspect.Parameter.empty if field.is_required() else field.default

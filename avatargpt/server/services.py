@@ -17,6 +17,8 @@ from avatargpt.server.errors import bad
 from avatargpt.server.generation import Batch, Item, body_of, check_seconds_of
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
+from avatargpt.verbs.describe import DescribeRequest
+from avatargpt.verbs.request import values_of
 from instruct_data.requests.spec import MotionRequest
 from vqvae.motion import Motion
 from vqvae.strict import Strict
@@ -173,22 +175,14 @@ def _edit(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
     return server.submit("edit", work)
 
 
-class DescribeBody(Body):
-    """What `/v1/describe` takes."""
-
-    motion: str  # id
-    num: int = Field(default=1, ge=1, le=MAX_NUM)
-    seed: int = Field(default=0, ge=0, lt=2**32)
-
-
-def describe(server: Server, body: DescribeBody) -> Job:
+def describe(server: Server, body: DescribeRequest) -> Job:
     """Sentences about a motion; the result is ``{"descriptions": [...], "notes": [...]}``."""
     entry = server.store.motion(body.motion, "motion")
     check_length(server, float(entry.about["seconds"]), "motion")
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
-        (answer,) = server.model.describe([entry.clip()], num=body.num, seed=body.seed)
+        (answer,) = server.model.describe(**values_of(replace(body, motion=[entry.clip()])))
         sentences = [answer] if isinstance(answer, str) else list(answer)
         return {"descriptions": sentences, "notes": list(entry.about.get("notes", ()))}
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request
 from fastapi import Body as JsonBody
 from fastapi.responses import JSONResponse
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
@@ -21,6 +21,8 @@ from avatargpt.server.long_motion import LongBody, long
 from avatargpt.server.services import Body
 from avatargpt.server.speak import SpeakBody, speak
 from avatargpt.server.worker import Job
+from avatargpt.verbs.describe import DescribeRequest
+from avatargpt.verbs.request import explain_mistake
 
 router = APIRouter(prefix="/v1/tools", tags=["tools"])
 Seconds = Annotated[float | None, Field(gt=0, le=600, description="Length in seconds; left out: as long as it takes.")]
@@ -35,12 +37,6 @@ class Make(Body):
     seconds: Seconds = None
     seed: Seed = 0
     after: str = Field(default="", description="Id of a motion whose last posture this one goes on from.")
-
-
-class Describe(Body):
-    """What `describe` takes."""
-
-    motion: Id
 
 
 class Edit(Body):
@@ -105,22 +101,20 @@ class Tool:
 
     name: str
     description: str
-    body: type[Body]
+    body: type[Any]
     start: Callable[[Server, Any], Job]
 
     def job(self, server: Server, arguments: dict[str, Any]) -> Job:
         """Begin it with arguments that a client sent. Raises Refusal (400) for wrong ones."""
         try:
-            body = self.body.model_validate(arguments)
+            body = TypeAdapter(self.body).validate_python(arguments)
         except ValidationError as e:
-            first = e.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise bad(f"{self.name}: {place or 'arguments'}: {first['msg']}", place) from None
+            raise bad(f"{self.name}: {explain_mistake(e)}", ".".join(map(str, e.errors()[0]["loc"]))) from None
         return self.start(server, body)
 
     def schema(self) -> dict[str, JsonValue]:
         """As chat completions take it under ``tools``."""
-        parameters = self.body.model_json_schema()
+        parameters = TypeAdapter(self.body).json_schema()
         for row in (parameters, *parameters["properties"].values()):
             row.pop("title", None)
         parameters.pop("description", None)
@@ -133,8 +127,7 @@ class Tool:
 TOOLS = {tool.name: tool for tool in (
     Tool("make", "Make a motion of a person from words. Gives its id, notes on what could not be shown, and links.",
          Make, _make),
-    Tool("describe", "Say in words what a motion shows.", Describe,
-         _as(services.describe, services.DescribeBody)),
+    Tool("describe", "Say in words what a motion shows.", DescribeRequest, services.describe),
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.", Edit, _edit),
     Tool("plan", "Break a scene down into activities and steps, without making motion.", Plan,
          _as(services.plans, services.PlanBody)),

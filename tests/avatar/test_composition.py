@@ -111,9 +111,9 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
     assert smiles[second > smile[0] + 0.8].max() > 0.4 > smiles[second < smile[0] - 0.3].max()
     moved = np.linalg.norm(np.diff(avatar.body.root[:, [0, 2]], axis=0), axis=1) * 30
     assert moved[second[1:] < walk[1] - 0.3].mean() > 0.4 > moved[second[1:] > smile[0]].mean()
-    (sentence,) = model.describe(avatar, best_of=1, words="hello there")
+    (sentence,) = model.describe(avatar, best_of=1, transcript="hello there")
     assert "; says 'hello there', shows " in sentence and "smile" in sentence and "angry" in sentence
-    several = model.describe([made.body, avatar.face, avatar], best_of=1, words=("", "", "hello there"))
+    several = model.describe([made.body, avatar.face, avatar], best_of=1, transcript=["", "", "hello there"])
     assert several == [*model.describe(made.body, best_of=1), *model.describe_face(avatar.face), sentence]
     gestures = replace(made.body, modality="gesture", fingers=np.repeat(relaxed()[None], len(made.body), 0))
     assert model.describe(gestures, best_of=1) == several[:1]

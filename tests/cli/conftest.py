@@ -72,9 +72,11 @@ class FakeAvatarGPT:
     def resolve(self, texts, seconds=None, literal=False):
         return [ResolvedRequest(t, captions=tuple(t.replace("strolls", "walks").split(", then "))) for t in texts]
 
-    def describe(self, motions, num=1, seed=0, best_of=7, words=""):
-        self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed, "best_of": best_of}))
-        answers = [[f"a person walks {len(m)} frames, version {i}" for i in range(num)] for m in motions]
+    def describe(self, motion, num=1, seed=0, best_of=None, feeling=False, transcript=""):
+        if feeling:
+            return self.feeling(motion)
+        self.calls.append(("describe", {"count": len(motion), "num": num, "seed": seed, "best_of": best_of}))
+        answers = [[f"a person walks {len(m)} frames, version {i}" for i in range(num)] for m in motion]
         return answers if num > 1 else [a[0] for a in answers]
 
     def in_between(self, start, end, seconds, text="", seed=0, best_of=8):

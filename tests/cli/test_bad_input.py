@@ -147,7 +147,7 @@ extend clip.npz --seconds 1 -o ./clip.npz => input and output are the same file
 extend clip.npz --seconds 1 -o a.json => a body cannot be written as .json
 inbetween clip.npz clip.npz --seconds 1 -o ./clip.npz => input and output are the same file
 reconstruct clip.npz -o ./clip.npz => input and output are the same file
-describe clip.npz face.npz --best-of 3 => face.npz; --best-of goes with bodies
+describe clip.npz face.npz --best-of 3 => face.npz; best_of goes with bodies
 
 eval => run; ls
 eval walk => walk; run; ls

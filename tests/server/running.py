@@ -41,8 +41,8 @@ class StandIn:
     def motion(self, prompt: str, seconds: float) -> Motion:
         return gliding(max(4, round(20 * seconds)), 0.2 + 0.001 * (sum(map(ord, prompt)) % 1000), caption=prompt[:200])
 
-    def describe(self, motions: list[Motion], num: int = 1, seed: int = 0) -> list[Any]:
-        answers = [[f"{len(m)} frames, version {k}" for k in range(num)] for m in motions]
+    def describe(self, motion: list[Motion], num: int = 1, seed: int = 0, **_: Any) -> list[Any]:
+        answers = [[f"{len(m)} frames, version {k}" for k in range(num)] for m in motion]
         return answers if num > 1 else [a[0] for a in answers]
 
     def describe_face(self, motions: list[Any], **_: Any) -> list[str]:

@@ -58,8 +58,8 @@ class StandIn:
     def in_between(self, start, end, seconds, text="", seed=0):
         return concatenate([start, walk(seconds, seed), end]).with_caption(text)
 
-    def describe(self, motions, num=1, seed=0):
-        sentences = [f"a person walks {len(m)} frames" for m in motions]
+    def describe(self, motion, num=1, seed=0, **_):
+        sentences = [f"a person walks {len(m)} frames" for m in motion]
         return sentences if num == 1 else [[s] * num for s in sentences]
 
 

@@ -18,8 +18,8 @@ from vqvae.errors import UserError
 class Numbered(StandIn):
     """Says in its descriptions in which process it is."""
 
-    def describe(self, motions: list, num: int = 1, seed: int = 0) -> list:
-        return [f"process {os.getpid()}" for _ in motions]
+    def describe(self, motion: list, num: int = 1, seed: int = 0, **_: object) -> list:
+        return [f"process {os.getpid()}" for _ in motion]
 
 
 def test_options_in_words_are_checked(tmp_path: Path) -> None:
