@@ -13,14 +13,12 @@ from dataclasses import replace
 from functools import cached_property, wraps
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 
-from avatargpt import planning
-from avatargpt.body.edit import MotionEditing
-from avatargpt.body.generate import MotionGeneration, Progress
+from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, sample_candidates
 from avatargpt.body.tasks import Body, MotionDescription, reconstruct
 from avatargpt.face.tokens import FaceTokens
@@ -29,14 +27,14 @@ from avatargpt.lm.hub import HubCalls
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
-from avatargpt.long import loop
 from avatargpt.options import GESTURE_TEMPERATURE, GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.resolver import Request
 from avatargpt.verbs.describe import DescribeRequest, describe
+from avatargpt.verbs.generate import GenerateRequest, generate
+from avatargpt.verbs.join import ExtendRequest, InbetweenRequest, extend, find_inbetween
+from avatargpt.verbs.plan import LongRequest, PlanRequest, long, plan
 from avatargpt.verbs.request import method_of
 from instruct_data import registry
-from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
@@ -350,61 +348,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
         return Composer(self.body.generation, self.faces)
 
-    @overload
-    def generate(
-        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
-        progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
-        after: Motion | None = None, *, modalities: tuple[Literal["body"]] = ("body",),
-    ) -> list[Motion]: ...
-    @overload
-    def generate(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
-        progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
-        after: Motion | None = None, *, modalities: tuple[Literal["body"], Literal["face"]],
-    ) -> list[AvatarMotion]: ...
-    def generate(
-        self, texts: Any, seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
-        progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
-        after: Motion | None = None, *, modalities: tuple[str, ...] = ("body",),
-    ) -> list[Motion] | list[AvatarMotion]:
-        """Text to body motion, or to a body with a face.
-
-        Unless `literal`, each clause of a request is replaced by a caption that the network knows
-        (`avatargpt.requests.phrase_index`); clauses are generated one by one and joined at a blended seam. A turn by a
-        measure ("turn left 90 degrees") is cut where it has come so far and brought to rest; a path ("walk in a
-        circle") is bent to its shape. Feet that stand hold, and bodies neither sink into the floor nor hang above it
-        (`avatargpt.body.contact`).
-
-        Args:
-            texts: one or more sentences, in words or typed.
-            seconds: length of each result, or one for all, kept to the frame; None = as long as such motion usually is.
-            progress: called with (done, total).
-            seeds: one per text instead of `seed`.
-            after: motion that each result goes on from, in its posture; it is no part of the results.
-            modalities: ``("body",)``, or ``("body", "face")`` of texts in words: what a face does in a clause is shown
-                by it at the time of that clause (`avatargpt.avatar.composition`).
-            seed, guidance, best_of, temperature, num, literal: see `avatargpt.options.GenerationConfig`.
-
-        Returns:
-            len(texts) * num Motions, in order, or with a face as many AvatarMotions of T frames at 30 per second;
-            first frame above the origin facing +Z. Their `notes` name what is not
-            shown: actions that are not known, with what is shown instead, and parts of others. Each is also a warning
-            `avatargpt.options.UnheededText`.
-
-        Raises:
-            UserError: empty text, seconds outside 0.2..600, or as `GenerationConfig`; other modalities, and with a face
-                `literal`, a typed request, or a model folder without a driver.
-        """
-        config = GenerationConfig(seed, guidance, temperature, best_of, num, literal)
-        if set(modalities) == {"body", "face"}:
-            composed = self.composer.compose(texts, seconds, config, seeds, progress, after)
-            return [self.composer.perform(c.body, c.score, c.seed) for c in composed]
-        if tuple(modalities) != ("body",):
-            raise UserError(f"modalities {modalities}: accepted ('body',) and ('body', 'face'); a face alone: `face`")
-        return self.body.generation.generate(texts, seconds, config, seeds, progress, after)
+    generate = method_of(GenerateRequest, generate)
 
     def acted(self, text: str, seed: int) -> pipeline.Clip:
         """The body of a text under a talk, with what it says of the face."""
@@ -417,9 +361,9 @@ class AvatarGPT(SpeechCalls, HubCalls):
     expected_seconds = _of("body.generation", MotionGeneration.expected_seconds)
     read_as = _of("body.generation", MotionGeneration.read_as)
     describe = method_of(DescribeRequest, describe)
+    in_between = method_of(InbetweenRequest, find_inbetween)
+    extend = method_of(ExtendRequest, extend)
     describe_body = _of("body.description", MotionDescription.describe)
-    in_between = _of("body.editing", MotionEditing.in_between)
-    extend = _of("body.editing", MotionEditing.extend)
     likelihood = _of("loaded", LoadedModel.likelihood)
     fit = _of("body.model", BodyModel.fit)
 
@@ -448,27 +392,8 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
     # Plans and long motion
 
-    def plan(
-        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
-        planner: str | None = None, seconds: float | None = None,
-    ) -> planning.Plan:  # fmt: skip
-        """A scene in a sentence or two -> activities and their steps.
-
-        Args:
-            activities: number of them; None = one for each event that the scene names, or three.
-            seconds: of all steps together, None = as they take.
-            planner: see `avatargpt.planning.load_planner`; None = by retrieval.
-
-        Raises:
-            UserError: a scene that is empty, too long or not English, an unknown planner.
-        """
-        return planning.load_planner(planner, self.body.model).plan(
-            scene, activities, temperature, seed, seconds
-        )
-
-    def long(self, scene: str, seconds: float, **options: Any) -> Iterator[loop.Chunk]:
-        """Motion of any length from one sentence, as chunks of frames while it runs; see `avatargpt.long.loop.long`."""
-        return loop.long(self, scene, seconds, **options)
+    plan = method_of(PlanRequest, plan)
+    long = method_of(LongRequest, long)
 
     def info(self) -> dict[str, Any]:
         """Sizes, heads and fingerprints of the loaded model."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, check_range, option
-from avatargpt.options import FPS, GUIDANCE, TEMPERATURE, GenerationConfig
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.verbs import takes
+from avatargpt.verbs.generate import GenerateRequest, make_motions, read_prompts
+from avatargpt.verbs.request import make_request, resolve_sources
 from vqvae.errors import UserError
 from vqvae.io.files import parsing, read_text
 
@@ -18,39 +19,17 @@ if TYPE_CHECKING:
     from instruct_data.requests.spec import MotionRequest
     from vqvae.motion import Motion
 
-_DEFAULT = GenerationConfig()
-_PATH = "Way on the floor: circle, half_circle, figure_eight, square, triangle, zigzag, curve, line."
-_PIN = "A hand or foot at a place and time, metres: right_hand@1.5=0.4,1.3,0.3. Repeatable."
-_LITERAL = "The words as they are: no plain wording first, no clause by clause."
 
-
+@takes(GenerateRequest)
 def generate(
     text: Annotated[str, argument("TEXT", "What happens, in words; @FILE gives one per line.")],
     output: common.Outputs,
-    modalities: Annotated[str, option("--modalities body|body,face", "body,face: with a face, on one clock.")] = "body",
-    seconds: Annotated[float | None, option("--seconds S", "Length; the model chooses when left out.")] = None,
-    num: Annotated[int, option("-n --num K", "Results per text.", min=1, max=100)] = 1,
-    seed: common.Seed = 0,
-    guidance: Annotated[float, option("--guidance G", "How strongly the text counts; 1 is none.")] = _DEFAULT.guidance,
-    best_of: Annotated[int, option("--best-of K", "Candidates the model chooses from.", min=1, max=64)] = 8,
-    temperature: Annotated[float, option("--temperature T", "Variety.")] = 0.8,
-    literal: Annotated[bool, option("--literal", _LITERAL)] = False,
-    times: Annotated[int | None, option("--times N", "How often each movement is done.", min=1, max=100)] = None,
-    turn: Annotated[float | None, option("--turn DEGREES", "Turn: to the left above 0, to the right below.")] = None,
-    path: Annotated[str | None, option("--path SHAPE[:SIDE[:N]]", _PATH)] = None,
+    asked: dict[str, Any],
     waypoints: Annotated[
         Path | None, option("--waypoints CSV", "Places to go by: x,z in metres a line, z ahead, x to the left.")
     ] = None,
-    tempo: Annotated[float | None, option("--tempo X", "Times as fast as usual, 0.2 to 4.")] = None,
-    loop: Annotated[bool, option("--loop", "The end leads into the beginning.")] = False,
-    in_place: Annotated[bool, option("--in-place", "The way is taken out: the ground moves.")] = False,
-    pin: Annotated[list[str] | None, option("--pin LIMB@S=X,Y,Z", _PIN)] = None,
-    start_pose: Annotated[str | None, option("--start-pose FILE[:S]", "Begin as this motion is at S.")] = None,
-    end_pose: Annotated[str | None, option("--end-pose FILE[:S]", "End as this motion is at S.")] = None,
-    fps: Annotated[float | None, option("--fps F", "Frames a second, else 20.")] = None,
     character: common.Character = None,
     root: common.Root = "hips",
-    strict: Annotated[bool, option("--strict", "Refuse requests with an action that is not known.")] = False,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     adapter: common.Adapter = None,
@@ -68,81 +47,42 @@ def generate(
     the text is printed on stderr. --times, --turn and the like set what the words leave open, of every movement.
     """
     texts, batch = common.read_texts(text)
-    common.check_seconds(seconds)
-    check_range("--guidance", guidance, *GUIDANCE)
-    check_range("--temperature", temperature, *TEMPERATURE)
-    check_range("--fps", fps, *FPS, " frames per second")
-    controls = Controls(times, turn, path, waypoints, tempo, loop, in_place, tuple(pin or ()))
-    controls.check()
-    if controls != Controls() and (literal or llm.strip()):
-        which = "--literal: the words go as they are" if literal else "--llm: the language model reads them all"
-        raise UserError(f"{which}; accepted: without --times, --turn and the like")
-    poses = _pose("--start-pose", start_pose), _pose("--end-pose", end_pose)
-    if loop and any(poses):
-        raise UserError("--loop and --start-pose or --end-pose: accepted one of them, for a loop ends as it begins")
-    many, kind = batch or num > 1, _kind(modalities)
-    if kind == "avatar" and (literal or llm.strip() or any(poses) or controls != Controls()):
-        raise UserError(f"--modalities {modalities}: accepted without --literal, --llm, poses, --times and the like")
-    common.check_targets(output, many, kind, count=num * len(texts), character=character)
+    places = None if waypoints is None else _waypoints(waypoints)
+    request = make_request(GenerateRequest, texts, waypoints=places, **asked)
+    request.check()
+    if llm.strip() and (request.controls or request.kind == "avatar"):
+        raise UserError("--llm: the language model reads them all; accepted: without a face, --times, --turn and such")
+    request = resolve_sources(request, _source)
+    many, kind = batch or request.num > 1, request.kind
+    common.check_targets(output, many, kind, count=request.num * len(texts), character=character)
     on = common.on_character(character, root, kind)
     language_model = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     common.warn_unreadable(texts, loaded)
-    if language_model is not None and not literal:
+    if language_model is not None and not request.literal:
         from avatargpt.body.language_reader import LanguageReader
 
         loaded.body.model.reader = LanguageReader(language_model, loaded.body.model, common.warn)
-    requests: list[Any] = list(texts)
-    if controls != Controls():
-        requests = [controls.on(loaded.body.model.request(text)) for text in texts]
-    divisions = []
     with common.progress("reading", quiet):
-        if kind == "avatar":
-            divisions = [loaded.composer.divide(text) for text in texts]
-        resolved = [d.request for d in divisions] or loaded.body.generation.resolve(requests, seconds, literal)
+        reading = read_prompts(loaded, request)
     if not quiet:
-        for line in (line for division in divisions for line in division.lines):
+        for line in (line for division in reading.divisions for line in division.lines):
             common.say(line, err=True)
-    if not (quiet or literal or divisions):
-        for request, text in zip(resolved, texts, strict=True):
-            which = f"read {text!r} as" if len(texts) > 1 else "read as"
-            common.say(f"{which}: {', then '.join(request.captions)}", err=True)
-    unknown = [line for request in resolved for line in request.unknown]
-    if strict and unknown:
-        raise UserError(f"{unknown[0]}; accepted: other words, or without --strict")
+    if not (quiet or request.literal or reading.divisions):
+        for each, words in zip(reading.requests, texts, strict=True):
+            which = f"read {words!r} as" if len(texts) > 1 else "read as"
+            common.say(f"{which}: {', then '.join(each.captions)}", err=True)
     stated = _stated_for(on)
-    details: list[dict[str, Any]]
-    details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
-    motions: list[Any]
     with common.text_warnings(stated), common.progress("generating", quiet) as advance:
-        if divisions:
-            config = GenerationConfig(seed, guidance, temperature, best_of, num)
-            composed = loaded.composer.compose(divisions, seconds, config, progress=advance)
-            motions = [loaded.composer.perform(c.body, c.score, c.seed) for c in composed]
-            details = [row | {"parts": c.rows} for row, c in zip(details, composed, strict=True)]
-        else:
-            motions = loaded.generate(
-                resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,
-                num=num, progress=advance, literal=literal,
-            )  # fmt: skip
-        if any(poses):
-            motions = [loaded.body.editing.posed(m, *poses, seed=seed + k) for k, m in enumerate(motions)]
-    if fps is not None:
-        from avatargpt.body.loops import loop_at_rate
-
-        loops = [not divisions and r.typed is not None and r.typed.loop for r in resolved for _ in range(num)]
-        motions = [loop_at_rate(m, fps) if loop else m.resampled(fps) for m, loop in zip(motions, loops, strict=True)]
+        made = make_motions(loaded, request, reading, advance)
+    details: list[dict[str, Any]]
+    details = [{"read_as": list(r.captions), "known": r.known} for r in reading.requests for _ in range(request.num)]
+    if reading.divisions:
+        details = [row | {"parts": m.parts} for row, m in zip(details, made, strict=True)]
+    motions = [m.motion for m in made]
     files = common.write_results(output, motions, many, on)
     motions = [replace(m, notes=tuple(map(stated, m.notes))) for m in motions]
     common.print_results(motions, files, as_json, details)
-
-
-def _kind(modalities: str) -> str:
-    """The kind of motion that ``--modalities`` asks for."""
-    names = {name.strip() for name in modalities.split(",")}
-    if names not in ({"body"}, {"body", "face"}):
-        raise UserError(f"--modalities {modalities[:40]}: accepted body, or body,face; a face alone: avatargpt face")
-    return "avatar" if "face" in names else "body"
 
 
 def _stated_for(on: dict[str, Any]) -> Callable[[str], str]:
@@ -157,72 +97,6 @@ def _stated_for(on: dict[str, Any]) -> Callable[[str], str]:
         return ground_note(note.beginning, in_file(note.velocity, reading), reading.rest.up, character.unit)
 
     return stated
-
-
-@dataclass(frozen=True)
-class Controls:
-    """Typed controls beside the words, which take the place of what the words say; see the options of `generate`."""
-
-    times: int | None = None
-    turn: float | None = None
-    path: str | None = None
-    waypoints: Path | None = None
-    tempo: float | None = None
-    loop: bool = False
-    in_place: bool = False
-    pins: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Raises UserError for values that are not accepted."""
-        _ = self.values, self.places
-
-    @cached_property
-    def values(self) -> dict[str, Any]:
-        """Attributes of a clause. Raises UserError for values that are not accepted."""
-        from avatargpt.body.constraints import MAX_TEMPO, MIN_TEMPO
-
-        out: dict[str, Any] = {"times": self.times} if self.times else {}
-        if self.turn is not None:
-            check_range("--turn", abs(self.turn), 15, 1080, " degrees, - to the right")
-            out |= {"turn": abs(self.turn), "side": "left" if self.turn > 0 else "right"}
-        if self.path is not None:
-            out |= _path(self.path, self.times)
-        if self.waypoints is not None:
-            out["waypoints"] = _waypoints(self.waypoints)
-        if self.tempo is not None:
-            check_range("--tempo", self.tempo, MIN_TEMPO, MAX_TEMPO)
-            out |= {"factor": self.tempo, "tempo": None}
-        return out
-
-    @cached_property
-    def places(self) -> list[Any]:
-        """The pins. Raises UserError for one that cannot be read."""
-        return [_pin(text) for text in self.pins]
-
-    def on(self, request: MotionRequest) -> MotionRequest:
-        """The request with them in it."""
-        clauses = [c if c.denied else c.model_copy(update=self.values) for c in request.clauses]
-        update = {"clauses": clauses, "loop": self.loop or request.loop, "pins": self.places or request.pins}
-        update["treadmill"] = self.in_place or request.treadmill
-        return request.model_copy(update=update)
-
-
-def _path(text: str, usual: int | None) -> dict[str, Any]:
-    """Attributes of a clause; `usual`: times where the path names none."""
-    from avatargpt.requests.clause_spec import MAX_WAY_TOKENS, PATH_SHAPES, Route
-    from instruct_data.requests.spec import MAX_TIMES
-
-    shape, _, details = text.partition(":")
-    side, _, count = details.partition(":")
-    digits = count or "1"
-    if shape not in PATH_SHAPES or side not in ("", "left", "right") or not (digits.isascii() and digits.isdecimal()):
-        raise UserError(f"--path {text[:80]}: accepted SHAPE[:left|right[:N]], shapes {', '.join(PATH_SHAPES)}")
-    once = Route(PATH_SHAPES[shape], side, 1, 1.0, "walk").tokens
-    most = min(MAX_TIMES, MAX_WAY_TOKENS // max(once, 1))
-    times = int(count[:9]) if count else None
-    if not 1 <= (usual or 1 if times is None else times) <= most:
-        raise UserError(f"--path {text[:80]}: {count or usual} times; accepted 1 to {most} of a {shape}")
-    return {"path": shape, **({"side": side} if side else {}), **({"times": times} if times else {})}
 
 
 def _waypoints(file: Path) -> list[tuple[float, float]]:
@@ -244,40 +118,23 @@ def _waypoints(file: Path) -> list[tuple[float, float]]:
     return points
 
 
-def _pin(text: str) -> Any:
-    from instruct_data.requests.spec import Pin
-    from vqvae.io.data_files import finite_number
-
-    limb, _, where = text.partition("@")
-    second, _, place = where.partition("=")
-    limbs = get_args(Pin.model_fields["limb"].annotation)
-    try:
-        values = tuple(finite_number(v) for v in place.split(","))
-        if limb not in limbs or len(values) != 3 or max(map(abs, values)) > 100:
-            raise ValueError
-        return Pin(limb=limb, second=finite_number(second), place=values)  # type: ignore[arg-type]
-    except ValueError:
-        raise UserError(f"--pin {text}: accepted LIMB@SECOND=X,Y,Z in metres, limbs {', '.join(limbs)}") from None
-
-
-def _pose(name: str, value: str | None) -> Motion | None:
-    """The frame of a motion that an option names as FILE[:SECOND], None = no option."""
+def _source(kind: str, value: str, name: str) -> Motion:
+    """The body that an option names as FILE, or the frame of it that FILE[:SECOND] names."""
     from avatargpt import export
     from avatargpt.body.edit import frame_of
     from vqvae.io.data_files import finite_number
     from vqvae.motion import Motion
 
-    if value is None:
-        return None
-    file, _, second = value.rpartition(":")
+    option_name = f"--{name.replace('_', '-')} {value}"
+    file, _, second = value.rpartition(":") if kind == "pose" else ("", "", "")
     try:
         at = finite_number(second) if file else None
     except ValueError:
         file, at = value, None
     motion = export.load(Path(file or value))
     if not isinstance(motion, Motion):
-        raise UserError(f"{name} {value}: no body motion; accepted: FILE[:SECOND] of one")
-    return frame_of(motion, at, f"{name} {value}")
+        raise UserError(f"{option_name}: no body motion; accepted: FILE{'[:SECOND]' * (kind == 'pose')} of one")
+    return frame_of(motion, at, option_name) if kind == "pose" else motion
 
 
 def read(

@@ -12,6 +12,7 @@ from avatargpt.cli.common import argument, note, option
 from avatargpt.cli.verbs import takes
 from avatargpt.options import FPS
 from avatargpt.verbs.describe import DescribeRequest, check_kinds
+from avatargpt.verbs.join import ExtendRequest, InbetweenRequest
 from avatargpt.verbs.request import make_request, values_of
 from vqvae.errors import UserError
 from vqvae.io.files import regular_file
@@ -149,10 +150,8 @@ def note_floor(path: Path, motion: Motion | FaceMotion | AvatarMotion) -> None:
         note(f"{path}: the floor is taken to be at y = {floor:.2f} m")
 
 
-CANDIDATES = 16  # between two bodies
 _LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/face_formats.md."
 File = Annotated[Path, argument("FILE", "A motion: .npz, .bvh and others.")]
-Seconds = Annotated[float, option("--seconds S", "Length of the new part.")]
 Text = Annotated[str | None, option("--text TEXT", "One movement of the new part; @FILE gives one per line.")]
 
 
@@ -215,16 +214,13 @@ def _words(avatar: AvatarMotion, transcript: str | None, asr: str | None, model:
     return "" if heard is None else " ".join(w.text for w in heard.words)
 
 
+@takes(InbetweenRequest)
 def inbetween(
     start: Annotated[Path, argument("START", "The motion before; PACK.glb#NAME: one of several.")],
     end: Annotated[Path, argument("END", "The motion after.")],
-    seconds: Seconds,
     output: common.Outputs,
+    asked: dict[str, Any],
     text: Text = None,
-    seed: common.Seed = 0,
-    best_of: Annotated[
-        int | None, option("--best-of K", "Candidates; usually 16 of bodies, 8 of faces.", min=1, max=64)
-    ] = None,
     character: common.Character = None,
     root: common.Root = "hips",
     adapter: common.Adapter = None,
@@ -241,11 +237,9 @@ def inbetween(
     20 frames a second. The middle of two faces has at most 7.2 s. TEXT goes to the network as it stands: one movement,
     for which less than a second is hardly room; where it hardly shows, a warning says so.
     """
-    from vqvae.face import FaceMotion
-
-    common.check_seconds(seconds)
     texts, many = _texts(text)
     first, last = load_motion(start), load_motion(end)
+    request = make_request(InbetweenRequest, first, last, **asked)
     if first.modality != last.modality:
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
     common.check_targets(output, many, first.modality, (start, end), len(texts), character)
@@ -254,13 +248,7 @@ def inbetween(
         note_rate(path, motion)
         note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
-
-    def fill(words: str) -> Any:
-        if isinstance(first, FaceMotion) and isinstance(last, FaceMotion):
-            return loaded.face_in_between(first, last, seconds, words, seed, best_of)
-        return loaded.in_between(first, last, seconds, text=words, seed=seed, best_of=best_of or CANDIDATES)
-
-    motions = _for_texts(fill, texts, "filling in", quiet)
+    motions = _for_texts(loaded.in_between, request, texts, "filling in", quiet)
     notes = [list(getattr(m, "notes", ())) for m in motions]
     for line in dict.fromkeys(line for lines in notes for line in lines):
         note(line)
@@ -268,16 +256,13 @@ def inbetween(
     common.print_results(motions, written, as_json, [{"notes": lines} if lines else {} for lines in notes])
 
 
+@takes(ExtendRequest)
 def extend(
     file: File,
-    seconds: Seconds,
     output: common.Outputs,
+    asked: dict[str, Any],
     text: Text = None,
     animation: Animation = None,
-    seed: common.Seed = 0,
-    best_of: Annotated[
-        int | None, option("--best-of K", "Candidates; usually 16 with TEXT, else 4.", min=1, max=64)
-    ] = None,
     character: common.Character = None,
     root: common.Root = "hips",
     adapter: common.Adapter = None,
@@ -293,19 +278,15 @@ def extend(
     The result holds FILE and the continuation, at 20 frames a second. TEXT goes to the network as it stands: one
     movement, without degrees of turns and shapes of paths; where it hardly shows, a warning says so.
     """
-    common.check_seconds(seconds)
     texts, many = _texts(text)
     common.check_targets(output, many, "body", (file,), len(texts), character)
     on = common.on_character(character, root, "body")
     motion = load_body(file, animation)
+    request = make_request(ExtendRequest, motion, **asked)
     note_rate(file, motion)
     note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
-
-    def continued(words: str) -> Any:
-        return loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of)
-
-    motions = _for_texts(continued, texts, "continuing", quiet)
+    motions = _for_texts(loaded.extend, request, texts, "continuing", quiet)
     common.print_results(motions, common.write_results(output, motions, many, on), as_json)
 
 
@@ -313,9 +294,10 @@ def _texts(text: str | None) -> tuple[list[str], bool]:
     return ([""], False) if text is None else common.read_texts(text)
 
 
-def _for_texts(make: Callable[[str], Any], texts: list[str], label: str, quiet: bool) -> list[Any]:
-    """The motion of every text."""
-    return [make(words) for words in common.tracked(texts, len(texts), label, quiet)]
+def _for_texts(make: Callable[..., Any], request: Any, texts: list[str], label: str, quiet: bool) -> list[Any]:
+    """The motion of every text, of a method of the model that takes a request."""
+    tracked = common.tracked(texts, len(texts), label, quiet)
+    return [make(**values_of(replace(request, text=words))) for words in tracked]
 
 
 def reconstruct(

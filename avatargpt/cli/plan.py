@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -11,6 +12,10 @@ import typer
 
 from avatargpt.cli import common
 from avatargpt.cli.common import Progress, argument, option, print_json, progress, say, warn
+from avatargpt.cli.verbs import takes
+from avatargpt.verbs.plan import LongRequest, PlanRequest
+from avatargpt.verbs.plan import long as make_long
+from avatargpt.verbs.request import make_request
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
 
@@ -19,15 +24,10 @@ if TYPE_CHECKING:
     from avatargpt.planning import Plan, Planner
     from avatargpt.planning.types import Activity
 
+@takes(PlanRequest)
 def plan(
+    asked: dict[str, Any],
     scene: Annotated[str | None, argument("SCENE", "A situation in a sentence or two; @FILE: one per line.")] = None,
-    activities: Annotated[
-        int | None, option("--activities N", "How many; default: the scene's events, else 3.")
-    ] = None,
-    seconds: Annotated[float | None, option("--seconds S", "Of all steps together.")] = None,
-    temperature: Annotated[float, option("--temperature T", "Variety.")] = 0.7,
-    seed: common.Seed = 0,
-    planner: Annotated[str | None, option("--planner NAME", "retrieval, endpoint, or https://...")] = None,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     task: Annotated[str | None, option("--task NAME", "Another direction, e.g. activity_to_steps.")] = None,
@@ -51,15 +51,15 @@ def plan(
     from avatargpt import planning
     from avatargpt.planning.types import check_slots
 
-    common.check_range("--temperature", temperature, 0, 2)
-    planning.check_spec(planner)
+    how = make_request(PlanRequest, scene or "", **asked)
+    planning.check_spec(how.planner)
     llm_helper = common.language_model(llm, llm_limits, device, threads)
     texts = {"scene": scene_slot, "activity": activity, "steps": "; ".join(steps) if steps else None}
     slots = {k: v for k, v in texts.items() if v is not None}
     if task is None:
-        scenes, batch = _scenes(scene, slots, activities, seconds)
+        scenes, batch = _scenes(scene, slots, how.activities, how.seconds)
     else:
-        for name, value in (("activities", activities), ("seconds", seconds)):
+        for name, value in (("activities", how.activities), ("seconds", how.seconds)):
             if value is not None:
                 raise UserError(f"--{name} goes with a SCENE; --task gives one answer")
         if scene is not None:
@@ -68,14 +68,14 @@ def plan(
             slots["scene"] = scene
         slots = check_slots(task, slots)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
-    chosen = planning.load_planner(planner, loaded, llm_helper, warn)
+    chosen = planning.load_planner(how.planner, loaded, llm_helper, warn)
     if task is not None:
         with progress("planning", quiet):
-            answer = chosen.answer(task, slots, temperature, seed)
+            answer = chosen.answer(task, slots, how.temperature, how.seed)
         _print_answer(task, slots, answer, chosen, as_json)
         return
     scenes_tracked = common.tracked(scenes, len(scenes), "planning", quiet)
-    plans = [chosen.plan(text, activities, temperature, seed, seconds) for text in scenes_tracked]
+    plans = [chosen.plan(text, how.activities, how.temperature, how.seed, how.seconds) for text in scenes_tracked]
     if as_json:
         print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
         return
@@ -127,19 +127,16 @@ def _print_answer(task: str, slots: dict[str, str], answer: list[str], planner: 
         say(f"note: {line}")
 
 
+@takes(LongRequest)
 def long(
     output: common.Outputs,
+    asked: dict[str, Any],
     scene: Annotated[str | None, argument("SCENE", "What it is about, in one sentence.")] = None,
-    seconds: Annotated[float, option("--seconds S", "Length.")] = 60.0,
-    seed: common.Seed = 0,
-    radius: Annotated[float | None, option("--radius R", "Stay within so many metres of the start.")] = None,
-    planner: Annotated[str | None, option("--planner NAME", "Who plans, as for `avatargpt plan`.")] = None,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     activities: Annotated[
         Path | None, option("--activities FILE", "A plan (JSON of `avatargpt plan`) to be acted out first.")
     ] = None,
-    best_of: Annotated[int, option("--best-of K", "Candidates.", min=1, max=16)] = 4,
     character: common.Character = None,
     root: common.Root = "hips",
     join: Annotated[bool, option("--join", "Make the files of a run that was killed; needs no SCENE.")] = False,
@@ -169,19 +166,21 @@ def long(
     from avatargpt.long import loop
     from avatargpt.long.stream import LongWriter
 
-    loop.check_long(scene, seconds, radius)
-    planning.check_spec(planner)
+    request = make_request(LongRequest, scene, activities=_activities(activities), **asked)
+    seconds = request.seconds
+    loop.check_long(scene, seconds, request.radius)
+    planning.check_spec(request.planner)
     llm_helper = common.language_model(llm, llm_limits, device, threads)
-    first_activities = _activities(activities)
-    writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
+    head = {"scene": scene, "fps": 20.0, "seed": request.seed, "radius": request.radius, "planner": ""}
+    writer = LongWriter(target, head)
     interrupted = False
     try:
         loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
-        plans = planning.load_planner(planner, loaded, llm_helper, warn)
+        plans = planning.load_planner(request.planner, loaded, llm_helper, warn)
         writer.update_head(planner=plans.name)
         began = time.perf_counter()
         with progress("living on", quiet) as advance:
-            chunks = loop.long(loaded, scene, seconds, plans, seed, radius, first_activities, best_of)
+            chunks = make_long(loaded, replace(request, planner=plans))
             interrupted = _write(chunks, writer, round(seconds * 20), advance)
     except BaseException as e:
         writer.abandon()

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import annotated_types
 from pydantic.fields import FieldInfo
 
 from avatargpt.cli.common import option
-from avatargpt.verbs.request import Flag, PythonOnly, fields_of, inner_type, marker_of, marks_of
+from avatargpt.verbs.request import Flag, PythonOnly, Refers, bounds_of, fields_of, inner_type, marker_of
 
 ASKED = "asked"  # the parameter of a command in whose place the options stand
 
@@ -53,15 +52,16 @@ def _is_option(field: FieldInfo) -> bool:
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     """A field as a parameter for typer."""
     inner = inner_type(field.annotation)
-    plain = get_args(inner)[0] if get_origin(inner) is Annotated else inner
-    bounds: dict[str, Any] = {}
-    for mark in marks_of(field):
-        bounds |= {"min": mark.ge} if isinstance(mark, annotated_types.Ge) else {}
-        bounds |= {"max": mark.le} if isinstance(mark, annotated_types.Le) else {}
     flag = marker_of(field, Flag)
     assert flag is not None
+    plain: Any = flag.kind or (get_args(inner)[0] if get_origin(inner) is Annotated else inner)
+    if marker_of(field, Refers):
+        plain = str
+    low, high = bounds_of(field)
+    # Typer names whole numbers' bounds in its help; those of others are checked with the request.
+    bounds = {"min": low, "max": high} if plain is int else {}
     about = option(flag.declaration, field.description or "", **bounds)
-    kind: Any = plain if inner is field.annotation else plain | None
+    kind: Any = plain if field.default is not None else plain | None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, about], default=field.default
     )

@@ -120,26 +120,23 @@ class Client:
 
     def extend(self, source: Clip | str, seconds: float, text: str = "", **fields: Any) -> list[Clip]:
         """A motion that goes on for so many seconds."""
-        return self._motions(
-            "motions", {"operation": "extend", "source": source, "seconds": seconds, "text": text} | fields
-        )
+        return self._motions("extend", {"motion": source, "seconds": seconds, "text": text} | fields)
 
     def in_between(self, source: Clip | str, target: Clip | str, seconds: float, **fields: Any) -> list[Clip]:
         """Two motions with so many seconds between them."""
-        asked = {"operation": "inbetween", "source": source, "target": target, "seconds": seconds}
-        return self._motions("motions", asked | fields)
+        return self._motions("inbetween", {"start": source, "end": target, "seconds": seconds} | fields)
 
     def edit(self, source: Clip | str, text: str, **fields: Any) -> list[Clip]:
         """A motion, changed by words."""
-        return self._motions("motions", {"operation": "edit", "source": source, "text": text} | fields)
+        return self._motions("edit", {"motion": source, "text": text} | fields)
 
     def motion(self, id: str) -> Clip:
         """A motion by its id."""
         return Clip.of(self._json("GET", f"/v1/motions/{id}"))
 
-    def describe(self, motion: Clip | str, num: int = 1) -> list[str]:
-        """Sentences about a motion."""
-        return list(self._work("describe", {"motion": motion, "num": num})["descriptions"])
+    def describe(self, motion: Clip | str, num: int = 1, **fields: Any) -> list[str]:
+        """Sentences about a motion; `fields`: of `DescribeRequest`."""
+        return list(self._work("describe", {"motion": motion, "num": num} | fields)["descriptions"])
 
     def plan(self, scene: str, **fields: Any) -> dict[str, Any]:
         """Activities and steps of a scene; `fields`: activities, seconds, planner, seed."""

@@ -104,7 +104,9 @@ def of_validation(error: RequestValidationError) -> Refusal:
     first = error.errors()[0]
     if first.get("loc") == ("body",):
         return bad("the body is no JSON object; accepted: JSON with the header Content-Type: application/json", "body")
-    place = [str(p) for p in first.get("loc", ()) if p not in ("body", "query", "path")]
+    # Between names stand the types of a union, as "constrained-float" or "list[...]".
+    names = [p for p in first.get("loc", ()) if isinstance(p, int) or p.isidentifier()]
+    place = [str(p) for p in names if p not in ("body", "query", "path")]
     return bad(f"{'.'.join(place) or 'the request'}: {first.get('msg', 'not accepted')}", ".".join(place))
 
 

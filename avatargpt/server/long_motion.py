@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from avatargpt.options import check_text
 from avatargpt.server.core import Server
-from avatargpt.server.services import Body, check_length, keep
+from avatargpt.server.services import check_length, check_planner, keep
 from avatargpt.server.worker import Job, Report
+from avatargpt.verbs.plan import LongRequest
+from avatargpt.verbs.request import values_of
 from vqvae.errors import OutOfTime
 
 if TYPE_CHECKING:
@@ -20,25 +23,13 @@ if TYPE_CHECKING:
 FPS = 20
 
 
-class LongBody(Body):
-    """A scene and its length."""
-
-    scene: str = Field(max_length=1000, description="One or two sentences: who does what, e.g. 'a tired gardener "
-                       "finishes the day's work'.")  # fmt: skip
-    seconds: float = Field(default=60.0, ge=1, le=14_400, description="Length of the motion in seconds.")
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Other seeds give other motion.")
-    radius: float | None = Field(default=None, ge=2, le=1000, description="Metres around the start to stay within.")
-
-
-def chunks(server: Server, body: LongBody) -> Iterator[Chunk]:
+def chunks(server: Server, body: LongRequest) -> Iterator[Chunk]:
     """Frames as they are made; on the model's thread."""
     from avatargpt import planning
 
-    planner = planning.load_planner("", server.model, server.llm())
-    chunk: Iterator[Chunk] = server.model.long(
-        body.scene, body.seconds, planner=planner, seed=body.seed, radius=body.radius
-    )
-    return chunk
+    planner = planning.load_planner(body.planner or "", server.model, None if body.planner else server.llm())
+    made: Iterator[Chunk] = server.model.long(**values_of(replace(body, planner=planner)))
+    return made
 
 
 def step_json(span: Span) -> dict[str, JsonValue]:
@@ -49,9 +40,10 @@ def step_json(span: Span) -> dict[str, JsonValue]:
     }  # fmt: skip
 
 
-def long(server: Server, body: LongBody) -> Job:
+def long(server: Server, body: LongRequest) -> Job:
     """All of it; the result is ``{"motions": [Motion], "steps": [{"text", "start", "seconds"}]}``."""
     check_text(body.scene)
+    check_planner(body.planner)
     check_length(server, body.seconds)
     frames = round(body.seconds * FPS)
 

@@ -28,7 +28,7 @@ from avatargpt.server.results import ID
 from avatargpt.server.tools import TOOLS, Tool
 from avatargpt.server.uploads import taken
 from avatargpt.server.worker import Job
-from avatargpt.verbs.request import fields_of
+from avatargpt.verbs.request import Refers, fields_of, marker_of
 
 PATH = "/mcp"
 TICK = 0.2  # seconds between two looks at a job
@@ -42,6 +42,8 @@ INSTRUCTIONS = (
 )
 READ_ONLY = ("describe", "plan")
 FILES = {"sound": "Id of an upload, or the path of a sound file.", "motion": "Id of a motion, or the path of its file."}
+# fields of speech, which have no mark of their own
+SOUNDS = {"sound": "sound", "motion": "motion"}
 
 
 def mcp_server(server: Server, outputs: Path | None = None) -> MCPServer:
@@ -86,7 +88,7 @@ def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
         given = {k: v for k, v in arguments.items() if v is not None}
         try:
             if outputs is not None:
-                given = await server.in_thread(_with_files, server, given)
+                given = await server.in_thread(_with_files, server, tool, given)
             job = await server.in_thread(tool.job, server, given)
             return await _result(server, tool, await _waited(job, ctx), given, outputs)
         except Exception as e:
@@ -95,7 +97,8 @@ def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
     rows: dict[str, Any] = {"ctx": Context}
     parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
     for name, field in fields_of(tool.body).items():
-        text = FILES[name] if outputs is not None and name in FILES else field.description
+        kind = _kind_of(name, field)
+        text = f"{field.description or ''} {FILES[kind]}".strip() if outputs is not None and kind else field.description
         about = FieldInfo.merge_field_infos(field, description=text, default=...) if text else field
         default = inspect.Parameter.empty if field.is_required() else field.default
         rows[name] = Annotated[field.annotation, about]
@@ -108,12 +111,18 @@ def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
     return call
 
 
-def _with_files(server: Server, arguments: dict[str, Any]) -> dict[str, Any]:
+def _kind_of(name: str, field: FieldInfo) -> str:
+    """What a field names, ``motion`` or ``sound``; empty = nothing."""
+    mark = marker_of(field, Refers)
+    return SOUNDS.get(name, "") if mark is None else mark.kind if mark.kind in FILES else ""
+
+
+def _with_files(server: Server, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments with files of this machine taken into the store."""
     out = dict(arguments)
-    for name in FILES:
-        value = str(out.get(name) or "")
-        if value and not ID.fullmatch(value):
+    for name, field in fields_of(tool.body).items():
+        value, kind = str(out.get(name) or ""), _kind_of(name, field)
+        if kind and value and not ID.fullmatch(value):
             path = Path(value).expanduser()
             if not path.is_file():
                 raise Refusal(400, f"{name}: no file {value[:100]!r}, and no id", name)
@@ -121,9 +130,9 @@ def _with_files(server: Server, arguments: dict[str, Any]) -> dict[str, Any]:
                 copy = folder / "part"
                 shutil.copyfile(path, copy)
                 row = taken(server, copy, path.name, path.stat().st_size)
-            if name == "motion" and "motion" not in row:
-                raise Refusal(400, f"motion: {path.name} is a {row['kind']}; accepted a motion file", name)
-            out[name] = row["motion"]["id"] if name == "motion" else row["id"]
+            if kind == "motion" and "motion" not in row:
+                raise Refusal(400, f"{name}: {path.name} is a {row['kind']}; accepted a motion file", name)
+            out[name] = row["motion"]["id"] if kind == "motion" else row["id"]
     return out
 
 

@@ -14,12 +14,15 @@ EXAMPLES = {
     "words": {"value": {"prompt": "a person walks forward and waves", "seconds": 4, "seed": 1}},
     "typed": {"value": {"request": {"clauses": [{"action": "walk", "times": 4}, {"action": "wave hand",
                                                                                  "side": "left"}]}}},
-    "extend": {"value": {"operation": "extend", "source": "ID", "text": "a person sits down", "seconds": 3}},
-    "inbetween": {"value": {"operation": "inbetween", "source": "ID", "target": "ID", "seconds": 1.5}},
-    "edit": {"value": {"operation": "edit", "source": "ID", "text": "slower"}},
+    "with a face": {"value": {"prompt": "a person waves and smiles", "modalities": "body,face"}},
 }  # fmt: skip
 
-post(router, "/motions", "Make, extend, join or edit motion", services.motions, openapi_examples=EXAMPLES)
+post(router, "/motions", "Make motion", services.motions, openapi_examples=EXAMPLES)
+post(router, "/extend", "Go on from a motion", services.extend,
+     examples=[{"motion": "ID", "text": "a person sits down", "seconds": 3}])  # fmt: skip
+post(router, "/inbetween", "Join two motions", services.inbetween,
+     examples=[{"start": "ID", "end": "ID", "seconds": 1.5}])  # fmt: skip
+post(router, "/edit", "Change a motion by words", services.edit, examples=[{"motion": "ID", "text": "slower"}])
 
 
 @router.get("/motions/{id}", summary="A motion that was made before", response_model=answers.Motion)

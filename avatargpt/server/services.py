@@ -7,23 +7,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from avatargpt.options import GenerationConfig, check_seconds, check_text
+from avatargpt.options import check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
 from avatargpt.server.generation import Batch, Item, body_of, check_seconds_of
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
 from avatargpt.verbs.describe import DescribeRequest
-from avatargpt.verbs.request import values_of
-from instruct_data.requests.spec import MotionRequest
+from avatargpt.verbs.generate import GenerateRequest, make_motions, read_prompts
+from avatargpt.verbs.join import ExtendRequest, InbetweenRequest
+from avatargpt.verbs.plan import PlanRequest
+from avatargpt.verbs.request import (
+    SEED,
+    PythonOnly,
+    Refers,
+    Seed,
+    Source,
+    fields_of,
+    marker_of,
+    request,
+    resolve_sources,
+    values_of,
+)
 from vqvae.motion import Motion
 from vqvae.strict import Strict
-
-MAX_NUM, MAX_BEST_OF = 16, 64
 
 
 class Body(Strict):
@@ -32,34 +43,181 @@ class Body(Strict):
     model_config = ConfigDict(extra="forbid")
 
 
-class MotionBody(Body):
+ADAPTER = Field(default="", max_length=100, description="Name of one of the model's LoRA adapters.")
+
+
+@request
+class AdaptedGenerate(GenerateRequest):
     """What `/v1/motions` takes."""
 
-    prompt: str = ""  # what happens, in words
-    request: MotionRequest | None = None  # the same, typed
-    operation: Literal["generate", "extend", "inbetween", "edit"] = "generate"
-    source: str = ""  # id of the motion that is extended, edited, or before the middle
-    target: str = ""  # id of the motion after the middle
-    text: str = ""  # of the new part, or how it is to be edited
-    seconds: float | None = None
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    best_of: int = Field(default=8, ge=1, le=MAX_BEST_OF)
-    guidance: float = GenerationConfig.guidance
-    temperature: float = GenerationConfig.temperature
-    num: int = Field(default=1, ge=1, le=MAX_NUM)
-    literal: bool = False
-    after: str = ""  # id of the motion that it goes on from
-    adapter: str = Field(default="", max_length=100)  # name of one of the model's LoRA adapters
+    adapter: str = ADAPTER
 
 
-def motions(server: Server, body: MotionBody) -> Job:
+@request
+class AdaptedExtend(ExtendRequest):
+    """What `/v1/extend` takes."""
+
+    adapter: str = ADAPTER
+
+
+@request
+class AdaptedInbetween(InbetweenRequest):
+    """What `/v1/inbetween` takes."""
+
+    adapter: str = ADAPTER
+
+
+@request
+class EditRequest:
+    """A motion, changed by words."""
+
+    motion: Source = Field(description="The body motion.")
+    text: str = Field(description="What is to be different: 'slower', 'with the left hand', 'mirrored'.")
+    seed: Seed = SEED
+
+
+def stored_sources(server: Server, body: Any) -> dict[str, Stored]:
+    """What the fields of a request name, by field.
+
+    Raises:
+        Refusal: (404) no such motion; (400) a field that Python alone takes, or a name that is no text.
+    """
+    for name, field in fields_of(type(body)).items():
+        value = getattr(body, name)
+        if marker_of(field, PythonOnly) and value is not field.default:
+            raise bad(f"{name}: not a field of this request", name)
+        if marker_of(field, Refers) and value not in (None, "") and not isinstance(value, str):
+            raise bad(f"{name}: accepted the id of a motion", name)
+    found: dict[str, Stored] = {}
+
+    def find(kind: str, value: str, name: str) -> str:
+        found[name] = server.store.motion(value.partition(":")[0] if kind == "pose" else value, name)
+        return value
+
+    resolve_sources(body, find)
+    return found
+
+
+def with_bodies(body: Any, entries: dict[str, Stored]) -> Any:
+    """The request with the bodies that it names in place of their ids."""
+    from avatargpt.body.edit import frame_of
+    from vqvae.io.data_files import finite_number
+
+    def find(kind: str, value: str, name: str) -> Motion:
+        motion = body_of(entries[name], name)
+        _, _, second = value.partition(":")
+        try:
+            return frame_of(motion, finite_number(second) if second else None, name) if kind == "pose" else motion
+        except ValueError:
+            raise bad(f"{name}: accepted ID or ID:SECOND", name) from None
+
+    return resolve_sources(body, find)
+
+
+def motions(server: Server, body: AdaptedGenerate) -> Job:
     """Motions by words or by a typed request; the result is ``{"motions": [...]}``."""
-    config = GenerationConfig(body.seed, body.guidance, body.temperature, body.best_of, body.num, body.literal)
+    entries = stored_sources(server, body)
+    if isinstance(body.seconds, list):
+        raise bad("seconds: accepted one number", "seconds")
+    if (body.request is None) == (not body.prompt):
+        raise bad("a prompt and a request; accepted: one of both" if body.prompt else "prompt: needed", "prompt")
+    if body.request is None:
+        check_text(body.prompt)
+    body.check()
     if body.seconds is not None:
-        check_seconds(body.seconds)
         check_length(server, body.seconds * body.num)
-    starts = {"generate": _generate, "extend": _extend, "inbetween": _in_between, "edit": _edit}
-    return starts[body.operation](server, body, config)
+    prompt = body.prompt or (body.request.text or body.request.compact if body.request else "")
+    alone = body.kind == "avatar" or body.controls or body.strict or body.fps or {*entries} - {"after"}
+    if alone:
+        return server.submit("generate", partial(_generate, server, with_bodies(body, entries), prompt))
+    after = entries.get("after")
+    batch = Batch(replace(body.config, seed=0), after, server.settings.motion_seconds)
+    config = body.config
+    key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after, body.adapter)
+    item = Item(body.request or body.prompt, body.seconds, body.seed)
+    group = Group(key, item, partial(_together, server, body, batch))
+
+    def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
+        return kept(server, "generate", prompt, body.seed, *result)
+
+    return server.submit("generate", group=group, finish=finish)
+
+
+def _generate(server: Server, body: AdaptedGenerate, prompt: str, report: Report) -> dict[str, Any]:
+    """A request that is not made together with others."""
+    model = adapted(server, body.adapter)
+    reading = read_prompts(model, body)
+    (request_read,) = reading.requests
+    (length,) = model.expected_seconds([request_read], [body.seconds])
+    check_seconds_of(length * body.num, server.settings.motion_seconds, "seconds")
+    clips = [made.motion for made in make_motions(model, body, reading, report)]
+    return kept(server, "generate", prompt, body.seed, clips, request_read.captions)
+
+
+def _together(server: Server, body: AdaptedGenerate, batch: Batch, items: Sequence[Item], report: Report) -> list[Any]:
+    return batch.generate(adapted(server, body.adapter), items, report)
+
+
+def adapted(server: Server, name: str) -> Any:
+    """The model with the adapter of a request. Raises Refusal (400) for a name that the model's folder does not have:
+    folders of the machine are nobody's business here."""
+    if not name:
+        return server.model
+    if name not in (names := server.model.adapters):
+        raise bad(f"adapter: {name!r}; accepted: {', '.join(names) or 'none, this model has none'}", "adapter")
+    return server.model.with_adapter(name)
+
+
+def extend(server: Server, body: AdaptedExtend) -> Job:
+    """A motion that goes on; the result is ``{"motions": [Motion]}``."""
+    return _joined(server, body, "extend", ("motion",), lambda model: model.extend)
+
+
+def inbetween(server: Server, body: AdaptedInbetween) -> Job:
+    """Two motions with a new one between them; the result is ``{"motions": [Motion]}``."""
+    return _joined(server, body, "inbetween", ("start", "end"), lambda model: model.in_between)
+
+
+def _joined(
+    server: Server, body: Any, operation: str, needed: Sequence[str], method: Callable[[Any], Callable[..., Clip]]
+) -> Job:
+    """One motion of the method of the model that takes the request."""
+    check_needed(body, needed)
+    entries = stored_sources(server, body)
+    if body.text:
+        check_text(body.text)
+    check_length(server, body.seconds)
+
+    def work(report: Report) -> dict[str, Any]:
+        report(0, 1)
+        asked = replace(with_bodies(body, entries), adapter="")
+        clip = method(adapted(server, body.adapter))(**values_of(asked))
+        return kept(server, operation, body.text, body.seed, [clip], [body.text] if body.text else [])
+
+    return server.submit(operation, work)
+
+
+def check_needed(body: Any, names: Sequence[str]) -> None:
+    """Raises Refusal (400) for a field that is empty."""
+    for name in names:
+        if not getattr(body, name):
+            raise bad(f"{name}: needed, the id of a motion", name)
+
+
+def edit(server: Server, body: EditRequest) -> Job:
+    """A motion, changed by words; the result is ``{"motions": [Motion]}``."""
+    from avatargpt.server.session_state import edited
+
+    check_needed(body, ("motion",))
+    source = stored_sources(server, body)["motion"]
+    check_text(body.text)
+
+    def work(report: Report) -> dict[str, Any]:
+        report(0, 1)
+        clip = edited(server.model, body_of(source, "motion"), source.about, body.text, body.seed)
+        return kept(server, "edit", clip.caption, body.seed, [clip], [clip.caption])
+
+    return server.submit("edit", work)
 
 
 def check_length(server: Server, seconds: float, where: str = "seconds") -> None:
@@ -76,108 +234,17 @@ def keep(server: Server, clip: Clip, prompt: str, seed: int, read_as: Sequence[s
 
 
 def kept(
-    server: Server, body: MotionBody, prompt: str, clips: Sequence[Clip], read_as: Sequence[str]
+    server: Server, operation: str, prompt: str, seed: int, clips: Sequence[Clip], read_as: Sequence[str]
 ) -> dict[str, Any]:
     """The answer of a request for motions, which go into the store."""
-    rows = [server.store.motion_json(keep(server, clip, prompt, body.seed, read_as, operation=body.operation))
-            for clip in clips]  # fmt: skip
-    return {"motions": rows}
-
-
-def _generate(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
-    unused(body, "source", "target", "text")
-    if (body.request is None) == (not body.prompt):
-        raise bad("a prompt and a request; accepted: one of both" if body.prompt else "prompt: needed", "prompt")
-    if body.request is None:
-        check_text(body.prompt)
-    request = body.request or body.prompt
-    prompt = body.prompt or (body.request.text or body.request.compact if body.request else "")
-    after = server.store.motion(body.after, "after") if body.after else None
-    batch = Batch(replace(config, seed=0), after, server.settings.motion_seconds)
-    key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after, body.adapter)
-    group = Group(key, Item(request, body.seconds, body.seed), partial(_together, server, body, batch))
-
-    def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
-        return kept(server, body, prompt, *result)
-
-    return server.submit("generate", group=group, finish=finish)
-
-
-def _together(server: Server, body: MotionBody, batch: Batch, items: Sequence[Item], report: Report) -> list[Any]:
-    return batch.generate(adapted(server, body), items, report)
-
-
-def adapted(server: Server, body: MotionBody) -> Any:
-    """The model with the adapter of a request. Raises Refusal (400) for a name that the model's folder does not have:
-    folders of the machine are nobody's business here."""
-    if not body.adapter:
-        return server.model
-    if body.adapter not in (names := server.model.adapters):
-        raise bad(f"adapter: {body.adapter!r}; accepted: {', '.join(names) or 'none, this model has none'}", "adapter")
-    return server.model.with_adapter(body.adapter)
-
-
-def unused(body: MotionBody, *names: str) -> None:
-    """Raises Refusal (400) for a field that the operation does not take."""
-    for name in names:
-        if getattr(body, name) not in ("", None):
-            raise bad(f"{name}: not taken by the operation {body.operation}", name)
-
-
-def needed(server: Server, body: MotionBody, name: str) -> Stored:
-    """The motion that a field names. Raises Refusal."""
-    if not (number := getattr(body, name)):
-        raise bad(f"{name}: needed by the operation {body.operation}, the id of a motion", name)
-    return server.store.motion(number, name)
-
-
-def _extend(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
-    unused(body, "target", "after", "request")
-    source = needed(server, body, "source")
-    return _made(server, body, 3.0, lambda model, *how: model.extend(body_of(source, "source"), *how))
-
-
-def _in_between(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
-    unused(body, "after", "request")
-    ends = [(needed(server, body, name), name) for name in ("source", "target")]
-    return _made(server, body, 1.0, lambda model, *how: model.in_between(*(body_of(*end) for end in ends), *how))
-
-
-def _made(server: Server, body: MotionBody, seconds: float, make: Callable[..., Motion]) -> Job:
-    """As many motions as are asked for, of a function that takes the model, seconds, text and seed."""
-    text = body.text or body.prompt
-
-    def work(report: Report) -> dict[str, Any]:
-        report(0, body.num)
-        model, clips = adapted(server, body), []
-        for k in range(body.num):
-            clips.append(make(model, body.seconds or seconds, text, body.seed + k))
-            report(k + 1, body.num)
-        return kept(server, body, text, clips, [text] if text else [])
-
-    if text:
-        check_text(text)
-    return server.submit(body.operation, work)
-
-
-def _edit(server: Server, body: MotionBody, config: GenerationConfig) -> Job:
-    from avatargpt.server.session_state import edited
-
-    unused(body, "target", "after", "request", "seconds")
-    source, text = needed(server, body, "source"), body.text or body.prompt
-    check_text(text)
-
-    def work(report: Report) -> dict[str, Any]:
-        report(0, 1)
-        clip = edited(server.model, body_of(source, "source"), source.about, text, config.seed)
-        return kept(server, body, clip.caption, [clip], [clip.caption])
-
-    return server.submit("edit", work)
+    rows = [keep(server, clip, prompt, seed, read_as, operation=operation) for clip in clips]
+    return {"motions": [server.store.motion_json(row) for row in rows]}
 
 
 def describe(server: Server, body: DescribeRequest) -> Job:
     """Sentences about a motion; the result is ``{"descriptions": [...], "notes": [...]}``."""
-    entry = server.store.motion(body.motion, "motion")
+    check_needed(body, ("motion",))
+    entry = stored_sources(server, body)["motion"]
     check_length(server, float(entry.about["seconds"]), "motion")
 
     def work(report: Report) -> dict[str, Any]:
@@ -189,27 +256,18 @@ def describe(server: Server, body: DescribeRequest) -> Job:
     return server.submit("describe", work)
 
 
-class PlanBody(Body):
-    """What `/v1/plans` takes."""
-
-    scene: str
-    activities: int | None = Field(default=None, ge=1, le=20)
-    seconds: float | None = Field(default=None, ge=1, le=14_400)
-    planner: Literal["", "retrieval"] = ""  # empty: the server's language model where it has one
-    seed: int = Field(default=0, ge=0, lt=2**32)
-
-
-def plans(server: Server, body: PlanBody) -> Job:
+def plans(server: Server, body: PlanRequest) -> Job:
     """A scene as activities and steps; the result is ``{"scene", "activities", "seconds", "planner", "notes"}``."""
     check_text(body.scene)
+    check_planner(body.planner)
 
     def work(report: Report) -> dict[str, Any]:
         from avatargpt import planning
 
         report(0, 1)
         llm = server.llm() if not body.planner else None
-        planner = planning.load_planner(body.planner, server.model, llm)
-        plan = planner.plan(body.scene, body.activities, seed=body.seed, seconds=body.seconds)
+        planner = planning.load_planner(body.planner or "", server.model, llm)
+        plan = planner.plan(body.scene, body.activities, body.temperature, body.seed, body.seconds)
         activities = []
         for activity in plan.activities:
             lengths: Sequence[float | None] = activity.seconds or [None] * len(activity.steps)
@@ -221,3 +279,9 @@ def plans(server: Server, body: PlanBody) -> Job:
                 "notes": list(plan.notes)}  # fmt: skip
 
     return server.submit("plan", work)
+
+
+def check_planner(planner: Any) -> None:
+    """Raises Refusal (400) for a planner that a client may not choose: addresses are the operator's."""
+    if planner not in (None, "", "retrieval"):
+        raise bad(f"planner: {str(planner)[:40]!r}; accepted: retrieval, or left out", "planner")

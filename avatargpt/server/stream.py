@@ -23,11 +23,13 @@ from avatargpt.server.core import Server, server_of
 from avatargpt.server.errors import Refusal, bad, body, busy, refusal_of
 from avatargpt.server.frames import DIGITS, frame_rows
 from avatargpt.server.long_motion import FPS as LONG_FPS
-from avatargpt.server.long_motion import LongBody, chunks, step_json
+from avatargpt.server.long_motion import chunks, step_json
 from avatargpt.server.services import Body
 from avatargpt.server.voices import Instruction, body_under, feelings_of
 from avatargpt.speech.audio import FPS, RATE, check_rate
 from avatargpt.speech.words import Word as SpokenWord
+from avatargpt.verbs.plan import LongRequest
+from avatargpt.verbs.request import request
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -105,10 +107,11 @@ class End(Body):
     type: Literal["end"]
 
 
-class Long(LongBody):
+@request
+class Long(LongRequest):
     """Long motion is to be made."""
 
-    type: Literal["long"]
+    type: Literal["long"] = "long"
 
 
 class Ack(Body):

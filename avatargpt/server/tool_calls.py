@@ -92,7 +92,7 @@ def _call(act: Act, words: str, entry: Stored | None, names: Sequence[str]) -> t
         seconds = act.seconds or about["seconds"]
         options["make"] = {"prompt": act.text or about.get("prompt"), "seconds": seconds, "seed": seed}
     elif act.do in CHANGES and motion:
-        options["edit"] = {"motion": motion, "change": act.change or words}
+        options["edit"] = {"motion": motion, "text": act.change or words}
     elif act.do == "plan":
         options["long"] = {"scene": act.scene, "seconds": act.seconds}
         options["plan"] = options["long"] | {"activities": act.activities}

@@ -17,68 +17,26 @@ from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad
 from avatargpt.server.exports import TYPES, exported
 from avatargpt.server.jobs import Wait, answer
-from avatargpt.server.long_motion import LongBody, long
-from avatargpt.server.services import Body
+from avatargpt.server.long_motion import long
 from avatargpt.server.speak import SpeakBody, speak
 from avatargpt.server.worker import Job
 from avatargpt.verbs.describe import DescribeRequest
-from avatargpt.verbs.request import explain_mistake
+from avatargpt.verbs.plan import LongRequest, PlanRequest
+from avatargpt.verbs.request import Source, explain_mistake, request
 
 router = APIRouter(prefix="/v1/tools", tags=["tools"])
-Seconds = Annotated[float | None, Field(gt=0, le=600, description="Length in seconds; left out: as long as it takes.")]
-Seed = Annotated[int, Field(ge=0, lt=2**32, description="Other seeds give other motion of the same words.")]
-Id = Annotated[str, Field(description="The id of a motion that a tool gave.")]
 
 
-class Make(Body):
-    """What `make` takes."""
+@request
+class ExportRequest:
+    """A motion as a file."""
 
-    prompt: str = Field(description="What a person does, in plain English: 'a person walks forward, then waves'.")
-    seconds: Seconds = None
-    seed: Seed = 0
-    after: str = Field(default="", description="Id of a motion whose last posture this one goes on from.")
-
-
-class Edit(Body):
-    """What `edit` takes."""
-
-    motion: Id
-    change: str = Field(description="What is to be different: 'slower', 'with the left hand', 'mirrored'.")
-    seed: Seed = 0
-
-
-class Plan(Body):
-    """What `plan` takes."""
-
-    scene: str = Field(description="One or two sentences: who does what, and where.")
-    activities: int | None = Field(default=None, ge=1, le=20, description="How many; left out: as the scene takes.")
-    seconds: float | None = Field(default=None, ge=1, le=14_400, description="Of all steps together.")
-
-
-class Export(Body):
-    """What `export` takes."""
-
-    motion: Id
+    motion: Source = Field(description="The motion.")
     format: str = Field(default="glb", description="glb, bvh, vrma, fbx, npz, csv, mp4, gif or png (contact sheet).")
     fps: float | None = Field(default=None, ge=1, le=240, description="Frames a second; left out: as they are.")
 
 
-def _make(server: Server, body: Make) -> Job:
-    row = services.MotionBody(prompt=body.prompt, seconds=body.seconds, seed=body.seed, after=body.after)
-    return services.motions(server, row)
-
-
-def _edit(server: Server, body: Edit) -> Job:
-    row = services.MotionBody(operation="edit", source=body.motion, text=body.change, seed=body.seed)
-    return services.motions(server, row)
-
-
-def _as(start: Callable[[Server, Any], Job], kind: type[Body]) -> Callable[[Server, Body], Job]:
-    """What begins a tool whose arguments are fields of a route's body."""
-    return lambda server, body: start(server, kind(**body.model_dump()))
-
-
-def _export(server: Server, body: Export) -> Job:
+def _export(server: Server, body: ExportRequest) -> Job:
     """Writes the file at once, on the calling thread."""
     query = f"fps={body.fps:g}" if body.fps else ""
     path, name = exported(server, body.motion, body.format, dict(parse_qsl(query)))
@@ -109,7 +67,8 @@ class Tool:
         try:
             body = TypeAdapter(self.body).validate_python(arguments)
         except ValidationError as e:
-            raise bad(f"{self.name}: {explain_mistake(e)}", ".".join(map(str, e.errors()[0]["loc"]))) from None
+            place = ".".join(map(str, e.errors()[0]["loc"]))
+            raise bad(f"{self.name}: {explain_mistake(e, self.body)}", place) from None
         return self.start(server, body)
 
     def schema(self) -> dict[str, JsonValue]:
@@ -126,16 +85,19 @@ class Tool:
 
 TOOLS = {tool.name: tool for tool in (
     Tool("make", "Make a motion of a person from words. Gives its id, notes on what could not be shown, and links.",
-         Make, _make),
+         services.AdaptedGenerate, services.motions),
+    Tool("extend", "Let a motion go on, by words or as it comes.", services.AdaptedExtend, services.extend),
+    Tool("inbetween", "Join two motions by a new one between them.", services.AdaptedInbetween, services.inbetween),
     Tool("describe", "Say in words what a motion shows.", DescribeRequest, services.describe),
-    Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.", Edit, _edit),
-    Tool("plan", "Break a scene down into activities and steps, without making motion.", Plan,
-         _as(services.plans, services.PlanBody)),
-    Tool("long", "Make motion of minutes from a scene: it is planned, made step by step, and checked.", LongBody, long),
+    Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.",
+         services.EditRequest, services.edit),
+    Tool("plan", "Break a scene down into activities and steps, without making motion.", PlanRequest, services.plans),
+    Tool("long", "Make motion of minutes from a scene: it is planned, made step by step, and checked.", LongRequest,
+         long),
     Tool("speak", "Make an avatar that speaks a recording: lips, face, gestures with fingers, and a body.",
          SpeakBody, speak),
-    Tool("export", "Write a motion as a file: glb, bvh, vrma, fbx, npz, mp4, gif, or png, a contact sheet.", Export,
-         _export),
+    Tool("export", "Write a motion as a file: glb, bvh, vrma, fbx, npz, mp4, gif, or png, a contact sheet.",
+         ExportRequest, _export),
 )}  # fmt: skip
 
 

@@ -21,17 +21,28 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import wraps
 from types import NoneType, UnionType
 from typing import (
-    Annotated, Any, Concatenate, ParamSpec, TypeVar, Union, dataclass_transform, get_args, get_origin,
+    Annotated,
+    Any,
+    Concatenate,
+    ParamSpec,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
 )  # fmt: skip
 
+import annotated_types
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
 
+from avatargpt.options import MAX_SECONDS, MIN_SECONDS
 from vqvae.errors import UserError
 from vqvae.strict import refuse_boolean, requirement_of
 
@@ -44,9 +55,15 @@ MAX_SEED = 2**32 - 1
 
 @plain_dataclass(frozen=True)
 class Flag:
-    """How the command line spells a field: names and placeholder, ``-n --num K``; empty = not as an option."""
+    """How the command line spells a field.
+
+    Attributes:
+        declaration: names and placeholder, ``-n --num K``; empty = not as an option. kind: the type there, None = the
+            field's own.
+    """
 
     declaration: str = ""
+    kind: Any = None
 
 
 @plain_dataclass(frozen=True)
@@ -73,7 +90,9 @@ NUMBER = BeforeValidator(_plain_number)  # behind the bounds, which a schema sho
 Count = Annotated[int, Field(ge=1), NUMBER]
 Number = Annotated[float, Field(allow_inf_nan=False), NUMBER]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED), NUMBER, Flag("--seed N")]
+Seconds = Annotated[float, Field(ge=MIN_SECONDS, le=MAX_SECONDS, allow_inf_nan=False), NUMBER]
 Source = Annotated[Any, Refers("motion"), Flag(), WithJsonSchema({"type": "string"})]
+InPython = Annotated[Any, PythonOnly(), SkipJsonSchema()]
 SEED = Field(default=0, description="Same seed, same result.")
 
 
@@ -115,11 +134,11 @@ def make_request(kind: Callable[P, Q], *args: P.args, **kwargs: P.kwargs) -> Q:
     try:
         return kind(*args, **kwargs)
     except ValidationError as e:
-        raise UserError(explain_mistake(e)) from None
+        raise UserError(explain_mistake(e, kind)) from None  # type: ignore[arg-type]
 
 
-def explain_mistake(error: ValidationError) -> str:
-    """The first mistake in one line: where, the value, what is accepted."""
+def explain_mistake(error: ValidationError, kind: type[Any] | None = None) -> str:
+    """The first mistake in one line: where, the value, what is accepted; `kind`: the request."""
     first = next((e for e in error.errors() if "unexpected" in e["type"] or "extra" in e["type"]), error.errors()[0])
     place = ".".join(map(str, first["loc"])) or "request"
     if "unexpected" in first["type"] or "extra" in first["type"]:
@@ -128,7 +147,23 @@ def explain_mistake(error: ValidationError) -> str:
         return f"{place}: needed"
     if first["type"] == "value_error":
         return f"{place}: {first['ctx']['error']}"
-    return f"{place}: {repr(first['input'])[:40]}; accepted: {requirement_of(first)}"
+    name, value = str(first["loc"][0]), repr(first["input"])[:40]
+    field = fields_of(kind).get(name) if kind is not None else None
+    low, high = bounds_of(field) if field is not None else (None, None)
+    if first["type"] in _BEYOND and low is not None:
+        return f"{name}: {value}; accepted " + (f"{low:g} or more" if high is None else f"{low:g} to {high:g}")
+    return f"{place}: {value}; accepted: {requirement_of(first)}"
+
+
+_BEYOND = ("greater_than_equal", "less_than_equal", "finite_number")
+
+
+def bounds_of(field: FieldInfo) -> tuple[float | None, float | None]:
+    """The least and the most that a field may be, None = no bound."""
+    marks = marks_of(field)
+    low: Any = next((m.ge for m in marks if isinstance(m, annotated_types.Ge)), None)
+    high: Any = next((m.le for m in marks if isinstance(m, annotated_types.Le)), None)
+    return low, high
 
 
 def resolve_sources(asked: Q, find: Callable[[str, str, str], Any]) -> Q:
@@ -146,8 +181,9 @@ def resolve_sources(asked: Q, find: Callable[[str, str, str], Any]) -> Q:
 
 
 def values_of(asked: Any) -> dict[str, Any]:
-    """The fields of a request, by name, as they are."""
-    return {f.name: getattr(asked, f.name) for f in fields(asked)}
+    """The fields of a request that are not as they are by default, by name."""
+    rows = [(name, getattr(asked, name), field.default) for name, field in fields_of(type(asked)).items()]
+    return {name: v for name, v, usual in rows if v is not usual and (type(v) is not type(usual) or v != usual)}
 
 
 def method_of(kind: Callable[P, Q], run: Callable[[Any, Q], R]) -> Callable[Concatenate[Any, P], R]:

@@ -13,7 +13,6 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from vqvae.errors import UserError
-from vqvae.skeleton import JOINT_NAMES
 from vqvae.strict import Number, Strict
 
 Side = Literal["left", "right", "both", "alternating"]
@@ -60,6 +59,8 @@ class PoseKey(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        from vqvae.skeleton import JOINT_NAMES  # needs NumPy, without which the help of commands is quicker
+
         for name, quaternion in self.rotations.items():
             if name not in JOINT_NAMES:
                 raise UserError(f"rotations: no joint {name!r}; accepted: {', '.join(JOINT_NAMES)}")

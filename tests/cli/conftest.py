@@ -47,8 +47,10 @@ class FakeAvatarGPT:
         cls.loads.append((path, device, dtype, threads))
         return cls()
 
-    def generate(self, texts, seconds=None, seed=0, num=1, progress=None, **options):
+    def generate(self, texts, seconds=None, config=None, seeds=None, progress=None, after=None):
         texts = [getattr(t, "source", t) for t in texts]
+        options = dict(vars(config))
+        seed, num = options.pop("seed"), options.pop("num")
         self.calls.append(("generate", {"texts": texts, "seconds": seconds, "seed": seed, "num": num, **options}))
         return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
 
@@ -79,7 +81,9 @@ class FakeAvatarGPT:
         answers = [[f"a person walks {len(m)} frames, version {i}" for i in range(num)] for m in motion]
         return answers if num > 1 else [a[0] for a in answers]
 
-    def in_between(self, start, end, seconds, text="", seed=0, best_of=8):
+    def in_between(self, start, end, seconds=1.0, text="", seed=0, best_of=None):
+        if start.modality == "face":
+            return self.face_in_between(start, end, seconds, text, seed, best_of)
         self.calls.append(("in_between", {"text": text, "seed": seed, "best_of": best_of}))
         return concatenate([start.resampled(20), walk(seconds, seed), end.resampled(20)]).with_caption(text)
 
@@ -87,7 +91,7 @@ class FakeAvatarGPT:
         self.calls.append(("face_in_between", {"text": text, "seed": seed, "best_of": best_of}))
         return start
 
-    def extend(self, motion, seconds, text="", seed=0, best_of=4):
+    def extend(self, motion, seconds=3.0, text="", seed=0, best_of=None):
         self.calls.append(("extend", {"text": text, "seed": seed, "best_of": best_of}))
         if text == "plays the harp":
             warnings.warn(f"{text!r} hardly shows", UnheededText, stacklevel=2)

@@ -17,8 +17,9 @@ from avatargpt import __version__, export
 from avatargpt.body.loops import on_treadmill
 from avatargpt.cli.app import COMMANDS
 from avatargpt.cli.common import progress
-from avatargpt.cli.generate import Controls, request_lines, request_row
+from avatargpt.cli.generate import request_lines, request_row
 from avatargpt.options import UnheededText
+from avatargpt.verbs.controls import Controls, read_pin
 from instruct_data.requests.spec import Clause, MotionRequest
 from tests.cli.conftest import walk
 from tests.factories import write_character
@@ -53,7 +54,7 @@ def test_the_ground_of_a_character_moves_as_its_file_has_it(cli, fake, tmp_path,
     away = walk(2.0)
     there, notes = on_treadmill(away, [(0, len(away))])
 
-    def generate(self, texts, **options):
+    def generate(self, texts, *_):
         warnings.warn(notes[0], UnheededText, stacklevel=2)
         return [replace(there, notes=("another note", *notes))]
 
@@ -187,7 +188,7 @@ def test_inbetween_passes_both_clips(cli, fake, clip, tmp_path):
     out = tmp_path / "m.npz"
     r = cli("inbetween", clip, clip, "--seconds", 1.5, "--text", "turns", "--seed", 3, "-o", out)
     assert r.code == 0 and len(Motion.load(out)) == 40 + 30 + 40
-    assert fake.calls == [("in_between", {"text": "turns", "seed": 3, "best_of": 16})]
+    assert fake.calls == [("in_between", {"text": "turns", "seed": 3, "best_of": None})]
 
 
 def test_inbetween_tells_what_its_maker_noted(cli, fake, clip, tmp_path, monkeypatch):
@@ -207,7 +208,7 @@ def test_candidates_of_bodies_and_faces(cli, fake, clip, tmp_path):
             assert cli("inbetween", file, file, "--seconds", 1, *best_of, "-o", out).code == 0
         assert cli("describe", clip, *best_of).code == 0
     calls = [(name, options["best_of"]) for name, options in fake.calls]
-    assert calls == [("in_between", 16), ("face_in_between", None), ("describe", 7),
+    assert calls == [("in_between", None), ("face_in_between", None), ("describe", None),
                      ("in_between", 3), ("face_in_between", 3), ("describe", 3)]  # fmt: skip
 
 
@@ -308,11 +309,10 @@ def test_one_of_several_animations_is_named(cli, fake, pack, tmp_path):
     assert cli("inbetween", walk, hop, "--seconds", "1", "-o", out).code == 0
 
 
-def test_controls_set_every_movement(tmp_path: Path) -> None:
-    waypoints = tmp_path / "way.csv"
-    waypoints.write_text("# x,z\n0,2\n1,2\n")
+def test_controls_set_every_movement() -> None:
     request = MotionRequest(clauses=[Clause(action="walk", times=2, tempo="slow"), Clause(action="bow", denied=True)])
-    controls = Controls(3, -90.0, None, waypoints, 1.5, True, True, ("right_hand@1.5=0.4,1.3,0.3",))
+    pins = [read_pin("right_hand@1.5=0.4,1.3,0.3")]
+    controls = Controls(3, -90.0, None, [(0.0, 2.0), (1.0, 2.0)], 1.5, True, True, pins)
     controls.check()
     changed = controls.on(request)
     walk, bow = changed.clauses

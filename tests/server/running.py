@@ -48,10 +48,10 @@ class StandIn:
     def describe_face(self, motions: list[Any], **_: Any) -> list[str]:
         return ["a face" for _ in motions]
 
-    def in_between(self, start: Motion, end: Motion, seconds: float, text: str = "", seed: int = 0) -> Motion:
+    def in_between(self, start: Motion, end: Motion, seconds: float = 1.0, text: str = "", seed: int = 0) -> Motion:
         return concatenate([start, self.motion(text, seconds), end])
 
-    def extend(self, motion: Motion, seconds: float, text: str = "", seed: int = 0) -> Motion:
+    def extend(self, motion: Motion, seconds: float = 3.0, text: str = "", seed: int = 0) -> Motion:
         return concatenate([motion, self.motion(text, seconds)])
 
 

@@ -52,10 +52,10 @@ class StandIn:
     def with_adapter(self, name):
         return Calm()
 
-    def extend(self, motion, seconds, text="", seed=0):
+    def extend(self, motion, seconds=3.0, text="", seed=0):
         return concatenate([motion.resampled(20), walk(seconds, seed)]).with_caption(text)
 
-    def in_between(self, start, end, seconds, text="", seed=0):
+    def in_between(self, start, end, seconds=1.0, text="", seed=0):
         return concatenate([start, walk(seconds, seed), end]).with_caption(text)
 
     def describe(self, motion, num=1, seed=0, **_):

@@ -76,10 +76,11 @@ def test_options_of_exports(client, tmp_path):
 
 def test_operations_on_motions(client):
     first, second = made(client), made(client, seed=4)
-    longer = made(client, "", operation="extend", source=first["id"], text="sit", seconds=1)
+    (longer,) = client.post("/v1/extend", json={"motion": first["id"], "text": "sit", "seconds": 1}).json()["motions"]
     assert longer["frames"] == 60 and longer["prompt"] == "sit"
-    assert made(client, "", operation="inbetween", source=first["id"], target=second["id"], seconds=1)["frames"] == 100
-    slower = client.post("/v1/motions", json={"operation": "edit", "source": first["id"], "text": "slower"})
+    (joined,) = client.post("/v1/inbetween", json={"start": first["id"], "end": second["id"]}).json()["motions"]
+    assert joined["frames"] == 100
+    slower = client.post("/v1/edit", json={"motion": first["id"], "text": "slower"})
     assert slower.json()["motions"][0]["seconds"] > 2
     assert made(client, after=first["id"])["frames"] == 40
     assert len(client.post("/v1/motions", json={"prompt": "walk", "num": 3}).json()["motions"]) == 3
@@ -110,12 +111,12 @@ def test_descriptions_and_unknown_ids(client):
 
 @pytest.mark.parametrize(("body", "where"), [
     ({}, "prompt"), ({"prompt": "..."}, ""), ({"prompt": "walk", "second": 3}, "second"),
-    ({"prompt": "walk", "seconds": 0.01}, ""), ({"prompt": "walk", "seconds": 500}, "seconds"),
+    ({"prompt": "walk", "seconds": 0.01}, "seconds"), ({"prompt": "walk", "seconds": 500}, "seconds"),
     ({"prompt": "walk", "seconds": "x"}, "seconds"), ({"prompt": "long long long"}, "prompt"),
-    ({"prompt": "walk", "num": 99}, "num"), ({"prompt": "walk", "seed": -1}, "seed"), ({"prompt": "refuse"}, ""),
+    ({"prompt": "walk", "num": 101}, "num"), ({"prompt": "walk", "seed": -1}, "seed"), ({"prompt": "refuse"}, ""),
     ({"prompt": "walk", "request": {"clauses": [{"action": "x"}]}}, "prompt"), ({"prompt": "a\ud800b"}, ""),
-    ({"prompt": "walk", "source": "x"}, "source"), ({"operation": "extend"}, "source"),
-    ({"prompt": "walk", "guidance": 1e400}, ""), ({"request": {"clauses": []}}, "request.clauses"),
+    ({"prompt": "walk", "source": "x"}, "source"), ({"operation": "extend"}, "operation"),
+    ({"prompt": "walk", "guidance": 1e400}, "guidance"), ({"request": {"clauses": []}}, "request.clauses"),
     ({"prompt": "x" * 3000}, ""),
 ])  # fmt: skip
 def test_bad_requests(client, body, where):

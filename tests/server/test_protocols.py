@@ -144,7 +144,7 @@ def test_mcp_tools_give_motion_with_pictures_over_http(address: str, tmp_path: P
             assert "walk" in told.content[0].text or "step" in told.content[0].text
             wrong = await client.call_tool("export", {"motion": motion["id"], "format": "doc"})
             assert wrong.is_error and "accepted for a body" in wrong.content[0].text
-            lost = await client.call_tool("edit", {"motion": "A" * 24, "change": "slower"})
+            lost = await client.call_tool("edit", {"motion": "A" * 24, "text": "slower"})
             assert lost.is_error and "no such motion" in lost.content[0].text
 
     asyncio.run(talk())
