@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from avatargpt.cli.common import Terminated, fail, say, warn
+from avatargpt.cli.common import REQUEST, Terminated, fail, say, warn
 from avatargpt.options import UnheededText
-from vqvae.errors import DEBUG, error_line, one_line
+from vqvae.errors import DEBUG, UserError, error_line, one_line
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page
 COMMANDS = {
@@ -69,6 +69,10 @@ class LazyGroup(TyperGroup):
             return None
         if cmd_name not in self.commands:
             target = resolve_name(COMMANDS[cmd_name])
+            if hasattr(target, REQUEST):
+                from avatargpt.cli.verbs import add_options
+
+                target = add_options(target)
             if not isinstance(target, typer.Typer):
                 single = typer.Typer(add_completion=False, rich_markup_mode=None)
                 single.command(cmd_name)(target)
@@ -81,6 +85,16 @@ class LazyGroup(TyperGroup):
                 parameter.hidden = parameter.param_type_name == "option" and not usual  # type: ignore[attr-defined]
         return self.commands[cmd_name]
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands with the first sentences of their documentation; none is built for that."""
+        rows = []
+        for name, place in COMMANDS.items():
+            target = resolve_name(place)
+            text = target.info.help if isinstance(target, typer.Typer) else target.__doc__
+            rows.append((name, (text or "").strip().split("\n")[0]))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -88,11 +102,20 @@ class LazyGroup(TyperGroup):
             raise typer.Abort from None
 
 
+_REQUIREMENT = "Input should be "  # with which typer's reasons begin
+
+
 def _refuse_underscores(command: Any) -> None:
     """Let no option of a command, or of a group's commands, read ``1_0`` as ten, as Python does."""
 
     def checked(parameter: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
-        number = convert(context, value)
+        try:
+            number = convert(context, value)
+        except typer.BadParameter as e:
+            if not e.message.startswith(_REQUIREMENT) or not isinstance(value, str):
+                raise
+            needed = e.message.removeprefix(_REQUIREMENT).partition(",")[0]
+            raise UserError(f"{parameter.opts[0]} {value[:40]}: accepted {needed}") from None
         if isinstance(value, str) and "_" in value and isinstance(number, (int, float)):
             raise typer.BadParameter(f"{value!r} is not a number", ctx=context, param=parameter)
         return number

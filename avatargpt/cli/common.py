@@ -324,6 +324,22 @@ MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000
 
 
+REQUEST = "request_class"  # attribute of a command: where the class of its request is
+
+
+def takes(place: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command with an option for each field of a request, ``module:Class``, see `avatargpt.cli.verbs.add_options`.
+
+    The class is imported when the command is used: the list of commands does without.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        setattr(command, REQUEST, place)
+        return command
+
+    return decorate
+
+
 def option(declaration: str, description: str, **details: Any) -> Any:
     """A command-line option."""
     words = declaration.split()

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.verbs import takes
-from avatargpt.verbs.generate import GenerateRequest, make_motions, read_prompts
-from avatargpt.verbs.request import make_request, resolve_sources
+from avatargpt.cli.common import argument, option, takes
 from vqvae.errors import UserError
 from vqvae.io.files import parsing, read_text
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 
-@takes(GenerateRequest)
+@takes("avatargpt.verbs.generate:GenerateRequest")
 def generate(
     text: Annotated[str, argument("TEXT", "What happens, in words; @FILE gives one per line.")],
     output: common.Outputs,
@@ -46,6 +43,9 @@ def generate(
     Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them. The reading of
     the text is printed on stderr. --times, --turn and the like set what the words leave open, of every movement.
     """
+    from avatargpt.verbs.generate import GenerateRequest, make_motions, read_prompts
+    from avatargpt.verbs.request import make_request, resolve_sources
+
     texts, batch = common.read_texts(text)
     places = None if waypoints is None else _waypoints(waypoints)
     request = make_request(GenerateRequest, texts, waypoints=places, **asked)

@@ -8,12 +8,8 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import argument, note, option
-from avatargpt.cli.verbs import takes
+from avatargpt.cli.common import argument, note, option, takes
 from avatargpt.options import FPS
-from avatargpt.verbs.describe import DescribeRequest, check_kinds
-from avatargpt.verbs.join import ExtendRequest, InbetweenRequest
-from avatargpt.verbs.request import make_request, values_of
 from vqvae.errors import UserError
 from vqvae.io.files import regular_file
 
@@ -155,7 +151,7 @@ File = Annotated[Path, argument("FILE", "A motion: .npz, .bvh and others.")]
 Text = Annotated[str | None, option("--text TEXT", "One movement of the new part; @FILE gives one per line.")]
 
 
-@takes(DescribeRequest)
+@takes("avatargpt.verbs.describe:DescribeRequest")
 def describe(
     files: Annotated[list[Path], argument("FILE...", "Motions: .npz, .bvh and others.")],
     asked: dict[str, Any],
@@ -179,6 +175,9 @@ def describe(
     One FILE: a sentence per line. Several: FILE, a tab, the sentence. Of an avatar the sentence says what it does, says
     and feels; its words come with --transcript, or from Whisper where it has a sound.
     """
+    from avatargpt.verbs.describe import DescribeRequest, check_kinds
+    from avatargpt.verbs.request import make_request, values_of
+
     motions: list[Any] = [load_motion(path, up, from_fps, True, animation, unit, joints) for path in files]
     kinds = [m.modality for m in motions]
     if (transcript is not None or asr is not None) and kinds != ["avatar"]:
@@ -214,7 +213,7 @@ def _words(avatar: AvatarMotion, transcript: str | None, asr: str | None, model:
     return "" if heard is None else " ".join(w.text for w in heard.words)
 
 
-@takes(InbetweenRequest)
+@takes("avatargpt.verbs.join:InbetweenRequest")
 def inbetween(
     start: Annotated[Path, argument("START", "The motion before; PACK.glb#NAME: one of several.")],
     end: Annotated[Path, argument("END", "The motion after.")],
@@ -237,6 +236,9 @@ def inbetween(
     20 frames a second. The middle of two faces has at most 7.2 s. TEXT goes to the network as it stands: one movement,
     for which less than a second is hardly room; where it hardly shows, a warning says so.
     """
+    from avatargpt.verbs.join import InbetweenRequest
+    from avatargpt.verbs.request import make_request
+
     texts, many = _texts(text)
     first, last = load_motion(start), load_motion(end)
     request = make_request(InbetweenRequest, first, last, **asked)
@@ -256,7 +258,7 @@ def inbetween(
     common.print_results(motions, written, as_json, [{"notes": lines} if lines else {} for lines in notes])
 
 
-@takes(ExtendRequest)
+@takes("avatargpt.verbs.join:ExtendRequest")
 def extend(
     file: File,
     output: common.Outputs,
@@ -278,6 +280,9 @@ def extend(
     The result holds FILE and the continuation, at 20 frames a second. TEXT goes to the network as it stands: one
     movement, without degrees of turns and shapes of paths; where it hardly shows, a warning says so.
     """
+    from avatargpt.verbs.join import ExtendRequest
+    from avatargpt.verbs.request import make_request
+
     texts, many = _texts(text)
     common.check_targets(output, many, "body", (file,), len(texts), character)
     on = common.on_character(character, root, "body")
@@ -296,6 +301,8 @@ def _texts(text: str | None) -> tuple[list[str], bool]:
 
 def _for_texts(make: Callable[..., Any], request: Any, texts: list[str], label: str, quiet: bool) -> list[Any]:
     """The motion of every text, of a method of the model that takes a request."""
+    from avatargpt.verbs.request import values_of
+
     tracked = common.tracked(texts, len(texts), label, quiet)
     return [make(**values_of(replace(request, text=words))) for words in tracked]
 

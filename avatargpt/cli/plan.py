@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.common import Progress, argument, option, print_json, progress, say, warn
-from avatargpt.cli.verbs import takes
-from avatargpt.verbs.plan import LongRequest, PlanRequest
-from avatargpt.verbs.plan import long as make_long
-from avatargpt.verbs.request import make_request
+from avatargpt.cli.common import Progress, argument, option, print_json, progress, say, takes, warn
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
 
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
     from avatargpt.planning import Plan, Planner
     from avatargpt.planning.types import Activity
 
-@takes(PlanRequest)
+@takes("avatargpt.verbs.plan:PlanRequest")
 def plan(
     asked: dict[str, Any],
     scene: Annotated[str | None, argument("SCENE", "A situation in a sentence or two; @FILE: one per line.")] = None,
@@ -50,6 +46,8 @@ def plan(
     """
     from avatargpt import planning
     from avatargpt.planning.types import check_slots
+    from avatargpt.verbs.plan import PlanRequest
+    from avatargpt.verbs.request import make_request
 
     how = make_request(PlanRequest, scene or "", **asked)
     planning.check_spec(how.planner)
@@ -127,7 +125,7 @@ def _print_answer(task: str, slots: dict[str, str], answer: list[str], planner: 
         say(f"note: {line}")
 
 
-@takes(LongRequest)
+@takes("avatargpt.verbs.plan:LongRequest")
 def long(
     output: common.Outputs,
     asked: dict[str, Any],
@@ -165,6 +163,9 @@ def long(
     from avatargpt import planning
     from avatargpt.long import loop
     from avatargpt.long.stream import LongWriter
+    from avatargpt.verbs.plan import LongRequest
+    from avatargpt.verbs.plan import long as make_long
+    from avatargpt.verbs.request import make_request
 
     request = make_request(LongRequest, scene, activities=_activities(activities), **asked)
     seconds = request.seconds

@@ -28,7 +28,7 @@ class PlanRequest:
     """A scene to activities and their steps."""
 
     scene: Scene = SCENE
-    activities: Annotated[int, Field(ge=1, le=20), NUMBER, Flag("--activities N")] | None = Field(
+    activities: Annotated[int, Field(ge=1, le=50), NUMBER, Flag("--activities N")] | None = Field(
         default=None, description="How many; left out: one for each event that the scene names, else 3."
     )
     temperature: Annotated[Number, Flag("--temperature T")] = Field(default=0.7, ge=0, le=2, description="Variety.")

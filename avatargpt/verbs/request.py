@@ -140,18 +140,24 @@ def make_request(kind: Callable[P, Q], *args: P.args, **kwargs: P.kwargs) -> Q:
 def explain_mistake(error: ValidationError, kind: type[Any] | None = None) -> str:
     """The first mistake in one line: where, the value, what is accepted; `kind`: the request."""
     first = next((e for e in error.errors() if "unexpected" in e["type"] or "extra" in e["type"]), error.errors()[0])
-    place = ".".join(map(str, first["loc"])) or "request"
+    names = list(fields_of(kind)) if kind is not None else []
+    # A field that was given by its position is reported by it.
+    start = [names[p] if isinstance(p, int) and names else p for p in first["loc"][:1]]
+    place = ".".join(map(str, [*start, *(p for p in first["loc"][1:] if isinstance(p, int) or p.isidentifier())]))
+    place = place or "request"
     if "unexpected" in first["type"] or "extra" in first["type"]:
         return f"{place}: not a field of this request"
     if first["type"].startswith("missing"):
         return f"{place}: needed"
     if first["type"] == "value_error":
         return f"{place}: {first['ctx']['error']}"
-    name, value = str(first["loc"][0]), repr(first["input"])[:40]
+    if first["type"] == "string_too_long":
+        return f"{place}: {len(first['input'])} characters; accepted at most {first['ctx']['max_length']}"
+    name, value = str(start[0]) if start else "", repr(first["input"])[:40]
     field = fields_of(kind).get(name) if kind is not None else None
     low, high = bounds_of(field) if field is not None else (None, None)
     if first["type"] in _BEYOND and low is not None:
-        return f"{name}: {value}; accepted " + (f"{low:g} or more" if high is None else f"{low:g} to {high:g}")
+        return f"{name}: {value}; accepted " + (f"{low:.12g} or more" if high is None else f"{low:.12g} to {high:.12g}")
     return f"{place}: {value}; accepted: {requirement_of(first)}"
 
 

@@ -30,16 +30,16 @@ generate walk -o file.txt/a.npz => file.txt; not a folder
 generate walk -o a.npz -o a.npz => a.npz; twice
 generate walk -n 2 -o many.npz => many; folder
 generate walk => -o
-generate walk -o a.npz --seconds 0 => --seconds 0; 0.2 to 600
-generate walk -o a.npz --seconds -1 => --seconds -1; 0.2 to 600
-generate walk -o a.npz --seconds 1000 => --seconds 1000; 0.2 to 600
-generate walk -o a.npz --seconds nan => --seconds nan; 0.2 to 600
+generate walk -o a.npz --seconds 0 => seconds: 0; 0.2 to 600
+generate walk -o a.npz --seconds -1 => seconds: -1; 0.2 to 600
+generate walk -o a.npz --seconds 1000 => seconds: 1000; 0.2 to 600
+generate walk -o a.npz --seconds nan => seconds: nan; 0.2 to 600
 generate walk -o a.npz --seconds long => --seconds
 generate walk -o a.npz --seed -3 => --seed
-generate walk -o a.npz --best-of 0 => --best-of
-generate walk -o a.npz -n 0 => --num
-generate walk -o a.npz --temperature 9 => --temperature 9; accepted
-generate walk -o a.npz --guidance -2 => --guidance -2; accepted
+generate walk -o a.npz --best-of 0 => best_of: 0
+generate walk -o a.npz -n 0 => num: 0
+generate walk -o a.npz --temperature 9 => temperature: 9; accepted
+generate walk -o a.npz --guidance -2 => guidance: -2; accepted
 generate walk -o a.npz --threads 0 => --threads
 generate walk -o a.npz --model nowhere => nowhere; no such folder
 generate walk -o a.npz --colour red => no such option: --colour; generate --help
@@ -72,12 +72,12 @@ serve --public-url example.org/a => --public-url example.org/a; https://
 serve --model nowhere => nowhere; no such folder
 serve --port 0 --store s --llm nothing => nothing; accepted
 serve --api-key short => api key; 8 or more
-generate walk -o a.npz --path heart => --path heart: accepted SHAPE
-generate walk -o a.npz --path circle:up => --path circle:up
-generate walk -o a.npz --turn 3 => --turn
-generate walk -o a.npz --tempo 9 => --tempo
-generate walk -o a.npz --pin nose@1=0,0,0 => --pin nose
-generate walk -o a.npz --pin left_hand@1=0,0 => --pin left_hand@1=0,0: accepted LIMB@SECOND=X,Y,Z
+generate walk -o a.npz --path heart => path heart: accepted SHAPE
+generate walk -o a.npz --path circle:up => path circle:up
+generate walk -o a.npz --turn 3 => turn
+generate walk -o a.npz --tempo 9 => tempo
+generate walk -o a.npz --pin nose@1=0,0,0 => pin nose
+generate walk -o a.npz --pin left_hand@1=0,0 => pin left_hand@1=0,0: accepted LIMB@SECOND=X,Y,Z
 generate walk -o a.npz --waypoints empty.txt => waypoints
 generate walk -o a.npz --waypoints one.csv => waypoints
 generate walk -o a.npz --waypoints letters.csv => waypoints
@@ -88,12 +88,12 @@ generate walk -o a.npz --waypoints far.csv => far.csv; 1e+06 m; up to 750
 generate walk -o a.npz --waypoints long.csv => long.csv; 1400 m in all; up to 750
 generate walk -o a.npz --path circle:left:99999999999 => 99999999999 times; accepted 1 to 68
 generate walk -o a.npz --path circle:left:0 => 0 times; accepted 1 to 68
-generate walk -o a.npz --path circle:left:٣ => --path circle:left:٣; accepted SHAPE
+generate walk -o a.npz --path circle:left:٣ => path circle:left:٣; accepted SHAPE
 generate walk -o a.npz --path circle --times 90 => 90 times; accepted 1 to 68
 generate walk -o a.npz --times 1_0 => --times; '1_0' is not a number
 generate walk -o a.npz --seconds 1_0 => --seconds; '1_0' is not a number
-generate walk -o a.npz --pin left_hand@1=nan,0,0 => --pin left_hand@1=nan,0,0; accepted
-generate walk -o a.npz --pin left_hand@1_0=0,0,0 => --pin left_hand@1_0=0,0,0; accepted
+generate walk -o a.npz --pin left_hand@1=nan,0,0 => pin left_hand@1=nan,0,0; accepted
+generate walk -o a.npz --pin left_hand@1_0=0,0,0 => pin left_hand@1_0=0,0,0; accepted
 
 capture nothing.mp4 -o a.npz => nothing.mp4: no such file; accepted .mp4
 capture old.gif -o a.npz => old.gif: not a film
@@ -176,8 +176,8 @@ plan 男孩在雪地里玩耍 => accepted English
 plan @scenes.txt => scenes.txt, scene 2:
 plan "A nurse rests." --activities 0 => activities: 0; 1 to 50
 plan "A nurse rests." --activities many => --activities
-plan "A nurse rests." --temperature -1 => --temperature -1; 0 to 2
-plan "A nurse rests." --temperature nan => --temperature nan
+plan "A nurse rests." --temperature -1 => temperature: -1; 0 to 2
+plan "A nurse rests." --temperature nan => temperature: nan
 plan "A nurse rests." --planner gpt => 'gpt'; accepted: retrieval
 plan "A nurse rests." --activity resting => --activity goes with --task
 plan "A nurse rests." --task steps_to_activities => did you mean 'steps_to_activity'
