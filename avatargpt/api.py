@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, wraps
 from operator import attrgetter
 from pathlib import Path
@@ -27,13 +26,15 @@ from avatargpt.lm.hub import HubCalls
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
-from avatargpt.options import GESTURE_TEMPERATURE, GenerationConfig
+from avatargpt.options import GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.verbs.describe import DescribeRequest, describe
+from avatargpt.verbs.face import ActFaceRequest, act_face
 from avatargpt.verbs.generate import GenerateRequest, generate
 from avatargpt.verbs.join import ExtendRequest, InbetweenRequest, extend, find_inbetween
 from avatargpt.verbs.plan import LongRequest, PlanRequest, long, plan
 from avatargpt.verbs.request import method_of
+from avatargpt.verbs.speech import GestureRequest, SpeakRequest, gesture, speak
 from instruct_data import registry
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
@@ -44,13 +45,9 @@ if TYPE_CHECKING:
     from avatargpt.avatar.composition import Composer
     from avatargpt.avatar.pipeline import AvatarPipeline
     from avatargpt.export.avatar import AvatarMotion
-    from avatargpt.face.audio_model.conditioning import Feeling
-    from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.pipeline import FacePipeline
     from avatargpt.gesture.features import TimedWord
-    from avatargpt.gesture.network import Speaker
     from avatargpt.gesture.pipeline import GesturePipeline
-    from avatargpt.gesture.semantics import Manner
     from avatargpt.gesture.stream import MotionStream
     from avatargpt.lm.generate import Generator
     from avatargpt.lm.network import Network
@@ -98,82 +95,13 @@ class SpeechCalls(ABC):
 
         return FacePipeline.load(driver_folder(Path(self.source) if self.source else None))
 
-    def gesture(
-        self, audio: Audio, words: Transcript = None, other: Audio | None = None, other_words: Transcript = None,
-        speaker: Speaker = None, seed: int = 0, rate: int = 16_000, other_rate: int | None = None, head: str = "codes",
-        temperature: float = GESTURE_TEMPERATURE, smooth: bool = True, manner: Manner | None = None,
-        progress: Callable[[int], None] | None = None, start_pose: Motion | None = None,
-    ) -> Motion:  # fmt: skip
-        """Speech to co-speech gestures: T frames at 30 fps, a `Motion` with fingers (T, 30, 4).
-
-        Args:
-            audio: a sound file, or samples (n,) or (n, channels) at `rate`.
-            words: a text, a file of text or of word times (`avatargpt.speech.transcripts.words_of` aligns or checks
-                it), words with times, or None: words are off.
-            other, other_words: the interlocutor's, samples at `other_rate` (None = `rate`).
-            manner: semantic gestures, calm, energy, cues; None = `Manner()`.
-            speaker, seed, head, temperature, smooth: see `avatargpt.gesture.network.GestureOptions`.
-            progress: called with the number of frames so far.
-            start_pose: the motion before, from whose last frame this one sets out; None = from rest.
-
-        Returns:
-            The motion; its notes hold warnings about sound and words.
-
-        Raises:
-            UserError: no gesture network, bad sound, words that do not belong to it, an interlocutor of another length.
-        """
-        from avatargpt.gesture.semantics import Manner
-
-        pipeline = self.gestures
-        timed, _, notes = timed_words(words, audio, rate)
-        answers, _, more_notes = timed_words(other_words, audio if other is None else other, other_rate or rate)
-        motion = pipeline.perform(
-            audio, rate, timed, other, other_rate, answers, manner or Manner(), progress, speaker=speaker, head=head,
-            seed=seed, temperature=temperature, smooth=smooth, start_pose=start_pose,
-        )  # fmt: skip
-        return replace(motion, notes=(*notes, *more_notes, *motion.notes))
+    gesture = method_of(GestureRequest, gesture)
+    speak = method_of(SpeakRequest, speak)
+    act_face = method_of(ActFaceRequest, act_face)
 
     def gesture_stream(self, rate: int = 16_000, **options: Any) -> MotionStream:
         """Live gestures; see `avatargpt.gesture.pipeline.GesturePipeline.stream`."""
         return self.gestures.stream(rate, **options)
-
-    def speak(
-        self, audio: Audio, words: Transcript = None, text: str = "", emotion: str | None = None,
-        body: BodySource = "idle", other: Audio | None = None, other_words: Transcript = None, seed: int = 0,
-        rate: int = 16_000, manner: Manner | None = None, progress: Callable[[int], None] | None = None, **options: Any,
-    ) -> AvatarMotion:  # fmt: skip
-        """Speech to one avatar: face, gestures with fingers and a body, T frames at 30 fps.
-
-        Args:
-            audio: a sound file, or samples (n,) at `rate`.
-            words, other, other_words: see `gesture`.
-            text: a facial instruction. emotion: feelings, as ``--emotion`` takes them; those of tags in the words
-                ([happy]) follow.
-            body: ``idle`` stands; a text, generated by `generate` with `seed`, whose face is shown, too, unless there
-                is a `text`; a file; or a `Motion`.
-            manner: semantic gestures, calm, energy, cues; None = `Manner()`.
-            options: of `avatargpt.avatar.pipeline.AvatarPipeline.speak` (``controls``, ``lips``, ``score``) and of
-                `gesture` (``speaker``, ``temperature``, ``smooth``).
-
-        Returns:
-            The clip; its notes hold warnings about sound and words, and where the body was held or cut.
-
-        Raises:
-            UserError: no gesture network, bad sound, words that do not belong to it, a body that is no motion.
-        """
-        from avatargpt.face.audio_model.conditioning import parse_emotions
-        from avatargpt.gesture.semantics import Manner
-        from avatargpt.speech.audio import open_sound
-
-        seconds = open_sound(audio, rate).about.seconds
-        feelings = parse_emotions(emotion, seconds) if emotion is not None else []
-        timed, feelings, notes = timed_words(words, audio, rate, feelings, self.avatars.face.driver)
-        answers, _, more_notes = timed_words(other_words, audio if other is None else other, rate)
-        avatar = self.avatars.speak(
-            audio, rate, text, feelings, body=self._body(body, seed), seed=seed, progress=progress, words=timed,
-            other=other, other_words=answers, semantics=manner or Manner(), **options,
-        )  # fmt: skip
-        return replace(avatar, notes=(*notes, *more_notes, *avatar.notes))
 
     def speak_stream(
         self, blocks: Iterable[np.ndarray], rate: int = 16_000, text: str = "", emotion: str | None = None,
@@ -184,7 +112,7 @@ class SpeechCalls(ABC):
         Face and gestures share a clock: frame i of the joined pieces is at second i / 30 of the sound.
 
         Args:
-            options: of `avatargpt.avatar.pipeline.AvatarPipeline.stream`. The rest: as in `speak`.
+            options: of `avatargpt.avatar.pipeline.AvatarPipeline.stream`. The rest: see `SpeakRequest`.
         """
         from avatargpt.face.audio_model.conditioning import parse_emotions
 
@@ -200,21 +128,6 @@ class SpeechCalls(ABC):
         from avatargpt.avatar.pipeline import body_of
 
         return body_of(source, lambda text: self.acted(text, seed), seed)
-
-
-def timed_words(
-    words: Transcript, audio: Audio, rate: int, feelings: Sequence[Feeling] = (), driver: Driver | None = None
-) -> tuple[Iterable[TimedWord] | None, list[Feeling], tuple[str, ...]]:
-    """Words with times, feelings with those of their tags, and warnings; `driver`: None = the packaged one."""
-    from avatargpt.speech.words import Words
-
-    if isinstance(words, str | os.PathLike | Words):
-        from avatargpt.avatar.events import read_spoken
-        from avatargpt.face.audio_model.driver import Driver
-
-        found, moods = read_spoken(words, audio, driver or Driver.load(), feelings, rate)
-        return found.words, moods, found.notes
-    return words, list(feelings), ()
 
 
 P = ParamSpec("P")

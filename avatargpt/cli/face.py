@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import argument, option, progress
+from avatargpt.cli.common import argument, option, progress, takes
 from avatargpt.options import is_text
 from vqvae.errors import UserError
 
@@ -130,12 +130,11 @@ def report_scores(
 
 NETWORKS = ("driver", "language")
 WARM_UP = "smile"  # read and acted once before the first frame, because the first time takes longest
-Numbers = list[str] | None
 _BY = "driver, or language: the model's face tokens; TEXT or E alone."
 
 
 @dataclass(frozen=True)
-class FaceRequest:
+class FaceJob:
     """A clip per text, or one of sound and feelings alone."""
 
     texts: list[str]  # instructions, or one empty text
@@ -148,30 +147,14 @@ class FaceRequest:
     transcript: str | None = None  # of the sound
 
 
+@takes("avatargpt.verbs.face:ActFaceRequest")
 def face(
+    asked: dict[str, Any],
     audio: Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")] = None,
     output: common.AnyOutputs = None,
     text: Annotated[str | None, option("--text TEXT", "What the face does; @FILE gives one per line.")] = None,
-    emotion: speech.Emotion = None,
     score: Annotated[Path | None, option("--score FILE", "What TEXT would be read as, edited; see --json.")] = None,
-    transcript: Annotated[
-        str | None, option("--transcript TEXT|FILE", "What AUDIO says, for 'when you say ...'; [happy] a mood.")
-    ] = None,
-    seconds: Annotated[
-        float | None, option("--seconds S", "Length without AUDIO; default: what TEXT and E take.")
-    ] = None,
     by: Annotated[str, option("--by NAME", _BY)] = "driver",
-    lips: speech.Lips = "rule",
-    seed: common.Seed = 0,
-    gain: Annotated[Numbers, option("--gain SHAPE=X", "Factor of a shape. Repeatable.")] = None,
-    offset: Annotated[Numbers, option("--offset SHAPE=X", "Added to a shape. Repeatable.")] = None,
-    mouth: Annotated[float, option("--mouth X", "Strength of jaw and mouth.")] = 1.0,
-    brow: Annotated[float, option("--brow X", "Strength of the brows.")] = 1.0,
-    symmetry: Annotated[float, option("--symmetry 0..1", "1: both halves alike.")] = 0.0,
-    smooth: Annotated[float, option("--smooth S", "Smoothing in seconds, e.g. 0.03.")] = 0.0,
-    blink_rate: speech.BlinkRate = None,
-    idle: speech.Idle = None,
-    eye_contact: speech.EyeContact = 0.0,
     layout: Annotated[
         str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/face_formats.md.")
     ] = None,
@@ -205,9 +188,10 @@ def face(
     clients may send {"text": ...} and {"emotion": ...} at any time, it goes on until Ctrl-C or --seconds.
     """
     from avatargpt.face.audio_model.conditioning import parse_emotions
-    from avatargpt.face.audio_model.controls import LIVELY, Controls
     from avatargpt.face.pipeline import driver_folder
     from avatargpt.speech.audio import MAX_SECONDS, inspect
+    from avatargpt.verbs.face import ActFaceRequest
+    from avatargpt.verbs.request import make_request
 
     file_names, avatar_file = live.expression_names(names, avatar, output or [], vmc)
     line = live.LiveLine(
@@ -218,6 +202,8 @@ def face(
     )  # fmt: skip
     line.check()
     output, audio = output or [], line.file
+    how = make_request(ActFaceRequest, sound=audio, **asked)
+    emotion, seconds, transcript, lips = how.emotion or None, how.seconds, how.transcript, how.lips
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, --live-link HOST, --vmc HOST or --websocket PORT")
     if audio is None and text is None and score is None and emotion is None and not line.live:
@@ -233,7 +219,6 @@ def face(
     else:
         texts, many = common.read_texts(text, emoji=True) if text is not None else ([""], False)
         common.warn_unreadable(texts)
-    common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
     if line.live and len(texts) > 1:
@@ -245,18 +230,8 @@ def face(
         raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
     feelings = parse_emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
-    explicit = Controls(
-        _shape_numbers("--gain", gain), _shape_numbers("--offset", offset), mouth, brow, symmetry, smooth, blink_rate,
-        idle or 0.0, eye_contact,
-    )  # fmt: skip
-    explicit.check()
-    controls = explicit
-    # the driver blinks only on request, and holds head and eyes still
-    if by == "driver":
-        controls = replace(
-            explicit, blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate,
-            idle=LIVELY.idle if idle is None else idle,
-        )  # fmt: skip
+    # The driver blinks only on request, and holds head and eyes still.
+    explicit, controls = how.explicit, how.controls if by == "driver" else how.explicit
     sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
     common.check_targets(output, many and not line.live, "face", sources, len(texts))
     options = common.format_options(output, "face", layout, size, audio, names=file_names)
@@ -264,7 +239,7 @@ def face(
     speech.check_lips(lips, not line.silent, by)
     if by not in NETWORKS:
         raise UserError(f"--by {by}: unknown; accepted {', '.join(NETWORKS)}")
-    request = FaceRequest(texts, scores, feelings, audio, length, lips, seed, transcript)
+    request = FaceJob(texts, scores, feelings, audio, length, lips, how.seed, transcript)
     if by == "language":
         if audio is not None or line.live or (text is not None) == (emotion is not None):
             raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
@@ -283,30 +258,8 @@ def face(
     out.finish(motions, [{} if s is None else {"score": score_row(s)} for s in scored], drawn)
 
 
-def _shape_numbers(name: str, values: Numbers) -> dict[str, float]:
-    """``SHAPE=NUMBER`` values of an option. Raises UserError for an unknown shape, or one twice in any spelling."""
-    from avatargpt.face.audio_model.controls import shapes
-    from vqvae.io.data_files import finite_number
-
-    out: dict[str, float] = {}
-    expanded: set[tuple[str, ...]] = set()
-    for value in values or []:
-        shape, _, text = value.partition("=")
-        try:
-            number = finite_number(text) if shape else None
-        except ValueError:
-            number = None
-        if number is None:
-            raise UserError(f"{name} {value}: accepted SHAPE=NUMBER, for example {name} jawOpen=0.5")
-        if shapes(shape) in expanded:
-            raise UserError(f"{name} {value}: {shape} is named twice")
-        expanded.add(shapes(shape))
-        out[shape] = number
-    return out
-
-
 def _by_language(
-    request: FaceRequest, controls: Controls, model: Path | None, threads: int | None, quiet: bool
+    request: FaceJob, controls: Controls, model: Path | None, threads: int | None, quiet: bool
 ) -> tuple[list[FaceMotion], list[Score | None]]:
     """One clip for each text, or for the feeling, in the language model's tokens; and what the texts were read as."""
     from avatargpt.face.audio_model.controls import apply_controls
@@ -326,7 +279,7 @@ def _by_language(
 
 
 def perform(
-    folder: Path, model: Path | None, request: FaceRequest, controls: Controls, sheet: Controls | None,
+    folder: Path, model: Path | None, request: FaceJob, controls: Controls, sheet: Controls | None,
     threads: int | None, quiet: bool,
 ) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:  # fmt: skip
     """The clips and their scores; and the clips with the controls of a contact sheet, where these are others."""
@@ -379,7 +332,7 @@ def _advance(advance: common.Progress, clip: int, clips: int, frames: int, count
 
 
 def _perform_live(
-    folder: Path, line: live.LiveLine, request: FaceRequest, seconds: float | None, controls: Controls,
+    folder: Path, line: live.LiveLine, request: FaceJob, seconds: float | None, controls: Controls,
     sheet: Controls | None, out: common.Output,
 ) -> None:  # fmt: skip
     """Run until the sound ends, the instruction is done where nobody speaks, or Ctrl-C; then write and print."""
@@ -451,12 +404,12 @@ def _perform_live(
     live.finish(out, motion, _clip(sheet_take, request) if sheet else None, run)
 
 
-def _clip(take: LiveTake, request: FaceRequest) -> FaceMotion:
+def _clip(take: LiveTake, request: FaceJob) -> FaceMotion:
     return take.motion().with_caption(request.texts[0])
 
 
 def _live_score(
-    pipeline: FacePipeline, line: live.LiveLine, request: FaceRequest, seconds: float | None, quiet: bool
+    pipeline: FacePipeline, line: live.LiveLine, request: FaceJob, seconds: float | None, quiet: bool
 ) -> tuple[Score | None, float | None]:
     """The score, as long as sound or clip where that is known, and the seconds of a clip without sound."""
     from avatargpt.face.instructions.scores import place_score

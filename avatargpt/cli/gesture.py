@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import Output, check_targets, format_options, option, progress, say, warn
-from avatargpt.options import GESTURE_TEMPERATURE
+from avatargpt.cli.common import Output, check_targets, format_options, option, progress, say, takes, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,27 +20,17 @@ _FEATURES = "features of the sound (.npy), for a network trained with --speech."
 _TRANSCRIPT = "What is said, in English: a text, a file of it, or of word times (.TextGrid, .ctm, .srt, .json)."
 
 
+@takes("avatargpt.verbs.speech:GestureRequest")
 def gesture(
+    asked: dict[str, Any],
     audio: speech.Audio = None,
     output: common.AnyOutputs = None,
     transcript: Annotated[str | None, option("--transcript TEXT|FILE", _TRANSCRIPT)] = None,
-    interlocutor: speech.Interlocutor = None,
-    interlocutor_transcript: speech.InterlocutorTranscript = None,
     features: Annotated[Path | None, option("--speech FILE", f"Of AUDIO: {_FEATURES}")] = None,
     interlocutor_features: Annotated[
         Path | None, option("--interlocutor-speech FILE", f"Of the other speaker: {_FEATURES}")
     ] = None,
     asr: speech.Asr = None,
-    speaker: speech.Speaker = None,
-    semantic: speech.Semantic = None,
-    calm: speech.Calm = False,
-    energy: speech.Energy = 1.0,
-    cue: speech.Cues = None,
-    head: Annotated[str, option("--head NAME", "codes: drawn, by --seed; features: the mean motion.")] = "codes",
-    start_pose: speech.StartPose = None,
-    smooth: speech.Smooth = True,
-    seed: common.Seed = 0,
-    temperature: speech.Temperature = GESTURE_TEMPERATURE,
     character: common.Character = None,
     root: common.Root = "hips",
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
@@ -72,6 +62,8 @@ def gesture(
     from avatargpt.gesture.network import HEADS
     from avatargpt.gesture.pipeline import network_folder
     from avatargpt.speech.audio import inspect
+    from avatargpt.verbs.request import make_request
+    from avatargpt.verbs.speech import GestureRequest
 
     if avatar is not None and vmc is None:
         raise UserError(f"--avatar {avatar}: accepted with --vmc HOST")
@@ -86,9 +78,11 @@ def gesture(
         raise UserError("whose voice? accepted one of AUDIO, - and --microphone NAME")
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, --vmc HOST or --websocket PORT")
-    if head not in HEADS:
-        raise UserError(f"--head {head}: accepted {', '.join(HEADS)}")
-    manner = speech.gesture_settings(speaker, seed, temperature, smooth, semantic, calm, energy, cue, start_pose)
+    how = make_request(GestureRequest, audio, transcript, **asked)
+    interlocutor, interlocutor_transcript, start_pose = how.interlocutor, how.interlocutor_transcript, how.start_pose
+    if how.head not in HEADS:
+        raise UserError(f"--head {how.head}: accepted {', '.join(HEADS)}")
+    settings = replace(how, start_pose=speech.start_pose_of(start_pose)).settings
     speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript)
     heard = [path for path in (features, interlocutor_features) if path is not None]
     if heard and (file is None or line.live):
@@ -110,12 +104,12 @@ def gesture(
         check_lengths(inspect(file), inspect(interlocutor))
     folder = network_folder(model)
     # a sound that cannot be read and an unknown speaker are refused before words are heard
-    pipeline = None if file is None else _load(folder, file, speaker, threads, quiet)
+    pipeline = None if file is None else _load(folder, file, how.speaker, threads, quiet)
     words = speech.timed_words(transcript) if file is None else speech.words_in(file, transcript, asr, model, quiet)[0]
     answer = None
     if interlocutor is not None:
         answer, _ = speech.words_in(interlocutor, interlocutor_transcript, asr, model, quiet)
-    settings = manner | {"head": head, "other_words": None if answer is None else answer.words}
+    settings |= {"head": how.head, "other_words": None if answer is None else answer.words}
     if file is None or pipeline is None or line.live:
         _perform_live(folder, line, words, interlocutor, settings, out)
         return
@@ -128,7 +122,7 @@ def gesture(
     out.finish([motion], [details])
 
 
-def _load(folder: Path, audio: Path, speaker: str | None, threads: int | None, quiet: bool) -> GesturePipeline:
+def _load(folder: Path, audio: Path, speaker: str | int | None, threads: int | None, quiet: bool) -> GesturePipeline:
     import torch
 
     from avatargpt.gesture.pipeline import GesturePipeline

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import Output, check_targets, format_options, note, option, progress, say
+from avatargpt.cli.common import Output, check_targets, format_options, note, option, progress, say, takes
 from avatargpt.cli.face import report_scores, score_row
-from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,29 +39,13 @@ class _Talk:
     settings: dict[str, Any]  # of `AvatarPipeline.stream` and `speak`
 
 
+@takes("avatargpt.verbs.speech:SpeakRequest")
 def speak(
+    asked: dict[str, Any],
     audio: speech.Audio = None,
     output: common.AnyOutputs = None,
     transcript: Annotated[str | None, option("--transcript TEXT|FILE", "As in `gesture`; [happy] a mood.")] = None,
     asr: speech.Asr = None,
-    text: Annotated[str, option("--text TEXT", "What the face does, as in `face`.")] = "",
-    emotion: speech.Emotion = None,
-    body: Annotated[str, option("--body idle|TEXT|FILE", "What the body does; a TEXT also says the face.")] = "idle",
-    interlocutor: speech.Interlocutor = None,
-    interlocutor_transcript: speech.InterlocutorTranscript = None,
-    speaker: speech.Speaker = None,
-    semantic: speech.Semantic = None,
-    calm: speech.Calm = False,
-    energy: speech.Energy = 1.0,
-    cue: speech.Cues = None,
-    start_pose: speech.StartPose = None,
-    smooth: speech.Smooth = True,
-    lips: speech.Lips = "rule",
-    blink_rate: speech.BlinkRate = None,
-    idle: speech.Idle = None,
-    eye_contact: speech.EyeContact = 0.0,
-    seed: common.Seed = 0,
-    temperature: speech.Temperature = GESTURE_TEMPERATURE,
     character: common.Character = None,
     root: common.Root = "hips",
     layout: Annotated[str | None, option("--layout NAME", "Of .vrma, .csv, .bvh; docs/face_formats.md.")] = None,
@@ -97,9 +80,10 @@ def speak(
     """
     from avatargpt.avatar.pipeline import IDLE, names_file
     from avatargpt.face.audio_model.conditioning import parse_emotions
-    from avatargpt.face.audio_model.controls import LIVELY
     from avatargpt.gesture.features import check_lengths
     from avatargpt.speech.audio import MAX_SECONDS, inspect
+    from avatargpt.verbs.request import make_request
+    from avatargpt.verbs.speech import SpeakRequest
 
     output = output or []
     file_names, avatar_file = live.expression_names(names, avatar, output, vmc)
@@ -114,7 +98,10 @@ def speak(
         raise UserError("whose voice? accepted one of AUDIO, -, --microphone NAME and --events")
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, --vmc HOST, --live-link HOST or --websocket PORT")
-    manner = speech.gesture_settings(speaker, seed, temperature, smooth, semantic, calm, energy, cue, start_pose)
+    how = make_request(SpeakRequest, audio, transcript, **asked)
+    interlocutor, interlocutor_transcript, start_pose = how.interlocutor, how.interlocutor_transcript, how.start_pose
+    body, text = how.body, how.text
+    settings = replace(how, start_pose=speech.start_pose_of(start_pose)).settings
     speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript)
     whole = line.file is not None and not line.live
     if interlocutor is not None and not whole:
@@ -129,7 +116,7 @@ def speak(
     check_targets(output, False, "avatar", sources, character=character)
     on = common.on_character(character, root, "avatar")
     options = format_options(output, "avatar", layout, size, character=on, names=file_names)
-    speech.check_lips(lips, True, "driver")
+    speech.check_lips(how.lips, True, "driver")
     seconds = None if line.file is None else inspect(line.file).seconds
     if interlocutor is not None and line.file is not None:
         check_lengths(inspect(line.file), inspect(interlocutor))
@@ -138,14 +125,9 @@ def speak(
     if text:
         text = common.read_texts(text, emoji=True)[0][0]
         common.warn_unreadable([text])
-    feelings = parse_emotions(emotion, seconds or MAX_SECONDS) if emotion is not None else []
-    controls = replace(
-        LIVELY, blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate,
-        idle=LIVELY.idle if idle is None else idle, eye_contact=eye_contact,
-    )  # fmt: skip
-    controls.check()
-    settings = manner | {"controls": controls, "lips": lips}
-    lower = partial(_body, body, seed, model, device, threads, quiet)
+    feelings = parse_emotions(how.emotion, seconds or MAX_SECONDS) if how.emotion else []
+    settings |= {"controls": how.controls, "lips": how.lips}
+    lower = partial(_body, body, how.seed, model, device, threads, quiet)
     talk = _Talk(line, events, transcript, asr, text, feelings, lower, settings)
     out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
     if not whole:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, option
@@ -17,29 +17,9 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 NO_ASR, DEFAULT_ASR = "off", "base"
-MAX_TEMPERATURE = 2.0
 _ASR = "Without --transcript: the Whisper model that transcribes it, or off."
-_EYE_CONTACT = "1: eyes on the viewer whatever the head does."
-_IDLE = "Small movements of head and eyes: 0 none, usually 1, to 3."
 Audio = Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")]
 Asr = Annotated[str | None, option("--asr MODEL", _ASR)]
-Interlocutor = Annotated[Path | None, option("--interlocutor AUDIO", "The other speaker's voice, as long.")]
-InterlocutorTranscript = Annotated[
-    str | None, option("--interlocutor-transcript TEXT|FILE", "What the other speaker says.")
-]
-Speaker = Annotated[str | None, option("--speaker ID", "Whose style: a name or number; usually nobody's.")]
-Semantic = Annotated[float | None, option("--semantic 0..1", "Share of words of a class that get a gesture.")]
-Calm = Annotated[bool, option("--calm", "Hands rest; head and breath go on.")]
-Energy = Annotated[float, option("--energy X", "Size of movements, 0.2 to 2.")]
-Cues = Annotated[list[str] | None, option("--cue WORD=GESTURE", "A gesture for a word. Repeatable.")]
-StartPose = Annotated[Path | None, option("--start-pose FILE", "A motion whose last pose this one sets out from.")]
-Smooth = Annotated[bool, option("--smooth/--no-smooth", "Smooth gestures over nine frames.")]
-Temperature = Annotated[float, option("--temperature X", "Of the draw of gestures; 0: no chance.")]
-Emotion = Annotated[str | None, option("--emotion E", "NAME[:0..1], sad:0.7+angry:0.2, 0:calm,2.5:angry:0.8.")]
-Lips = Annotated[str, option("--lips NAME", "rule: learnt from rules; recorded: as in recorded pairs.")]
-BlinkRate = Annotated[float | None, option("--blink-rate N", "Blinks a minute of its own accord; usually 15.")]
-Idle = Annotated[float | None, option("--idle X", _IDLE)]
-EyeContact = Annotated[float, option("--eye-contact 0..1", _EYE_CONTACT)]
 FaceSize = Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=2048)]
 
 
@@ -61,22 +41,6 @@ def check_voices(
         raise UserError("--interlocutor-transcript: accepted with --interlocutor AUDIO")
     if transcript is not None and asr is not None:
         raise UserError(f"--asr {asr}: accepted without --transcript, which says the words")
-
-
-def gesture_settings(
-    speaker: str | None, seed: int, temperature: float, smooth: bool, semantic: float | None, calm: bool, energy: float,
-    cue: Sequence[str] | None, start_pose: Path | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Arguments of `GesturePipeline.perform` and `stream`. Raises UserError for values that are not accepted."""
-    from avatargpt.gesture.semantics import Manner, read_cues
-
-    common.check_range("--temperature", temperature, 0, MAX_TEMPERATURE)
-    try:
-        manner = Manner(semantic, calm, energy, read_cues(cue or []))
-    except UserError as e:
-        raise UserError(f"--{e}") from None
-    return {"speaker": speaker, "seed": seed, "temperature": temperature, "smooth": smooth, "semantics": manner,
-            "start_pose": start_pose_of(start_pose)}  # fmt: skip
 
 
 def start_pose_of(path: Path | None) -> Motion | None:

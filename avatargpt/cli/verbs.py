@@ -14,7 +14,7 @@ ASKED = "asked"  # the parameter of a command in whose place the options stand
 
 
 def add_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that `takes` a request, with an option for each field with a `Flag` in place of its parameter ``asked``.
+    """A command that `takes` a request: in place of its parameter ``asked`` an option for each field with a `Flag`.
 
     Help, bounds and default are those of the field. The command gets a dictionary of what these options say, by field;
     what it reads itself (files, texts) is added by it.

@@ -76,18 +76,23 @@ class EditRequest:
     seed: Seed = SEED
 
 
+def check_json(body: Any) -> None:
+    """Raises Refusal (400) for a field that Python alone takes, or a name that is no text."""
+    for name, field in fields_of(type(body)).items():
+        value = getattr(body, name)
+        if marker_of(field, PythonOnly) and value is not field.default:
+            raise bad(f"{name}: not a field of this request", name)
+        if (mark := marker_of(field, Refers)) and value is not None and not isinstance(value, str):
+            raise bad(f"{name}: accepted the id of a {mark.kind}", name)
+
+
 def stored_sources(server: Server, body: Any) -> dict[str, Stored]:
     """What the fields of a request name, by field.
 
     Raises:
         Refusal: (404) no such motion; (400) a field that Python alone takes, or a name that is no text.
     """
-    for name, field in fields_of(type(body)).items():
-        value = getattr(body, name)
-        if marker_of(field, PythonOnly) and value is not field.default:
-            raise bad(f"{name}: not a field of this request", name)
-        if marker_of(field, Refers) and value not in (None, "") and not isinstance(value, str):
-            raise bad(f"{name}: accepted the id of a motion", name)
+    check_json(body)
     found: dict[str, Stored] = {}
 
     def find(kind: str, value: str, name: str) -> str:

@@ -18,11 +18,12 @@ from avatargpt.server.errors import Refusal, bad
 from avatargpt.server.exports import TYPES, exported
 from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import long
-from avatargpt.server.speak import SpeakBody, speak
+from avatargpt.server.speak import speak
 from avatargpt.server.worker import Job
 from avatargpt.verbs.describe import DescribeRequest
 from avatargpt.verbs.plan import LongRequest, PlanRequest
 from avatargpt.verbs.request import Source, explain_mistake, request
+from avatargpt.verbs.speech import SpeakRequest
 
 router = APIRouter(prefix="/v1/tools", tags=["tools"])
 
@@ -95,7 +96,7 @@ TOOLS = {tool.name: tool for tool in (
     Tool("long", "Make motion of minutes from a scene: it is planned, made step by step, and checked.", LongRequest,
          long),
     Tool("speak", "Make an avatar that speaks a recording: lips, face, gestures with fingers, and a body.",
-         SpeakBody, speak),
+         SpeakRequest, speak),
     Tool("export", "Write a motion as a file: glb, bvh, vrma, fbx, npz, mp4, gif, or png, a contact sheet.",
          ExportRequest, _export),
 )}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,21 +13,16 @@ from avatargpt.options import check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
 from avatargpt.server.results import Clip
-from avatargpt.server.services import body_of, check_length, keep
+from avatargpt.server.services import body_of, check_json, check_length, keep
 from avatargpt.server.worker import Report
+from avatargpt.verbs.request import resolve_sources
+from avatargpt.verbs.speech import MAX_INSTRUCTION, MAX_WORDS
 
 if TYPE_CHECKING:
     from avatargpt.avatar.pipeline import Body
     from avatargpt.face.audio_model.conditioning import Feeling
-    from avatargpt.face.pipeline import FacePipeline
-    from avatargpt.speech.words import Words
-    from instruct_data.face.score import Score
 
-MAX_WORDS = 20_000  # characters of a transcript
-MAX_INSTRUCTION = 1000  # characters
-Transcript = Field(default="", max_length=MAX_WORDS)
 Instruction = Field(default="", max_length=MAX_INSTRUCTION)
-Seed = Field(default=0, ge=0, lt=2**32)
 
 
 class Sound(NamedTuple):
@@ -47,19 +43,47 @@ def sound_of(server: Server, number: str) -> Sound:
     return Sound(number, path, seconds)
 
 
-def words_of(
-    server: Server, sound: Sound, transcript: str, feelings: Sequence[Feeling] = ()
-) -> tuple[Words | None, Sequence[Feeling]]:
-    """The words of a sound, None without a transcript, and feelings with those of its tags; on the model's thread."""
-    from avatargpt.avatar.events import read_spoken
+def hear(server: Server, body: Any) -> tuple[Any, Any]:
+    """The sound of a request, None without one, and the request with files and motions in place of ids.
 
-    if not transcript.strip():
-        return None, feelings
-    return read_spoken(transcript, sound.path, server.model.avatars.face.driver, feelings, files=False)
+    Its transcripts are texts: files of this machine are nobody's business here.
+    """
+    for name in ("transcript", "interlocutor_transcript"):
+        said = getattr(body, name, None)
+        if said is not None and not isinstance(said, str):
+            raise bad(f"{name}: accepted a text", name)
+        if said and len(said) > MAX_WORDS:
+            raise bad(f"{name}: {len(said)} characters; accepted at most {MAX_WORDS}", name)
+    check_json(body)
+    sounds: dict[str, Sound] = {}
+
+    def find(kind: str, value: str, name: str) -> Any:
+        if kind == "sound":
+            sounds[name] = sound_of(server, value)
+            return sounds[name].path
+        return body_of(server.store.motion(value, name), name)
+
+    asked = replace(resolve_sources(body, find), files=False)
+    empty = {name: None for name in ("sound", "motion") if getattr(asked, name, None) == ""}
+    if "sound" in empty and not hasattr(body, "seconds"):
+        raise bad("sound: needed, the id of an upload", "sound")
+    return sounds.get("sound"), replace(asked, **empty)
+
+
+def check_feelings(emotion: str, seconds: float | None) -> None:
+    """Raises UserError unless it is empty, or as ``joyful:0.8`` or ``0:calm,2.5:angry``."""
+    feelings_of(emotion, seconds)
+
+
+def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
+    """The keyframes of ``joyful:0.8`` or ``0:calm,2.5:angry``; none for an empty text."""
+    from avatargpt.face.audio_model.conditioning import parse_emotions
+
+    return parse_emotions(emotion, seconds, "emotion") if emotion.strip() else []
 
 
 def body_under(server: Server, text: str, motion: str) -> Callable[[int], Body]:
-    """The body under a talk by its seed, made on the model's thread: of words, of a stored motion, or standing."""
+    """The body under a live talk by its seed, made on the model's thread: of words, of a stored motion, or standing."""
     if text and motion:
         raise bad("body and motion; accepted one of them", "body")
     if text:
@@ -73,18 +97,6 @@ def body_under(server: Server, text: str, motion: str) -> Callable[[int], Body]:
         return Standing(seed) if under is None else Clip(body_of(under, "motion"))
 
     return make
-
-
-def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
-    """The keyframes of ``joyful:0.8`` or ``0:calm,2.5:angry``; none for an empty text."""
-    from avatargpt.face.audio_model.conditioning import parse_emotions
-
-    return parse_emotions(emotion, seconds, "emotion") if emotion.strip() else []
-
-
-def doubts(face: FacePipeline, text: str, score: Score | None) -> list[str]:
-    """A note where the score of an instruction may not be what its text means."""
-    return [f"text: {doubt}"] if text and (doubt := face.doubt(text, score)) else []
 
 
 def counter(report: Report, seconds: float, passes: int = 1) -> Any:

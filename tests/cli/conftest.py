@@ -67,7 +67,7 @@ class FakeAvatarGPT:
             return types.SimpleNamespace(text=text, lines=[f"{text} -> body: {self.read_as([text])[0][0]}"])
 
         def compose(division, seconds=None, config=None, progress=None):
-            return [types.SimpleNamespace(body=self.generate([division.text], seed=config.seed)[0], score=None)]
+            return [types.SimpleNamespace(body=self.generate([division.text], None, config)[0], score=None)]
 
         return types.SimpleNamespace(divide=divide, compose=compose)
 

@@ -178,7 +178,7 @@ def test_the_public_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
     assert issubclass(AvatarGPT, SpeechCalls)
     model, pcm, other = Model(model_folder(tmp_path)), voice(2.0), voice(2.0, 8000, seed=1)
-    motion = model.gesture(pcm, WORDS, other, ANSWER, speaker="bert", seed=2, other_rate=8000)
+    motion = model.gesture(pcm, WORDS, other, ANSWER, speaker="bert", seed=2, interlocutor_rate=8000)
     options = {"words": WORDS, "other_words": ANSWER, "speaker": "bert", "seed": 2}
     assert same(motion, pipeline().perform(pcm, other=other, other_rate=8000, **options)) and not motion.notes
     stream = model.gesture_stream(words=WORDS, seed=2, seconds=2.0)
