@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, speech
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.face import FaceRequest, perform
+from avatargpt.cli.common import argument, option, takes
+from avatargpt.cli.face import FaceJob, perform
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,17 +19,13 @@ FILMS = (".mp4", ".mov")
 USUAL_SIZE = 512  # pixels of a film's side at most, unless it is stated
 
 
+@takes("avatargpt.verbs.face:ActFaceRequest")
 def portrait(
+    asked: dict[str, Any],
     photo: Annotated[Path, argument("PHOTO", "A picture of one face, mouth shut, looking about straight ahead.")],
     output: Annotated[Path, option("-o --output FILE", "The film: .mp4 or .mov.")],
     voice: Annotated[Path | None, option("--speech AUDIO", "What it says: wav, flac, ogg, mp3.")] = None,
     text: Annotated[str | None, option("--text TEXT", "What the face does.")] = None,
-    emotion: speech.Emotion = None,
-    seconds: Annotated[float | None, option("--seconds S", "Length without --speech.")] = None,
-    lips: speech.Lips = "rule",
-    blink_rate: speech.BlinkRate = None,
-    idle: speech.Idle = None,
-    seed: common.Seed = 0,
     size: Annotated[
         int | None, option("--size PIXELS", "Side of the picture; up to 512 as the photo has.", min=32, max=1024)
     ] = None,
@@ -48,19 +44,21 @@ def portrait(
 
     from avatargpt.export.video import encode_mp4
     from avatargpt.face.audio_model.conditioning import parse_emotions
-    from avatargpt.face.audio_model.controls import LIVELY, Controls
     from avatargpt.face.pipeline import driver_folder
     from avatargpt.face.portrait import Portrait, carried
     from avatargpt.lm.checkpoint import find_part
     from avatargpt.resources import weights
     from avatargpt.speech.audio import MAX_SECONDS, inspect
+    from avatargpt.verbs.face import ActFaceRequest
+    from avatargpt.verbs.request import make_request
     from avatargpt.video.photo import read_photo
 
+    how = make_request(ActFaceRequest, sound=voice, **asked)
+    emotion, seconds, lips = how.emotion or None, how.seconds, how.lips
     if voice is None and text is None and emotion is None:
         raise UserError("nothing to do; accepted --speech AUDIO, --text TEXT, --emotion NAME, or any of them together")
     if voice is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without --speech, whose length counts")
-    common.check_seconds(seconds)
     if output.suffix.lower() not in FILMS:
         raise UserError(f"{output}: a portrait cannot be written as {output.suffix or output.name}; accepted .mp4 .mov")
     common.check_targets([output], False, "face", [photo, *([voice] if voice else [])])
@@ -70,10 +68,7 @@ def portrait(
     speech.check_lips(lips, voice is not None, "driver")
     length = inspect(voice).seconds if voice is not None else seconds
     feelings = parse_emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
-    controls = Controls(
-        blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate, idle=LIVELY.idle if idle is None else idle
-    )
-    controls.check()
+    controls = how.controls
     network = Portrait.load(weights() if model is None else model)
     # a folder of a portrait alone speaks with the packaged driver
     speaker = model if model is not None and find_part(model, "driver") is not None else None
@@ -86,7 +81,7 @@ def portrait(
         )
     with common.progress("looking at the photo", quiet):
         face = read_photo(photo)
-    request = FaceRequest(texts, None, feelings, voice, length, lips, seed)
+    request = FaceJob(texts, None, feelings, voice, length, lips, how.seed, how.transcript)
     clip = perform(driver_folder(speaker), speaker, request, controls, None, threads, quiet)[0][0]
     if threads is not None:
         torch.set_num_threads(threads)

@@ -34,7 +34,7 @@ def add_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         parameters += options if name == ASKED else [parameter.replace(annotation=hints[name])]
-    del call.__wrapped__  # type: ignore[attr-defined]  # whose signature typer would read
+    del call.__wrapped__  # whose signature typer would read
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}

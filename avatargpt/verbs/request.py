@@ -99,8 +99,9 @@ SEED = Field(default=0, description="Same seed, same result.")
 @dataclass_transform(kw_only_default=False, field_specifiers=(Field,))
 def request(kind: type[Q]) -> type[Q]:
     """A class as a request: its fields are checked, unknown ones refused."""
-    made: type[Q] = dataclass(frozen=True, config=_CONFIG)(kind)
-    return made
+    made: Any = dataclass(frozen=True, config=_CONFIG)(kind)
+    checked: type[Q] = made
+    return checked
 
 
 def fields_of(kind: type[Any]) -> dict[str, FieldInfo]:
