@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, is_text
+from avatargpt.verbs import VERBS
 from vqvae.errors import UserError, printable
 from vqvae.io.files import read_text, real_path
 
@@ -327,14 +328,14 @@ MAX_TEXTS = 10_000
 REQUEST = "request_class"  # attribute of a command: where the class of its request is
 
 
-def takes(place: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command with an option for each field of a request, ``module:Class``, see `avatargpt.cli.verbs.add_options`.
+def takes(verb: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command with an option for each field of the request of a verb, see `avatargpt.cli.verbs.add_options`.
 
     The class is imported when the command is used: the list of commands does without.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        setattr(command, REQUEST, place)
+        setattr(command, REQUEST, VERBS[verb])
         return command
 
     return decorate

@@ -147,7 +147,7 @@ class FaceJob:
     transcript: str | None = None  # of the sound
 
 
-@takes("avatargpt.verbs.face:ActFaceRequest")
+@takes("face")
 def face(
     asked: dict[str, Any],
     audio: Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")] = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 
-@takes("avatargpt.verbs.generate:GenerateRequest")
+@takes("generate")
 def generate(
     text: Annotated[str, argument("TEXT", "What happens, in words; @FILE gives one per line.")],
     output: common.Outputs,

@@ -20,7 +20,7 @@ _FEATURES = "features of the sound (.npy), for a network trained with --speech."
 _TRANSCRIPT = "What is said, in English: a text, a file of it, or of word times (.TextGrid, .ctm, .srt, .json)."
 
 
-@takes("avatargpt.verbs.speech:GestureRequest")
+@takes("gesture")
 def gesture(
     asked: dict[str, Any],
     audio: speech.Audio = None,

@@ -151,7 +151,7 @@ File = Annotated[Path, argument("FILE", "A motion: .npz, .bvh and others.")]
 Text = Annotated[str | None, option("--text TEXT", "One movement of the new part; @FILE gives one per line.")]
 
 
-@takes("avatargpt.verbs.describe:DescribeRequest")
+@takes("describe")
 def describe(
     files: Annotated[list[Path], argument("FILE...", "Motions: .npz, .bvh and others.")],
     asked: dict[str, Any],
@@ -213,7 +213,7 @@ def _words(avatar: AvatarMotion, transcript: str | None, asr: str | None, model:
     return "" if heard is None else " ".join(w.text for w in heard.words)
 
 
-@takes("avatargpt.verbs.join:InbetweenRequest")
+@takes("inbetween")
 def inbetween(
     start: Annotated[Path, argument("START", "The motion before; PACK.glb#NAME: one of several.")],
     end: Annotated[Path, argument("END", "The motion after.")],
@@ -258,7 +258,7 @@ def inbetween(
     common.print_results(motions, written, as_json, [{"notes": lines} if lines else {} for lines in notes])
 
 
-@takes("avatargpt.verbs.join:ExtendRequest")
+@takes("extend")
 def extend(
     file: File,
     output: common.Outputs,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from avatargpt.planning import Plan, Planner
     from avatargpt.planning.types import Activity
 
-@takes("avatargpt.verbs.plan:PlanRequest")
+@takes("plan")
 def plan(
     asked: dict[str, Any],
     scene: Annotated[str | None, argument("SCENE", "A situation in a sentence or two; @FILE: one per line.")] = None,
@@ -125,7 +125,7 @@ def _print_answer(task: str, slots: dict[str, str], answer: list[str], planner: 
         say(f"note: {line}")
 
 
-@takes("avatargpt.verbs.plan:LongRequest")
+@takes("long")
 def long(
     output: common.Outputs,
     asked: dict[str, Any],

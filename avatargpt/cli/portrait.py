@@ -19,7 +19,7 @@ FILMS = (".mp4", ".mov")
 USUAL_SIZE = 512  # pixels of a film's side at most, unless it is stated
 
 
-@takes("avatargpt.verbs.face:ActFaceRequest")
+@takes("face")
 def portrait(
     asked: dict[str, Any],
     photo: Annotated[Path, argument("PHOTO", "A picture of one face, mouth shut, looking about straight ahead.")],

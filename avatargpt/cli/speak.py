@@ -39,7 +39,7 @@ class _Talk:
     settings: dict[str, Any]  # of `AvatarPipeline.stream` and `speak`
 
 
-@takes("avatargpt.verbs.speech:SpeakRequest")
+@takes("speak")
 def speak(
     asked: dict[str, Any],
     audio: speech.Audio = None,

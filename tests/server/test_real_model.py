@@ -190,6 +190,24 @@ def test_motion_words_and_plans_are_the_same_through_every_door(tmp_path, real, 
         assert [[step["text"] for step in a["steps"]] for a in row["activities"]] == [[*s] for s in steps]
 
 
+def test_controls_and_joined_motions_are_the_same_through_every_door(tmp_path, real, client):
+    asked = {"seconds": 2.0, "seed": 4, "best_of": 2, "times": 2, "fps": 30.0, "path": "circle:left"}
+    options = ["--seconds", 2, "--seed", 4, "--best-of", 2, "--times", 2, "--fps", 30, "--path", "circle:left"]
+    motion = load(real.generate("a person walks", **asked)[0].save(tmp_path / "asked.npz"))
+    assert motion.fps == 30
+    assert_same(motion, *(made(client, r, tmp_path, prompt="a person walks", **asked) for r in ("motions", "tools/make")),
+                told(tmp_path, "generate", "a person walks", *options))  # fmt: skip
+    path = tmp_path / "asked.npz"
+    number = client.post("/v1/uploads", params={"name": path.name}, content=path.read_bytes()).json()["motion"]["id"]
+    for verb, names, files in (("extend", ("motion",), [path]), ("inbetween", ("start", "end"), [path, path])):
+        how = {"seconds": 1.0, "seed": 2, "best_of": 2}
+        method = real.extend if verb == "extend" else real.in_between
+        direct = load(method(*[motion] * len(names), **how).save(tmp_path / "direct.npz"))
+        asked = dict.fromkeys(names, number) | how
+        assert_same(direct, *(made(client, route, tmp_path, **asked) for route in (verb, f"tools/{verb}")),
+                    told(tmp_path, verb, *files, "--seconds", 1, "--seed", 2, "--best-of", 2))  # fmt: skip
+
+
 def test_moods_of_a_transcript_are_the_same_through_every_door(driver, monkeypatch):
     words = Words((Word("good", 0.1, 0.4), Word("grief", 0.5, 0.9)), 1.0, "network")
     heard = []
