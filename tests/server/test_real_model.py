@@ -195,8 +195,8 @@ def test_controls_and_joined_motions_are_the_same_through_every_door(tmp_path, r
     options = ["--seconds", 2, "--seed", 4, "--best-of", 2, "--times", 2, "--fps", 30, "--path", "circle:left"]
     motion = load(real.generate("a person walks", **asked)[0].save(tmp_path / "asked.npz"))
     assert motion.fps == 30
-    assert_same(motion, *(made(client, r, tmp_path, prompt="a person walks", **asked) for r in ("motions", "tools/make")),
-                told(tmp_path, "generate", "a person walks", *options))  # fmt: skip
+    rows = [made(client, r, tmp_path, prompt="a person walks", **asked) for r in ("motions", "tools/make")]
+    assert_same(motion, *rows, told(tmp_path, "generate", "a person walks", *options))
     path = tmp_path / "asked.npz"
     number = client.post("/v1/uploads", params={"name": path.name}, content=path.read_bytes()).json()["motion"]["id"]
     for verb, names, files in (("extend", ("motion",), [path]), ("inbetween", ("start", "end"), [path, path])):
