@@ -173,7 +173,7 @@ def face(
     idle: speech.Idle = None,
     eye_contact: speech.EyeContact = 0.0,
     layout: Annotated[
-        str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/face_formats.md.")
+        str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/avatar_formats.md.")
     ] = None,
     names: live.Names = None,
     avatar: live.AvatarOption = None,

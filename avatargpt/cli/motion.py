@@ -147,7 +147,7 @@ def note_floor(path: Path, motion: Motion | FaceMotion | AvatarMotion) -> None:
 
 RANKED = 7  # sentences for a body
 CANDIDATES = 16  # between two bodies
-_LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/face_formats.md."
+_LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/avatar_formats.md."
 File = Annotated[Path, argument("FILE", "A motion: .npz, .bvh and others.")]
 Seconds = Annotated[float, option("--seconds S", "Length of the new part.")]
 Text = Annotated[str | None, option("--text TEXT", "One movement of the new part; @FILE gives one per line.")]

@@ -53,7 +53,8 @@ def driver_folder(model: Path | None) -> Path:
     folder = find_part(model, "driver")
     if folder is None:
         raise UserError(f"{(model or PACKAGE / 'weights') / 'driver'}: no driver weights; train them with `python "
-                        "scripts/train.py driver` (docs/speech.md), or name a folder that has them with --model")
+                        "scripts/train.py driver` (docs/avatar_training.md), or name a folder that has them with "
+                        "--model")  # fmt: skip
     return folder
 
 
