@@ -78,7 +78,8 @@ def test_page_and_readme(tables: ModuleType, folder: Path) -> None:
     assert page.index("## tokenizer") < page.index("## prompts_known") < page.index("## describe")
     for row in (
         "| pass_rate \u2191 | 95.1 % (94.1 to 96.1) | nearest caption 64.0 %, random clip 5.0 % | >= 93.0 %, reached |",
-        "| pass_rate/two \u2191 | 50.0 % (49.0 to 51.0) | nearest caption 25.0 %, random clip 0.0 % | >= 85.0 %, missed |",
+        "| pass_rate/two \u2191 | 50.0 % (49.0 to 51.0) | nearest caption 25.0 %, random clip 0.0 % | >= 85.0 %, "
+        "missed |",
         "| ade \u2193, m (66-d norm) | 0.81 (0.8 to 0.82) | interpolation 0.7 | below interpolation, missed |",
         "| joint_error \u2193, m | 0.1 (0.09 to 0.11) | interpolation 0.2 | below interpolation, reached |",
         "| kinematic_fid \u2193 | 0.5 | interpolation 0.77 | <= 0.25, missed |",
@@ -172,7 +173,9 @@ def test_a_plot_has_the_main_figures(tables: ModuleType, folder: Path) -> None:
     made = Report("prompts_known", result("prompts_known", many | {"pass_rate": value(0.4)}))
     panels = plots.panels(made)
     assert [len(p) for p in panels] == [plots.MOST_LINES] and panels[0][0].name == "pass_rate"
-    assert len(tables.table(made)) == 2 + tables.MAX_ROWS_WITH_PARTS
+    assert [line.name for line in tables.main_lines(made)] == ["pass_rate"]  # of those that SHOWN names
+    parts = Report("turns", result("turns", {f"acts/{i}": value(0.5) for i in range(40)}))
+    assert len(tables.table(parts)) == 2 + tables.MAX_ROWS_WITH_PARTS
     general = Report("plans", result("plans", {f"figure_{i}": value(0.5) for i in range(40)}))
     assert len(tables.table(general)) == 2 + tables.MAX_ROWS
     far = {"peak_jerk": value(0.1), "peak_jerk/concatenation": value(0.2), "area_under_jerk": value(40.0)}
@@ -228,8 +231,8 @@ def test_verdicts_follow_the_direction_of_each_row(tables: ModuleType, folder: P
         "| refused/own \u2193 | 0.0 % (-1.0 to 1.0) | <= 0.0 %, reached |",
         "| refused/others \u2191 | 100.0 % (99.0 to 101.0) | >= 95.0 %, reached |",
     ]
-    assert [line.split(" | ")[0] for line in table("gesture", jerk__full=0.6, hellinger__full=0.1)] == [
-        "| jerk, m/s^3", "| hellinger \u2193"
+    assert [line.split(" | ")[0] for line in table("gesture", jerk__full=0.6, fgd__full=0.1)] == [
+        "| jerk, m/s^3", "| fgd \u2193"
     ]  # fmt: skip
     name, target = next((k, t) for k, t in evaluation.load("plans").targets.items() if isinstance(t, str))
     for rival, reached in ((0.2, "reached"), (0.3, "missed"), (0.4, "missed")):  # a rival in the same file
