@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vqvae.errors import UserError
     from vqvae.motion import Motion
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["AvatarGPT", "AvatarMotion", "Motion", "UserError", "__version__"]
 
 _LAZY = {

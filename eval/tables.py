@@ -33,7 +33,40 @@ ARGUMENTS = {
 }  # fmt: skip
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results
-MAX_ROWS, MAX_ROWS_WITH_PARTS = 16, 10  # of a table; the JSON has all
+MAX_ROWS, MAX_ROWS_WITH_PARTS = 2, 2  # of a table without its missed targets; the JSON has all
+LOWEST_CLASSES = 1  # of suites that measure each class
+# Suites of which other figures decide than the first ones; a missed target is shown besides.
+SHOWN = {
+    "prompts_known": ("pass_rate", "pass_rate/two", "pass_rate/side", "pass_rate/count"),
+    "prompts_everyday": ("pass_rate", "pass_rate/two", "pass_rate/count"),
+    "prompts_unseen": ("pass_rate",),
+    "describe": ("action", "action_class_mean", "bleu4"),
+    "describe_synthetic": ("family", "only", "side"),
+    "inbetween": ("kinematic_fid", "joint_error", "seam_pops"),
+    "continuation": ("kinematic_fid", "ade"),
+    "plan_coverage": ("covered",),
+    "gesture": ("hand_speed_ratio", "jerk", "beat_alignment", "l1_diversity", "fgd"),
+    "gesture_made": ("hand_speed_ratio", "jerk", "beat_alignment_gain"),
+    "gesture_words": ("shown", "guess_precision"),
+    "requests_joints": ("pass_rate",),
+    "requests_fresh": ("right", "silent", "flagged", "false_flags"),
+    "people": ("full", "noticed"),
+    "plans": ("judge_auc", "rouge_l"),
+    "retrieval": ("top3", "fid"),
+    "sessions": ("end", "kept/turns", "asked/turns"),
+    "speech_face": ("closure/clean", "closure/librivox", "contact/librivox", "paired_jaw", "moved"),
+    "face_language": ("events/own", "emotions/own"),
+    "contrast": ("network", "scorer", "generation"),
+    "face_fresh": ("read", "events", "emotions/fresh"),
+    "multi_clause": ("complete", "shown", "said"),
+    "studio_requests": ("pass_rate",),
+    "chat": ("kinds/turns", "acts/turns", "clarified/turns"),
+    "chat_fresh": ("acts/turns", "clarified/turns", "chains/turns"),
+}
+UNSHOWN = (  # rows that nothing is decided by
+    "network", "shuffled", "random pairing", "random phrasing", "full without sound", "full without words",
+    "full without interlocutor", "strokes", "mean motion",
+)  # fmt: skip
 CEILINGS = ("own caption", "rendered score", "real")  # rows that are to be reached, not to be beaten
 # Suite and figure of every row in the README's table.
 README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_known pass_rate/single,
@@ -42,49 +75,50 @@ prompts_unseen pass_rate, describe action, describe_synthetic family, inbetween 
 continuation kinematic_fid, face_instructions events/own, face_instructions events/corpus,
 retrieval top3, speech_face closure/librivox, plans rouge_l,
 seams peak_jerk_ratio""".replace("\n", " ").split(", ")
-EARLIER_WEIGHTS = (
-    "**What has risen and fallen with the present weights.** Turns of conversations are read by a network of their "
-    "own, against the reader of turns before, in the same measure: turns of people's dialogues (`turns`) with the "
-    "right acts .335 to .512, another without a word .502 to .281, asked back .163 to .211; recorded `chat` acts "
-    ".452 to .500. Fallen: `sessions` that end right .90 to .00, their turns that keep all that was not named .994 "
-    "to .940 and that are asked back .003 to .191 (parts of long plans meant in other words; movements that it "
-    "surely does not know are asked about now); `turns_held` .927 to .725, `chat_fresh` .933 to .783, its chains "
-    ".85 to .70. The reading network's before, after dialogues and scenes were learnt with it, against those "
-    "before: `requests_fresh` right .667 to .683, silently wrong .154 to .147, unknown ones said .726 to .774, "
-    "captions read by the network alone .648 to .679, events of people's scenes (`scenes_03`) in the right number "
-    ".21 to .68; fallen: events of the plain scenes of `scenes_fresh` .993 to .919, all of them .971 to .743, "
-    "persons .983 to .967; `people` in full .295 to .290, silently another .180 to .208, `multi_clause` .79 to .78. "
-    "Those before against the reader of bodies before them: `people` in full .028 to .295, silently another .831 to "
-    ".180; `requests_fresh` right .660 to .667, silently wrong .223 to .154; `prompts_known` .849 to .869 (familiar "
-    "actions .795 to .856, turns .775 to .90); `multi_clause` .79 to .790. Fallen: unknown requests of "
-    "`requests_fresh` that are said .857 to .726, known ones called unknown .098 to .190, its negations .786 to "
-    ".571, locomotion .667 to .533; sides of `prompts_known` .95 to .75, manners .929 to .843. Measured with the "
-    "reader before and not since: `prompts_everyday`, `prompts_unseen`, `requests_joints`, `studio_requests`, "
-    "`plans`, `seams`. The body's weights against those before them, scored alike: `prompts_known` .794 to .847, "
-    "`prompts_unseen` .774 to .834, `prompts_everyday` .880 to .892, `requests_joints` .815 to .834 (its sides .62 "
-    "to 0.81), `studio_requests` .650 to .675, `describe_synthetic` .897 to .941, `contrast` .815 to .842, FID of "
-    "continuations .150 to .127. Fallen: two familiar actions in a row .97 to 0.92, counts of everyday prompts .84 "
-    "to 0.72, `requests_joints` seconds .85 to 0.82, tempo .81 to 0.76; BLEU-4 of descriptions 41.3 to 39.7; R@3 of "
-    "the learnt evaluator .820 to .778 (the former figure is that of the 14 M weights). The reader's, with the "
-    "state of conversations, against the one before it: `sessions` that end right .25 to .80 (with code; their "
-    "misses were looked at between), turns about scenes .927 to .933, everyday .900 to .908, read faces .821 to "
-    ".836, events of faces .886 to .906, faces with a fade .62 to .69; fallen: `prompts_unseen` .834 to .797 (three "
-    "of 70 prompts), events of faces by instructions: own .976 to .958, corpus .927 to .875, at the same time .95 "
-    "to .91 (everyday .901 to .914), acts of recorded `chat` turns .516 to .452, turns answered by a question .08 "
-    "to .13, `chat_fresh` .967 to .950, `requests_joints` .834 to .825, right free requests .669 to .660, "
-    "`multi_clause` .80 to .79, faces with a rise .69 to .62. The gestures', against those before them: hand speed "
-    "against the energy of the sound r -.01 to .26, FGD 99.7 to 47.1, words shown by the network alone .03 to .30; "
-    "fallen: `beat_alignment` .168 to .102 (at .1: .52 to .42), hand speed .98 to .77 of a real speaker's, L1 "
-    "diversity .68 to .44, Hellinger distance .063 to .136. The parser's, with questions: of 20 that ask a face for "
-    "nothing 1 to 19 are read so, of 20 smiles of the eyes alone 1 to 19; fresh fades .69 to .77; fallen: fresh "
-    "instructions .836 to .831, their events .906 to .898, their feelings .73 to .64; events of faces by "
-    "instructions: corpus .875 to .901, own .958 to .940, everyday .914 to .888."
+# Of each part: what has risen and what has fallen with its present weights; eval/results/earlier.md has all before.
+CHANGES = (
+    (
+        "turns of conversations: a network of their own",
+        "`turns` acts .335 to .512, another act without a word .502 to .281; `chat` acts .452 to .500",
+        "`sessions` that end right .90 to .00, that keep all else .994 to .940, turns asked back .003 to .191; "
+        "`turns_held` .927 to .725; `chat_fresh` .933 to .783, its chains .85 to .70",
+    ),
+    (
+        "requests and scenes: one reading network",
+        "`people` in full .028 to .290, silently another .831 to .208; `requests_fresh` right .660 to .683, silently "
+        "wrong .223 to .147; `prompts_known` .849 to .869",
+        "`requests_fresh`: unknown ones said .857 to .774, known ones called unknown .098 to .175; `scenes_fresh` in "
+        "full .971 to .743; `multi_clause` .79 to .78; sides of `prompts_known` .95 to .75, manners .929 to .843",
+    ),
+    (
+        "the body's language model",
+        "`prompts_known` .794 to .847, `describe_synthetic` .897 to .941, `contrast` .815 to .842, FID of "
+        "continuations .150 to .127",
+        "counts of everyday prompts .84 to .72, `requests_joints` seconds .85 to .80, tempo .81 to .74; BLEU-4 of "
+        "descriptions 41.3 to 39.7; `retrieval` top3 .820 to .778",
+    ),
+    (
+        "gestures",
+        "hand speed follows the sound's energy r -.01 to .26; FGD 99.7 to 47.1; words shown by the network alone .03 "
+        "to .30",
+        "`beat_alignment` .168 to .102; hand speed .98 to .77 of a speaker's; L1 diversity .68 to .44; Hellinger "
+        "distance .063 to .136",
+    ),
+    (
+        "facial instructions",
+        "20 questions that ask a face for nothing: 1 to 19 read so; fades .69 to .77",
+        "events of `face_instructions`: own .976 to .940, corpus .927 to .901; feelings of `face_fresh` .73 to .67",
+    ),
+)
+NOT_SINCE = (
+    "`prompts_everyday`, `prompts_unseen`, `requests_joints`, `studio_requests`, `plans` and `seams` were measured with"
+    " the reader before the present one, and not since."
 )
 INTRODUCTION = (
     "Values are means with 95 % bootstrap intervals over clips or prompts in brackets; figures of a whole set have"
     " none. The arrow says which direction is better; without one the right value is that of real motion. Targets were"
-    " set before training. Tables show the main figures of a suite, those with targets first; its results file has all"
-    " of them."
+    " set before training. A table has a suite's main figure, every target that is missed, and a few more; the results"
+    " file has all."
 )
 
 
@@ -103,47 +137,74 @@ def value(line: Line, row: str) -> str:
     if figure.get("low") is None or row != MODEL:
         return mean
     low, high = (number(figure[k], line.unit).removesuffix(" %") for k in ("low", "high"))
-    return f"{mean} ({low} to {high})"
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
-def target(line: Line) -> str:
-    """What is to be reached."""
+def target(line: Line, verdict: bool = False) -> str:
+    """What is to be reached, with `verdict` also whether it is."""
     if line.target is None:
         return ""
     higher = line.better == "higher"
     if isinstance(line.target, str):
-        return f"{'above' if higher else 'below'} {line.target}"
-    return f"{'>=' if higher else '<='} {number(line.target, line.unit)}"
+        words = f"{'above' if higher else 'below'} {line.target}"
+    else:
+        words = f"{'>=' if higher else '<='} {number(line.target, line.unit)}"
+    return words + {True: ", reached", False: ", missed", None: ""}[line.reached if verdict else None]
 
 
 def main_lines(report: Report) -> list[Line]:
-    """Figures with a target and general ones, then those of parts of the suite (classes, kinds) up to a limit."""
+    """The main figure and every missed target; up to a limit also reached ones, general ones and parts of the suite.
+
+    Suites of `SHOWN` have the figures named there instead of the limit, suites of classes their lowest classes.
+    """
     lines = report.lines()
-    parts = [n for n, line in enumerate(lines) if line.target is None and (
-        line.name != "mean" if report.of_classes else "/" in line.name)]  # fmt: skip
-    general = [line for n, line in enumerate(lines) if n not in parts][:MAX_ROWS]
-    return general + [lines[n] for n in parts[: max(0, MAX_ROWS_WITH_PARTS - len(general))]]
+    if names := SHOWN.get(report.name):
+        chosen = [line for line in lines if line.name in names or line.reached is False]
+        return chosen or lines[:MAX_ROWS]
+    if report.of_classes:
+        classes = sorted((line for line in lines[1:] if MODEL in line.marks), key=lambda x: x.marks[MODEL]["mean"])
+        return lines[:1] + classes[:LOWEST_CLASSES]
+    first = lines[:1]
+    missed = [line for line in lines[1:] if line.reached is False]
+    reached = [line for line in lines[1:] if line.target is not None and line.reached is not False]
+    general = [line for line in lines[1:] if line.target is None and "/" not in line.name]
+    parts = [line for line in lines[1:] if line.target is None and "/" in line.name]
+    shown = first + missed
+    shown += (reached + general)[: max(0, MAX_ROWS - len(shown))]
+    shown += parts[: max(0, MAX_ROWS_WITH_PARTS - len(shown))]
+    return [line for line in lines if line in shown]
 
 
 def table(report: Report) -> list[str]:
-    """Markdown rows: figure, model, what it is compared with, target, whether it is reached."""
-    rows = ["| figure | model | compared with | target | reached |", "|---|---|---|---|---|"]
-    for line in main_lines(report):
-        baselines = ", ".join(f"{row} {value(line, row)}" for row in line.marks if row != MODEL)
-        reached = {True: "yes", False: "no", None: ""}[line.reached]
-        rows.append(f"| {named(line)} | {value(line, MODEL)} | {baselines} | {target(line)} | {reached} |")
-    return rows
+    """Markdown rows: figure and model; where some row has them, what it is compared with, and target with verdict."""
+    lines = main_lines(report)
+    columns: list[tuple[str, list[str]]] = [
+        ("figure", [named(line) for line in lines]),
+        ("model", [value(line, MODEL) for line in lines]),
+        ("compared with", [_rivals(line) for line in lines]),
+        ("target", [target(line, verdict=True) for line in lines]),
+    ]
+    columns = [(name, cells) for name, cells in columns if any(cells)]
+    rows = [[name for name, _ in columns], *zip(*(cells for _, cells in columns), strict=True)]
+    made = ["| " + " | ".join(row) + " |" for row in rows]
+    return [made[0], "|" + "---|" * len(columns), *made[1:]]
+
+
+# What a figure is compared with, in one cell.
+def _rivals(line: Line) -> str:
+    rivals = [row for row in line.marks if row != MODEL and row not in UNSHOWN]
+    return ", ".join(f"{row} {value(line, row)}" for row in rivals)
 
 
 def section(report: Report, plot_folder: str) -> list[str]:
-    """One suite: its plot and its table."""
+    """One suite: what it asks, its plot and its table."""
     about = report.any
-    facts = [f"version {about['version']}", f"seeds {', '.join(map(str, about['seeds']))}"]
-    facts += [f"{about['clips']} clips"] if about.get("clips") else []
+    facts = [f"{about['clips']} clips"] if about.get("clips") else []
     facts += [f"{len(about.get('prompts', []))} prompts"] if about.get("kind") == "prompts" else []
-    lines = [f"## {report.name}", "", f"{about['description']} ({'; '.join(facts)}).", ""]
+    end = f" ({'; '.join(facts)})." if facts else "" if about["description"][-1] in ".?!" else "."
+    lines = [f"## {report.name}", "", about["description"] + end, ""]
     if plots.panels(report):
-        lines += [f"![Main figures of {report.name}]({plot_folder}/{report.name}.png)", ""]
+        lines += [f"![{report.name}]({plot_folder}/{report.name}.png)", ""]
     return [*lines, *table(report), ""]
 
 
@@ -153,22 +214,23 @@ def page(reports: list[Report]) -> str:
         "# Results", "",
         "Rendered by `python eval/tables.py` from `eval/results/*.json`; not written by hand. How figures are computed:"
         " [metrics.md](metrics.md). What the suites ask, and the folders that the commands name:"
-        " [eval/README.md](../eval/README.md). The model is the packaged one.", "",
-        EARLIER_WEIGHTS, "", INTRODUCTION, "",
+        " [eval/README.md](../eval/README.md). The model is the packaged one; baselines of prompts are made with"
+        " `--model nearest` or `--model random` and `--data CORPUS`.", "",
+        INTRODUCTION, "", "## What rose and what fell with the present weights", "",
+        "| part | rose | fell |", "|---|---|---|", *(f"| {part} | {up} | {down} |" for part, up, down in CHANGES), "",
+        f"{NOT_SINCE} All earlier figures: [earlier.md](../eval/results/earlier.md).", "",
     ]  # fmt: skip
     prints = Counter(filter(None, map(_fingerprint, reports)))
     usual = prints.most_common(1)[0][0] if prints else ""
     if earlier := [r.name for r in reports if _fingerprint(r) not in ("", usual)]:
-        lines += [f"The language network is `{usual[:12]}`. Measured with an earlier one: {', '.join(earlier)}; of"
-                  " these only `plan_coverage` depends on it.", ""]  # fmt: skip
+        lines += [f"The language network is `{usual[:12]}`; measured beside an earlier one: {', '.join(earlier)}.", ""]
     for report in reports:
         lines += section(report, "images/results")
         if report.name == "tokenizer" and report.model.get("over_length"):
             lines += [f"![Error over clip length](images/{CHART})", ""]
         command = f"avatargpt eval run {report.name}{ARGUMENTS.get(report.name, '')}"
-        also = "".join(f", [{b}](../eval/results/{report.name}.{b}.json): `--model {b} --data CORPUS`"
-                       for b in report.baselines)  # fmt: skip
-        lines += [f"`{command}`; results: [{report.name}.json](../eval/results/{report.name}.json){also}", ""]
+        also = "".join(f", [{b}](../eval/results/{report.name}.{b}.json)" for b in report.baselines)
+        lines += [f"`{command}`: [{report.name}.json](../eval/results/{report.name}.json){also}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -113,7 +113,7 @@ class FaceMotion:
         return replace(self.sampled(t), fps=float(fps))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the `.npz` form (keys in docs/face.md), atomically."""
+        """Write the `.npz` form (keys in docs/avatar_formats.md), atomically."""
 
         def write(temporary: Path) -> None:
             np.savez(

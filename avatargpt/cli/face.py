@@ -156,7 +156,7 @@ def face(
     score: Annotated[Path | None, option("--score FILE", "What TEXT would be read as, edited; see --json.")] = None,
     by: Annotated[str, option("--by NAME", _BY)] = "driver",
     layout: Annotated[
-        str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/face_formats.md.")
+        str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/avatar_formats.md.")
     ] = None,
     names: live.Names = None,
     avatar: live.AvatarOption = None,

@@ -146,7 +146,7 @@ def note_floor(path: Path, motion: Motion | FaceMotion | AvatarMotion) -> None:
         note(f"{path}: the floor is taken to be at y = {floor:.2f} m")
 
 
-_LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/face_formats.md."
+_LAYOUT = ".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/avatar_formats.md."
 File = Annotated[Path, argument("FILE", "A motion: .npz, .bvh and others.")]
 Text = Annotated[str | None, option("--text TEXT", "One movement of the new part; @FILE gives one per line.")]
 

@@ -48,7 +48,7 @@ def speak(
     asr: speech.Asr = None,
     character: common.Character = None,
     root: common.Root = "hips",
-    layout: Annotated[str | None, option("--layout NAME", "Of .vrma, .csv, .bvh; docs/face_formats.md.")] = None,
+    layout: Annotated[str | None, option("--layout NAME", "Of .vrma, .csv, .bvh; docs/avatar_formats.md.")] = None,
     names: live.Names = None,
     avatar: live.AvatarOption = None,
     size: speech.FaceSize = None,

@@ -86,7 +86,7 @@ class AvatarMotion:
         return replace(self, caption=caption)
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Write the file that the suffix names (docs/speak.md), see `avatargpt.export.save`."""
+        """Write the file that the suffix names (docs/avatar_formats.md), see `avatargpt.export.save`."""
         return save(self, path, **options)
 
     def write_npz(self, path: Path) -> Path:

@@ -1,7 +1,7 @@
 """Expressions of VRM avatars from the 52 ARKit weights: the presets of VRM 0 and 1, and names of custom ones.
 
-Rules, no network; the table is in docs/face_formats.md. A preset of a mood poses the whole face of an avatar, mouth and
-teeth included: it yields while the mouth talks, never adds to a vowel, and lets p, b and m close.
+Rules, no network; the table is in docs/avatar_formats.md. A preset of a mood poses the whole face of an avatar, mouth
+and teeth included: it yields while the mouth talks, never adds to a vowel, and lets p, b and m close.
 """
 
 from collections.abc import Sequence

@@ -50,10 +50,10 @@ def driver_folder(model: Path | None) -> Path:
     from avatargpt.resources import PACKAGE
 
     check_model(model)
-    folder = find_part(model, "driver")
-    if folder is None:
-        raise UserError(f"{(model or PACKAGE / 'weights') / 'driver'}: no driver weights; train them with `python "
-                        "scripts/train.py driver` (docs/speech.md), or name a folder that has them with --model")
+    if (folder := find_part(model, "driver")) is None:
+        where = (model or PACKAGE / "weights") / "driver"
+        raise UserError(f"{where}: no driver weights; train them with `python scripts/train.py driver` "
+                        "(docs/avatar_training.md), or name a folder that has them with --model")
     return folder
 
 

@@ -39,7 +39,7 @@ def network_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     place = find_part(folder, NAME)
     if place is None:
         raise UserError(f"{root / NAME}: no gesture network; train one with "
-                        "`python scripts/train.py gesture` (docs/gesture_data.md), or name a folder that has one")
+                        "`python scripts/train.py gesture` (docs/avatar_training.md), or name a folder that has one")
     return place
 
 

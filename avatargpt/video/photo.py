@@ -46,7 +46,7 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
         finder.close()
     if len(marks) != 1:
         count = f"{len(marks)} faces" if marks else "no face"
-        raise UserError(f"{path}: {count} in it; accepted a photo of one face, see docs/portrait.md")
+        raise UserError(f"{path}: {count} in it; accepted a photo of one face, see docs/avatar.md")
     points = marks[0].points * (np.array(image.size) / small.size)
     height = float(np.ptp(points, axis=0).max())
     if height < MIN_FACE:

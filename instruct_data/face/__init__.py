@@ -1,1 +1,1 @@
-"""Faces made by rule: scores of events and emotions, rendered to ARKit curves. See docs/face.md."""
+"""Faces made by rule: scores of events and emotions, rendered to ARKit curves. See docs/avatar_training.md."""

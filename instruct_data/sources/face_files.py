@@ -22,7 +22,7 @@
 # Angles are in radians with the signs of the file's eye angles: positive yaw to the person's right, positive pitch
 # down, positive roll to the person's left shoulder. `FaceMotion` has all three the other way round. These are ARKit's
 # turns (X to the person's left, Y up, Z out of the face) about X, -Y and -Z, as Unreal's conversion of axes and its
-# rotators make them (docs/face.md).
+# rotators make them (docs/avatar_formats.md).
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from vqvae.face import FaceMotion
 Span = tuple[float, float]
 ALWAYS: tuple[Span, ...] = ((0.0, float("inf")),)
 
-USUAL_RATE = 15.0  # blinks a minute; the median of the Live Link takes (docs/face.md)
+USUAL_RATE = 15.0  # blinks a minute; the median of the Live Link takes (docs/avatar_training.md)
 LIDS = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
 _WIDE = [arkit.INDEX["eyeWideLeft"], arkit.INDEX["eyeWideRight"]]
 # A lid at 30 fps: it closes fast and opens slowly.
