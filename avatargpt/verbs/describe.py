@@ -10,7 +10,7 @@ from avatargpt.verbs.request import NUMBER, SEED, Count, Flag, Seed, Source, req
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
+    from avatargpt.verbs.model import Model
     from vqvae.motion import Motion
 
 RANKED = 7  # sentences for a body
@@ -36,7 +36,7 @@ class DescribeRequest:
     )
 
 
-def describe(model: AvatarGPT, asked: DescribeRequest) -> list[Any]:
+def describe(model: Model, asked: DescribeRequest) -> list[Any]:
     """Motion to text: of bodies and faces what they do, of an avatar in one sentence what it does, says and feels.
 
     Returns:

@@ -12,8 +12,8 @@ from avatargpt.verbs.request import SEED, Flag, InPython, Number, Seconds, Seed,
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.api import SpeechCalls
     from avatargpt.face.audio_model.controls import Controls
+    from avatargpt.verbs.model import Voices
     from vqvae.face import FaceMotion
 
 Strength = Annotated[Number, Field(ge=0, le=3)]
@@ -108,7 +108,7 @@ def read_shapes(name: str, values: list[str] | None) -> dict[str, float]:
     return out
 
 
-def act_face(model: SpeechCalls, asked: ActFaceRequest) -> FaceMotion:
+def act_face(model: Voices, asked: ActFaceRequest) -> FaceMotion:
     """An instruction, feelings and speech to a face of 52 weights and its head, T frames at 30 fps.
 
     The streaming driver makes it; what the language model makes of a text is `AvatarGPT.face`.

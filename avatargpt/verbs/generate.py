@@ -28,10 +28,10 @@ from instruct_data.requests.spec import MAX_TIMES, MotionRequest, Pin
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
     from avatargpt.avatar.composition import Division
     from avatargpt.body.generate import Progress
     from avatargpt.requests.resolver import ResolvedRequest
+    from avatargpt.verbs.model import Model
 
 KINDS = {"body": "body", "body,face": "avatar"}  # value of `modalities` -> kind of motion
 _DEFAULT = GenerationConfig()
@@ -173,7 +173,7 @@ class Reading:
     divisions: Sequence[Division] = ()
 
 
-def read_prompts(model: AvatarGPT, asked: GenerateRequest) -> Reading:
+def read_prompts(model: Model, asked: GenerateRequest) -> Reading:
     """What prompts are understood as, with the controls of the request.
 
     Raises:
@@ -205,7 +205,7 @@ class Made:
     parts: Sequence[dict[str, Any]] = ()
 
 
-def make_motions(model: AvatarGPT, asked: GenerateRequest, reading: Reading, progress: Progress = None) -> list[Made]:
+def make_motions(model: Model, asked: GenerateRequest, reading: Reading, progress: Progress = None) -> list[Made]:
     """The motions of prompts that were read, `num` of each."""
     how = asked.seconds, asked.config, asked.seeds, progress, asked.after
     if reading.divisions:
@@ -229,7 +229,7 @@ def make_motions(model: AvatarGPT, asked: GenerateRequest, reading: Reading, pro
     ]
 
 
-def generate(model: AvatarGPT, asked: GenerateRequest) -> list[Any]:
+def generate(model: Model, asked: GenerateRequest) -> list[Any]:
     """Text to body motion, or to a body with a face.
 
     Unless `literal`, each clause of a prompt is replaced by a caption that the network knows

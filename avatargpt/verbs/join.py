@@ -10,7 +10,7 @@ from avatargpt.verbs.request import NUMBER, SEED, Flag, Seconds, Seed, Source, r
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
+    from avatargpt.verbs.model import Model
     from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
@@ -34,7 +34,7 @@ class InbetweenRequest:
     )
 
 
-def find_inbetween(model: AvatarGPT, asked: InbetweenRequest) -> Motion | FaceMotion:
+def find_inbetween(model: Model, asked: InbetweenRequest) -> Motion | FaceMotion:
     """The motion before, a new middle and the motion after in one; see `MotionEditing.in_between`, and for faces
     `FaceTokens.face_in_between`.
 
@@ -73,7 +73,7 @@ class ExtendRequest:
     best_of: BestOf = Field(default=None, description="Candidates; usually 16 with a text, else 4.")
 
 
-def extend(model: AvatarGPT, asked: ExtendRequest) -> Motion:
+def extend(model: Model, asked: ExtendRequest) -> Motion:
     """The given motion and its continuation; see `MotionEditing.extend`.
 
     Raises:

@@ -11,9 +11,9 @@ from avatargpt.options import GUIDANCE, TEMPERATURE, GenerationConfig
 from avatargpt.verbs.request import NUMBER, SEED, Count, Flag, Number, Seed, request
 
 if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
     from avatargpt.long.loop import Chunk
     from avatargpt.planning import Plan
+    from avatargpt.verbs.model import Model
 
 MAX_LENGTH = 14_400  # seconds: four hours
 Scene = Annotated[str, Flag(), Field(max_length=1000)]
@@ -37,7 +37,7 @@ class PlanRequest:
     seconds: Length | None = Field(default=None, description="Of all steps together.")
 
 
-def plan(model: AvatarGPT, asked: PlanRequest) -> Plan:
+def plan(model: Model, asked: PlanRequest) -> Plan:
     """A scene in a sentence or two to activities and their steps.
 
     Raises:
@@ -79,7 +79,7 @@ class LongRequest:
     )
 
 
-def long(model: AvatarGPT, asked: LongRequest) -> Iterator[Chunk]:
+def long(model: Model, asked: LongRequest) -> Iterator[Chunk]:
     """Motion of any length from one sentence, as chunks of frames while it runs; see `avatargpt.long.loop.long`.
 
     Raises:

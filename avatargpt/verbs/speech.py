@@ -13,13 +13,13 @@ from avatargpt.options import GESTURE_TEMPERATURE
 from avatargpt.verbs.request import NUMBER, SEED, Flag, InPython, Number, Refers, Seed, Source, request
 
 if TYPE_CHECKING:
-    from avatargpt.api import SpeechCalls
     from avatargpt.export.avatar import AvatarMotion
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.gesture.features import TimedWord
     from avatargpt.gesture.semantics import Manner
+    from avatargpt.verbs.model import Voices
     from vqvae.motion import Motion
 
 MAX_WORDS, MAX_INSTRUCTION = 20_000, 1000  # characters of a transcript and of an instruction
@@ -102,7 +102,7 @@ class GestureRequest(VoiceRequest):
     )
 
 
-def gesture(model: SpeechCalls, asked: GestureRequest) -> Motion:
+def gesture(model: Voices, asked: GestureRequest) -> Motion:
     """Speech to co-speech gestures: T frames at 30 fps, a `Motion` with fingers (T, 30, 4).
 
     Returns:
@@ -161,7 +161,7 @@ def lively(blink_rate: float | None, idle: float | None, eye_contact: float) -> 
     )  # fmt: skip
 
 
-def speak(model: SpeechCalls, asked: SpeakRequest) -> AvatarMotion:
+def speak(model: Voices, asked: SpeakRequest) -> AvatarMotion:
     """Speech to one avatar: face, gestures with fingers and a body, T frames at 30 fps.
 
     Returns:
