@@ -282,6 +282,8 @@ def _body(
     from avatargpt.options import GenerationConfig
 
     def generate(text: str) -> Clip:
+        if not text.strip():
+            raise UserError("--body: empty; accepted idle, a text, or a file")
         text = common.read_texts(text)[0][0]
         loaded = common.load_model(model, device, threads, quiet)
         common.warn_unreadable([text], loaded)

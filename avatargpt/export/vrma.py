@@ -198,15 +198,26 @@ def read_vrma(path: Path) -> Motion | FaceMotion:
     gltf = read_gltf(path, ACCEPTED, "a whole .vrma")
     with parsing(path, "a whole .vrma", ACCEPTED):
         if not _has_face(gltf):
-            return gltf_rigs.read_foreign(gltf, path)
+            body = gltf_rigs.read_foreign(gltf, path)
+            return replace(body, notes=(*body.notes, *_FINGERS_LEFT * _has_fingers(gltf)))
         face = _face(gltf, path)
         return replace(face, notes=(f"a face is read, its body is not; accepted for both: {BOTH}",) * _has_body(gltf))
+
+
+_PHALANGES = ("Proximal", "Intermediate", "Distal", "Metacarpal")  # ends of VRM's names of finger bones
+_FINGERS_LEFT = ("its fingers are not read; accepted with fingers: .npz, .glb, .bvh",)
 
 
 def _has_face(gltf: Document) -> bool:
     about = gltf.extensions.get(EXTENSION)
     # a file without the extension is refused as a face
     return not isinstance(about, dict) or bool(about.get("expressions", {}).get("custom")) or not _has_body(gltf)
+
+
+def _has_fingers(gltf: Document) -> bool:
+    bones = gltf.extensions[EXTENSION].get("humanoid", {}).get("humanBones", {})
+    fingers = {int(bone["node"]) for name, bone in bones.items() if name.endswith(_PHALANGES)}
+    return bool(gltf_rigs.animations_turning(gltf, fingers))
 
 
 def _has_body(gltf: Document) -> bool:

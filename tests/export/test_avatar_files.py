@@ -14,6 +14,7 @@ from avatargpt.export.head import head
 from avatargpt.export.mesh import avatar_mesh, avatar_vertices, body_mesh, figure
 from avatargpt.export.renderers import capsule_ends
 from tests.avatar.conftest import avatar, gestures
+from tests.cli.conftest import walk
 from tests.export.readers import contents, floats
 from tests.export.test_export_bvh import read_independently
 from vqvae import arkit
@@ -108,6 +109,8 @@ def test_what_a_vrma_is_not_read_of_is_told(avatar: AvatarMotion, tmp_path: Path
     both, alone = (export.load(export.save(m, tmp_path / f"{m.modality}.vrma")) for m in (avatar, avatar.face))
     assert both.notes == ("a face is read, its body is not; accepted for both: .glb and .npz of an avatar",)
     assert both.modality == alone.modality == "face" and alone.notes == ()
+    hands, body = (export.load(export.save(m, tmp_path / f"{m.modality}.vrma")) for m in (gestures(10), walk(10)))
+    assert hands.notes == ("its fingers are not read; accepted with fingers: .npz, .glb, .bvh",) and not body.notes
 
 
 def test_vrma_has_the_humanoid_bones_of_vrm(avatar: AvatarMotion, tmp_path: Path) -> None:

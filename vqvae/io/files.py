@@ -57,7 +57,7 @@ def regular_file(path: str | os.PathLike[str], accepted: str = "") -> Path:
     except ValueError as e:  # a NUL in the name
         raise UserError(f"{path}: not the name of a file ({e}){hint}") from None
     if stat.S_ISDIR(mode):
-        raise UserError(f"{path}: is a folder; a file is needed{hint}")
+        raise UserError(f"{path}: is a folder{hint or '; a file is needed'}")
     if not stat.S_ISREG(mode):
         raise UserError(f"{path}: not a regular file (a pipe or a device); accepted: a file{hint}")
     errors.last_read = path
