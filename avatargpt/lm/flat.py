@@ -33,6 +33,12 @@ class Places:
         return zeros.index_copy(0, self.index, flat).unflatten(0, self.shape)
 
 
+def _cast(x: Tensor) -> Tensor:
+    """In the type that products are computed in: once, not for each matrix that takes it."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 def _attention(part: Any, x: Tensor, at: Places, states: Tensor, of: Places, bias: Tensor) -> Tensor:
     """Queries from x (N, d) at its places, keys and values from `states` at theirs; `bias` of the scores."""
     q, k, v = (
@@ -42,6 +48,13 @@ def _attention(part: Any, x: Tensor, at: Places, states: Tensor, of: Places, bia
     scores = (torch.matmul(q, k.transpose(2, 3)) + bias).softmax(-1)
     attended = torch.matmul(F.dropout(scores, part.dropout, part.training).to(v.dtype), v)
     out: Tensor = part.o(at.flat(attended.transpose(1, 2).flatten(2)))
+    return out
+
+
+def _forward(part: Any, x: Tensor) -> Tensor:
+    # The library's own raises what `wo` takes to the type of its weights.
+    inner = part.act(part.wi_0(x)) * part.wi_1(x) if hasattr(part, "wi_0") else part.act(part.wi(x))
+    out: Tensor = part.wo(part.dropout(inner))
     return out
 
 
@@ -55,21 +68,21 @@ def stack(
         states, states_mask: (B, S, d) and (B, S) of the encoder, for a decoder.
     """
     at, length = Places(mask), mask.shape[1]
+    y = module.dropout(at.flat(x))
     bias = module.block[0].layer[0].SelfAttention.compute_bias(length, length, x.device).float()
     if states is None or states_mask is None:
-        of, read, bias = at, None, bias + at.blocked
+        of, read, bias = at, y, bias + at.blocked
     else:  # no token of an answer sees padding, which stands behind it
         later = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
         bias = bias.masked_fill(later, torch.finfo(bias.dtype).min)
         of = Places(states_mask)
         read = of.flat(states)
-    y = module.dropout(at.flat(x))
     for block in module.block:
         attention, *cross, forward = block.layer
-        z = attention.layer_norm(y)
+        z = _cast(attention.layer_norm(y))
         y = y + attention.dropout(_attention(attention.SelfAttention, z, at, z, at, bias))
         for layer in cross:
-            z = layer.layer_norm(y)
-            y = y + layer.dropout(_attention(layer.EncDecAttention, z, at, read, of, of.blocked))
-        y = forward(y)
+            z = _cast(layer.layer_norm(y))
+            y = y + layer.dropout(_attention(layer.EncDecAttention, z, at, _cast(read), of, of.blocked))
+        y = y + forward.dropout(_forward(forward.DenseReluDense, _cast(forward.layer_norm(y))))
     return at.padded(module.dropout(module.final_layer_norm(y)))

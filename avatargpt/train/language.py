@@ -331,9 +331,8 @@ class LanguageStage(Stage):
 
 def _passes(examples: Examples, batch: int) -> dict[str, float]:
     """Modality -> how often a step of `batch` rows passes over its clips in the mean."""
-    clips = Counter(i.modality for i in examples.clips.items)
-    streams = examples.streams()
-    total, drawn = sum(s.weight for s in streams), Counter[str]()
+    clips, streams = Counter(i.modality for i in examples.clips.items), examples.streams()
+    total, drawn = sum(s.weight for s in streams), dict.fromkeys(clips, 0.0)
     for s in streams:
         task = s.task.partition("/")[0]
         if task not in examples.pairs:
