@@ -200,8 +200,12 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     return network.to(device).eval()
 
 
-def load_model(folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None) -> AvatarGPTModel:
+def load_model(
+    folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None, dropout: float | None = None
+) -> AvatarGPTModel:
     """A model for training, in evaluation mode, from a folder of `save_model`, `save_small` or `save_pretrained`.
+
+    `dropout`: another rate than that of the folder.
 
     Raises:
         UserError: no such folder, a missing, truncated or damaged file, or weights that do not fit the configuration.
@@ -212,6 +216,8 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu", dtype: torch
     from vqvae.io.tensors import no_larger_than, raised
 
     fields, state = _read(Path(folder))
+    if dropout is not None:
+        fields["dropout_rate"] = dropout
     with parsing(folder, WHAT):
         with no_larger_than(state):
             model = AvatarGPTModel(AvatarGPTConfig(**fields))

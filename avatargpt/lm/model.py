@@ -37,6 +37,7 @@ from transformers.modeling_outputs import (
     Seq2SeqLMOutput,
 )
 
+from avatargpt.lm import flat
 from avatargpt.lm.fused import stack
 from avatargpt.lm.network import TIED, CodeAdapter, Extra, Heads, Network
 from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, read_small
@@ -209,11 +210,14 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             at = torch.arange(start, start + decoder_input_ids.shape[1], device=length.device)
             remaining = torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
         vectors = self.embed_decoder(decoder_input_ids, remaining)
-        if self.fused and labels is not None:
+        if self.flat and labels is not None:
+            last = flat.stack(self.decoder, vectors, labels != IGNORED, states, attention_mask)
+            decoded: Any = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=last)
+        elif self.fused and labels is not None:
             last = stack(
                 self.decoder, self.config, True, vectors, decoder_attention_mask, states, attention_mask, self.compiled
             )  # fmt: skip
-            decoded: Any = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=last)
+            decoded = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=last)
         else:
             decoded = self.decoder(
                 inputs_embeds=vectors, attention_mask=decoder_attention_mask, encoder_hidden_states=states,

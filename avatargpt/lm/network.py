@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatargpt.lm import flat
 from avatargpt.lm.fused import stack
 from avatargpt.lm.residual_decoder import ResidualDecoder, ResidualLevels
 from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, length_boundaries
@@ -116,6 +117,7 @@ class Network(ResidualLevels):
     heads: nn.ModuleDict
     countdown: LengthConditioning | None
     fused = False  # run by `avatargpt.lm.fused`: training without dropout
+    flat = False  # run by `avatargpt.lm.flat`: training on a CPU
     compiled = False  # those layers through `torch.compile`
     even = 1  # encoder lengths are padded up to a multiple: training prepares kernels once per shape
 
@@ -229,6 +231,8 @@ class Network(ResidualLevels):
     ) -> tuple[Tensor, Tensor]:
         """Run the encoder over `inputs`: states (B, S, d_model) and their mask (B, S) int64."""
         vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings, longest)
+        if self.flat:
+            return flat.stack(self.encoder, vectors, mask), mask
         if self.fused:
             return stack(self.encoder, self.config, False, vectors, mask, compiled=self.compiled), mask
         return self.encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask

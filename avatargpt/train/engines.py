@@ -79,7 +79,7 @@ class Plain:
                 (total / count).backward()
         if self.runtime.world > 1 or self.stage.together:  # a head without a row anywhere moves by its momentum
             for p in self.parameters:
-                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+                p.grad = torch.zeros_like(p) if p.grad is None and p.requires_grad else p.grad
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.schedule.clip)
         # One question to the device in a step: a loss that is not finite has such gradients.
         if not math.isfinite(norm):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +61,9 @@ class LanguageTraining(Schedule):
         workers: processes that prepare examples, 0 = a thread, as for steps in parts (`accumulate`); the examples are
             the same with any number.
         faster: part of the model (``heads.face``) -> factor of its rate.
+        frozen: steps at the beginning in which the parts of `faster` alone learn.
+        muon_every: steps between two of Muon's, whose momentum takes in the gradients of all: its work is the same for
+            any batch.
         refiner_weight: of the residual decoder's loss.
         refiner_rows: share of motion rows that the residual decoder learns from at each step, over all processes.
         refiner_only: everything else is frozen.
@@ -85,6 +89,8 @@ class LanguageTraining(Schedule):
     weight_decay: Rate = 0.01
     optimizer: OptimizerName = "adamw"
     faster: Weights = {}
+    frozen: NonNegativeInt = 0
+    muon_every: PositiveInt = 1
     refiner_weight: Rate = 0.4
     refiner_rows: Share = 0.5
     refiner_only: Flag = False
@@ -181,8 +187,11 @@ class LanguageStage(Stage):
         workers = t.workers if t.accumulate == 1 else 0  # whose batches are whole steps
         refiners = model.refiners.keys() if t.refiner_weight else ()
         place = runtime.rank, runtime.world
+        # Without a compiler, a CPU is faster over tokens without padding, of which there may be any number.
+        flat = runtime.device.type == "cpu" and not t.compile and not t.checkpointing
+        self.even = 1 if flat else EVEN
         self.pool = Pool(
-            examples, t.seed, t.pool, t.batch, t.end, workers, refiners, t.refiner_rows, place
+            examples, t.seed, t.pool, t.batch, t.end, workers, refiners, t.refiner_rows, place, self.even
         )  # fmt: skip
         self._prepared: Prefetch[StepContext, tuple[StepShare, Batch]] = Prefetch(self._drawn)
         torch.nn.Module.to(model, runtime.device)
@@ -197,12 +206,11 @@ class LanguageStage(Stage):
             model.requires_grad_(False)
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
-        model.even = EVEN
         plain = not hasattr(model, "peft_config") and not model.config.dropout_rate and not t.checkpointing
         if t.compile:
             check_compiler(plain, runtime.device.type)
-        # Without a compiler, a CPU is faster over the plain modules.
         model.fused, model.compiled = plain and (runtime.device.type != "cpu" or t.compile), t.compile
+        model.flat, model.even = flat, self.even
         self.network = self.model = model
         self.module = LanguageObjective(model, t, runtime)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
@@ -212,7 +220,10 @@ class LanguageStage(Stage):
         self.average = MovingAverage(model, t.ema)
         self.sampler = Sampler(examples, val, tokenizers, t.refiner_weight > 0) if t.samples_every else None
         self.work = Work()
-        self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster)
+        self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster, t.muon_every)
+        learning = [p for p in model.named_parameters() if p[1].requires_grad]
+        self._trunk = [p for n, p in learning if not n.startswith(tuple(f"{part}." for part in t.faster))]
+        self._passes = _passes(examples, t.batch)
         shape = {name: getattr(model.config, name) for name in SHAPELESS}
         if hasattr(model, "peft_config"):
             lora: Any = model.peft_config["default"]
@@ -237,7 +248,7 @@ class LanguageStage(Stage):
             codes = torch.from_numpy(source.clips.codes).to(self.runtime.device)
             if states is not None:
                 states = ResidentStates(states.grounder, source.wording.texts, self.runtime.device)
-        batch = Batch.of(rows, chosen, source, None if states else self.grounder, EVEN)
+        batch = Batch.of(rows, chosen, source, None if states else self.grounder, self.even)
         return self._placed(batch if states is None else batch.grounded(states), codes, states)
 
     def _placed(self, batch: Batch, codes: torch.Tensor, states: ResidentStates | None) -> Batch:
@@ -251,6 +262,9 @@ class LanguageStage(Stage):
         return share, batch if self.runtime.device.type == "cpu" else batch.pinned()
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+        if self._trunk and self._trunk[0].requires_grad is (held := context.step < self.schedule.frozen):
+            for p in self._trunk:
+                p.requires_grad_(not held)
         # On a CPU the cores compute: a thread would only take their time.
         ahead = self.runtime.device.type != "cpu"
         share, batch = self._prepared.get(context, context.following(self.schedule.end) if ahead else None)
@@ -262,6 +276,9 @@ class LanguageStage(Stage):
     def take_work(self) -> Work:
         work, self.work = self.work, Work()
         return work
+
+    def passes(self, step: int) -> dict[str, float]:
+        return {f"epochs_{name}": share * step for name, share in self._passes.items()}
 
     def stepped(self, step: int) -> None:
         self.average.update()
@@ -310,6 +327,17 @@ class LanguageStage(Stage):
             save_model(self.model, out, "15MB", weights)
             if self.recipe.lora is not None and weights is not None:
                 save_adapter(self.model, self.recipe.lora, out / ADAPTER, self.added)
+
+
+def _passes(examples: Examples, batch: int) -> dict[str, float]:
+    """Modality -> how often a step of `batch` rows passes over its clips in the mean."""
+    clips, streams = Counter(i.modality for i in examples.clips.items), examples.streams()
+    total, drawn = sum(s.weight for s in streams), dict.fromkeys(clips, 0.0)
+    for s in streams:
+        task = s.task.partition("/")[0]
+        if task not in examples.pairs:
+            drawn[get_task(task).modality] += s.weight
+    return {name: batch * drawn[name] / total / count for name, count in clips.items() if drawn[name]}
 
 
 class LanguageObjective(torch.nn.Module):
@@ -439,11 +467,14 @@ def language_stage(recipe: LanguageRecipe, args: SimpleNamespace) -> None:
 
 
 def check(recipe: LanguageRecipe, where: str, through_deepspeed: bool) -> None:
-    """Raises UserError for an unknown stream, another width of grounding, or an optimizer that DeepSpeed does not
-    shard: checks beyond single fields, before anything is read."""
+    """Raises UserError for an unknown stream, another width of grounding, an optimizer that DeepSpeed does not shard,
+    or frozen steps in which nothing would learn: checks beyond single fields, before anything is read."""
     optimizer = recipe.train.optimizer
     if through_deepspeed and optimizer != "adamw":
         raise UserError(f"{where}: train: optimizer: {optimizer}; DeepSpeed shards only adamw here; accepted: adamw")
+    if recipe.train.frozen and (through_deepspeed or not recipe.train.faster):
+        raise UserError(f"{where}: train: frozen: {recipe.train.frozen}; accepted: 0, or with `faster`, whose parts "
+                        "learn meanwhile, and not through DeepSpeed")  # fmt: skip
     _check_width(recipe.model.grounding_dim, where)
     motion = [name for name in list_tasks() if get_task(name).examples != "pairs"]
     streams = (*list_tasks(), *(f"{task}/{source}" for task in motion for source in MADE_UP))
@@ -487,9 +518,10 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
     if model.config.grounding_dim:  # alone: a resumed run meets the texts in other company
         grounder = SentenceGrounder(cache_size=CACHED_TEXTS, device=runtime.device, alone=True)
     if grounder is not None and args.grounding:
-        if not (Path(args.grounding) / "grounding.safetensors").is_file():
-            raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")
-        grounder.load_states(args.grounding)
+        for folder in args.grounding.split(","):
+            if not (Path(folder) / "grounding.safetensors").is_file():
+                raise UserError(f"{folder}: no grounding.safetensors in it; run the ground stage")
+            grounder.load_states(folder)
     rates = {t.config.modality: t.tokens_per_second for t in tokenizers}
     examples = Examples(items, pairs, text, model.config, recipe.train.options, rates)
     _check_streams(examples, where)
@@ -541,7 +573,8 @@ def _model(
                 raise UserError(f"{where}: model: {key}: {spec[key]!r}, but {start} has {has!r}; leave it out")
             model = start_from_t5(start, **spec)
         else:
-            model = load_model(start, dtype=torch.float32)  # packed weights are bfloat16: small steps would be lost
+            # packed weights are bfloat16: small steps would be lost
+            model = load_model(start, dtype=torch.float32, dropout=spec.get("dropout_rate"))
             model = with_modalities(model, spec.get("modalities") or {})
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality

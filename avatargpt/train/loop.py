@@ -98,7 +98,7 @@ def _take_steps(
         log.advance(rows[-1].get("total", next(iter(rows[-1].values()))))
         if step % s.log_every == 0 or step == stop:
             means = {k: float(torch.stack(v).double().mean()) for k, v in totals.items()}
-            log(step=step, **means, lr=rate, **throughput.figures(stop - step))
+            log(step=step, **means, lr=rate, **stage.passes(step), **throughput.figures(stop - step))
             totals = {}
         if step % s.val_every == 0 or step == s.steps:
             with engine.gathered_weights():

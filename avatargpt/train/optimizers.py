@@ -38,7 +38,15 @@ def orthogonalised(updates: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Muon):
-    """torch's Muon with `orthogonalised`, matrices of one shape together: torch's own always computes in bfloat16."""
+    """torch's Muon with `orthogonalised`, matrices of one shape together: torch's own always computes in bfloat16.
+
+    Args:
+        every: the weights move in every so many-th step; in the others the momentum alone takes in the gradients.
+    """
+
+    def __init__(self, params: list[torch.nn.Parameter], every: int = 1, **settings: Any) -> None:
+        super().__init__(params, **settings)
+        self.every = every
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -46,6 +54,7 @@ class Muon(torch.optim.Muon):
         if closure is not None:
             raise ValueError("closures are not supported")
         for group in self.param_groups:
+            group["taken"] = group.get("taken", 0) + 1  # in the group, so that it stands in a checkpoint
             shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
             for p in group["params"]:
                 if p.grad is not None:
@@ -57,6 +66,8 @@ class Muon(torch.optim.Muon):
                 grads: Any = [p.grad for p in parameters]
                 momenta = [self.state[p]["momentum_buffer"] for p in parameters]
                 torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+                if group["taken"] % self.every:
+                    continue
                 # Nesterov momentum.
                 updates = torch.stack(torch._foreach_lerp(grads, momenta, group["momentum"]))
                 # the root mean square of AdamW's steps: Liu et al. 2025, eq. 4
@@ -76,12 +87,14 @@ class MuonAdamW(torch.optim.Optimizer):
         blocks: the matrices of transformer blocks.
         groups: parameter groups of AdamW: everything else.
         lr, weight_decay: of both; `groups` may have another decay.
+        every: see `Muon`.
     """
 
     def __init__(
-        self, blocks: list[torch.nn.Parameter], groups: list[dict[str, Any]], lr: float, weight_decay: float
-    ) -> None:
-        self.muon = Muon(blocks, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        self, blocks: list[torch.nn.Parameter], groups: list[dict[str, Any]], lr: float, weight_decay: float,
+        every: int = 1,
+    ) -> None:  # fmt: skip
+        self.muon = Muon(blocks, every, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
         self.adamw = torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)
         both = [*self.muon.param_groups, *self.adamw.param_groups]
         super().__init__(both, {"lr": lr})
@@ -134,10 +147,11 @@ def set_rate(optimizer: Any, rate: float) -> None:
 
 def make_optimizer(
     model: torch.nn.Module, name: OptimizerName, lr: float, weight_decay: float, where: str,
-    faster: Mapping[str, float] | None = None,
+    faster: Mapping[str, float] | None = None, muon_every: int = 1,
 ) -> Any:  # fmt: skip
     """The optimizer of that name over the parameters that are to be trained. `where`: for the message. `faster`: part
     of the model (``heads.face``) -> how many times the learning rate it gets; such a group carries it as its ``times``.
+    `muon_every`: see `Muon`.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     chosen = [p for p in blocks(model) if p.requires_grad] if name == "muon" else []
@@ -156,7 +170,7 @@ def make_optimizer(
             if part or factor == 1.0:
                 groups.append({"params": part, "weight_decay": decay, "times": factor})
     if name == "muon":
-        return MuonAdamW(chosen, groups, lr, weight_decay)
+        return MuonAdamW(chosen, groups, lr, weight_decay, muon_every)
     return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)
 
 

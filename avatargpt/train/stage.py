@@ -90,6 +90,10 @@ class Stage:
         """Work of this process since the last call."""
         return Work()
 
+    def passes(self, step: int) -> dict[str, float]:
+        """How often so many steps have passed over the data, for the log."""
+        return {}
+
     def samples_due(self, step: int) -> bool:
         """Whether `samples` is to be called after a step."""
         return False

@@ -218,14 +218,15 @@ def _mixed(model: AvatarGPTModel, ids: torch.Tensor) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_fused_stacks_give_the_library_s_losses(tiny_model, ids: torch.Tensor, compiled: bool, monkeypatch) -> None:
+@pytest.mark.parametrize("ways", [("fused",), ("fused", "compiled"), ("flat",)])
+def test_our_stacks_give_the_library_s_losses(tiny_model, ids: torch.Tensor, ways: Any, monkeypatch) -> None:
     # the graph alone: compiling it to code takes a minute
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     losses, gradients = [], []
-    for fused in (False, True):
+    for used in ((), ways):
         model = tiny_model(3)
-        model.fused, model.compiled = fused, compiled
+        for way in used:
+            setattr(model, way, True)
         token_loss = model(**_mixed(model, ids)).token_loss
         token_loss.sum().backward()
         losses.append(token_loss.detach())
@@ -234,6 +235,21 @@ def test_fused_stacks_give_the_library_s_losses(tiny_model, ids: torch.Tensor, c
     assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 40
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_dropout_without_padding(tiny_model, ids: torch.Tensor) -> None:
+    model = tiny_model(3, dropout_rate=0.5)
+    model.flat = True
+    batch = _mixed(model, ids)
+
+    def loss(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return model(**batch).token_loss
+
+    assert torch.equal(loss(0), loss(1))  # not in evaluation
+    model.train()
+    assert torch.equal(loss(0), loss(0)) and not torch.equal(loss(0), loss(1))
 
 
 def test_a_device_computes_the_same_losses(tiny_model, ids: torch.Tensor) -> None:

@@ -13,7 +13,7 @@ from avatargpt.lm.encoder import encode_prompt
 from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.shape import IGNORED
 from avatargpt.lm.text_encoder import ResidentStates, SentenceGrounder, TextTokenizer
-from avatargpt.train.data.batches import Batch, Pool, share_of
+from avatargpt.train.data.batches import Batch, Pool, arranged, share_of
 from avatargpt.train.data.clip_tables import LONGEST, clip_attributes
 from avatargpt.train.data.examples import CONTEXT, STRETCH, ExampleOptions, Examples
 from avatargpt.train.data.prompts import Wording
@@ -324,10 +324,11 @@ def test_every_draw_is_in_one_step_with_rows_of_similar_length(text: TextTokeniz
     assert sorted(orders.ravel()) == list(range(128)) and (rows.positive[:128] == -1).all()
     assert (rows.positive[128:] >= 0).all() and len(rows) > 128
 
-    def padding(order: np.ndarray) -> int:
-        return sum(int((rows.targets[o].max() - rows.targets[o]).sum()) for o in order)
+    def padding(lengths: np.ndarray, order: np.ndarray) -> int:
+        return sum(int((lengths[o].max() - lengths[o]).sum()) for o in order)
 
-    assert padding(orders) < 0.3 * padding(np.arange(128).reshape(16, 8))
+    for lengths, most in ((rows.targets, 0.6), (rows.sources, 0.6)):
+        assert padding(lengths, orders) < most * padding(lengths, np.arange(128).reshape(16, 8))
     streams, entries = zip(*(pool.mixture.draw(n, 8) for n in range(16)), strict=True)
     assert Counter(np.concatenate(streams).tolist()).keys() <= set(range(len(WEIGHTS))) and len(np.concatenate(entries))
 
@@ -473,3 +474,17 @@ def test_flat_arrays_of_rows() -> None:
     assert padded(flat, np.array([2, 5]), np.array([3, 1]), 4, -1).tolist() == [[2, 3, 4, -1], [5, -1, -1, -1]]
     deep = padded(flat.reshape(5, 2), np.array([1]), np.array([2]), 3, -7)
     assert deep.tolist() == [[[2, 3], [4, 5], [-7, -7]]]
+
+
+def test_rows_are_alike_in_what_is_read_and_written() -> None:
+    rng = np.random.default_rng(0)
+    read, written = rng.integers(5, 100, 640), rng.integers(3, 60, 640)
+    order = arranged(read, written, 64)
+    assert order.shape == (64, 10) and sorted(order.ravel()) == list(range(640))
+
+    def share(lengths: np.ndarray) -> float:
+        return 1 - lengths.sum() / (lengths[order].max(1) * order.shape[1]).sum()
+
+    assert share(read) < 0.2 and share(written) < 0.25
+    assert np.array_equal(arranged(read, written, 64), order)
+    assert arranged(read[:30], written[:30], 3).shape == (3, 10)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatargpt.lm.checkpoint import load_model, save_model
-from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.train.processes import ordered_map
 from avatargpt.train.tokenizer import feature_windows
 from instruct_data.store import Store
@@ -135,10 +135,14 @@ def test_a_changed_configuration_is_reported(
     assert "goes on from step 2" in line and "now 1e-05" in line and "train.steps: 2, now 3" in line
 
 
-def test_language_with_grounding_learns(mini: Mini, tmp_path: Path) -> None:
-    grounding, lm = tmp_path / "grounding", tmp_path / "lm"
+def test_language_with_grounding_learns(mini: Mini, tmp_path: Path, refused: Refused) -> None:
+    grounding, more, lm = tmp_path / "grounding", tmp_path / "more", tmp_path / "lm"
     mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", grounding, *CPU)
-    mini.run(*mini.language(lm, "--grounding", grounding, change={"model.grounding_dim": 384}))
+    SentenceGrounder().save_states(["a text of another store"], more)
+    grounded = {"model.grounding_dim": 384}
+    absent = refused(*mini.language(lm, "--grounding", f"{grounding},{tmp_path / 'gone'}", change=grounded))
+    assert f"{tmp_path / 'gone'}: no grounding.safetensors" in absent
+    mini.run(*mini.language(lm, "--grounding", f"{more},{grounding}", change=grounded))
     for name in ("ce_body", "ce_text", "refiner"):
         assert mini.rows(lm, name)[-1] < mini.rows(lm, name)[0]
     assert mini.rows(lm, "val_text_to_motion")

@@ -30,6 +30,7 @@ def write_pairs(folder: Path, row: Any, task: str = "steps_to_activity") -> Path
 def test_pairs_and_steps_are_learnt_and_resumed_with_muon(mini: Mini, tmp_path: Path) -> None:
     weights = {"steps_to_activity": 0.3, "steps_to_motion": 0.4, "motion_to_steps": 0.3}
     train = {"steps": 6, "optimizer": "muon", "save_every": 100, "val_every": 100, "log_every": 1}
+    train |= {"muon_every": 2, "faster": {"heads.body": 2.0}, "frozen": 2}
     dropout = {"model.dropout_rate": 0.1}
     pairs = write_pairs(tmp_path / "pairs", {"slots": {"steps": "he bows; he waves"}, "answer": "He greets the king"})
     mini.assert_resumes(
@@ -37,6 +38,33 @@ def test_pairs_and_steps_are_learnt_and_resumed_with_muon(mini: Mini, tmp_path: 
         tmp_path,
     )
     assert mini.rows(tmp_path / "whole", "ce_text") and mini.rows(tmp_path / "whole", "ce_body")
+    passes = mini.rows(tmp_path / "whole", "epochs_body")
+    assert len(passes) == 6 and passes == pytest.approx([(n + 1) * passes[0] for n in range(6)], abs=1e-3)
+
+
+def test_the_trunk_waits_for_new_parts(mini: Mini, tmp_path: Path, refused: Refused) -> None:
+    weights = {"text_to_motion": 0.5, "motion_to_text": 0.5}
+    train = {"steps": 4, "optimizer": "muon", "frozen": 2, "faster": {"heads.body": 2.0}}
+    for steps in (1, 2, 3):
+        run = mini.language(tmp_path / str(steps), "--until", steps, options={"weights": weights}, **train)
+        mini.run(*run)
+    first, second, third = (mini.weights(tmp_path / str(steps)) for steps in (1, 2, 3))
+    moved = {k for k, v in second.items() if not torch.equal(v, first[k])}
+    assert moved == {"heads.body.weight", "heads.body.bias"}
+    later = {k for k, v in third.items() if not torch.equal(v, second[k])}
+    assert len(later) > 40 and moved < later
+    alone = mini.language(tmp_path / "none", options={"weights": weights}, **{**train, "faster": {}})
+    assert "train: frozen: 2; accepted: 0, or with `faster`" in refused(*alone)
+
+
+def test_dropout_is_of_the_configuration_whatever_a_run_begins_from(mini: Mini, tmp_path: Path) -> None:
+    begun, weights = tmp_path / "begun", {"options": {"weights": {"text_to_motion": 1.0}}}
+    mini.run(*mini.language(begun, "--until", 1, **weights))
+    further = {"change": {"model.dropout_rate": 0.25}, **weights}
+    mini.run(*mini.language(tmp_path / "further", "--start", begun, "--until", 1, **further))
+    assert load_model(begun).config.dropout_rate == 0
+    model = load_model(tmp_path / "further").train()
+    assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.25}
 
 
 def test_steps_of_a_joined_clip_are_its_parts(mini: Mini) -> None:
@@ -101,6 +129,28 @@ def test_muon_takes_the_blocks_and_adamw_the_rest() -> None:
     singular = torch.linalg.svdvals(update) / (0.2 * 8**0.5)
     assert float(singular.min()) > 0.6 and float(singular.max()) < 1.3
     assert torch.allclose((head.weight.detach() - weight).abs(), torch.full_like(weight, 5e-3), rtol=1e-3)
+
+
+def test_muon_moves_at_intervals_by_all_gradients() -> None:
+    torch.manual_seed(0)
+    start, settings = torch.randn(8, 12), {"lr": 1e-2, "weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
+
+    def steps(every: int, gradients: torch.Tensor) -> list[torch.Tensor]:
+        weight = torch.nn.Parameter(start.clone())
+        optimizer, out = Muon([weight], every, **settings), []
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            optimizer.step()
+            out.append(weight.detach().clone())
+        return out
+
+    gradients = torch.randn(4, 8, 12)
+    first, second, third, fourth = steps(2, gradients)
+    assert torch.equal(first, start) and torch.equal(third, second)
+    assert not torch.equal(second, start) and not torch.equal(fourth, second)
+    other = gradients.clone()
+    other[0] = -other[0]
+    assert not torch.equal(steps(2, other)[1], second)  # the first gradient has a part in the second step
 
 
 def test_unknown_optimizer_and_frozen_blocks() -> None:

@@ -173,11 +173,33 @@ def work_of(batch: Batch, model: AvatarGPTModel) -> Work:
     return Work(int(batch.read.sum() + batch.written.sum()), (2 + share) * forward)
 
 
+READ_COST, WRITTEN_COST = 2, 3  # of a token, in proportion: decoders are the deeper ones
+
+
+def arranged(read: np.ndarray, written: np.ndarray, steps: int) -> np.ndarray:
+    """(steps, n / steps) numbers of n rows with so many tokens that are read and written: in a step they are alike.
+
+    The rows are halved, along the side that leaves less padding, and so are the halves.
+    """
+    def halved(rows: np.ndarray, count: int) -> list[np.ndarray]:
+        if count == 1:
+            return [rows]
+        cut, ways = len(rows) // count * (count // 2), []
+        for first, then in ((read, written), (written, read)):
+            halves = np.split(rows[np.lexsort((then[rows], first[rows]))], [cut])
+            cost = sum(len(h) * (READ_COST * read[h].max() + WRITTEN_COST * written[h].max()) for h in halves)
+            ways.append((cost, halves))
+        short, long = min(ways, key=lambda way: way[0])[1]
+        return halved(short, count // 2) + halved(long, count - count // 2)
+
+    return np.stack(halved(np.arange(len(read)), steps))
+
+
 Prepared = tuple["StepShare", Batch]
 
 
 class Pool:
-    """Rows of every step; within a pool of steps, rows of similar lengths are put into one step.
+    """Rows of every step; within a pool of steps, rows of similar lengths are put into one step (`arranged`).
 
     The next pools are made during the steps of this one: by a thread, or, batches included, by processes.
 
@@ -186,14 +208,16 @@ class Pool:
         end: steps of the run; None = no pool is made ahead.
         workers: processes that make pools, 0 = a thread of this one. The rows are the same with any number.
         refiners, portion: see `share_of`. place: rank and number of this process in the run.
+        even: rows of a batch are filled up to a multiple.
     """
 
     def __init__(
         self, examples: Examples, seed: int, steps: int, rows: int, end: int | None = None, workers: int = 0,
-        refiners: Collection[str] = (), portion: float = 0.0, place: tuple[int, int] = (0, 1),
+        refiners: Collection[str] = (), portion: float = 0.0, place: tuple[int, int] = (0, 1), even: int = EVEN,
     ) -> None:  # fmt: skip
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
         self.seed, self.steps, self.rows, self.end = seed, steps, rows, end or 0
+        self.even = even
         self.refiners, self.portion, self.place = tuple(refiners), portion, place
         self._current: tuple[int, Any] | None = None
         self._ahead: deque[tuple[int, Future[Any]]] = deque()
@@ -220,7 +244,7 @@ class Pool:
         if not self.workers:
             rows, step = self.step(context.step)
             share = share_of(rows, step, self.examples, context, self.refiners, self.portion)
-            return share, Batch.of(rows, share.chosen, self.examples, grounder, EVEN)
+            return share, Batch.of(rows, share.chosen, self.examples, grounder, self.even)
         parts, texts = self._fetch(context.step)
         share, batch = parts[context.step % self.steps]
         if texts:  # texts that a process met first have a number of their own here
@@ -260,8 +284,9 @@ class Pool:
         streams, entries = (np.concatenate(column) for column in zip(*drawn, strict=True))
         rows = self.examples.make(streams, entries, (self.seed, first, 98))
         count = len(streams)
-        order = np.lexsort((rows.sources[:count], rows.targets[:count], rows.head[:count]))
-        order = order.reshape(self.steps, self.rows)
+        # What the sentence encoder makes of a text has about as many states as the text has pieces.
+        pieces = np.where(rows.ground >= 0, self.examples.wording.pieces.lengths[rows.ground], 0)
+        order = arranged((rows.sources + pieces)[:count], rows.targets[:count], self.steps)
         # Sorted steps would take all short rows first; their order is random again.
         return rows, order[generator(self.seed, first, 99).permutation(self.steps)]
 
@@ -272,7 +297,7 @@ class Pool:
         for n, step in enumerate(order):
             context = StepContext(first + n, *self.place, self.seed)
             share = share_of(rows, step, self.examples, context, self.refiners, self.portion)
-            out.append((share, Batch.of(rows, share.chosen, self.examples, None, EVEN)))
+            out.append((share, Batch.of(rows, share.chosen, self.examples, None, self.even)))
         new = np.unique(rows.ground[rows.ground >= self._known]).tolist()
         return out, {n: self.examples.wording.texts[n] for n in new}
 
