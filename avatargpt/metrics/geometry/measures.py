@@ -36,13 +36,6 @@ def off_course(s: Signals, to: str) -> float:
 
 
 @predicate
-def keeps_facing(s: Signals, within: float = 25.0) -> Verdict:
-    """The body never turns away from its first facing by more than `within` degrees."""
-    away = float(np.abs(s.yaw - s.yaw[0]).max())
-    return Verdict(away <= within, {"largest_yaw_deg": away})
-
-
-@predicate
 def hands_rest(s: Signals, side: Literal["left", "right", "both"] = "both", height: float = -0.25) -> Verdict:
     """The hand of `side` (left, right, both) never gets over `height` from its shoulder."""
     sides = {"left": "l", "right": "r"}.get(side, "lr")
