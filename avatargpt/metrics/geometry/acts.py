@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, swings
+from avatargpt.kinematics.joints import FPS, Signals
 from avatargpt.metrics.geometry.common import AnySide, Side, chest_yaw
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.smoothing import longest, runs_of
@@ -175,23 +175,6 @@ def squats(s: Signals, times: int = 1, most: int = 99, low: float = 0.72) -> Ver
 
 
 @predicate
-def lunges(s: Signals, side: AnySide = "any", stride: float = 0.5, drop: float = 0.1) -> Verdict:
-    """The feet are `stride` apart, the knee of the front (or sideways) leg `side` bent, the pelvis `drop` lower."""
-    away = np.linalg.norm(s.local[:, 7, [0, 2]] - s.local[:, 8, [0, 2]], axis=1)
-    ahead = s.local[:, 7, 2] - s.local[:, 8, 2]
-    top = float(np.percentile(pelvis(s), 95))
-    duration = {}
-    for name, sign in (("left", 1.0), ("right", -1.0)):
-        bent = s.bend(name[0], "leg")
-        working = (sign * ahead > 0.25) | ((np.abs(ahead) < 0.35) & (bent < s.bend("lr"[name == "left"], "leg")))
-        mask = working & (bent < 145) & (away > stride) & (pelvis(s) < top - drop) & (s.uprightness > 0.55)
-        duration[name] = longest(mask)
-    seconds = duration.get(side, max(duration.values()))
-    drop_m = top - float(pelvis(s).min())
-    return Verdict(seconds >= 0.15, {"left_s": duration["left"], "right_s": duration["right"], "drop_m": drop_m})
-
-
-@predicate
 def leans(
     s: Signals, side: Literal["left", "right", "forward", "back", "any"] = "any", degrees: float = 9.0
 ) -> Verdict:
@@ -242,15 +225,6 @@ def stumbles(s: Signals, degrees: float = 8.0) -> Verdict:
     lurch = max((float(s.pitch[i : i + 11].max() - s.pitch[i]) for i in range(back)), default=0.0)
     upright = bool(s.uprightness[-1] > 0.7 and pelvis(s).min() > 0.6 and standing(s)[0])
     return Verdict(lurch >= degrees and s.path >= 0.25 and upright, {"lurch_deg": lurch, "path_m": s.path})
-
-
-@predicate
-def push_ups(s: Signals, times: int = 1, most: int = 99, depth: float = 0.04) -> Verdict:
-    """Face down on the hands, the shoulders go down by `depth` and up again `times` times, pelvis off the ground."""
-    prone = (s.uprightness < 0.6) & (s.joints[:, [20, 21], 1].max(1) < 0.3) & (pelvis(s) < 0.7)
-    height = 0.5 * (s.joints[:, 16, 1] + s.joints[:, 17, 1])
-    count = max((swings(height[a:b], depth) for a, b in runs_of(prone, gap=3)), default=0)
-    return Verdict(2 * times - 1 <= count <= 2 * most + 2, {"half_swings": float(count), "prone_s": longest(prone)})
 
 
 @predicate

@@ -40,6 +40,11 @@ def together(s: Signals) -> np.ndarray:
     return np.linalg.norm(s.at("l_wrist") - s.at("r_wrist"), axis=1)
 
 
+def stance(s: Signals) -> np.ndarray:
+    """(T,) distance of the ankles in the plane, metres."""
+    return np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+
+
 def chest_yaw(s: Signals) -> np.ndarray:
     """(T,) where the shoulders face about the vertical, degrees; left is positive."""
     across = s.joints[:, 16] - s.joints[:, 17]

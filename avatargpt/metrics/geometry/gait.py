@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, swings
-from avatargpt.metrics.geometry.common import AnySide, OneSide, find_flights
+from avatargpt.metrics.geometry.common import AnySide, OneSide, find_flights, stance
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 HOLD_FRAMES = int(FPS / 2)  # half a second
@@ -22,11 +22,11 @@ def gait_phase(s: Signals) -> float:
     A walking body is lowest when the feet are apart (inverted pendulum: negative); a running one is highest then, as it
     flies (positive). It tells a slow jog from a brisk walk where speed cannot.
     """
-    stance = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+    apart = stance(s)
     height = s.joints[:, 0, 1]
-    if len(s) < 8 or np.std(stance) < 0.02 or np.std(height) < 0.003:
+    if len(s) < 8 or np.std(apart) < 0.02 or np.std(height) < 0.003:
         return -1.0
-    return float(np.corrcoef(stance, height)[0, 1])
+    return float(np.corrcoef(apart, height)[0, 1])
 
 
 def is_running(s: Signals, phase: float = RUN_PHASE) -> bool:

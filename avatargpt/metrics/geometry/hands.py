@@ -91,22 +91,6 @@ def claps(s: Signals, times: int = 2, most: int = 99, distance: float = 0.22, am
     return Verdict(ok, {"claps": float(count), "closest_m": float(d.min())})
 
 
-@predicate
-def hands_on_hips(s: Signals, side: Side = "both", seconds: float = 0.4, distance: float = 0.28) -> Verdict:
-    """The wrists are at the hips with the elbows bent and pointing outwards or back."""
-    duration = {}
-    for name, h in HANDS.items():
-        hip = 0.5 * (s.at(f"{h}_hip") + s.at("pelvis"))
-        wrist, sign = s.at(f"{h}_wrist"), 1 if h == "l" else -1
-        j = 18 if h == "l" else 19
-        out = sign * (s.local[:, j, 0] - s.local[:, j + 2, 0])
-        away = np.hypot(s.local[:, j, 0] - s.local[:, j - 2, 0], s.local[:, j, 2] - s.local[:, j - 2, 2])
-        close = np.linalg.norm(wrist - hip, axis=1) < distance
-        mask = close & (s.bend(h, "arm") < 140) & (out > -0.02) & (away > 0.08)
-        duration[name] = longest(mask)
-    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
-
-
 # (T,) angle between an arm and a direction, in the facing of the frame or of the start, whichever is nearer.
 def _aim(s: Signals, hand: str, towards: np.ndarray) -> np.ndarray:
     angles = []
@@ -158,20 +142,6 @@ def reaches(
 
 
 @predicate
-def hugs(s: Signals, seconds: float = 0.2) -> Verdict:
-    """Both arms open wide in front or to the sides and close round somebody before the chest."""
-    d = together(s)
-    high = np.minimum(s.hand_height("l"), s.hand_height("r")) > -0.4
-    front = np.minimum(s.arm("l")[:, 2], s.arm("r")[:, 2]) > 0.08
-    closed = (d < 0.4) & high & front
-    opened = (d > 0.5) & high
-    duration = longest(closed)
-    first = int(np.argmax(closed)) if closed.any() else 0
-    ok = duration >= seconds and bool(opened[: max(first, 1)].any()) and s.reach < 1.5
-    return Verdict(ok, {"closed_s": duration, "widest_m": float(d[high].max()) if high.any() else 0.0})
-
-
-@predicate
 def hand_drawn_in(s: Signals, side: Side = "any", out: float = 0.38, gain: float = 0.08) -> Verdict:
     """A hand goes out `out` metres from its shoulder, off the side, and then in by `gain`: catching."""
     drawn = {}
@@ -185,19 +155,6 @@ def hand_drawn_in(s: Signals, side: Side = "any", out: float = 0.38, gain: float
                 k = int(length[a:b].argmax())
                 drawn[name] = max(drawn[name], float(length[a:b][k] - length[a:b][k:].min()))
     return Verdict(of_side(drawn, side) >= gain, with_unit(drawn, "m"))
-
-
-@predicate
-def hand_thrown(s: Signals, side: Side = "any", speed: float = 1.3, out: float = 0.3) -> Verdict:
-    """A hand moves forward at `speed` or more and ends stretched out in front: a throw of any kind."""
-    fast = {}
-    for name, h in HANDS.items():
-        arm = s.arm(h)
-        v = np.gradient(arm, axis=0) * 20 if len(s) > 1 else np.zeros_like(arm)
-        out_soon = np.array([arm[i : i + 8, 2].max() > out for i in range(len(arm))])
-        fast[name] = float(np.where(out_soon, v[:, 2], 0).max())
-    upright = float(np.percentile(s.uprightness, 10)) > 0.5
-    return Verdict(of_side(fast, side) >= speed and upright, with_unit(fast, "mps"))
 
 
 @predicate

@@ -11,21 +11,6 @@ from vqvae.smoothing import longest, runs_of
 
 
 @predicate
-def picks_up(s: Signals, side: Side = "any", low: float = 0.5, rise: float = 0.3) -> Verdict:
-    """A hand goes down below `low` and comes up again by `rise`, trunk up at the end."""
-    got, bottom = {}, {}
-    for name, h in HANDS.items():
-        height = s.hand_over_floor(h)
-        k = int(height.argmin())
-        got[name] = float(
-            height[k] < low and height[k:].max() - height[k] >= rise and height[: k + 1].max() > height[k] + 0.2
-        )
-        bottom[name] = height[k]
-    ok = of_side(got, side) > 0 and float(s.uprightness[-1]) > 0.6
-    return Verdict(ok, with_unit(bottom, "lowest_m"))
-
-
-@predicate
 def lifts(s: Signals, low: float = 0.65, rise: float = 0.25, width: float = 0.65) -> Verdict:
     """Both hands, no more than `width` from each other, come up together by `rise` from below `low`."""
     height = np.maximum(s.hand_over_floor("l"), s.hand_over_floor("r"))
@@ -70,18 +55,6 @@ def pulls(s: Signals, gain: float = 0.13, out: float = 0.32) -> Verdict:
                 level = (np.abs(wrist[till, 1] - wrist[i, 1]) < 0.15) & (np.maximum.accumulate(speed) < 2.5)
                 best = max(best, float(np.where(level, wrist[i, 2] - wrist[till, 2], 0).max()))
     return Verdict(best >= gain and s.travel_speed < 1.5, {"gain_m": best})
-
-
-@predicate
-def throws(s: Signals, side: Side = "any", speed: float = 2.5) -> Verdict:
-    """A hand goes from behind or above the shoulder forward at `speed` m/s or more: an overarm throw."""
-    fastest = {}
-    for name, h in HANDS.items():
-        arm = s.arm(h)
-        v = np.gradient(arm, axis=0) * FPS if len(s) > 1 else np.zeros_like(arm)
-        drawn = np.maximum.accumulate((arm[:, 2] < 0.05) | (arm[:, 1] > 0.0))
-        fastest[name] = float(np.where(drawn, v[:, 2], 0).max())
-    return Verdict(of_side(fastest, side) >= speed, with_unit(fastest, "mps"))
 
 
 @predicate

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.kinematics.joints import Signals, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry.acts import balance, edge, lying, seated, standing, trunk_twist
 from avatargpt.metrics.geometry.common import (
     HANDS,
@@ -28,6 +28,7 @@ from avatargpt.metrics.geometry.common import (
     chest_yaw,
     find_flights,
     of_side,
+    stance,
     together,
 )
 from avatargpt.metrics.geometry.gait import WALK_PHASE, gait_phase, has_steps, is_running, is_upright
@@ -51,6 +52,11 @@ def _gap(s: Signals, a: str, b: str) -> np.ndarray:
     return np.linalg.norm(s.at(a) - s.at(b), axis=1)
 
 
+# m/s of (T,) metres.
+def _rate(x: np.ndarray) -> np.ndarray:
+    return np.gradient(x) * FPS if len(x) > 1 else np.zeros_like(x)
+
+
 # Name -> (T,) signal, or one number of the clip; lengths in metres, angles in degrees.
 BODY: dict[str, Callable[[Signals], Any]] = {
     **{name: attrgetter(name) for name in (
@@ -63,7 +69,9 @@ BODY: dict[str, Callable[[Signals], Any]] = {
     "root_x": lambda s: s.joints[:, 0, 0], "root_z": lambda s: s.joints[:, 0, 2],
     "feet_x": lambda s: 0.5 * (s.joints[:, 7, 0] + s.joints[:, 8, 0]),
     "lowest_foot": lambda s: s.joints[:, [7, 8, 10, 11], 1].min(1) - s.floor,
-    "stance": lambda s: np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1),
+    "stance": stance,
+    "shoulders_y": lambda s: 0.5 * (s.joints[:, 16, 1] + s.joints[:, 17, 1]),
+    "feet_apart": lambda s: np.linalg.norm(s.local[:, 7, [0, 2]] - s.local[:, 8, [0, 2]], axis=1),
     "lead": lambda s: s.local[:, 7, 2] - s.local[:, 8, 2],
     "together": together, "hands_y": lambda s: (0.5 * (s.joints[:, 20] + s.joints[:, 21]))[:, 1],
     "hands_from_chest": lambda s: 0.5 * (s.local[:, 20] + s.local[:, 21]) - s.local[:, 9],
@@ -82,7 +90,8 @@ SIDED: dict[str, Callable[[Signals, str], Any]] = {
     "elbow_gap": lambda s, h: _gap(s, f"{h}_wrist", f"{'lr'[h == 'l']}_elbow"),
     "elbow_y": lambda s, h: s.at(f"{h}_elbow")[:, 1], "shoulder_y": lambda s, h: s.at(f"{h}_shoulder")[:, 1],
     "arm_left": lambda s, h: s.arm(h)[:, 0], "arm_up": lambda s, h: s.arm(h)[:, 1],
-    "ahead": lambda s, h: s.arm(h)[:, 2], "arm_length": lambda s, h: np.linalg.norm(s.arm(h), axis=1),
+    "ahead": lambda s, h: s.arm(h)[:, 2], "ahead_speed": lambda s, h: _rate(s.arm(h)[:, 2]),
+    "arm_length": lambda s, h: np.linalg.norm(s.arm(h), axis=1),
     "extended": lambda s, h: np.linalg.norm(s.arm(h)[:, [0, 2]], axis=1),
     "hand_left": lambda s, h: s.hand(h)[:, 0], "hand_ahead": lambda s, h: s.hand(h)[:, 2],
     "outward": lambda s, h: (1 if h == "l" else -1) * s.hand(h)[:, 0],
@@ -92,6 +101,10 @@ SIDED: dict[str, Callable[[Signals, str], Any]] = {
     "ankle_y": lambda s, h: s.joints[:, _joint("ankle", h), 1],
     "ankle_ahead": lambda s, h: s.local[:, _joint("ankle", h), 2],
     "before_ankle": lambda s, h: s.local[:, :, 2].mean(1) - s.local[:, _joint("ankle", h), 2],
+    "in_front": lambda s, h: s.local[:, _joint("ankle", h), 2] - s.local[:, 15 - _joint("ankle", h), 2],
+    "hip_gap": lambda s, h: np.linalg.norm(s.at(f"{h}_wrist") - 0.5 * (s.at(f"{h}_hip") + s.at("pelvis")), axis=1),
+    "elbow_out": lambda s, h: (1 if h == "l" else -1) * (s.local[:, 18 + (h == "r"), 0] - s.hand(h)[:, 0]),
+    "elbow_away": lambda s, h: np.hypot(*(s.local[:, 18 + (h == "r")] - s.local[:, 16 + (h == "r")])[:, [0, 2]].T),
     "foot_speed": lambda s, h: s.relative_velocity[:, _joint("ankle", h)],
 }  # fmt: skip
 
@@ -108,8 +121,10 @@ def _strokes(amplitude: float, where: np.ndarray, *signals: np.ndarray, gap: int
 
 FUNCTIONS: dict[str, Any] = {
     "min": np.min, "max": np.max, "sum": np.sum, "mean": np.mean, "median": np.median, "percentile": np.percentile,
-    "ptp": np.ptp, "abs": np.abs, "any": np.any, "diff": np.diff, "argmin": np.argmin, "maximum": np.maximum,
-    "minimum": np.minimum, "where": np.where, "all": _all, "swing": swings, "strokes": _strokes,
+    "ptp": np.ptp, "abs": np.abs, "any": np.any, "diff": np.diff, "argmin": np.argmin, "argmax": np.argmax,
+    "maximum": np.maximum, "minimum": np.minimum, "where": np.where, "all": _all, "swing": swings, "strokes": _strokes,
+    "since": np.maximum.accumulate,  # from the first frame of a mask on
+    "soon": lambda mask, n: np.array([mask[i : i + n].any() for i in range(len(mask))]),
     "held": lambda *conditions, gap=2: longest(_all(*conditions), gap),  # seconds of the longest stretch
     "frames": lambda *conditions: _all(*conditions).sum(), "runs": lambda mask, gap: len(runs_of(mask, gap)),
     "best": lambda sides: max(sides.values()), "least": lambda sides: min(sides.values()),
