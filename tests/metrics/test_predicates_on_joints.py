@@ -439,12 +439,13 @@ def test_the_rest_pose_does_nothing() -> None:
 
 
 def test_rows_name_what_there_is() -> None:
-    about = {"text": "x", "takes": {"side": "OneSide", "least": 0.1}, "each m": "max(over_head)", "holds": "of(m) > least"}
+    takes = {"side": "OneSide", "least": 0.1}
+    about = {"text": "x", "takes": takes, "each m": "max(over_head)", "holds": "of(m) > least"}
     row = rows.Row("x", about)
     body = Body(hand(standing(), "l", [0, 0.5, 0]))
     assert row.judge(body, side="left").passed and not row.judge(body, side="right").passed
     assert list(row.judge(body, side="left").values) == ["left_m", "right_m"]
     with pytest.raises(TypeError, match="side"):
         row.judge(body)
-    with pytest.raises(KeyError, match="overhead"):
+    with pytest.raises(NameError, match="overhead"):
         rows.Row("x", {**about, "each m": "max(overhead)"}).judge(body, side="left")
