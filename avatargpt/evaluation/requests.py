@@ -3,13 +3,14 @@
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent, open_intent
@@ -26,14 +27,14 @@ from instruct_data.reading.examples import Shown, write_timeline
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 from vqvae.motion import Motion
+from vqvae.strict import Strict
 
 # A request's norm is an ordered list of clauses in plain words (verb, object) with alternatives. A system's reading is
 # judged by `Judge`: lemmas in common and the frozen sentence encoder's cosine, clause by clause. Marks by hand of one
 # system's readings (``requests_fresh_marks.jsonl``) say how often this judge agrees with a reader.
 
 
-EXPECTED = ("known", "unknown", "approximation")
-CLAUSE_KEYS = ("do", "side", "count", "seconds", "tempo", "direction", "degrees", "path", "negated")
+ClauseKey = Literal["do", "side", "count", "seconds", "tempo", "direction", "degrees", "path", "negated"]
 MIN_COSINE = 0.80  # from which two wordings are the same action
 MIN_COSINE_SAME_VERB = 0.62  # from which they are if the verb, or half of the words, is the same
 SIDES = ("left", "right")
@@ -61,39 +62,28 @@ class Reading:
     known: bool = True
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Strict):
     """One request."""
 
     id: str
     text: str
     category: str
     # Whether a body with some 500 everyday actions can show it, cannot, or can show something near if it says so
-    expected: str
-    action: tuple[dict[str, Any], ...]  # clauses in order, ``do`` in plain words with `CLAUSE_KEYS`
-    alternatives: tuple[tuple[str, ...], ...] = field(default=())  # per clause, other right actions
+    expected: Literal["known", "unknown", "approximation"]
+    action: tuple[dict[ClauseKey, Any], ...]  # clauses in order, ``do`` in plain words
+    alternatives: tuple[tuple[str, ...], ...]  # per clause, other right actions
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.alternatives) != len(self.action):
+            raise ValueError(f"{len(self.alternatives)} alternatives; accepted some, or none, for each clause")
+        return self
 
 
 def read_rows(name: str) -> list[Row]:
     """The requests of a file beside the suites."""
     path = folder() / name
-    out = []
-    for i, raw in json_rows(path):
-        try:
-            row = Row(
-                str(raw["id"]), str(raw["text"]), str(raw["category"]), str(raw["expected"]), tuple(raw["action"]),
-                tuple(tuple(a) for a in raw["alternatives"]),
-            )  # fmt: skip
-        except (KeyError, TypeError) as e:
-            raise UserError(f"{path}: line {i}: no request ({e}); accepted {', '.join(Row.__annotations__)}") from None
-        strange = {k for c in row.action for k in c} - set(CLAUSE_KEYS)
-        if row.expected not in EXPECTED or strange or len(row.alternatives) != len(row.action):
-            raise UserError(
-                f"{path}: line {i}: expected {row.expected!r}, keys {sorted(strange)}; accepted {', '.join(EXPECTED)}, "
-                f"{', '.join(CLAUSE_KEYS)}, and alternatives for each clause"
-            )
-        out.append(row)
-    return out
+    return [Row.read(raw, f"{path}: line {i}") for i, raw in json_rows(path)]
 
 
 def readings(model: Any, texts: Sequence[str], cache: AnswerCache = NO_CACHE) -> list[Reading]:
@@ -193,7 +183,7 @@ def _bare(caption: str) -> str:
 
 
 # Whether a caption has no other side or direction than the clause.
-def _sides(clause: dict[str, Any], caption: str) -> bool:
+def _sides(clause: Mapping[Any, Any], caption: str) -> bool:
     words = set(caption.split())
     side = clause.get("side")
     if side in SIDES and SIDES[1 - SIDES.index(side)] in words and side not in words:

@@ -227,6 +227,11 @@ def _register(row: Row) -> None:
     PREDICATES[row.name] = function
 
 
-for _name, _about in read_yaml(TABLE).items():
-    if _name != "shared":
-        _register(Row(_name, _about))
+def add_rows(table: Mapping[str, Any]) -> None:
+    """Register the predicates of a table as the file has it."""
+    for name, about in table.items():
+        if name != "shared":
+            _register(Row(name, about))
+
+
+add_rows(read_yaml(TABLE))
