@@ -1,26 +1,19 @@
 """Faces of films against truth: our own head, speaking, with known weights and turns, rendered and captured.
 
-    python benchmarks/capture_face.py SOUNDS [--shapes FOLDER] [--clips 12] [--seconds 8] [--size 640] [--films FOLDER]
-
 SOUNDS is a folder of speech. Mouth and brows are those of the packaged driver for it; the head turns, lids blink and
 expressions come and go at random. Skin, hair, light, lens and proportions differ from clip to clip. --shapes takes
 another head: a folder with Neutral.obj and an .obj for every shape under ARKit's names, such as Apple's reference; it
 gets plain eyes. Needs avatargpt[video-in,video] and the networks of `avatargpt data models video-in`.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from avatargpt.export.head import Head, shaped, turned
 from avatargpt.export.renderers import MeshRenderer
-from avatargpt.export.video import encode_mp4
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.idle import add_blinks
 from avatargpt.metrics.face import correlation
@@ -28,9 +21,10 @@ from avatargpt.speech.audio import load
 from avatargpt.train.portrait_pictures import random_look
 from avatargpt.video.capture import capture_face
 from avatargpt.video.faces import DEAD, FPS
+from benchmarks.common import film, raise_channels, sounds_in
 from vqvae import arkit
 from vqvae import rotations as rot
-from vqvae.face import FaceMotion, turns
+from vqvae.face import FaceMotion
 from vqvae.smoothing import gaussian, runs_of
 
 SWING = np.radians([22, 11, 11])  # standard deviations of yaw, pitch, roll at the widest
@@ -54,16 +48,14 @@ def performance(sound: Path, seconds: float, driver: Driver, rng: np.random.Gene
     for name in MIXED:
         level = gaussian(rng.normal(0, 1, (frames, 1)), 0.5 * FPS)[:, 0]
         level = np.clip(level / level.std() - 0.5, 0, None) * rng.uniform(0.1, 0.35)
-        for channel in arkit.expand(name):
-            k = arkit.INDEX[channel]
-            curves[:, k] = np.clip(curves[:, k] + level, 0, 1)
+        raise_channels(curves, name, level)
     weights = add_blinks(curves[:, : arkit.COUNT].astype(np.float32), FPS, BLINKS, int(rng.integers(1 << 30)))
     head = gaussian(rng.normal(0, 1, (frames, 3)), rng.uniform(0.3, 0.8) * FPS)
     head = head / head.std(0) * SWING * rng.uniform(0.3, 1.0, 3)
     return FaceMotion(weights, head - head.mean(0), FPS)
 
 
-def film(face: FaceMotion, path: Path, size: int, rng: np.random.Generator, other: Head | None = None) -> Path:
+def record(face: FaceMotion, path: Path, size: int, rng: np.random.Generator, other: Head | None = None) -> Path:
     """The performance as .mp4, through the lens of a phone or a webcam."""
     span, lens = float(rng.uniform(0.42, 0.6)), float(rng.uniform(*LENS))
     aim = rng.normal([0, -0.03, 0.02], [0.04, 0.03, 0])
@@ -72,16 +64,13 @@ def film(face: FaceMotion, path: Path, size: int, rng: np.random.Generator, othe
     )  # fmt: skip
     stretch = rng.uniform([0.93, 0.95, 0.97], [1.07, 1.05, 1.03])
 
-    def pictures(_: int) -> Iterator[np.ndarray]:
-        for weights, quaternion in zip(face.weights, turns(face.head), strict=True):
-            if other is None:
-                points = turned(shaped(weights) * stretch, quaternion)
-            else:
-                moved = other.points + np.einsum("k,kvc->vc", weights, other.morphs)
-                points = rot.rotate(np.tile(quaternion, (len(moved), 1)), moved * stretch)
-            yield renderer.frame(points)
+    def points_of(weights: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
+        if other is None:
+            return turned(shaped(weights) * stretch, quaternion)
+        moved = other.points + np.einsum("k,kvc->vc", weights, other.morphs)
+        return rot.rotate(np.tile(quaternion, (len(moved), 1)), moved * stretch)
 
-    return encode_mp4(path, pictures, FPS, size)
+    return film(face, path, size, points_of, renderer)
 
 
 def head_of(folder: Path) -> Head:
@@ -162,36 +151,23 @@ def summary(rows: list[dict[str, float]]) -> dict[str, float]:
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sounds", type=Path, help="folder of speech")
-    parser.add_argument("--shapes", type=Path, help="folder of .obj: another head")
-    parser.add_argument("--clips", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--size", type=int, default=640)
-    parser.add_argument("--films", type=Path, help="folder to keep the films in; films that lie there are taken")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    sounds = sorted(p for s in (".wav", ".flac") for p in args.sounds.rglob(f"*{s}"))
-    driver, rows = Driver.load(), []
-    other = head_of(args.shapes) if args.shapes else None
+def run(
+    sounds: Path, shapes: Path | None = None, clips: int = 12, seconds: float = 8, size: int = 640,
+    films: Path | None = None, seed: int = 0,
+) -> dict[str, Any]:
+    """Measure; `films`: folder to keep the films in, films that lie there are taken."""
+    speech, driver, rows = sounds_in(sounds), Driver.load(), []
+    other = head_of(shapes) if shapes else None
     with tempfile.TemporaryDirectory() as scratch:
-        folder = args.films or Path(scratch)
+        folder = films or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        for k in range(args.clips):
-            rng = np.random.default_rng([args.seed, k])
-            truth = performance(sounds[k * len(sounds) // args.clips], args.seconds, driver, rng)
+        for k in range(clips):
+            rng = np.random.default_rng([seed, k])
+            truth = performance(speech[k * len(speech) // clips], seconds, driver, rng)
             path = folder / f"{k:02d}.mp4"
             if not path.is_file():
-                film(truth, path, args.size, rng, other)
+                record(truth, path, size, rng, other)
             captured = capture_face(path)
             assert isinstance(captured.motion, FaceMotion)
             rows.append(compare(truth.slice(round(captured.start * FPS), len(truth)), captured.motion))
-            if not args.json:
-                print(f"{k:2d}", " ".join(f"{n} {v:.2f}" for n, v in rows[-1].items()), flush=True)
-    print(json.dumps({"clips": rows, "all": summary(rows)} if args.json else summary(rows), indent=1))
-
-
-if __name__ == "__main__":
-    main()
+    return {"clips": rows, "all": summary(rows)}

@@ -1,20 +1,14 @@
 """Motions on ten characters: directions of limbs, feet that hold, the floor, and joints in Blender and three.js.
 
-    python benchmarks/characters.py MOTION.npz ... [-o RESULT.json] [--sheet SHEET.png] [--modules NODE_MODULES]
-
 The characters have names, proportions, rest poses, axes and units as programs give them: VRM 0 and 1, Mixamo, Ready
 Player Me, Unreal, KayKit, Rigify. They are built here, of boxes. Angles are between a limb (thighs, shins, upper arms,
-forearms) and the motion's; a toe holds where the motion's does. Blender is looked up as for .fbx; `--modules` holds
-three.
-"""
+forearms) and the motion's; a toe holds where the motion's does. Blender is looked up as for .fbx."""
 
-from __future__ import annotations
-
-import argparse
 import json
 import os
 import struct
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -426,30 +420,24 @@ def _mesh_of(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     return names, points.astype(np.float64), sides.astype(int)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("motions", type=Path, nargs="+", metavar="MOTION.npz")
-    parser.add_argument("-o", "--output", type=Path, metavar="RESULT.json")
-    parser.add_argument("--sheet", type=Path, help="a picture of all")
-    parser.add_argument("--modules", type=Path, help="node_modules with three")
-    args = parser.parse_args()
-    motions = [export.load(path) for path in args.motions]
-    result: dict[str, Any] = {"motions": [m.caption for m in motions], "characters": {}}
+def run(motions: list[Path], sheet: Path | None = None, modules: Path | None = None) -> dict[str, Any]:
+    """Measure; `sheet`: a picture of all, `modules`: node_modules with three."""
+    clips_of = [export.load(path) for path in motions]
+    result: dict[str, Any] = {"motions": [m.caption for m in clips_of], "characters": {}}
     with tempfile.TemporaryDirectory() as name:
         folder, clips, characters = Path(name), dict[Path, list[Taken]](), []
         for kind_name, kind in KINDS.items():
             character = load_character(build(kind, folder / f"empty{'.vrm' if kind.vrm else '.glb'}"))
             path = folder / f"{kind_name}.glb"
-            clips[path] = taken(character, motions, path)
+            clips[path] = taken(character, clips_of, path)
             characters.append(character)
             rows = {t.motion.caption: figures(t, character) for t in clips[path]}
             worst = {key: (min if key == "lowest_cm" else max)(r[key] for r in rows.values())
                      for key in next(iter(rows.values()))}  # fmt: skip
             within = sum(r["limbs_p95"] <= 5 for r in rows.values())
             result["characters"][kind_name] = {"worst": worst, "within_5_degrees": within, "motions": rows}
-            print(kind_name, worst, f"{within} of {len(rows)} within 5 degrees", flush=True)
-        if args.sheet:
-            draw(clips, characters, args.sheet)
+        if sheet:
+            draw(clips, characters, sheet)
         programs: dict[str, list[str]] = {}
         (folder / "open.py").write_text(BLENDER)
         try:
@@ -457,17 +445,11 @@ def main() -> None:
             programs["Blender"] = [find[0], str(folder / "open.py"), "--"] if find[1].endswith(".py") else [
                 str(folder / "open.py") if a.endswith("blender_convert.py") else a for a in find]  # fmt: skip
         except UserError as e:
-            print(f"not opened in Blender: {e}")
-        if args.modules:
+            print(f"not opened in Blender: {e}", file=sys.stderr)
+        if modules:
             (folder / "open.mjs").write_text(THREE)
-            (folder / "node_modules").symlink_to(args.modules.resolve())
+            (folder / "node_modules").symlink_to(modules.resolve())
             programs["three.js"] = ["node", str(folder / "open.mjs")]
         for program, command in programs.items():
             result[f"{program}_mm"] = seen_by(command, folder / "open", clips, folder)
-            print(program, result[f"{program}_mm"], "mm at most", flush=True)
-    if args.output:
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return result

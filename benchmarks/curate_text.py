@@ -1,11 +1,9 @@
 """The texts that `avatargpt data curate` writes of films, against what people who looked at the films wrote down.
 
-    python benchmarks/curate_text.py FILMS WORK [--text describer|name | --llm endpoint] [--truth FILE] [--json]
-
 FILMS is the folder of films that the truth names (`eval/suites/films_held.jsonl`, one segment a line: film, modality,
 seconds, a point of the picture where the person is, who it is, what is done, words of which a right text has one, and
-words that only wrong texts have). WORK keeps the data sets and all results, so that a second source of texts costs
-only its texts. Of each segment:
+words that only wrong texts have). WORK keeps the data sets and all results, so that a second source of texts costs only
+its texts (`--text describer` or name, or `--llm ENDPOINT`; `--rows`: with every text). Of each segment:
 
 - clip: the data set has one of that film, modality and place that covers at least half of the time of both together;
 - well-formed, by level: caption, and of bodies step, activity and scene, are 3 to 400 characters in one line, and no
@@ -16,10 +14,6 @@ only its texts. Of each segment:
 A segment without its clip is wrong in everything.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +23,7 @@ from avatargpt.cli.app import run as command
 from instruct_data.clip import Clip
 from instruct_data.planning import planning_pairs
 from instruct_data.store import Store
+from vqvae.io.data_files import json_rows
 
 TRUTH = Path(__file__).parents[1] / "eval" / "suites" / "films_held.jsonl"
 OVERLAP = 0.5  # of the times of a clip and of a segment, of both together
@@ -94,36 +89,26 @@ def judge(row: dict[str, Any], clip: Clip | None) -> dict[str, Any]:
     return {"clip": clip is not None, **judged, "text": caption, "truth": row["does"]}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("films", type=Path)
-    parser.add_argument("work", type=Path, help="folder of data sets and results")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--text", choices=("describer", "name"), default="describer")
-    source.add_argument("--llm", default="", help="as of data curate")
-    parser.add_argument("--truth", type=Path, default=TRUTH)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="with every text")
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    output = args.work / ("llm" if args.llm else args.text)
-    how = ["--llm", args.llm] if args.llm else ["--set", f"text.plain=[{args.text}]"]
-    code = command(["data", "curate", str(args.films), "-o", str(output), "--work", str(args.work / "stages"),
-                    "--workers", str(args.workers), *how])  # fmt: skip
+def run(
+    films: Path, work: Path, text: str = "describer", llm: str = "", truth: Path = TRUTH, workers: int = 1,
+    rows: bool = False,
+) -> dict[str, Any]:
+    """Curate and judge; `work` is the folder of data sets and results, `llm` as of data curate."""
+    work.mkdir(parents=True, exist_ok=True)
+    output = work / ("llm" if llm else text)
+    how = ["--llm", llm] if llm else ["--set", f"text.plain=[{text}]"]
+    code = command(["data", "curate", str(films), "-o", str(output), "--work", str(work / "stages"),
+                    "--workers", str(workers), *how])  # fmt: skip
     if code:
         raise SystemExit(code)
     if (output / "planning").is_dir():
         planning_pairs(output / "planning")
-    truth = [json.loads(line) for line in args.truth.read_text(encoding="utf-8").splitlines()]
+    segments = [row for _, row in json_rows(truth)]
     stores = {m: list(Store.open(output / m).clips()) if (output / m).is_dir() else [] for m in ("body", "face")}
-    rows = [judge(row, clip_of(row, stores[row["modality"]])) for row in truth]
+    judged = [judge(row, clip_of(row, stores[row["modality"]])) for row in segments]
     figures = {}
-    for modality in ("body", "face"):
-        share = [r for r, t in zip(rows, truth, strict=True) if t["modality"] == modality]
+    for modality in stores:
+        share = [r for r, t in zip(judged, segments, strict=True) if t["modality"] == modality]
         keys = [k for k, v in share[0].items() if isinstance(v, bool)] if share else []
         figures[modality] = {"segments": len(share), **{k: sum(r[k] for r in share) for k in keys}}
-    print(json.dumps({"figures": figures, **({"rows": rows} if args.json else {})}, indent=1, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    main()
+    return {"figures": figures, **({"rows": judged} if rows else {})}

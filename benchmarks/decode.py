@@ -1,22 +1,16 @@
 """Motion tokens per second of the decode loop, against its matrix products alone and other loops.
 
-    python benchmarks/decode.py [--model FOLDER | --base] [--device cuda] [--threads 1] [--tokens 49] [--batches 1,32]
-
-"Bare products" are the products of the weights that a loop multiplies with (encoder, keys and values, decoder, head),
-nothing in between, in the loop's own layout; the goal is 75 % of them at every batch. After the batches of different
-prompts comes one prompt with eight candidates under guidance, as `generate` decodes it. `mfu` is the share of a GPU's
-bfloat16 arithmetic (`avatargpt.train.throughput`).
-With `--others`, "no cache" is how the AvatarGPT release decodes: for every token it runs the encoder and the whole
-decoder again and computes the text head and the motion head at every position. All loops sample with temperature 0.8
-and top-k 50 (Hugging Face: its own sampler) from the same weights and prompts; each figure is the best of as many
-rounds (bfloat16 only where the processor has it), and the rounds of all loops alternate, so that a busy machine
-disturbs them alike. CPU seconds stand beside: time of all threads, waiting left out.
+Without `--model FOLDER`, random weights of the default size, or with `--base` of T5-base's. "Bare products" are the
+products of the weights that a loop multiplies with (encoder, keys and values, decoder, head), nothing in between, in
+the loop's own layout; the goal is 75 % of them at every batch. After the batches of different prompts comes one prompt
+with eight candidates under guidance, as `generate` decodes it. `mfu` is the share of a GPU's bfloat16 arithmetic
+(`avatargpt.train.throughput`). With `--others`, "no cache" is how the AvatarGPT release decodes: for every token it
+runs the encoder and the whole decoder again and computes the text head and the motion head at every position. All loops
+sample with temperature 0.8 and top-k 50 (Hugging Face: its own sampler) from the same weights and prompts; each figure
+is the best of as many rounds (bfloat16 only where the processor has it), and the rounds of all loops alternate, so that
+a busy machine disturbs them alike. CPU seconds stand beside: time of all threads, waiting left out.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -137,76 +131,48 @@ def measure(
     return best
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="folder of a language model; default: random weights of the default size")
-    parser.add_argument("--base", action="store_true", help="random weights of T5-base's size")
-    parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU when there is one")
-    parser.add_argument("--head", default="body")
-    parser.add_argument("--tokens", type=int, default=49)
-    parser.add_argument("--prompt", type=int, default=60, help="encoder tokens")
-    parser.add_argument("--batches", default="1,32")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=4, help="of each loop; the best counts")
-    parser.add_argument("--others", action="store_true", help="the loops of others, too")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    runtime = Runtime.start(args.threads, args.device)
-    device, peak = runtime.device, peak_of(runtime)
-    model = load_model(args.model, dtype=torch.float32) if args.model else random_model(BASE if args.base else {})
-    torch.nn.Module.to(model, device)
+def run(
+    model: str | None = None, base: bool = False, device: str | None = None, head: str = "body", tokens: int = 49,
+    prompt: int = 60, batches: str = "1,32", threads: int = 1, rounds: int = 4, others: bool = False,
+) -> dict[str, Any]:
+    """Measure; `prompt`: encoder tokens, `others`: the loops of others, too."""
+    runtime = Runtime.start(threads, device)
+    place, peak = runtime.device, peak_of(runtime)
+    loaded = load_model(model, dtype=torch.float32) if model else random_model(BASE if base else {})
+    torch.nn.Module.to(loaded, place)
     dtypes = {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if runtime.bf16 else {})
-    generators = {name: Generator(model, dtype) for name, dtype in dtypes.items()}
-    batches = [(int(b), 1) for b in args.batches.split(",")]
+    generators = {name: Generator(loaded, dtype) for name, dtype in dtypes.items()}
     results: dict[str, dict[str, dict[str, float]]] = {}
     with torch.inference_mode():
-        for batch, samples in [*batches, (1, 8)]:
+        for batch, samples in [*((int(b), 1) for b in batches.split(",")), (1, 8)]:
             torch.manual_seed(batch)
-            ids = torch.randint(2, model.config.vocab_size, (batch, args.prompt), device=device)
+            ids = torch.randint(2, loaded.config.vocab_size, (batch, prompt), device=place)
             loops: dict[str, Callable[[], object]] = {}
-            if args.others and samples == 1:
-                loops["no cache, both heads"] = partial(reencode, model, ids, args.tokens, args.head)
-                loops["Hugging Face generate"] = partial(hugging_face, model, ids, args.tokens, args.head)
+            if others and samples == 1:
+                loops["no cache, both heads"] = partial(reencode, loaded, ids, tokens, head)
+                loops["Hugging Face generate"] = partial(hugging_face, loaded, ids, tokens, head)
             for (name, dtype), generator in zip(dtypes.items(), generators.values(), strict=True):
-                loops[f"own loop, {name}"] = partial(own_loop, generator, ids, args.tokens, args.head, samples)
+                loops[f"own loop, {name}"] = partial(own_loop, generator, ids, tokens, head, samples)
                 # guidance doubles rows and prompts
                 rows, prompts = (batch, batch) if samples == 1 else (2 * batch * samples, 2 * batch)
-                loops[f"bare products, {name}"] = bare(
-                    generator, args.head, rows, args.tokens, prompts * args.prompt, dtype
-                )
-            measure(loops, 1, device)  # warm-up
-            count = batch * samples * args.tokens
+                loops[f"bare products, {name}"] = bare(generator, head, rows, tokens, prompts * prompt, dtype)
+            measure(loops, 1, place)  # warm-up
+            count = batch * samples * tokens
             figures = {
                 name: {"wall": count / wall, "cpu": count / cpu}
-                for name, (wall, cpu) in measure(loops, args.rounds, device).items()
+                for name, (wall, cpu) in measure(loops, rounds, place).items()
             }
             for name in dtypes:
                 own, products = figures[f"own loop, {name}"], figures[f"bare products, {name}"]
-                clock = "cpu" if device.type == "cpu" else "wall"
+                clock = "cpu" if place.type == "cpu" else "wall"
                 own["of_bare_products"] = own[clock] / products[clock]
             if peak and samples == 1:
-                flops = forward_flops(
-                    model.config, np.full(batch, args.prompt), np.full(batch, args.tokens), [args.head] * batch
-                )
+                flops = forward_flops(loaded.config, np.full(batch, prompt), np.full(batch, tokens), [head] * batch)
                 own = figures["own loop, bfloat16"]
                 own["mfu"] = flops * own["wall"] / count / (peak * 1e12)
             results[str(batch) if samples == 1 else f"{batch} x {samples}, guided"] = figures
-    about = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", "threads": args.threads,
-        "tokens": args.tokens, "prompt": args.prompt,
-        "processor": torch.backends.cpu.get_cpu_capability(), "parameters": sum(p.numel() for p in model.parameters()),
+    return {
+        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu", "threads": threads,
+        "tokens": tokens, "prompt": prompt, "processor": torch.backends.cpu.get_cpu_capability(),
+        "parameters": sum(p.numel() for p in loaded.parameters()), "goal": GOAL, "tokens_per_second": results,
     }  # fmt: skip
-    if args.json:
-        print(json.dumps({**about, "goal": GOAL, "tokens_per_second": results}, indent=1))
-        return
-    print(", ".join(f"{k} {v}" for k, v in about.items()))
-    for batch, figures in results.items():
-        print(f"batch {batch}: tokens per second, per CPU second")
-        for name, row in figures.items():
-            further = "".join(f", {k.replace('_', ' ')} {row[k]:.2f}" for k in ("of_bare_products", "mfu") if k in row)
-            print(f"  {name:24s}{row['wall']:10.0f}{row['cpu']:10.0f}{further}")
-    print(f"goal: own loops at {GOAL:.2f} of bare products")
-
-
-if __name__ == "__main__":
-    main()

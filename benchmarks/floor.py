@@ -1,15 +1,10 @@
 """How deep bodies sink in ten minutes of `long`, with and without the ground-penetration correction.
 
-    python benchmarks/floor.py [--seconds 600] [--model FOLDER] [--threads N] [--json]
-
 Every scene is made once; its codes then pass through the stream with the correction and without. A pop is a frame
 with more jerk than three times the recordings' 95th percentile (`avatargpt.body.edit.roughness`).
 """
 
-from __future__ import annotations
-
-import argparse
-import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -66,21 +61,10 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--model", help="folder of weights; default: the packaged ones")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-
+def run(seconds: float = 600.0, model: str | None = None, threads: int | None = None) -> Iterator[dict[str, Any]]:
+    """Figures of one scene after the other."""
     from avatargpt import AvatarGPT
 
-    model = AvatarGPT.from_pretrained(args.model, threads=args.threads)
+    loaded = AvatarGPT.from_pretrained(model, threads=threads)
     for seed, (scene, radius) in enumerate(SCENES):
-        figures = measure(model, scene, radius, seed, args.seconds)
-        print(json.dumps(figures) if args.json else "  ".join(f"{k}: {v}" for k, v in figures.items()), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        yield measure(loaded, scene, radius, seed, seconds)

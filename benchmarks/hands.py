@@ -1,10 +1,8 @@
 """Hands against speech: energy, pauses, stressed words, words with a gesture, the trunk, and seams between sentences.
 
-    python benchmarks/hands.py --data DATA [--model FOLDER] [--head codes] [--temperature T] [--json]
-    python benchmarks/hands.py --talks FOLDER       # motions that are there: sounds, .npz and word times of one name
-
-DATA holds `gesture/paired` (takes of BEAT2) and `face` with `ljspeech_sample` and `aligned_speech_misc`. Recordings of
-single sentences are joined to talks of a minute with pauses between them. No rules: the network alone moves.
+`--talks FOLDER` measures motions that are there: sounds, .npz and word times of one name. `--data DATA` holds
+`gesture/paired` (takes of BEAT2) and `face` with `ljspeech_sample` and `aligned_speech_misc`. Recordings of single
+sentences are joined to talks of a minute with pauses between them. No rules: the network alone moves.
 
 | figure | meaning |
 |---|---|
@@ -17,10 +15,6 @@ shifted in time |
 | seam | median metres that a wrist jumps from the last frame of a sentence to the first one of the next |
 """
 
-from __future__ import annotations
-
-import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,32 +155,25 @@ def seams(pipeline: GesturePipeline, utterances: Sequence[Utterance], **options:
     return float(np.median(jumps))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder with gesture/paired and face")
-    parser.add_argument("--talks", type=Path, help="folder of sounds with motions: measured in place of a network")
-    parser.add_argument("--model", help="folder of weights; default: the packaged ones")
-    parser.add_argument("--head", default="codes")
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--without-words", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+def run(
+    data: Path | None = None, talks: Path | None = None, model: str | None = None, head: str = "codes",
+    temperature: float | None = None, seed: int = 0, without_words: bool = False,
+) -> dict[str, Any]:
+    """Measure a network on `data`, and motions that are there in `talks`."""
     torch.set_num_threads(1)
     result: dict[str, Any] = {}
-    if args.talks is not None:
-        pairs = [(t, t.motion) for t in read_talks(args.talks) if t.motion is not None]
-        result["talks"] = figures(pairs)
-    if args.data is not None:
-        talks = real_talks(args.data)
-        if args.without_words:
-            talks = [Talk(t.name, t.audio, t.motion) for t in talks]
-        options: dict[str, Any] = {"head": args.head, "seed": args.seed}
-        if args.temperature is not None:
-            options["temperature"] = args.temperature
-        pipeline = GesturePipeline.load(args.model)
-        pairs = perform(pipeline, talks, **options)
-        real = [t.motion for t in talks if t.motion is not None]
+    if talks is not None:
+        result["talks"] = figures([(t, t.motion) for t in read_talks(talks) if t.motion is not None])
+    if data is not None:
+        heard = real_talks(data)
+        if without_words:
+            heard = [Talk(t.name, t.audio, t.motion) for t in heard]
+        options: dict[str, Any] = {"head": head, "seed": seed}
+        if temperature is not None:
+            options["temperature"] = temperature
+        pipeline = GesturePipeline.load(model)
+        pairs = perform(pipeline, heard, **options)
+        real = [t.motion for t in heard if t.motion is not None]
         result["all"] = figures(pairs)
         result["with words"] = figures([p for p in pairs if p[0].words is not None])
         result["without words"] = figures([p for p in pairs if p[0].words is None])
@@ -194,14 +181,6 @@ def main() -> None:
         still = [mean_pose(real, len(m)) for _, m in pairs]
         result["fgd"] = round(fgd([m for _, m in pairs], real, features), 1)
         result["fgd of a motionless pose"] = round(fgd(still, real, features), 1)
-        sentences = [u for _, u in recordings(args.data / "face")][:24]
+        sentences = [u for _, u in recordings(data / "face")][:24]
         result["seam"] = round(seams(pipeline, sentences, **options), 3)
-    if args.json:
-        print(json.dumps(result))
-        return
-    for name, value in result.items():
-        print(f"{name:26s}{value}")
-
-
-if __name__ == "__main__":
-    main()
+    return result

@@ -1,7 +1,5 @@
 """Lips on real voices: p, b, m closed, f, v at the teeth and not pressed, and false ones, speaker by speaker.
 
-    python benchmarks/lips.py VOICES [--model DRIVER] [--json FILE] [--misses] [--curve]
-
 VOICES has a folder for each speaker, with sounds. Phone times are those of NAME.TextGrid or NAME.phone.json beside
 NAME.wav; without them pocketsphinx (extra ``align``) aligns NAME.txt, and words on which it fails do not count.
 `borne_out` is the share of labials next to a vowel that are at least 6 dB weaker than it between 400 and 3,500 Hz: how
@@ -10,14 +8,10 @@ lips could do: p, b, m that it closes where it is set to so many false closures,
 beside it (one counts above: a closure that is early or late shows with more), and what the driver hears in the others.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +88,7 @@ def count_gate(voice: Voice, phones: list[Phone], output: DriverOutput) -> None:
             voice.gate_false.append(float(logits[a:b].max()))
 
 
-def curve(voices: list[Voice]) -> str:
+def curve_lines(voices: list[Voice]) -> str:
     """Share of p, b, m that the gate closes at some shares of false closures, and what the others are."""
     false = [x for v in voices for x in v.gate_false]
     rows = [f"{'false closures':16s}" + "".join(f"{x:>8.2f}" for x in FALSE)]
@@ -172,35 +166,13 @@ def voices_of(folder: Path, model: str | None, gate: bool = False) -> dict[str, 
     return voices
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("voices", type=Path, help="folder of folders, one for each speaker")
-    parser.add_argument("--model", help="folder of a driver; default: the packaged one")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--misses", action="store_true", help="list the labials that fail: sound, second, phone")
-    parser.add_argument("--curve", action="store_true", help="p, b, m closed by false closures, and why others are not")
-    args = parser.parse_args()
-    try:
-        voices = voices_of(args.voices, args.model, args.curve)
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
-    rows = {name: figures([voice]) for name, voice in voices.items()} | {"all": figures(list(voices.values()))}
-    names = list(rows["all"])
-    print(f"{'':16s}{'s':>7s}" + "".join(f"{n:>20s}" for n in names))
-    for who, row in rows.items():
-        seconds = sum(v.seconds for v in voices.values()) if who == "all" else voices[who].seconds
-        cells = "".join(f"{f'{row[n][0]:.3f} ({row[n][1]})':>20s}" for n in names)
-        print(f"{who:16s}{seconds:7.1f}{cells}")
-    if args.misses:
-        print("\n".join(f"{who}: {miss}" for who, voice in voices.items() for miss in voice.misses))
-    if args.curve:
-        print(curve(list(voices.values())))
-    if args.json:
-        args.json.write_text(json.dumps({w: {n: {"mean": m, "n": k} for n, (m, k) in r.items()}
-                                         for w, r in rows.items()}, indent=1) + "\n")  # fmt: skip
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def run(voices: Path, model: str | None = None, misses: bool = False, curve: bool = False) -> dict[str, Any]:
+    """Measure; `misses`: list the labials that fail (sound, second, phone), `curve`: what the gate could do."""
+    counted = voices_of(voices, model, curve)
+    shares = {name: figures([voice]) for name, voice in counted.items()} | {"all": figures(list(counted.values()))}
+    rows: dict[str, Any] = {w: {n: {"mean": m, "n": k} for n, (m, k) in r.items()} for w, r in shares.items()}
+    if misses:
+        rows["misses"] = [f"{who}: {miss}" for who, voice in counted.items() for miss in voice.misses]
+    if curve:
+        print(curve_lines(list(counted.values())))
+    return rows

@@ -1,7 +1,5 @@
 """A speaker's own delivery learnt from a film: made up, rendered, captured, learnt, and compared on speech held out.
 
-    python benchmarks/personal_face.py SOUNDS WORK [--minutes 6] [--size 320] [--json]
-
 SOUNDS is a folder of speech of one voice. All but the last file become one film, which
 `avatargpt finetune FILM --modality face` learns; the last is held out. The delivery is one that the packaged driver
 does not have: a wider jaw, a smile that comes with loud passages, brows that go up with accents. What the driver gives
@@ -9,12 +7,8 @@ before and after is compared with that delivery of the held-out speech, in block
 avatargpt[video-in,video] and the networks of `avatargpt data models video-in`.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -22,13 +16,13 @@ import soundfile
 from avatargpt.cli.app import run as command
 from avatargpt.export.head import shaped, turned
 from avatargpt.export.renderers import MeshRenderer
-from avatargpt.export.video import encode_mp4
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.idle import add_blinks
 from avatargpt.metrics.face import correlation
 from avatargpt.speech.audio import FPS, load
+from benchmarks.common import film, raise_channels, sounds_in
 from vqvae import arkit
-from vqvae.face import FaceMotion, turns
+from vqvae.face import FaceMotion
 from vqvae.smoothing import gaussian
 
 COMPARED = {"jaw": ["jawOpen"], "smile": ["mouthSmile"], "brows": ["browInnerUp", "browOuterUp"]}
@@ -53,27 +47,12 @@ def delivery(samples: np.ndarray, rate: int, driver: Driver, seed: int) -> FaceM
     accent = gaussian(np.clip(quick - gaussian(loud, 0.25 * FPS)[:, 0] - 0.03, 0, None)[:, None], 0.08 * FPS)[:, 0]
     curves[:, BROWS] *= 0.4
 
-    def add(name: str, values: np.ndarray) -> None:
-        for channel in arkit.expand(name):
-            curves[:, arkit.INDEX[channel]] = np.clip(curves[:, arkit.INDEX[channel]] + values, 0, 1)
-
-    add("jawOpen", 0.6 * curves[:, arkit.INDEX["jawOpen"]])
-    add("mouthSmile", np.clip(1.1 + 2.6 * slow, 0, 0.7))
+    raise_channels(curves, "jawOpen", 0.6 * curves[:, arkit.INDEX["jawOpen"]])
+    raise_channels(curves, "mouthSmile", np.clip(1.1 + 2.6 * slow, 0, 0.7))
     for name in COMPARED["brows"]:
-        add(name, np.clip(7 * accent, 0, 0.8))
+        raise_channels(curves, name, np.clip(7 * accent, 0, 0.8))
     weights = add_blinks(curves[:, : arkit.COUNT].astype(np.float32), FPS, 18, seed)
     return FaceMotion(weights, curves[:, arkit.COUNT :].astype(np.float32), float(FPS))
-
-
-def film(face: FaceMotion, sound: Path, path: Path, size: int) -> Path:
-    """The face with its sound, .mp4."""
-    renderer = MeshRenderer(size, size, sharp=1)
-
-    def pictures(_: int) -> Iterator[np.ndarray]:
-        for weights, quaternion in zip(face.weights, turns(face.head), strict=True):
-            yield renderer.frame(turned(shaped(weights), quaternion))
-
-    return encode_mp4(path, pictures, face.fps, size, sound, face.seconds)
 
 
 def compare(truth: FaceMotion, before: FaceMotion, after: FaceMotion) -> dict[str, dict[str, float]]:
@@ -97,35 +76,25 @@ def _both(rows: list[np.ndarray]) -> tuple[float, float]:
     return correlation(after, truth), correlation(before, truth)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sounds", type=Path)
-    parser.add_argument("work", type=Path, help="folder for film and weights; what lies there is taken")
-    parser.add_argument("--minutes", type=float, default=6)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
+def run(sounds: Path, work: Path, minutes: float = 6, steps: int = 1000, size: int = 320) -> dict[str, Any]:
+    """Measure; `work` is the folder for film and weights, what lies there is taken."""
+    work.mkdir(parents=True, exist_ok=True)
     driver = Driver.load()
-    *learnt, held = sorted(p for s in (".wav", ".flac") for p in args.sounds.rglob(f"*{s}"))
-    path, model = args.work / "speaker.mp4", args.work / "model"
+    *learnt, held = sounds_in(sounds)
+    path, model = work / "speaker.mp4", work / "model"
     if not path.is_file():
         parts = [load(p) for p in learnt]
         samples, rate = np.concatenate([a for a, _ in parts]), parts[0][1]
-        soundfile.write(args.work / "speaker.wav", samples, rate)
-        film(delivery(samples, rate, driver, 1), args.work / "speaker.wav", path, args.size)
+        soundfile.write(work / "speaker.wav", samples, rate)
+        face = delivery(samples, rate, driver, 1)
+        film(face, path, size, lambda weights, turn: turned(shaped(weights), turn), MeshRenderer(size, size, sharp=1),
+             work / "speaker.wav", face.seconds)  # fmt: skip
     if not model.is_dir():
-        code = command(["finetune", str(path), "-o", str(model), "--modality", "face", "--minutes", str(args.minutes),
-                        "--steps", str(args.steps)])  # fmt: skip
+        code = command(["finetune", str(path), "-o", str(model), "--modality", "face", "--minutes", str(minutes),
+                        "--steps", str(steps)])  # fmt: skip
         if code:
             raise SystemExit(code)
     samples, rate = load(held)
     truth = delivery(samples, rate, driver, 2)
     before, after = (d.drive(samples, rate, head="recorded") for d in (driver, Driver.load(model / "driver")))
-    figures = {"seconds": round(truth.seconds, 1), **compare(truth, before, after)}
-    print(json.dumps(figures, indent=None if args.json else 1, default=float))
-
-
-if __name__ == "__main__":
-    main()
+    return {"seconds": round(truth.seconds, 1), **compare(truth, before, after)}

@@ -1,7 +1,4 @@
-"""CPU time of a picture of `avatargpt portrait`, on one core, for networks and pictures of several sizes.
-
-    python benchmarks/portrait_speed.py
-"""
+"""CPU time of a picture of `avatargpt portrait`, on one core, for networks and pictures of several sizes."""
 
 import time
 
@@ -16,21 +13,18 @@ SHAPES = (PortraitShape(size=128, width=16), PortraitShape(size=256, width=16, m
 FRAMES = 32
 
 
-def main() -> None:
-    """Print a line for each."""
+def run() -> dict[str, float]:
+    """Milliseconds a picture."""
     torch.set_num_threads(1)
     renderer, rest = MeshRenderer(512, 512), head().points.astype(float)
     picture, here = renderer.frame(rest), renderer.project(landmarks(rest))
     points = here + np.random.default_rng(0).normal(0, 0.003, (FRAMES, *here.shape))
+    out = {}
     for shape in SHAPES:
         portrait = Portrait(PortraitNetwork(shape))
         for size in (shape.size, 512):
             list(portrait.animate(picture, here, points[:2], size))
             begin = time.process_time()
             list(portrait.animate(picture, here, points, size))
-            each = (time.process_time() - begin) / FRAMES
-            print(f"network of {shape.size}, pictures of {size}: {1000 * each:.0f} ms a picture")
-
-
-if __name__ == "__main__":
-    main()
+            out[f"network of {shape.size}, pictures of {size}, ms"] = 1000 * (time.process_time() - begin) / FRAMES
+    return out

@@ -1,7 +1,5 @@
 """A server under load on loopback: mixed clients, then batching against one by one; memory afterwards.
 
-    python benchmarks/serve_load.py [--clients 64] [--seconds 300] [--streams 16] [--model FOLDER] [--threads N]
-
 Starts `avatargpt serve` on a free port with a store in a temporary folder. Each client asks for one thing after the
 other, by lot: motions, descriptions, exports, uploads, plans, turns of a session, faces. Counted are answers by status,
 the medians and 95th percentiles of their times, and results that carry the hash of another prompt; the memory, after a
@@ -10,28 +8,20 @@ late frames come, beside the latency that the server names. At last 16 clients a
 decodes up to 16 requests together and of one that decodes them one by one.
 """
 
-from __future__ import annotations
-
-import argparse
 import hashlib
 import json
 import os
 import random
-import re
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+
+from benchmarks.common import resident, server
 
 ACTIONS = ("walks forward", "waves with the left hand", "jumps", "sits down", "bows", "claps", "kicks", "turns around")
 WAYS = ("", " slowly", " twice", ", then stands still", " and looks around", " quickly", ", then steps back", " again")
@@ -43,41 +33,6 @@ WAIT = 300.0  # seconds that a client waits for an answer
 MIX = {"motion": 45, "export": 20, "describe": 10, "upload": 5, "session": 8, "plan": 5, "face": 5, "mistake": 2}
 ACCEPTED = {"motion": {200}, "export": {200}, "describe": {200}, "upload": {201}, "session": {200, 201}, "plan": {200},
             "face": {200}, "mistake": {400}}  # fmt: skip
-@contextmanager
-def server(arguments: list[str], batch: int = 16) -> Iterator[tuple[str, int]]:
-    """Address and process of a server."""
-    with tempfile.TemporaryDirectory() as store:
-        command = [
-            sys.executable,
-            "-m",
-            "avatargpt",
-            "serve",
-            "--port",
-            "0",
-            "--store",
-            store,
-            "--batch",
-            str(batch),
-            *arguments,
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        try:
-            assert process.stdout is not None
-            match = re.search(r"http://[^/]+:\d+", process.stdout.readline())
-            if match is None:
-                sys.exit("the server did not start")
-            url = match[0]
-            while httpx.get(f"{url}/healthz", timeout=10).json()["status"] == "loading":
-                time.sleep(0.2)
-            yield url, process.pid
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-
-
-def resident(process: int) -> float:
-    """Resident set, MB."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Figures:
@@ -246,7 +201,7 @@ def listen(url: str, seconds: float, late: list[float], errors: list[str]) -> No
         errors.append(str(e))
 
 
-def streams(url: str, count: int, seconds: float) -> dict[str, Any]:
+def microphones(url: str, count: int, seconds: float) -> dict[str, Any]:
     """Figures of so many microphones at once."""
     listen(url, 1.0, [], [])  # loads the networks
     late: list[float] = []
@@ -264,46 +219,35 @@ def streams(url: str, count: int, seconds: float) -> dict[str, Any]:
     return row
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--together", type=float, default=40.0, help="seconds of each of the two runs of 16 clients")
-    parser.add_argument("--streams", type=int, default=16)
-    parser.add_argument("--model")
-    parser.add_argument("--threads")
-    args = parser.parse_args()
-    options = [w for name in ("model", "threads") if (v := getattr(args, name)) for w in (f"--{name}", v)]
-    with server(options) as (url, process):
+def run(
+    clients: int = 64, seconds: float = 300.0, together: float = 40.0, streams: int = 16, model: str | None = None,
+    threads: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Measure; `together`: seconds of each of the two runs of 16 clients."""
+    options = [str(w) for name, v in (("model", model), ("threads", threads)) if v for w in (f"--{name}", v)]
+    with server("--batch", "16", *options) as (url, process):
         warm, _ = load(url, 2, 5.0, {"motion": 60, "plan": 20, "face": 20})  # loads what is loaded when it is needed
         row: dict[str, Any] = {"load": os.getloadavg()[0], "before_mb": round(resident(process))}
-        figures, seconds = load(url, args.clients, args.seconds, MIX)
+        figures, took = load(url, clients, seconds, MIX)
         answered = sum(map(len, figures.times.values()))
-        row |= {"clients": args.clients, "seconds": round(seconds, 1), "answers_a_second": round(answered / seconds, 2),
+        row |= {"clients": clients, "seconds": round(took, 1), "answers_a_second": round(answered / took, 2),
                 "kinds": figures.table(), "mixed_up": figures.wrong[:5], "errors": figures.errors[:5],
                 "error_count": len(figures.errors), "during_mb": round(resident(process))}  # fmt: skip
         time.sleep(20)
         row["after_mb"] = round(resident(process))
-        load(url, args.clients, args.seconds / 5, MIX)
+        load(url, clients, seconds / 5, MIX)
         time.sleep(20)
-        row["after_again_mb"] = round(resident(process))
-        print(json.dumps(row, indent=1), flush=True)
-        for quarter in (1, 2, 3, 4) if args.streams else ():
-            print(json.dumps(streams(url, -(-args.streams * quarter // 4), 20.0)), flush=True)
+        yield row | {"after_again_mb": round(resident(process))}
+        for quarter in (1, 2, 3, 4) if streams else ():
+            yield microphones(url, -(-streams * quarter // 4), 20.0)
     rates = {}
-    for batch in (16, 1) if args.together else ():
-        with server(options, batch) as (url, _):
+    for batch in (16, 1) if together else ():
+        with server("--batch", str(batch), *options) as (url, _):
             load(url, 16, 3.0, {"motion": 1})
-            figures, seconds = load(url, 16, args.together, {"motion": 1})
-            rates[batch] = len(figures.times["motion"]) / seconds
-            print(
-                json.dumps({"batch": batch, "motions_a_second": round(rates[batch], 2)} | figures.table()), flush=True
-            )
+            alone, took = load(url, 16, together, {"motion": 1})
+            rates[batch] = len(alone.times["motion"]) / took
+            yield {"batch": batch, "motions_a_second": round(rates[batch], 2)} | alone.table()
     if rates:
-        print(json.dumps({"together_to_one_by_one": round(rates[16] / rates[1], 2)}))
+        yield {"together_to_one_by_one": round(rates[16] / rates[1], 2)}
     if figures.errors or warm.errors:
-        sys.exit("; ".join([*warm.errors, *figures.errors][:3]))
-
-
-if __name__ == "__main__":
-    main()
+        raise SystemExit("; ".join([*warm.errors, *figures.errors][:3]))

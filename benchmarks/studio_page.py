@@ -1,92 +1,49 @@
 """The studio in Chromium with the packaged weights: from words to movement, first paint, script a frame, memory.
 
-    python benchmarks/studio_page.py [--minutes 30] [--tries 5] [--chromium PATH] [-o FIGURES.json]
-
 Starts `avatargpt serve` on a free port with a store in a temporary folder. Each try is a new session that is sent
 PROMPT; its seconds end when a wrist of the avatar has moved by two centimetres. Then the last motion is played over and
 over, and the heap of the page's script is read after a collection of garbage, the memory of the browser's processes
 beside it.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
 import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+from benchmarks.common import server
 
 PROMPT = "a person walks forward and waves"
 MOVED = 0.02  # metres
-START = 300.0  # seconds in which a server is ready
 WRIST = "studio.joints.l_wrist"
 
 
-def main() -> None:
-    """Measure, print and, where asked, write the figures."""
+def run(minutes: float = 30.0, tries: int = 5, chromium: str = "/usr/bin/chromium") -> dict[str, Any]:
+    """Measure."""
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--tries", type=int, default=5)
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
-    parser.add_argument("-o", "--output", type=Path)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as store, sync_playwright() as playwright:
-        begun = time.monotonic()
-        server, address = started(Path(store))
+    begun = time.monotonic()
+    with server() as (address, _), sync_playwright() as playwright:
         figures: dict[str, Any] = {"server ready, s": round(time.monotonic() - begun, 1), "load": os.getloadavg()[0]}
-        try:
-            flags = ["--no-sandbox", "--js-flags=--expose-gc"]
-            browser = playwright.chromium.launch(executable_path=given.chromium, args=flags)
-            rows = [timed(browser, address) for _ in range(given.tries)]
-            figures["words to movement, s"] = sorted(row["moved"] for row in rows)
-            figures["all of it, s"] = sorted(row["done"] for row in rows)
-            figures["median, s"] = statistics.median(row["moved"] for row in rows)
-            figures["first paint, ms"] = sorted(row["paint"] for row in rows)
-            figures["script a frame, ms"] = [row["script"] for row in rows]
-            print(json.dumps(figures, indent=1), flush=True)
-            if given.minutes:
-                figures["memory"] = memory(browser, address, given.minutes)
-            browser.close()
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(60)
-    if given.output:
-        given.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-
-
-def started(store: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """A server that is ready, and its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "avatargpt", "serve", "--port", str(port), "--store", str(store)]
-    process, address = subprocess.Popen(command), f"http://127.0.0.1:{port}/"
-    end = time.monotonic() + START
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"{address}healthz", timeout=5).json()["status"] == "ok":
-                return process, address
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    process.kill()
-    raise SystemExit(f"no server within {START:g} s")
+        flags = ["--no-sandbox", "--js-flags=--expose-gc"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        rows = [timed(browser, address) for _ in range(tries)]
+        figures["words to movement, s"] = sorted(row["moved"] for row in rows)
+        figures["all of it, s"] = sorted(row["done"] for row in rows)
+        figures["median, s"] = statistics.median(row["moved"] for row in rows)
+        figures["first paint, ms"] = sorted(row["paint"] for row in rows)
+        figures["script a frame, ms"] = [row["script"] for row in rows]
+        if minutes:
+            figures["memory"] = memory(browser, address, minutes)
+        browser.close()
+    return figures
 
 
 def opened(browser: Any, address: str) -> Any:
     """A page that is ready."""
     page = browser.new_context(viewport={"width": 1280, "height": 760}).new_page()
-    page.goto(address)
+    page.goto(f"{address}/")
     until(page, "!!window.studio && studio.studio.state === 'ready'")
     return page
 
@@ -134,7 +91,6 @@ def memory(browser: Any, address: str, minutes: float) -> list[dict[str, float]]
         heap = session.send("Runtime.getHeapUsage")["usedSize"] / 1e6
         nodes = session.send("Memory.getDOMCounters")["nodes"]
         rows.append({"minutes": mark, "heap, MB": round(heap, 2), "nodes": nodes, "browser, MB": round(resident())})
-        print(json.dumps(rows[-1]), flush=True)
     page.context.close()
     return rows
 
@@ -158,7 +114,3 @@ def resident() -> float:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             total += sum(float(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
     return total
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,13 @@
 """SyncD and SyncC of a film with one face, by SyncNet's weights.
 
-    python benchmarks/syncnet.py FILM WEIGHTS
-
 WEIGHTS is ``syncnet_v2.model`` of github.com/joonson/syncnet_python, or its tensors as ``.safetensors``. The face is
 found by `avatargpt.video` where the original finds it by S3FD, so figures differ a little from published ones. Needs
 avatargpt[video-in].
 """
 
-from __future__ import annotations
-
-import argparse
-import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.signal import medfilt
@@ -22,6 +17,7 @@ from avatargpt.speech.audio import load, resample
 from avatargpt.video import faces
 from avatargpt.video.frames import frames, inspect
 from avatargpt.video.sound import write_sound
+from vqvae.errors import UserError
 
 SMOOTHED = 13  # frames of the median of boxes, as published
 
@@ -31,7 +27,7 @@ def crops(path: Path) -> tuple[np.ndarray, float]:
     film = inspect(path)
     tracks, count = faces.faces_of(frames(film), faces.estimator("mediapipe", 1))
     if not tracks:
-        raise SystemExit(f"error: {path}: no face in {count} frames")
+        raise UserError(f"{path}: no face in {count} frames")
     track = tracks[0]
     boxes = np.stack([medfilt(column, SMOOTHED) for column in np.pad(track.boxes, ((6, 6), (0, 0)), "edge").T], 1)[6:-6]
     start, end = float(track.times[0]), float(track.times[-1])
@@ -46,20 +42,13 @@ def crops(path: Path) -> tuple[np.ndarray, float]:
     return np.stack(pictures), start
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("film", type=Path)
-    parser.add_argument("weights", type=Path)
-    args = parser.parse_args()
-    network = SyncNet.load(args.weights)
-    pictures, start = crops(args.film)
+def run(film: Path, weights: Path) -> dict[str, Any]:
+    """Measure."""
+    network = SyncNet.load(weights)
+    pictures, start = crops(film)
     with tempfile.TemporaryDirectory() as folder:
-        sound = write_sound(args.film, Path(folder) / "sound.wav", start, len(pictures) / FPS)
+        sound = write_sound(film, Path(folder) / "sound.wav", start, len(pictures) / FPS)
         if sound is None:
-            raise SystemExit(f"error: {args.film}: no sound in it")
+            raise UserError(f"{film}: no sound in it")
         samples, rate = load(sound)
-    print(json.dumps(sync(network, pictures, resample(samples, rate))._asdict()))
-
-
-if __name__ == "__main__":
-    main()
+    return sync(network, pictures, resample(samples, rate))._asdict()

@@ -1,19 +1,12 @@
 """Costs of training: example rows, what a step waits for them, tokens a second, memory of the tokenizer stage.
 
-    OMP_NUM_THREADS=1 python benchmarks/train.py [--device cuda] [--batch 512] [--steps 2] [--workers 0] [--hours 1,3]
+Needs nothing but the package (with OMP_NUM_THREADS=1). The language stage learns the body's and the words' tasks of
+`configs/language/one.yaml` on keyframed clips, with the packaged tokenizer's codes, in the shape of the packaged model.
+*Rows*: what `Examples.make` prepares in a CPU second of one core. *Loader*: the share of a step's wall-clock time that
+is waited for rows and their tensors. *Throughput*: tokens without padding a second and, on a GPU whose peak is known,
+the share of its arithmetic (`avatargpt.train.throughput`). *Memory*: the tokenizer stage in a process of its own, on
+random motion of some hours; the slope of its peak (VmHWM, what the kernel counts) between the hours."""
 
-Needs nothing but the package. The language stage learns the body's and the words' tasks of
-`configs/language/one.yaml` on keyframed clips, with the packaged tokenizer's codes, in the shape of the packaged
-model. *Rows*: what `Examples.make` prepares in a CPU second of one core. *Loader*: the share of a step's wall-clock
-time that is waited for rows and their tensors. *Throughput*: tokens without padding a second and, on a GPU whose peak
-is known, the share of its arithmetic (`avatargpt.train.throughput`). *Memory*: the tokenizer stage in a process of its
-own, on random motion of some hours; the slope of its peak (VmHWM, what the kernel counts) between the hours.
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
 import platform
 import subprocess
 import sys
@@ -38,7 +31,7 @@ from instruct_data.clip import Clip
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.factory.texts import unpacked
 from instruct_data.store import Store
-from vqvae.motion import Motion, atomic_write
+from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
 POOL, POOLS = 8, 4  # steps of a pool; pools that rows are counted in
@@ -96,7 +89,7 @@ class Timed:
         return result
 
 
-def steps(stage: LanguageStage, runtime: Runtime, count: int) -> dict[str, Any]:
+def timed_steps(stage: LanguageStage, runtime: Runtime, count: int) -> dict[str, Any]:
     """Share of steps that is waited for rows, and their throughput."""
 
     def settle() -> float:
@@ -163,39 +156,26 @@ def memory(hours: list[float], folder: Path) -> dict[str, Any]:
             "goal": 1.0}  # fmt: skip
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU when there is one")
-    parser.add_argument("--batch", type=int, default=512, help="rows of a step")
-    parser.add_argument("--steps", type=int, default=2, help="that are timed; a GPU needs some tens")
-    parser.add_argument("--workers", type=int, default=0, help="processes that prepare rows, 0 = a thread")
-    parser.add_argument("--hours", default="1,3", help="of motion, for the memory of the tokenizer stage")
-    parser.add_argument("--only", default="rows,steps,memory", help="what to measure")
-    parser.add_argument("-o", "--output", type=Path, help="where the figures go as JSON")
-    args = parser.parse_args()
-    runtime = Runtime.start(1, args.device)
+def run(
+    device: str | None = None, batch: int = 512, steps: int = 2, workers: int = 0, hours: str = "1,3",
+    only: str = "rows,steps,memory",
+) -> dict[str, Any]:
+    """Measure; `steps` that are timed (a GPU needs some tens), `workers`: processes that prepare rows, 0 = a thread."""
+    runtime = Runtime.start(1, device)
     cuda = runtime.device.type == "cuda"
     result: dict[str, Any] = {
-        "command": " ".join(["python", "benchmarks/train.py", *sys.argv[1:]]), "torch": torch.__version__,
+        "command": " ".join(["python", "benchmarks/run.py", "train", *sys.argv[1:]]), "torch": torch.__version__,
         "device": torch.cuda.get_device_name(runtime.device) if cuda else platform.processor() or platform.machine(),
     }  # fmt: skip
-    only = args.only.split(",")
+    parts = only.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        if {"rows", "steps"} & set(only):
-            stage = language_stage(Path(folder), runtime, args.batch, args.workers, WARM + args.steps)
-            if "rows" in only:
+        if {"rows", "steps"} & set(parts):
+            stage = language_stage(Path(folder), runtime, batch, workers, WARM + steps)
+            if "rows" in parts:
                 result["rows"] = example_rows(stage)
-            if "steps" in only:
-                result |= steps(stage, runtime, args.steps)
+            if "steps" in parts:
+                result |= timed_steps(stage, runtime, steps)
             stage.pool.close()
-        if "memory" in only:
-            result["memory"] = memory([float(h) for h in args.hours.split(",")], Path(folder))
-    text = json.dumps(result, indent=1) + "\n"
-    print(text, end="")
-    if args.output:
-        atomic_write(args.output, lambda p: p.write_text(text, encoding="utf-8"))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        if "memory" in parts:
+            result["memory"] = memory([float(h) for h in hours.split(",")], Path(folder))
+    return result

@@ -62,7 +62,7 @@ def run(
 
     chosen = evaluation.load(suite)
     kind = evaluation.KINDS[chosen.kind]
-    if data is None and kind.needs_data and not (chosen.kind == "speech_face" and store is not None):
+    if kind.lacks(chosen, data, store):
         raise UserError(f"{suite}: measured on {kind.data}; name its folder with --data")
     if data is not None and not data.is_dir():
         raise UserError(f"--data {data}: no such folder; accepted that of {kind.data}")

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,65 +21,24 @@ from vqvae.errors import UserError
 from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
 
-# The first match names the action, so the special ones stand before the general ones.
-_ACTIONS = (
-    ("cartwheel", r"cartwheel|sideways over the hands|over the hands sideways"),
-    ("handstand", r"handstand|on the hands and kick|upside.down"),
-    ("flip", r"\bflip|somersault|flic flac|turns? over (backward|to the side)"),
-    ("roll", r"\broll(s|ing|ed)?\b"),
-    ("crawl", r"crawl|all fours|hands and knees"),
-    ("get up", r"gets? up (from|off)|(face down|on (his|her|the) (back|belly|stomach|side)).*(gets? up|stands?|rises?)"
-               r"|rises from (lying|the floor)|stands? up from lay|pushes up from the floor|lying .* (gets? up|stand)"),
-    ("fall", r"\bfalls?\b|falling|drops flat|loses footing"),
-    ("climb", r"climb|playground|\bframe\b|hangs? (from|by|with)|grips? a bar|\bdangl"),
-    ("dribble", r"dribbl|basketball|bounc\w+ (a|the) ball"),
-    ("sword", r"sword|blade|slash|\bcuts? (through|an?)|swipes?\b"),
-    ("kick", r"\bkick"),
-    ("punch", r"punch|\bbox(es|ing)?\b|\bfists?\b|\bjabs?\b"),
-    ("fight", r"martial|karate|fighter"),
-    ("jumping jack", r"jumping jack"),
-    ("trunk twist", r"twists? the (upper )?(body|trunk)|twists? at the waist"),
-    ("arm circles", r"circles? (the|both|his|her) arms|arms? (in )?circles|arms up and down"),
-    ("touch toes", r"touch(es)? (the|his|her|their) toes"),
-    ("raise knees", r"(raises?|lifts?) (the|his|her|both) knees"),
-    ("dance", r"\bdanc|salsa|ballet|pirouette|arabesque|\bjete|to the beat|\bwaltz"),
-    ("jump", r"\bjump|\bhop(s|ping|ped)?\b|\bleap"),
-    ("squat", r"\bsquat|\bcrouch|ducks?\b"),
-    ("bow", r"\bbow(s|ed|ing)?\b(?! legs)|bends? forward|(lowers|dips) the head|tips? the upper body"),
-    ("guide", r"\bguid|shows? the way|direct(s|ing)? (somebody|someone|a|people)|ushers?|(leads?|points?|pointing) the "
-              r"(way|route)|invites? someone to go|invites? somebody to go"),
-    ("call", r"\bcalls?\b|calling|shouts?|attention and invites|to come over"),
-    ("wave", r"\bwav(e|es|ing|ed)\b|goodbye|bye|farewell|moves? side to side|shakes? it|rocks? the (left|right) hand"
-             r"|hand back and forth|parting|signals? with two|says? hello"),
-    ("run", r"\brun(s|ning)?\b|\bran\b|\bjog|\bdash|\bsprint|\brush|charges? forward|darts? off|bolts?|races?\b"
-            r"|hurr(y|ies)|at (top |full |running )?speed|long, fast strides"),
-    ("turn", r"\bturn|\bpivot|steers?|\bcurve|swings? around|heads (left|right)|rounds? a corner|rotat|veers?"
-             r"|changes? direction"),
-    ("raise", r"\brais|lifts?\b|lifting|puts? (up|the \w+ hands?|both|one|two|a hand)|hands? (up|overhead)|reach(es)? "
-              r"(up|for|over)|up in the air|elevat|sticks? the|stretch(es)? (the|both)|pushes? the|holds? up"
-              r"|brings? the|arms? (up|overhead)|palms? (up|high)|putting up|hands? high|signals? with a raised"
-              r"|responds?|answers? by"),
-    ("walk back", r"backward|to the rear|backs? up|straight back|in reverse|\bretreat|gives? ground"
-                  r"|steps? back|walks? back|goes? back"),
-    ("walk sideways", r"diagonal|sideways|at a slant|drifts?|ahead and to the (left|right)|(left|right) while still"
-                      r"|(leftward|rightward)|moves? (left|right)|while facing|strafes?"
-                      r"|forward and to the (left|right)"),
-    ("walk", r"\bwalk|\bstep|stride|strid|\bstroll|on foot|advances?|moves? (ahead|forward)|paces?\b|zombie|sneak|prowl"
-             r"|creep|tiptoe|marches?|goes? (ahead|forward)|proceeds?|makes? (his|her|their) way"),
-)  # fmt: skip
 # Phrases that hold a keyword without meaning it.
 _NOISE = re.compile(r"without turning( \w+)?|no strength left|asks? for a turn|turn to speak|energy left|answer a call")
-_COMPILED = tuple((name, re.compile(pattern)) for name, pattern in _ACTIONS)
 _BOTH_LIMBS = re.compile(
     r"\bboth\b|\btwo (\w+ )?(hands|arms|palms)|left and (the )?right|(hands|arms) (up|overhead|in the air)"
     r"|the two (hands|arms)|\b(hands|arms)\b"
 )
 
 
+@cache
+def _classes() -> dict[str, tuple[re.Pattern[str], dict[str, Any]]]:
+    """Action -> the words that name it, and its row of the suite."""
+    return {row["name"]: (checks.pattern(row["words"], "suite describe"), row) for row in load("describe").classes}
+
+
 def action_of(sentence: str) -> str:
-    """The action a sentence names, one of `_ACTIONS`, or "" when no keyword is in it."""
+    """The action a sentence names, the first class of the suite whose words match; "" when none does."""
     text = _NOISE.sub(" ", sentence.lower())
-    return next((name for name, pattern in _COMPILED if pattern.search(text)), "")
+    return next((name for name, (words, _) in _classes().items() if words.search(text)), "")
 
 
 def stated_side(sentence: str) -> str:
@@ -109,19 +68,9 @@ def _active_side(text: str) -> str:
 Describe = Callable[[list[Motion]], Sequence[str]]
 FamilyTable = dict[str, checks.Family]
 OWN_CAPTION = "own caption"
-SIDED = ("wave", "raise", "turn", "walk sideways")
 WORDING: dict[str, Callable[..., float]] = {
     "bleu1": partial(text.bleu, order=1), "bleu4": partial(text.bleu, order=4), "rouge_l": text.rouge_l,
     "cider": text.cider,
-}  # fmt: skip
-# Action names of the corpus -> the action that a sentence about it should name.
-CLASSES = {
-    "bow": "bow", "bye": "wave", "byebye": "wave", "call": "call", "dance-short": "dance", "dash": "run",
-    "guide": "guide", "kick": "kick", "punch": "punch", "respond": "raise", "run": "run", "slash": "sword",
-    "walk": "walk", "walk-back": "walk back", "walk-left": "walk sideways", "walk-right": "walk sideways",
-    "raise-up-both-hands": "raise", "raise-up-left-hand": "raise", "raise-up-right-hand": "raise",
-    "walk-turn-left": "turn", "walk-turn-right": "turn", "wave-both-hands": "wave", "wave-left-hand": "wave",
-    "wave-right-hand": "wave",
 }  # fmt: skip
 
 
@@ -137,8 +86,7 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 def evaluate_synthetic(run: Run) -> dict[str, Any]:
     """The suite `describe_synthetic` on clips of a store, or on clips of held-out seeds."""
-    options = run.suite.options
-    per_family = int(options["full" if run.full and "full" in options else "per_family"])
+    per_family = int(run.suite.options["full" if run.full and "full" in run.suite.options else "per_family"])
     if run.store is not None:
         clips, training = (corpus.stored_keyframed(run.store, split) for split in ("val", "train"))
     else:  # training draws from the seeds from 0 on
@@ -146,21 +94,15 @@ def evaluate_synthetic(run: Run) -> dict[str, Any]:
     return score_synthetic(run.suite, clips, run.model.describe, training, run.cache)
 
 
-def expected_action(action: str) -> tuple[str, str]:
-    """Corpus action name -> (action, side); side is "" where none matters."""
-    name = CLASSES[action]
-    side = next((s for s in ("left", "right", "both") if s in action.split("-")), "")
-    return name, {"byebye": "both", "respond": "left"}.get(action, side) if name in SIDED else ""
-
-
 def reference_actions(clip: Clip) -> tuple[set[str], str]:
     """Actions that count as right for a clip, and the side (or "").
 
     The corpus' class decides where there is one; else whatever at least a third of its captions name.
     """
-    if clip.action in CLASSES:
-        name, side = expected_action(clip.action)
-        return {name}, side
+    for name, (_, row) in _classes().items():
+        if clip.action in row.get("actions", ()):
+            side = next((s for s in ("left", "right", "both") if s in clip.action.split("-")), "")
+            return {name}, {"byebye": "both", "respond": "left"}.get(clip.action, side) if row.get("sided") else ""
     named = Counter(action_of(c) for c in clip.captions)
     named.pop("", None)
     return {a for a, n in named.items() if 3 * n >= len(clip.captions)}, ""
@@ -178,6 +120,50 @@ def descriptions(describe: Describe, clips: Sequence[Clip], batch: int, cache: A
     return [text for sentences in cache.map("describe", describe_batch, calls) for text in sentences]
 
 
+@dataclass
+class Marks:
+    """What some sentences name of their clips, 1 or 0 each, and what is named in place of what."""
+
+    right: list[float] = field(default_factory=list)
+    only: list[float] = field(default_factory=list)  # nothing else is named
+    side: list[float] = field(default_factory=list)  # of those that are right and have a side
+    by_class: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    confusion: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, name: str, accepted: set[str], named: set[str], side: str, sentence: str) -> bool:
+        """Add a sentence about a clip of a class; whether it is right."""
+        ok = bool(named & accepted)
+        self.right.append(float(ok))
+        self.only.append(float(ok and not named - accepted))
+        self.by_class[name].append(float(ok))
+        if side and ok:  # A wrong action is counted once, above.
+            self.side.append(float(stated_side(sentence) == side))
+        return ok
+
+    def figures(self, name: str, mean: str) -> dict[str, Any]:
+        """``NAME`` of all clips, and the mean of the classes."""
+        return {name: figure(self.right), mean: figure([float(np.mean(v)) for v in self.by_class.values()])}
+
+    def classes(self, name: str) -> dict[str, Any]:
+        """``NAME/CLASS``."""
+        return {f"{name}/{k}": figure(v) for k, v in sorted(self.by_class.items())}
+
+    def confused(self) -> dict[str, dict[str, int]]:
+        """Class -> what was named, the most frequent first."""
+        return {k: dict(v.most_common()) for k, v in sorted(self.confusion.items())}
+
+
+# What all suites of descriptions write: a sample in the order of `chosen`, counts, names of baselines.
+def _result(
+    results: dict[str, Any], confusion: Any, clips: Sequence[Clip], sentences: Sequence[str], chosen: np.ndarray,
+    baselines: Sequence[str],
+) -> dict[str, Any]:
+    sample = [{"clip": clips[i].id, "said": sentences[i], "reference": (clips[i].captions or [""])[0]}
+              for i in chosen.tolist()]  # fmt: skip
+    return {"results": results, "confusion": confusion, "sample": sample, "clips": len(clips),
+            **({"baselines": [*baselines]} if baselines else {})}  # fmt: skip
+
+
 def score(
     suite: Suite, clips: list[Clip], describe: Describe, training: Sequence[Clip] = (), cache: AnswerCache = NO_CACHE
 ) -> dict[str, Any]:
@@ -193,57 +179,36 @@ def score(
     results, confusion = _judge_actions(clips, sentences)
     rng = np.random.default_rng(suite.seeds[0])
     chosen = rng.choice(len(clips), min(int(suite.options.get("samples", 30)), len(clips)), replace=False)
-    sample = [{"clip": clips[i].id, "said": sentences[i], "reference": clips[i].captions[0]} for i in chosen]
     baselines: dict[str, dict[str, Any]] = {}
     if texts := corpus.baseline_sentences(clips, training, suite.seeds[0]):
-        baselines[OWN_CAPTION] = _judge_actions(*_leave_one_out(clips, suite.seeds[0]))[0]
+        # Clips of several captions without one of them, and that one.
+        rng, remaining, left_out = np.random.default_rng([suite.seeds[0], 3]), [], []
+        for clip in (c for c in clips if len(c.captions) > 1):
+            i = int(rng.integers(len(clip.captions)))
+            remaining.append(replace(clip, captions=[*clip.captions[:i], *clip.captions[i + 1 :]]))
+            left_out.append(clip.captions[i])
+        baselines[OWN_CAPTION] = _judge_actions(remaining, left_out)[0]
         baselines |= {name: _judge_actions(clips, captions)[0] for name, captions in texts.items()}
     # A clip without one of its captions may be of another class: only figures that the model has, too.
     results |= {f"{k}/{name}": figures[k] for name, figures in baselines.items() for k in results if k in figures}
-    return {"results": results, "confusion": confusion, "sample": sample, "clips": len(clips),
-            **({"baselines": [*baselines]} if baselines else {})}  # fmt: skip
-
-
-# Clips of several captions without one of them, and that one.
-def _leave_one_out(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[str]]:
-    rng = np.random.default_rng([seed, 3])
-    remaining, left_out = [], []
-    for clip in (c for c in clips if len(c.captions) > 1):
-        i = int(rng.integers(len(clip.captions)))
-        remaining.append(replace(clip, captions=[*clip.captions[:i], *clip.captions[i + 1 :]]))
-        left_out.append(clip.captions[i])
-    return remaining, left_out
+    return _result(results, confusion, clips, sentences, chosen, [*baselines])
 
 
 # The figures of one sentence per clip, and what was named in place of what.
 def _judge_actions(clips: Sequence[Clip], sentences: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
-    right, side_right = [], []
-    by_class: dict[str, list[float]] = defaultdict(list)
-    confusion: dict[str, Counter[str]] = defaultdict(Counter)
+    marks = Marks()
     for clip, sentence in zip(clips, sentences, strict=True):
         accepted, side = reference_actions(clip)
-        if not accepted:
-            continue
-        named = action_of(sentence)
-        ok = named in accepted
-        name = clip.action or " or ".join(sorted(accepted))
-        right.append(float(ok))
-        by_class[name].append(float(ok))
-        confusion[name][named or "(none)"] += 1
-        if side and ok:
-            # A wrong action is counted once, above.
-            side_right.append(float(stated_side(sentence) == side))
+        if accepted:
+            name, named = clip.action or " or ".join(sorted(accepted)), action_of(sentence)
+            marks.add(name, accepted, {named}, side, sentence)
+            marks.confusion[name][named or "(none)"] += 1
+    results = {**marks.figures("action", "action_class_mean"), "side": figure(marks.side)}
     references = [c.captions for c in clips]
-    results = {
-        "action": figure(right),
-        "action_class_mean": figure([float(np.mean(v)) for v in by_class.values()]),
-        "side": figure(side_right),
-    }
     for name, measure in WORDING.items():
         results[name] = plain(measure(sentences, references, tokens=text.raw_tokens))
         results[f"{name}/lemma"] = plain(measure(sentences, references, tokens=text.lemma_tokens))
-    results.update({f"action/{k}": figure(v) for k, v in sorted(by_class.items())})
-    return results, {k: dict(v.most_common()) for k, v in sorted(confusion.items())}
+    return results | marks.classes("action"), marks.confused()
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -282,58 +247,37 @@ def score_synthetic(
     if not used:
         raise UserError(f"suite {suite.name}: no clips of a keyframed family")
     sentences = descriptions(describe, used, int(suite.options.get("batch", 32)), cache)
-    results, confusion = _judge_families(table, used, sentences)
-    by_family = {k: results.pop(k) for k in [k for k in results if k.startswith("family/")]}
+    marks = _judge_families(table, used, sentences)
     order = np.random.default_rng(suite.seeds[0]).permutation(len(used))
-    captions = [_names_family(table, c, s) for c in used for s in c.captions]
-    chance = [_names_family(table, used[j], sentences[int(i)]) for j, i in enumerate(order)]
-    results |= {"captions": figure(captions), "chance": figure(chance), **by_family}
+
+    def named(clip: Clip, sentence: str) -> float:
+        return float(bool(families_named(table, sentence) & {clip.action, *table[clip.action].also}))
+
+    captions = [named(c, s) for c in used for s in c.captions]
+    chance = [named(used[j], sentences[int(i)]) for j, i in enumerate(order)]
+    results = {**_family_figures(marks), "captions": figure(captions), "chance": figure(chance),
+               **marks.classes("family")}  # fmt: skip
     texts = corpus.baseline_sentences(used, training, suite.seeds[0])
     for name, answers in texts.items():
-        results |= {f"{k}/{name}": v for k, v in _judge_families(table, used, answers)[0].items()}
-    sample = [
-        {"clip": used[int(i)].id, "said": sentences[int(i)], "reference": (used[int(i)].captions or [""])[0]}
-        for i in order[: int(suite.options.get("samples", 40))]
-    ]
-    return {
-        "results": results, "confusion": confusion, "sample": sample, "clips": len(used),
-        "clips_of_no_family": len(clips) - len(used), **({"baselines": [*texts]} if texts else {}),
-    }  # fmt: skip
+        other = _judge_families(table, used, answers)
+        results |= {f"{k}/{name}": v for k, v in {**_family_figures(other), **other.classes("family")}.items()}
+    chosen = order[: int(suite.options.get("samples", 40))]
+    result = _result(results, marks.confused(), used, sentences, chosen, [*texts])
+    baselines = {"baselines": result.pop("baselines")} if texts else {}
+    return {**result, "clips_of_no_family": len(clips) - len(used), **baselines}
 
 
-def _accepted(table: FamilyTable, clip: Clip) -> set[str]:
-    return {clip.action, *table[clip.action].also}
+def _family_figures(marks: Marks) -> dict[str, Any]:
+    return {**marks.figures("family", "family_mean"), "only": figure(marks.only), "side": figure(marks.side)}
 
 
-def _names_family(table: FamilyTable, clip: Clip, sentence: str) -> float:
-    return float(bool(families_named(table, sentence) & _accepted(table, clip)))
-
-
-# The figures of one sentence per clip, and what was named in place of what.
-def _judge_families(
-    table: FamilyTable, clips: Sequence[Clip], sentences: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
-    right, only, side_right = [], [], []
-    by_family: dict[str, list[float]] = defaultdict(list)
-    confusion: dict[str, Counter[str]] = defaultdict(Counter)
+def _judge_families(table: FamilyTable, clips: Sequence[Clip], sentences: Sequence[str]) -> Marks:
+    marks = Marks()
     for clip, sentence in zip(clips, sentences, strict=True):
-        accepted = _accepted(table, clip)
-        named = families_named(table, sentence)
-        ok = bool(named & accepted)
-        right.append(float(ok))
-        only.append(float(ok and not named - accepted))
-        by_family[clip.action].append(float(ok))
-        if not ok:
-            confusion[clip.action][" or ".join(sorted(named)) or "(none)"] += 1
-        side = reference_side(clip)
-        if side and ok:
-            side_right.append(float(stated_side(sentence) == side))
-    results = {
-        "family": figure(right), "family_mean": figure([float(np.mean(v)) for v in by_family.values()]),
-        "only": figure(only), "side": figure(side_right),
-        **{f"family/{k}": figure(v) for k, v in sorted(by_family.items())},
-    }  # fmt: skip
-    return results, {k: dict(v.most_common()) for k, v in sorted(confusion.items())}
+        named, accepted = families_named(table, sentence), {clip.action, *table[clip.action].also}
+        if not marks.add(clip.action, accepted, named, reference_side(clip), sentence):
+            marks.confusion[clip.action][" or ".join(sorted(named)) or "(none)"] += 1
+    return marks
 
 
 @cache

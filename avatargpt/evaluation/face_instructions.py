@@ -92,7 +92,9 @@ def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path 
         # From true scores: what the driver can do when the reading is right.
         from_scores = [performer.perform(s.text, score=s, seconds=s.length) for s in scores]
         results |= {k.replace("/", "_told/"): v for k, v in followed(name, from_scores, scores).items()}
-        samples += _samples(faces[:20], read[:20], scores[:20])
+        for m, r, s in list(zip(faces, read, scores, strict=True))[:20]:
+            faults = {f"{x.event.action} at {x.event.start:g} s": x.faults for x in check_score(m, s) if x.faults}
+            samples.append({"text": s.text, "read": _parts(r), "faults": faults})
     if data is not None:
         results |= all_events([*passed["own"], *passed["corpus"]], (folder() / LEARNT).read_text("utf-8").splitlines())
     results |= _rising(performer)
@@ -110,14 +112,6 @@ def all_events(passed: Sequence[tuple[str, Sequence[float]]], learnt: Sequence[s
     """
     left = [x for text, row in passed if text not in learnt for x in row]
     return {"events/together": figure([x for _, row in passed for x in row]), "events/unlearnt": figure(left)}
-
-
-def instructions_of(data: Path) -> Path:
-    """The held-out instructions of a corpus: `data` itself, or ``val.jsonl`` in it."""
-    path = data / "val.jsonl" if data.is_dir() else data
-    if not path.is_file():
-        raise UserError(f"--data {data}: no val.jsonl; accepted a folder of facial instructions, or none")
-    return path
 
 
 def measured(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, Any]:
@@ -150,14 +144,6 @@ def followed(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) ->
         out[f"auemo/{name}"] = plain(au_emo(motions, names))
         out[f"auemo_frames/{name}"] = plain(au_emo(motions, names, "frames"))
     return out
-
-
-def _samples(faces: Sequence[FaceMotion], read: Sequence[Score], scores: Sequence[Score]) -> list[dict[str, Any]]:
-    rows = []
-    for m, r, s in zip(faces, read, scores, strict=True):
-        faults = {f"{x.event.action} at {x.event.start:g} s": x.faults for x in check_score(m, s) if x.faults}
-        rows.append({"text": s.text, "read": _parts(r), "faults": faults})
-    return rows
 
 
 # Events and emotions of a score as short texts.
@@ -238,7 +224,9 @@ def instruction_sources(suite: Suite, data: Path | None) -> dict[str, list[Score
         return {"fresh": [parse_score(row, str(row.get("text"))) for row in rows]}
     paths = {"own": folder() / OWN, "everyday": folder() / EVERYDAY}
     if data is not None:
-        paths["corpus"] = instructions_of(data)
+        paths["corpus"] = data / "val.jsonl" if data.is_dir() else data
+        if not paths["corpus"].is_file():
+            raise UserError(f"--data {data}: no val.jsonl; accepted a folder of facial instructions, or none")
     return {name: [row.score for row in read_instructions(path)] for name, path in paths.items()}
 
 
@@ -365,7 +353,10 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
     results["denied"] = figure(denied)
     results |= {k.replace("events/fresh", "events"): v for k, v in baseline_figures("fresh", scores).items()}
     results |= _questions(performer, suite.options["questions"])
-    results |= _languages(suite.options["foreign"])
+    called: dict[bool, list[float]] = {True: [], False: []}
+    for _, row in json_rows(folder() / suite.options["foreign"]):
+        called[bool(row["foreign"])].append(float(bool(unreadable(row["text"]))))
+    results |= {"foreign": figure(called[True]), "english": figure([1 - x for x in called[False]])}
     return {"results": results, "instructions": rows, "baselines": [*score_baselines(())]}
 
 
@@ -379,14 +370,6 @@ def _questions(performer: FacePipeline, file: str) -> dict[str, Any]:
         fits = wanted <= names and not excluded & names if wanted else not names
         right[row["kind"]].append(float(fits))
     return {f"questions/{kind}": figure(values) for kind, values in right.items()}
-
-
-# Are other languages distinguished from English?
-def _languages(file: str) -> dict[str, Any]:
-    called: dict[bool, list[float]] = {True: [], False: []}
-    for _, row in json_rows(folder() / file):
-        called[bool(row["foreign"])].append(float(bool(unreadable(row["text"]))))
-    return {"foreign": figure(called[True]), "english": figure([1 - x for x in called[False]])}
 
 
 RENDERING = 7_000_000  # seeds of renderings here; training draws its own from another sequence

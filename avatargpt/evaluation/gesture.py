@@ -205,14 +205,10 @@ def _per_window(sounds: Sequence[np.ndarray], moving: _Beats, seconds: float, wi
     return out
 
 
-def _cut(motion: Motion, window: float) -> list[Motion]:
-    frames = round(window * FPS)
-    return [motion.slice(i, i + frames) for i in range(0, len(motion) - frames + 1, frames)]
-
-
 def movement_figures(name: str, row: Sequence[TalkMotion], real: Sequence[Motion], window: float) -> dict[str, Any]:
     """Hand speed, its ratio to real talk, acceleration, jerk, and L1 diversity (about a whole clip's mean pose)."""
-    pieces = [piece for talk_motion in row for piece in _cut(talk_motion.motion, window)]
+    frames = round(window * FPS)
+    pieces = [m.motion.slice(i, i + frames) for m in row for i in range(0, len(m.motion) - frames + 1, frames)]
     usual = float(np.concatenate([beats.hand_speeds(m) for m in real]).mean())
     mean = float(np.concatenate([beats.hand_speeds(m.motion) for m in row]).mean())
     return {
@@ -378,14 +374,10 @@ def score(
         results |= stroke_figures([s.motion for s in strokes])
     return {
         "talks": len(recorded), "sounds": len(talks), "seconds": round(sum(m.seconds for m in real), 2),
-        "results": _by_figure(results),
+        # The rows of one figure next to one another.
+        "results": {k: results[k] for name in dict.fromkeys(k.split("/")[0] for k in results)
+                    for k in results if k.split("/")[0] == name},
     }  # fmt: skip
-
-
-# The rows of one figure next to one another.
-def _by_figure(results: dict[str, Any]) -> dict[str, Any]:
-    figures = dict.fromkeys(key.split("/")[0] for key in results)
-    return {key: results[key] for name in figures for key in results if key.split("/")[0] == name}
 
 
 _Maker = Callable[[Talk, int], Motion]
@@ -411,13 +403,10 @@ def _makers(
         reductions.append((" without interlocutor", alone))
     for number, (name, make) in enumerate(networks.items()):
         rows = reductions if reduced and number == 0 else reductions[:1]
-        out |= {name + suffix: _reduced(make, reduce) for suffix, reduce in rows}
+        for suffix, reduce in rows:
+            out[name + suffix] = partial(lambda make, reduce, talk, _: make(replace(reduce(talk), motion=None)), make,
+                                         reduce)  # fmt: skip
     return out
-
-
-# A network that gets a part of what is known of a talk.
-def _reduced(make: Generator, reduce: Callable[[Talk], Talk]) -> _Maker:
-    return lambda talk, frames: make(replace(reduce(talk), motion=None))
 
 
 # A motion at 30 fps, cut to the length of its talk; one that ends half a second before is refused.
@@ -428,15 +417,13 @@ def _fitting(name: str, motion: Motion, frames: int) -> Motion:
     return out.slice(0, min(frames, len(out)))
 
 
-def _halves(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
-    return [m.slice(0, len(m) // 2) for m in motions], [m.slice(len(m) // 2, len(m)) for m in motions]
-
-
 # Distances from the real set; for that set itself those between the halves of its clips: the noise floor.
 def _against(
     name: str, motions: list[Motion], real: list[Motion], features: GestureFeatures | None
 ) -> dict[str, Any]:
-    a, b = _halves(real) if name == "real" else (motions, real)
+    a, b = motions, real
+    if name == "real":
+        a, b = [m.slice(0, len(m) // 2) for m in real], [m.slice(len(m) // 2, len(m)) for m in real]
     out = {f"hellinger/{name}": plain(beats.hand_speed_distance(a, b))}
     if features is not None:
         if min(len(m) for m in (*a, *b)) < FRAMES:

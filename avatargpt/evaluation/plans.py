@@ -405,7 +405,9 @@ def score_coverage(
     ranks = []
     for i in range(len(chosen)):
         rivals = rng.choice(np.delete(np.arange(len(chosen)), i), min(31, len(chosen) - 1), replace=False)
-        ranks.append(_share_of_first_place(table[i, i], table[i, rivals]))
+        # The chance to be ranked first: equally near rivals share the place.
+        ties = np.isclose(table[i, rivals], table[i, i], rtol=0, atol=1e-6)
+        ranks.append(0.0 if (table[i, rivals][~ties] > table[i, i]).any() else 1.0 / (1 + int(ties.sum())))
     results = {
         "covered": figure(cosine > threshold),
         "covered/by chance": figure(table[np.arange(len(chosen)), shifted] > threshold),
@@ -417,12 +419,6 @@ def score_coverage(
     rows = [{"step": chosen[int(i)], "said": descriptions[int(i)], "cosine": round(float(cosine[i]), 3)} for i in order]
     spread = rows[:: max(len(rows) // 40, 1)]
     return {"results": results, "steps": len(chosen), "threshold": threshold, "sample": spread}
-
-
-# The chance to be ranked first: equally near rivals share the place.
-def _share_of_first_place(cosine: float, rivals: np.ndarray) -> float:
-    ties = np.isclose(rivals, cosine, rtol=0, atol=1e-6)
-    return 0.0 if (rivals[~ties] > cosine).any() else 1.0 / (1 + int(ties.sum()))
 
 
 def validation_plans(data: Path | None) -> list[PlannedScene]:
@@ -464,10 +460,6 @@ def coherence_scores(judge: Scorer, planner: RetrievalPlanner, plans: Sequence[P
     return judge.score(questions)
 
 
-def _bleu1(candidate: str, reference: str) -> float:
-    return text.bleu([candidate], [[reference]], 1, text.lemma_tokens)
-
-
 def likeness(plans: Sequence[Plan], references: Sequence[Plan], planner: RetrievalPlanner) -> dict[str, np.ndarray]:
     """BLEU-1, BLEU-4 and ROUGE-L of the lemmas of all steps, and the cosine of their sentence vectors, per plan."""
     candidates, targets = ([" . ".join(s for a in p.activities for s in a.steps) for p in side]
@@ -478,7 +470,7 @@ def likeness(plans: Sequence[Plan], references: Sequence[Plan], planner: Retriev
     unit = [m / np.linalg.norm(m, axis=1, keepdims=True) for m in means]
     pairs = list(zip(candidates, targets, strict=True))
     return {
-        "bleu1": np.array([_bleu1(s, w) for s, w in pairs]),
+        "bleu1": np.array([text.bleu([s], [[w]], 1, text.lemma_tokens) for s, w in pairs]),
         "bleu4": np.array([text.bleu([s], [[w]], 4, text.lemma_tokens) for s, w in pairs]),
         "rouge_l": np.array([text.rouge_l([s], [[w]], text.lemma_tokens) for s, w in pairs]),
         "cosine": (unit[0] * unit[1]).sum(1),

@@ -3,13 +3,14 @@
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent, open_intent
@@ -26,14 +27,14 @@ from instruct_data.reading.examples import Shown, write_timeline
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 from vqvae.motion import Motion
+from vqvae.strict import Strict
 
 # A request's norm is an ordered list of clauses in plain words (verb, object) with alternatives. A system's reading is
 # judged by `Judge`: lemmas in common and the frozen sentence encoder's cosine, clause by clause. Marks by hand of one
 # system's readings (``requests_fresh_marks.jsonl``) say how often this judge agrees with a reader.
 
 
-EXPECTED = ("known", "unknown", "approximation")
-CLAUSE_KEYS = ("do", "side", "count", "seconds", "tempo", "direction", "degrees", "path", "negated")
+ClauseKey = Literal["do", "side", "count", "seconds", "tempo", "direction", "degrees", "path", "negated"]
 MIN_COSINE = 0.80  # from which two wordings are the same action
 MIN_COSINE_SAME_VERB = 0.62  # from which they are if the verb, or half of the words, is the same
 SIDES = ("left", "right")
@@ -61,39 +62,28 @@ class Reading:
     known: bool = True
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Strict):
     """One request."""
 
     id: str
     text: str
     category: str
     # Whether a body with some 500 everyday actions can show it, cannot, or can show something near if it says so
-    expected: str
-    action: tuple[dict[str, Any], ...]  # clauses in order, ``do`` in plain words with `CLAUSE_KEYS`
-    alternatives: tuple[tuple[str, ...], ...] = field(default=())  # per clause, other right actions
+    expected: Literal["known", "unknown", "approximation"]
+    action: tuple[dict[ClauseKey, Any], ...]  # clauses in order, ``do`` in plain words
+    alternatives: tuple[tuple[str, ...], ...]  # per clause, other right actions
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.alternatives) != len(self.action):
+            raise ValueError(f"{len(self.alternatives)} alternatives; accepted some, or none, for each clause")
+        return self
 
 
 def read_rows(name: str) -> list[Row]:
     """The requests of a file beside the suites."""
     path = folder() / name
-    out = []
-    for i, raw in json_rows(path):
-        try:
-            row = Row(
-                str(raw["id"]), str(raw["text"]), str(raw["category"]), str(raw["expected"]), tuple(raw["action"]),
-                tuple(tuple(a) for a in raw["alternatives"]),
-            )  # fmt: skip
-        except (KeyError, TypeError) as e:
-            raise UserError(f"{path}: line {i}: no request ({e}); accepted {', '.join(Row.__annotations__)}") from None
-        strange = {k for c in row.action for k in c} - set(CLAUSE_KEYS)
-        if row.expected not in EXPECTED or strange or len(row.alternatives) != len(row.action):
-            raise UserError(
-                f"{path}: line {i}: expected {row.expected!r}, keys {sorted(strange)}; accepted {', '.join(EXPECTED)}, "
-                f"{', '.join(CLAUSE_KEYS)}, and alternatives for each clause"
-            )
-        out.append(row)
-    return out
+    return [Row.read(raw, f"{path}: line {i}") for i, raw in json_rows(path)]
 
 
 def readings(model: Any, texts: Sequence[str], cache: AnswerCache = NO_CACHE) -> list[Reading]:
@@ -193,7 +183,7 @@ def _bare(caption: str) -> str:
 
 
 # Whether a caption has no other side or direction than the clause.
-def _sides(clause: dict[str, Any], caption: str) -> bool:
+def _sides(clause: Mapping[Any, Any], caption: str) -> bool:
     words = set(caption.split())
     side = clause.get("side")
     if side in SIDES and SIDES[1 - SIDES.index(side)] in words and side not in words:
@@ -389,32 +379,46 @@ def same_act(a: Act, b: Act, count: int) -> bool:
 
 
 def evaluate_chat(run: Run) -> dict[str, Any]:
-    """The suite `chat` on a run's dialogues."""
+    """The suites `chat`, on a run's dialogues, and `chat_fresh`."""
     return score_chat(run.suite, run.data, run.model, run.cache)
 
 
-def evaluate_fresh(run: Run) -> dict[str, Any]:
-    """The suite `chat_fresh`."""
-    return score_fresh(run.suite, run.model, run.cache)
-
-
 def score_chat(suite: Suite, data: Path | None, model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
-    """Every turn of the validation dialogues, replayed over the true acts before it.
+    """Every turn of the validation dialogues, replayed over the true acts before it; or every turn, and every chain of
+    turns, of the option ``rows``, a file beside the suites.
 
     Returns:
         ``kinds/turns``: share of turns whose acts are of the right kinds in the right order; ``acts/turns``: share
         whose acts are right in full; both by kind of the first act; ``clarified/turns``: share of turns left to a
-        question although the recording does something; and every turn with its answers.
+        question although the recording does something; ``chains/turns``: share of the chains that end in the right
+        timeline (`timeline_faults`); and every turn with its answers, and what was wrong at the ends of chains.
     """
-    if data is None or not (Path(data) / "val.jsonl").is_file():
-        raise UserError("chat: needs the recorded dialogues; name their folder (with val.jsonl) with --data")
-    rng = np.random.default_rng(suite.seeds[0])
-    turns = replayed(read_dialogues(Path(data) / "val.jsonl"), rng)
-    rows: list[dict[str, Any]] = [{"user": t.user, "timeline": t.timeline, "acts": write(t.acts)} for t in turns]
-    answers = read_all(open_intent(model), turns, cache)
-    for row, answer in zip(rows, answers, strict=True):
+    chains: list[dict[str, Any]] = []
+    if "rows" in suite.options:
+        rows = [row for _, row in json_rows(folder() / suite.options["rows"])]
+        turns, chains = [_turn(row) for row in rows if "user" in row], [row for row in rows if "turns" in row]
+        turn_rows: list[dict[str, Any]] = [{"user": t.user, "acts": write(t.acts)} for t in turns]
+    else:
+        if data is None or not (Path(data) / "val.jsonl").is_file():
+            raise UserError("chat: needs the recorded dialogues; name their folder (with val.jsonl) with --data")
+        turns = replayed(read_dialogues(Path(data) / "val.jsonl"), np.random.default_rng(suite.seeds[0]))
+        turn_rows = [{"user": t.user, "timeline": t.timeline, "acts": write(t.acts)} for t in turns]
+    intent = open_intent(model)
+    answers = read_all(intent, turns, cache)
+    results = figures(READER, turns, answers)
+    for row, answer in zip(turn_rows, answers, strict=True):
         row[READER] = write(answer) if answer else "-"
-    return {"results": figures(READER, turns, answers), "turns": rows}
+    if not chains:
+        return {"results": results, "turns": turn_rows}
+    judge = Judge()
+
+    def faults(row: dict[str, Any]) -> list[str]:
+        return timeline_faults(final_timeline(row["turns"], model, intent), row, judge)
+
+    chain = cache.wrap(f"chain as {intent.name} reads it", faults)
+    ends = [{"said": row["turns"], READER: chain(row)} for row in chains]
+    results[f"chains/{READER}"] = figure([float(not end[READER]) for end in ends])
+    return {"results": results, "turns": turn_rows, "chains": ends}
 
 
 def incoming_turn(turn: Turn) -> ChatTurn:
@@ -446,18 +450,17 @@ def asked_turn(
 def read_all(intent: Intent, turns: Sequence[Turn], cache: AnswerCache = NO_CACHE) -> list[list[Act]]:
     """The acts that an intent reads in every turn; empty = it asks back."""
     def read(batch: list[Turn]) -> list[list[Act]]:
-        return [_read(intent, t) for t in batch]
+        answers: list[list[Act]] = []
+        for turn in batch:
+            try:
+                answers.append(intent.understand(incoming_turn(turn)) or [])
+            except UserError:  # an order that leaves something open is asked back, too
+                answers.append([])
+        return answers
 
     cached = cache.wrap(f"turns as {intent.name} reads them", read)
     chunks = (list(turns[i : i + READ_AT_ONCE]) for i in range(0, len(turns), READ_AT_ONCE))
     return [answer for chunk in chunks for answer in cached(chunk)]
-
-
-def _read(intent: Intent, turn: Turn) -> list[Act]:
-    try:
-        return intent.understand(incoming_turn(turn)) or []
-    except UserError:  # an order that leaves something open is asked back, too
-        return []
 
 
 def figures(name: str, turns: Sequence[Turn], answers: Sequence[Sequence[Act]]) -> dict[str, Any]:
@@ -498,38 +501,6 @@ class StandingModel:
         rotations[..., 0] = 1
         root = np.tile(np.array([0, STANDING, 0], np.float32), (frames, 1))
         return [Motion(rotations, root, caption=t) for t in texts]
-
-
-def score_fresh(suite: Suite, model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
-    """All figures.
-
-    Args:
-        suite: of kind ``chat_fresh``; option ``rows``: file beside the suites.
-
-    Returns:
-        ``kinds``, ``acts``, ``clarified`` as of the suite ``chat``; ``chains/turns``: share of the chains
-        that end in the right timeline (`timeline_faults`), and what was wrong in the others.
-    """
-    rows = [row for _, row in json_rows(folder() / suite.options["rows"])]
-    turns = [_turn(row) for row in rows if "user" in row]
-    chains = [row for row in rows if "turns" in row]
-    turn_rows: list[dict[str, Any]] = [{"user": t.user, "acts": write(t.acts)} for t in turns]
-    ends: list[dict[str, Any]] = [{"said": row["turns"]} for row in chains]
-    judge = Judge()
-    intent = open_intent(model)
-    answers = read_all(intent, turns, cache)
-    results = figures(READER, turns, answers)
-    for row, answer in zip(turn_rows, answers, strict=True):
-        row[READER] = write(answer) if answer else "-"
-
-    def faults(row: dict[str, Any]) -> list[str]:
-        return timeline_faults(final_timeline(row["turns"], model, intent), row, judge)
-
-    chain = cache.wrap(f"chain as {intent.name} reads it", faults)
-    for row, end in zip(chains, ends, strict=True):
-        end[READER] = chain(row)
-    results[f"chains/{READER}"] = figure([float(not end[READER]) for end in ends])
-    return {"results": results, "turns": turn_rows, "chains": ends}
 
 
 def _turn(row: dict[str, Any]) -> Turn:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,7 +191,8 @@ def judged(
                 completed = answer.canonical()
                 exact = abs(len(completed) - len(task.real)) < TOKEN_FRAMES
                 here["length_exact"].append(float(exact))
-                joints = _fitted(completed.joints, len(real))
+                # The last pose repeated, or the end cut off: a wrong length then worsens every other figure too.
+                joints = completed.joints[np.minimum(np.arange(len(real)), len(completed) - 1)]
                 middle, true = joints[task.first : task.last], real[task.first : task.last]
                 here["ade"].append(measures.ade(middle, true))
                 here["fde"].append(measures.fde(middle, true))
@@ -254,13 +255,6 @@ def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...
 # The largest `seam_jerk` at any seam of the task.
 def _seams(joints: np.ndarray, task: Task) -> float:
     return max(measures.seam_jerk(joints, 20.0, s) for s in (task.first, task.last) if s < len(task.real.joints))
-
-
-# The last pose repeated, or the end cut off: a wrong length then worsens every other figure too.
-def _fitted(joints: np.ndarray, frames: int) -> np.ndarray:
-    if len(joints) >= frames:
-        return joints[:frames]
-    return np.concatenate([joints, np.repeat(joints[-1:], frames - len(joints), 0)])
 
 
 WINDOW = 60  # frames at 20 fps
@@ -449,8 +443,8 @@ def score(
         return windows
 
     scene_of = cache.wrap("scene", in_scene)
-    for number, scene in _order(plans, suite.seeds[0]):
-        for name, windows in scene_of(number, scene).items():
+    for number in np.random.default_rng(suite.seeds[0]).permutation(len(plans)).tolist():
+        for name, windows in scene_of(number, plans[number]).items():
             cut[name] += windows
         if min(map(len, cut.values())) >= count:
             break
@@ -490,7 +484,3 @@ def _centres(performed: Sequence[ClauseCodes], per: int) -> list[float]:
     ends = np.cumsum([len(m.codes) for m in performed])
     return [float(e + m.transition / 2) * per for e, m in zip(ends[:-1], performed[1:], strict=True)]
 
-
-def _order(plans: Sequence[Scene], seed: int) -> Iterator[tuple[int, Scene]]:
-    for i in np.random.default_rng(seed).permutation(len(plans)):
-        yield int(i), plans[int(i)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,10 @@ def score(
     if data is None or not timed:
         raise UserError("word_times needs --data, a folder with aligned_speech_misc (recordings with word times)")
     aligners: list[Aligner] = ["network", "pocketsphinx"] if alignment.has_pocketsphinx() else ["network"]
-    ways: dict[str, Callable[[Timed], Words]] = {aligner: _by(aligner, driver) for aligner in aligners}
+    ways: dict[str, Callable[[Timed], Words]] = {
+        aligner: partial(lambda how, recording: align(recording.audio, recording.text, driver, aligner=how), aligner)
+        for aligner in aligners
+    }  # fmt: skip
     if whisper is not None:
         from avatargpt.speech import transcripts as recogniser
 
@@ -89,10 +92,6 @@ def score(
             if way != "network" and by_network:
                 results[f"by_network/{name}/{way}"] = plain(by_network)
     return {"results": results | _fits(suite, driver, [*timed, *_transcribed(data)], cache)}
-
-
-def _by(aligner: Aligner, driver: Driver) -> Callable[[Timed], Words]:
-    return lambda recording: align(recording.audio, recording.text, driver, aligner=aligner)
 
 
 def _aligned(folder: Path) -> Iterator[Timed]:
@@ -256,7 +255,8 @@ def score_gestures(suite: Suite, model: str | Path, cache: AnswerCache = NO_CACH
         # Hands start before a word and end after it.
         audio = np.concatenate([np.zeros(round(LEAD * RATE), np.float32), speech.audio,
                                 np.zeros(round(TAIL * RATE), np.float32)])  # fmt: skip
-        shifted = [_later(w, LEAD) for w in words]
+        shifted = [replace(w, start=w.start + LEAD, end=w.end + LEAD, phones=tuple(
+            replace(p, start=p.start + LEAD, end=p.end + LEAD) for p in w.phones)) for w in words]  # fmt: skip
         accepted = set(classes[row["class"]].gestures)
         for name, share in ROWS.items():
             manner = Manner(semantic=share)
@@ -267,13 +267,8 @@ def score_gestures(suite: Suite, model: str | Path, cache: AnswerCache = NO_CACH
         chance.append(float(np.mean([bool(accepted & set(g)) for g in gestures])))
     results: dict[str, Any] = {f"shown/{name}": figure(np.array(v, float)) for name, v in hits.items()}
     results["shown/chance"] = figure(chance)
-    return {"sentences": len(rows), "results": results | guesses(folder() / GUESSES), "misses": json.loads(json.dumps(
-        [rows[k][1]["text"] for k, hit in enumerate(hits["words on"]) if not hit]))}  # fmt: skip
-
-
-def _later(word: Any, seconds: float) -> Any:
-    phones = tuple(replace(p, start=p.start + seconds, end=p.end + seconds) for p in word.phones)
-    return replace(word, start=word.start + seconds, end=word.end + seconds, phones=phones)
+    return {"sentences": len(rows), "results": results | guesses(folder() / GUESSES), 
+            "misses": [rows[k][1]["text"] for k, hit in enumerate(hits["words on"]) if not hit]}  # fmt: skip
 
 
 # The suite `speech_face`: lips against phones, silence, onsets, drift, and recorded faces against two baselines.

@@ -118,6 +118,11 @@ class Kind:
     outputs: bool = False  # whether files of other systems can be measured
     method: str = ""  # of `avatargpt.AvatarGPT` under test, whose defaults are the settings of decoding
 
+    def lacks(self, suite: Suite, data: Path | None, store: Path | None) -> bool:
+        """Whether a suite of this kind needs a folder that is not named; one with rows of its own needs none."""
+        of_cache = suite.kind == "speech_face" and store is not None
+        return self.needs_data and data is None and "rows" not in suite.options and not of_cache
+
     def evaluate(self, run: Run) -> dict[str, Any]:
         """Measure a suite of this kind."""
         function: Callable[[Run], dict[str, Any]] = resolve_name(f"{__package__}.{self.place}")
@@ -139,17 +144,12 @@ KINDS = {
     "inbetween": Kind("seams:evaluate_transitions", model="optional", method="in_between"),
     "continuation": Kind("seams:evaluate_transitions", model="optional", method="extend"),
     "retrieval": Kind("retrieval:evaluate", model="optional", outputs=True),
-    "humanml3d": Kind(
-        "retrieval:evaluate_humanml3d", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)",
-        model="optional", method="generate",
-    ),
     "seams": Kind("seams:evaluate"),
     "plans": Kind("plans:evaluate", PLANNING_CORPUS),
     "next_activity": Kind("scene_plans:evaluate_next", needs_data=False),
     "scenes_fresh": Kind("scene_plans:evaluate", needs_data=False),
     "plan_coverage": Kind("plans:evaluate_coverage", PLANNING_CORPUS, method="generate"),
     "chat": Kind("requests:evaluate_chat", "the recorded dialogues (a folder with val.jsonl)"),
-    "chat_fresh": Kind("requests:evaluate_fresh", needs_data=False),
     "sessions": Kind("scenes:evaluate_sessions", needs_data=False),
     "turns_held": Kind("scenes:evaluate_turns", needs_data=False),
     "face_instructions": Kind("face_instructions:evaluate", needs_data=False, outputs=True),

@@ -1,7 +1,6 @@
 """The suite `tokenizer`: clips through the codes and back."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,6 @@ def evaluate(run: Run) -> dict[str, Any]:
         int(tokenizer.codebooks.shape[1]), None if run.out is None else Path(run.out).with_suffix(".png"),
         list(corpus.keyframed_clips(int(options.get("keyframed", 0)))),
     )  # fmt: skip
-
-
-@cache
-def natural_checks() -> tuple[Any, ...]:
-    """One check per class of the predicate suite; none needs a neutral reference."""
-    return tuple(c["check"] for c in suites.load("predicates").classes)
 
 
 def join(motions: list[Motion]) -> Motion:
@@ -82,6 +75,7 @@ def score(
         keyframed: held-out keyframed clips: their error, and code usage over all held-out clips together.
     """
     options = suite.options
+    natural = suites.load("predicates").classes  # none needs a neutral reference
     error: list[float] = []
     rare: list[bool] = []
     skate: list[float] = []
@@ -102,7 +96,9 @@ def score(
         fast, slow = peak_speeds(rebuilt.joints, rebuilt.fps), peak_speeds(real.joints, real.fps)
         # Only limbs that move count: the ratio of two nearly resting hands says nothing.
         ratios += [float(fast[k] / v) for k, v in slow.items() if v > 1.0]
-        checks_kept += _checks_kept(real, rebuilt)
+        source, result = Signals(real), Signals(rebuilt)
+        checks_kept += [float(predicates.judge(c["check"], result).passed) for c in natural
+                        if predicates.judge(c["check"], source).passed]  # fmt: skip
         if codes is not None:
             used.append(np.asarray(codes(real)))
     errors, mask = np.array(error), np.array(rare)
@@ -138,15 +134,6 @@ def score(
         _draw(chart, seconds, curves)
     series = {k: [round(float(x), 2) for x in v.mean(0)] for k, v in curves.items()}
     return {"results": results, "clips": len(clips), "over_length": {"seconds": seconds.tolist(), **series}}
-
-
-def _checks_kept(real: Motion, rebuilt: Motion) -> list[float]:
-    source, result = Signals(real), Signals(rebuilt)
-    return [
-        float(predicates.judge(check, result).passed)
-        for check in natural_checks()
-        if predicates.judge(check, source).passed
-    ]  # fmt: skip
 
 
 # Pose error (heading frame) and distance of the root path over time, binned; (clips, bins), mm.

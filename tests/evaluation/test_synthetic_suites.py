@@ -291,7 +291,9 @@ def test_the_lists_are_as_large_as_promised() -> None:
 
 
 def row(*action: dict[str, object], **given: str) -> requests.Row:
-    return requests.Row("a", "text", "c", given.get("expected", "known"), action, ((),) * len(action))
+    expected: Any = given.get("expected", "known")
+    return requests.Row(id="a", text="text", category="c", expected=expected, action=action,
+                        alternatives=((),) * len(action))  # fmt: skip
 
 
 def test_the_judge_wants_all_clauses_in_order_and_nothing_excluded() -> None:
@@ -329,7 +331,7 @@ def test_every_action_is_shown_in_order_or_said_to_be_missing(monkeypatch: pytes
         (["someone waves the left hand", "a person bows"], ()),  # one bow is two, and the first comes too late
         (["a person bows", "someone waves the right hand", "a person bows"], ()),
     ]
-    rows = [replace(row(*actions), category="three") for _ in answers]
+    rows = [row(*actions).changed(category="three") for _ in answers]
     monkeypatch.setattr(requests, "read_rows", lambda name: rows)
 
     class Model:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatargpt.kinematics.joints import Signals
-from avatargpt.metrics.geometry import predicates
+from avatargpt.metrics.geometry import predicates, rows
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22
@@ -436,3 +436,16 @@ def test_the_rest_pose_does_nothing() -> None:
     still = Body(np.tile(REST, (T, 1, 1)))
     for name in ("sits_down", "kneels", "squats", "claps", "nods", "shrugs", "knocks", "digs", "flies", "limps"):
         assert not predicates.judge(name, still).passed, name
+
+
+def test_rows_name_what_there_is() -> None:
+    takes = {"side": "OneSide", "least": 0.1}
+    about = {"text": "x", "takes": takes, "each m": "max(over_head)", "holds": "of(m) > least"}
+    row = rows.Row("x", about)
+    body = Body(hand(standing(), "l", [0, 0.5, 0]))
+    assert row.judge(body, side="left").passed and not row.judge(body, side="right").passed
+    assert list(row.judge(body, side="left").values) == ["left_m", "right_m"]
+    with pytest.raises(TypeError, match="side"):
+        row.judge(body)
+    with pytest.raises(NameError, match="overhead"):
+        rows.Row("x", {**about, "each m": "max(overhead)"}).judge(body, side="left")

@@ -1,6 +1,5 @@
 """The benchmark of lips on real voices: what is counted, speaker by speaker."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def test_what_the_gate_could_do() -> None:
     lips.count_gate(early, list(PHONES), output_of(curves((), ()), logits, "N"))
     assert early.gate == {1: [-4.0, 2.0], 2: [2.0, 2.0], 3: [2.0, 2.0]} and early.gate_false == [-4.0, 0.5]
     assert [round(x, 2) for x, _ in early.failed] == [0.02, 0.88] and all(other for _, other in early.failed)
-    text = lips.curve([early])
+    text = lips.curve_lines([early])
     assert "closed, 1 beside   0.500" in text and "closed, 2 beside   1.000" in text
     assert "not closed: 2, gate above 0.5: 1, heard as other phones: 2" in text
     rightly = lips.Voice()
@@ -71,9 +70,7 @@ def test_what_the_gate_could_do() -> None:
         lips.count_gate(rightly, list(PHONES), replace(output_of(curves((), ()), logits, "P"), seal=None))
 
 
-def test_a_folder_of_speakers(
-    tmp_path: Path, driver: Driver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_of_speakers(tmp_path: Path, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("anna", "ben"):
         (tmp_path / name).mkdir()
         soundfile.write(tmp_path / name / "a.wav", voice(2.0), RATE)
@@ -82,10 +79,8 @@ def test_a_folder_of_speakers(
     soundfile.write(tmp_path / "ben" / "untold.wav", voice(1.0), RATE)  # neither times nor words
     driver.save(tmp_path / "driver")
     monkeypatch.setattr(lips.Driver, "load", lambda path=None: driver)
-    monkeypatch.setattr("sys.argv", ["lips.py", str(tmp_path), "--json", str(tmp_path / "out.json")])
-    assert lips.main() == 0
-    rows = json.loads((tmp_path / "out.json").read_text())
+    rows = lips.run(tmp_path)
     assert list(rows) == ["anna", "ben", "all"] and rows["all"]["closure"]["n"] == 4
     for folder, message in (("nobody", "no such folder"), ("driver", "no sound with phone times")):
-        monkeypatch.setattr("sys.argv", ["lips.py", str(tmp_path / folder)])
-        assert lips.main() == 2 and message in capsys.readouterr().err
+        with pytest.raises(UserError, match=message):
+            lips.run(tmp_path / folder)

@@ -21,7 +21,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.export import formats
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.metrics import checks as tables
-from avatargpt.metrics.geometry import predicates
+from avatargpt.metrics.geometry import predicates, rows
 from avatargpt.train import tokenizer as tokenizer_stage
 from avatargpt.video import poses
 from instruct_data import registry
@@ -257,9 +257,11 @@ def test_a_pose_estimator(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pose.points[0].tolist() == [32, 24] and pose.world.shape == (33, 3)
 
 
-def test_a_predicate(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_predicate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predicates, "PREDICATES", dict(predicates.PREDICATES))
-    walk.append(Section("Add a predicate, a prompt or a suite"), "avatargpt/metrics/geometry/arms.py")
+    page = Section("Add a predicate, a prompt or a suite")
+    monkeypatch.setattr(rows, "PREDICATES", predicates.PREDICATES)
+    rows.add_rows(yaml.safe_load(page.file("avatargpt/metrics/geometry/predicates.yaml")))
     turns = rot.identity((40, 22))
     turns[:, 16] = rot.from_axis_angle(np.array([0, 0, -1.4]))  # the left arm hangs
     arms = [turns.copy(), turns.copy()]

@@ -1,5 +1,5 @@
 """Predicates of prompt following: the table in `predicates`, filled by one module per subject, all imported here."""
 
-from avatargpt.metrics.geometry import acts, arms, counts, gait, hands, measures, objects, predicates
+from avatargpt.metrics.geometry import acts, arms, counts, gait, hands, measures, objects, predicates, rows
 
-__all__ = ["acts", "arms", "counts", "gait", "hands", "measures", "objects", "predicates"]
+__all__ = ["acts", "arms", "counts", "gait", "hands", "measures", "objects", "predicates", "rows"]

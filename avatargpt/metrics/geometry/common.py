@@ -40,6 +40,17 @@ def together(s: Signals) -> np.ndarray:
     return np.linalg.norm(s.at("l_wrist") - s.at("r_wrist"), axis=1)
 
 
+def stance(s: Signals) -> np.ndarray:
+    """(T,) distance of the ankles in the plane, metres."""
+    return np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+
+
+def chest_yaw(s: Signals) -> np.ndarray:
+    """(T,) where the shoulders face about the vertical, degrees; left is positive."""
+    across = s.joints[:, 16] - s.joints[:, 17]
+    return np.asarray(np.rad2deg(np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))))
+
+
 def direction(words: str) -> np.ndarray:
     """(3,) unit vector (left, up, forward) of e.g. ``up``, ``forward_left``, ``high left``."""
     parts = words.replace("_", " ").replace("-", " ").split()

@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry import hands
-from avatargpt.metrics.geometry.common import find_flights, thrusts, wave_swings
+from avatargpt.metrics.geometry.common import find_flights, stance, thrusts, wave_swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.errors import UserError
 from vqvae.smoothing import runs_of
@@ -127,8 +127,8 @@ def kicks(s: Signals) -> int:
 
 def jumping_jacks(s: Signals) -> int:
     """The feet going apart and together while the arms go up and down."""
-    stance = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
-    return min(swings(stance, 0.15) // 2, max(swings(s.hand_height(h), 0.35) for h in "lr") // 2)
+    apart = stance(s)
+    return min(swings(apart, 0.15) // 2, max(swings(s.hand_height(h), 0.35) for h in "lr") // 2)
 
 
 def push_ups(s: Signals) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from avatargpt.kinematics.joints import Signals
-from avatargpt.metrics.geometry.common import AnySide, Direction, direction
+from avatargpt.metrics.geometry.common import AnySide, Direction, direction, stance
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.errors import UserError
 
@@ -36,29 +36,11 @@ def off_course(s: Signals, to: str) -> float:
 
 
 @predicate
-def keeps_facing(s: Signals, within: float = 25.0) -> Verdict:
-    """The body never turns away from its first facing by more than `within` degrees."""
-    away = float(np.abs(s.yaw - s.yaw[0]).max())
-    return Verdict(away <= within, {"largest_yaw_deg": away})
-
-
-@predicate
 def hands_rest(s: Signals, side: Literal["left", "right", "both"] = "both", height: float = -0.25) -> Verdict:
     """The hand of `side` (left, right, both) never gets over `height` from its shoulder."""
     sides = {"left": "l", "right": "r"}.get(side, "lr")
     top = max(float(s.hand_height(h).max()) for h in sides)
     return Verdict(top <= height, {"top_m": top})
-
-
-# 90th percentile over time of the fastest joint, m/s.
-def _joint_speed(s: Signals) -> float:
-    return float(np.percentile(s.velocity.max(1), 90))
-
-
-# 95th percentile of the planar distance between the ankles, m.
-def _step_length(s: Signals) -> float:
-    stance = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
-    return float(np.percentile(stance, 95))
 
 
 # Largest extent of a raised wrist's way about its shoulder, m; of the way sideways and in depth.
@@ -71,47 +53,19 @@ def _hand_range(s: Signals) -> float:
     return max(extents)
 
 
-# Highest wrist over the floor, m.
-def _hand_height(s: Signals) -> float:
-    return float(max(s.hand_over_floor(h).max() for h in "lr"))
-
-
-# Largest clearance, m.
-def _jump_height(s: Signals) -> float:
-    return float(s.clearance.max())
-
-
-# How far the pelvis goes down, m.
-def _drop(s: Signals) -> float:
-    y = s.joints[:, 0, 1]
-    return float(np.percentile(y, 95) - y.min())
-
-
-# How far the trunk goes forward, degrees.
-def _lean(s: Signals) -> float:
-    return float(s.pitch.max() - np.median(s.pitch[: max(len(s) // 8, 2)]))
-
-
-# Highest ankle over the floor, m.
-def _foot_height(s: Signals) -> float:
-    return float(s.joints[:, [7, 8], 1].max() - s.floor)
-
-
-# How far the face goes up and down against the chest, degrees.
-def _nod(s: Signals) -> float:
-    return float(np.ptp(s.head_turn[0]))
-
-
-# Fastest turn, degrees per second.
-def _turn_rate(s: Signals) -> float:
-    return float(np.abs(np.gradient(s.yaw)).max() * 20) if len(s) > 1 else 0.0
-
-
 MEASURES: dict[str, Callable[[Signals], float]] = {
-    "speed": _joint_speed, "travel": lambda s: s.travel_speed, "step": _step_length, "hand_range": _hand_range,
-    "hand_height": _hand_height, "jump": _jump_height, "drop": _drop, "lean": _lean, "foot_height": _foot_height,
-    "nod": _nod, "turn_rate": _turn_rate,
-}  # fmt: skip
+    "speed": lambda s: float(np.percentile(s.velocity.max(1), 90)),  # of the fastest joint, m/s
+    "travel": lambda s: s.travel_speed,
+    "step": lambda s: float(np.percentile(stance(s), 95)),  # distance of the ankles in the plane, m
+    "hand_range": _hand_range,
+    "hand_height": lambda s: float(max(s.hand_over_floor(h).max() for h in "lr")),  # of the highest wrist, m
+    "jump": lambda s: float(s.clearance.max()),
+    "drop": lambda s: float(np.percentile(s.joints[:, 0, 1], 95) - s.joints[:, 0, 1].min()),  # of the pelvis, m
+    "lean": lambda s: float(s.pitch.max() - np.median(s.pitch[: max(len(s) // 8, 2)])),  # forward, degrees
+    "foot_height": lambda s: float(s.joints[:, [7, 8], 1].max() - s.floor),  # of the highest ankle, m
+    "nod": lambda s: float(np.ptp(s.head_turn[0])),  # up and down against the chest, degrees
+    "turn_rate": lambda s: float(np.abs(np.gradient(s.yaw)).max() * 20) if len(s) > 1 else 0.0,  # degrees per second
+}
 
 
 def measure(what: str) -> Callable[[Signals], float]:

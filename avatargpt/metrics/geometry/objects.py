@@ -4,25 +4,10 @@ import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry.acts import kicks
-from avatargpt.metrics.geometry.arms import count_swings, punches
+from avatargpt.metrics.geometry.arms import punches
 from avatargpt.metrics.geometry.common import HANDS, AnySide, Side, of_side, together, with_unit
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.smoothing import longest, runs_of
-
-
-@predicate
-def picks_up(s: Signals, side: Side = "any", low: float = 0.5, rise: float = 0.3) -> Verdict:
-    """A hand goes down below `low` and comes up again by `rise`, trunk up at the end."""
-    got, bottom = {}, {}
-    for name, h in HANDS.items():
-        height = s.hand_over_floor(h)
-        k = int(height.argmin())
-        got[name] = float(
-            height[k] < low and height[k:].max() - height[k] >= rise and height[: k + 1].max() > height[k] + 0.2
-        )
-        bottom[name] = height[k]
-    ok = of_side(got, side) > 0 and float(s.uprightness[-1]) > 0.6
-    return Verdict(ok, with_unit(bottom, "lowest_m"))
 
 
 @predicate
@@ -35,16 +20,6 @@ def lifts(s: Signals, low: float = 0.65, rise: float = 0.25, width: float = 0.65
     top = float(np.where(close[k:], height[k:], -np.inf).max())
     ok = bool(np.isfinite(grip[k]) and grip[k] < low and top - grip[k] >= rise)
     return Verdict(ok, {"lowest_m": float(min(grip[k], 9.0)), "top_m": max(top, -9.0)})
-
-
-@predicate
-def carries(s: Signals, distance: float = 0.5, share: float = 0.25) -> Verdict:
-    """Goes somewhere with both hands in front of the body, not far apart, not hanging at the sides."""
-    arms = [s.arm(h) for h in "lr"]
-    bent = (s.bend("l", "arm") < 165) & (s.bend("r", "arm") < 165)
-    mask = (together(s) < 0.65) & bent & (arms[0][:, 2] > 0.08) & (arms[1][:, 2] > 0.08)
-    carrying = float(mask.mean())
-    return Verdict(s.reach >= distance and carrying >= share, {"held_share": carrying, "reach_m": s.reach})
 
 
 @predicate
@@ -83,18 +58,6 @@ def pulls(s: Signals, gain: float = 0.13, out: float = 0.32) -> Verdict:
 
 
 @predicate
-def throws(s: Signals, side: Side = "any", speed: float = 2.5) -> Verdict:
-    """A hand goes from behind or above the shoulder forward at `speed` m/s or more: an overarm throw."""
-    fastest = {}
-    for name, h in HANDS.items():
-        arm = s.arm(h)
-        v = np.gradient(arm, axis=0) * FPS if len(s) > 1 else np.zeros_like(arm)
-        drawn = np.maximum.accumulate((arm[:, 2] < 0.05) | (arm[:, 1] > 0.0))
-        fastest[name] = float(np.where(drawn, v[:, 2], 0).max())
-    return Verdict(of_side(fastest, side) >= speed, with_unit(fastest, "mps"))
-
-
-@predicate
 def catches(s: Signals, width: float = 0.4) -> Verdict:
     """Both hands come up in front together, within `width` of each other, and are drawn in towards the body."""
     both = (together(s) < width) & (np.minimum(s.arm("l")[:, 2], s.arm("r")[:, 2]) > 0.05)
@@ -105,21 +68,6 @@ def catches(s: Signals, width: float = 0.4) -> Verdict:
         window = reach[max(a - 4, 0) : b]
         drawn = max(drawn, float((np.maximum.accumulate(window) - window).max()))
     return Verdict(drawn >= 0.05, {"drawn_in_m": drawn, "together_s": longest(both)})
-
-
-@predicate
-def knocks(s: Signals, side: Side = "any", times: int = 2, most: int = 99, amplitude: float = 0.03) -> Verdict:
-    """A bent arm with the hand before the shoulder taps forward and back, `times` times (`most` at most)."""
-    # Raising the hand may count as one more.
-    count = {}
-    for name, h in HANDS.items():
-        arm = s.arm(h)
-        mask = (arm[:, 2] > 0.12) & (arm[:, 1] > -0.3) & (arm[:, 1] < 0.3)
-        away = np.linalg.norm(arm, axis=1)
-        count[name] = float(max((max(swings(arm[a:b, 2], amplitude), swings(away[a:b], amplitude))
-                                 for a, b in runs_of(mask, gap=2)), default=0))  # fmt: skip
-    half = of_side(count, side)
-    return Verdict(2 * times - 1 <= half <= 2 * most + 4, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -143,17 +91,6 @@ def opens_door(s: Signals, side: Side = "any", moved: float = 0.15) -> Verdict:
                         travel[name], float((np.linalg.norm(wrist[i:b] - wrist[i], axis=1) * level).max())
                     )
     return Verdict(of_side(travel, side) >= moved, with_unit(travel, "m"))
-
-
-@predicate
-def types(s: Signals, seconds: float = 0.5) -> Verdict:
-    """Both hands are held before the body below the chest, elbows bent, while they move little."""
-    low = np.maximum(s.hand_height("l"), s.hand_height("r")) < -0.1
-    bent = (s.bend("l", "arm") < 135) & (s.bend("r", "arm") < 135)
-    front = np.minimum(s.arm("l")[:, 2], s.arm("r")[:, 2]) > 0.12
-    calm = s.relative_velocity[:, [20, 21]].max(1) < 1.2
-    duration = longest(low & bent & front & calm & (together(s) < 0.6), gap=3)
-    return Verdict(duration >= seconds, {"held_s": duration})
 
 
 @predicate
@@ -189,15 +126,6 @@ def swings_club(s: Signals, speed: float = 2.5, drop: float = 0.35) -> Verdict:
 
 
 @predicate
-def club_held(s: Signals, seconds: float = 0.5, degrees: float = 8.0) -> Verdict:
-    """Stands leaning over with both hands together low before the body, moving them little: addressing a ball."""
-    mid = 0.5 * (s.joints[:, 20] + s.joints[:, 21])
-    mask = (together(s) < 0.35) & (mid[:, 1] < 1.05) & (s.pitch - s.pitch[0] > degrees)
-    duration = longest(mask & (s.joints[:, 0, 1] > 0.75) & (mid[:, 1] > 0.45))
-    return Verdict(duration >= seconds, {"held_s": duration})
-
-
-@predicate
 def swings_racket(s: Signals, side: Side = "any", speed: float = 3.0, travel: float = 0.55) -> Verdict:
     """One hand sweeps fast and far, forward or across the body, away from the other hand: forehand, backhand, serve."""
     best = {}
@@ -228,14 +156,6 @@ def bowls(s: Signals, side: Side = "any", back: float = 0.12, front: float = 0.1
 
 
 @predicate
-def dribbles(s: Signals, side: Side = "any", times: int = 2, amplitude: float = 0.08) -> Verdict:
-    """A hand before or beside the body, below the chest, goes down and up `times` times as with a bouncing ball."""
-    count = {name: count_swings(s, h, ("up",), amplitude, (s.hand_height(h) < 0.0) & (s.bend(h, "arm") < 172))
-             for name, h in HANDS.items()}  # fmt: skip
-    return Verdict(of_side(count, side) >= 2 * times - 1, with_unit(count, "half_swings"))
-
-
-@predicate
 def shoots_hoop(s: Signals, rise: float = 0.3) -> Verdict:
     """A hand goes from the chest or lower to well over the head, elbow opening, the other hand near it on the way."""
     best, gap = 0.0, float("inf")
@@ -258,59 +178,11 @@ def boxes(s: Signals, times: int = 2, most: int = 99) -> Verdict:
 
 
 @predicate
-def guards(s: Signals, seconds: float = 0.1) -> Verdict:
-    """A forearm or both go up before the face or the chest, elbow bent: blocking a blow."""
-    duration = {}
-    for name, h in HANDS.items():
-        wrist, chest = s.hand(h), s.local[:, 9]
-        up = (s.hand_height(h) > -0.08) & (s.bend(h, "arm") < 115)
-        duration[name] = longest(up & (wrist[:, 2] - chest[:, 2] > 0.12) & (np.abs(wrist[:, 0]) < 0.4))
-    return Verdict(max(duration.values()) >= seconds, with_unit(duration, "s"))
-
-
-@predicate
 def spin_kicks(s: Signals, side: AnySide = "any", degrees: float = 120.0) -> Verdict:
     """Kicks while turning through `degrees` or more."""
     swept = float(s.yaw.max() - s.yaw.min())
     kicked = kicks(s, side=side)
     return Verdict(kicked.passed and swept >= degrees, {**kicked.values, "swept_deg": swept})
-
-
-@predicate
-def kicks_back(s: Signals, side: AnySide = "any", height: float = 0.3, speed: float = 2.0) -> Verdict:
-    """A foot is kicked out behind: `height` over the floor, behind the hips, and fast."""
-    fastest = {}
-    for name, ankle in (("left", 7), ("right", 8)):
-        out = (s.joints[:, ankle, 1] - s.floor > height) & (s.local[:, ankle, 2] < -0.3)
-        fastest[name] = float(np.where(out, s.relative_velocity[:, ankle], 0).max())
-    return Verdict(of_side(fastest, side) >= speed, with_unit(fastest, "mps"))
-
-
-@predicate
-def slaloms(s: Signals, times: int = 3, sway: float = 0.06) -> Verdict:
-    """Knees bent, the hips go from side to side over the feet `times` times: turns on skis."""
-    feet = 0.5 * (s.joints[:, 7, 0] + s.joints[:, 8, 0])
-    count = max(swings(s.joints[:, 0, 0] - feet, sway), swings(s.joints[:, 0, 0], sway))
-    bend = float(np.percentile(np.maximum(s.bend("l", "leg"), s.bend("r", "leg")), 25))
-    return Verdict(count >= times and bend < 155, {"sways": float(count), "knee_deg": bend})
-
-
-@predicate
-def skis(s: Signals, times: int = 2, amplitude: float = 0.3) -> Verdict:
-    """Hands swing far forward and back, again and again: with poles (together or in turn), knees giving way."""
-    count = min(swings(s.arm(h)[:, 2], amplitude) for h in "lr")
-    bend = float(np.percentile(np.minimum(s.bend("l", "leg"), s.bend("r", "leg")), 25))
-    return Verdict(count >= 2 * times - 1 and bend < 160, {"half_swings": float(count), "knee_deg": bend})
-
-
-@predicate
-def skates(s: Signals, times: int = 3, sway: float = 0.06) -> Verdict:
-    """The weight goes from side to side by `sway` in long strides, feet apart and back, knees bent."""
-    course = np.linspace(s.joints[0, 0, 0], s.joints[-1, 0, 0], len(s))
-    count = swings(s.joints[:, 0, 0] - course, sway)
-    bend = float(np.percentile(np.minimum(s.bend("l", "leg"), s.bend("r", "leg")), 25))
-    feet = swings(np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1), 0.12)
-    return Verdict(count >= times and bend < 165 and feet >= times, {"sways": float(count), "knee_deg": bend})
 
 
 @predicate
