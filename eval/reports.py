@@ -21,7 +21,7 @@ MODEL = "model"
 # Suite whose figures end in the name of their row -> the row of the model.
 MODEL_ROW = {
     "gesture": "full", "gesture_made": "full", "gesture_words": "words on", "plans": "plan",
-    "speech_face": "paired", "word_times": "network", "retrieval": "model",
+    "speech_face": "paired", "word_times": "network", "retrieval": "model", "humanml3d": "model",
 }  # fmt: skip
 # Rows that stand beside a figure of the same name without a row, which is the model's.
 COMPARED = ("real", "by chance", "concatenation", "interpolation")

@@ -29,7 +29,7 @@ ARGUMENTS = {
     "chat": " --data CHAT", "gesture": " --data TALKS", "gesture_made": " --data runs/gestures/talks",
     "plan_coverage": " --data CORPUS --full", "face_instructions": " --data FACE_TEXT --store SPEECH",
     "face_language": " --data FACE_TEXT", "speech_face": " --data FACES --store SPEECH",
-    "word_times": " --data FACES --store WHISPER",
+    "word_times": " --data FACES --store WHISPER", "humanml3d": " --data HUMANML3D --store EVALUATOR",
 }  # fmt: skip
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results

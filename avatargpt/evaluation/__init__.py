@@ -27,13 +27,14 @@ def run(
         name: see `list_suites`; or the file of a prompt suite (``.yaml``) or of a list of prompts (``.csv``,
             ``.json``).
         model: an `AvatarGPT` or anything with its methods; for prompt suites also a function
-            (prompts, seeds) -> motions; for ``gesture`` also a function `Talk` -> Motion or several by name; None where
-            only real clips and baselines, or another system's outputs, are measured.
+            (prompts, seeds) -> motions; for ``gesture`` also a function `Talk` -> Motion or several by name; for
+            ``humanml3d`` also a `Maker`; None where only real clips and baselines, or another system's outputs, are
+            measured.
         data: the folder of the corpus that the suite needs (`suites.KINDS`).
         out: where to write the results (.json); charts and samples go beside it, and what the run was made on
             (`report.write_provenance`). None: nothing is written.
-        store: a prepared clip store, for keyframed clips that are not made on the spot; for the kinds ``retrieval`` and
-            ``retrieval_judge`` the folder of the evaluator (default: the packaged weights).
+        store: a prepared clip store, for keyframed clips that are not made on the spot; for ``humanml3d`` the folder of
+            the evaluator, for the kinds ``retrieval`` and ``retrieval_judge`` likewise (default: the packaged weights).
         full: the large sample where a suite has two sizes.
         options: ``outputs`` of `run_suite`.
 

@@ -144,6 +144,10 @@ KINDS = {
     "inbetween": Kind("seams:evaluate_transitions", model="optional", method="in_between"),
     "continuation": Kind("seams:evaluate_transitions", model="optional", method="extend"),
     "retrieval": Kind("retrieval:evaluate", model="optional", outputs=True),
+    "humanml3d": Kind(
+        "retrieval:evaluate_humanml3d", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)",
+        model="optional", method="generate",
+    ),
     "seams": Kind("seams:evaluate"),
     "plans": Kind("plans:evaluate", PLANNING_CORPUS),
     "next_activity": Kind("scene_plans:evaluate_next", needs_data=False),

@@ -109,6 +109,40 @@ def pair_distances(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(a - b, axis=1))
 
 
+# (N / pool, pool, pool) L2 distances: of text i of a pool to motion j of it.
+def _pool_distances(texts: np.ndarray, motions: np.ndarray, pool: int) -> np.ndarray:
+    a, b = np.asarray(texts, np.float64), np.asarray(motions, np.float64)
+    if a.ndim != 2 or a.shape != b.shape or pool < 1 or not len(a) or len(a) % pool:
+        raise ValueError(f"embeddings {a.shape} and {b.shape}; accepted (N, D) both, N a multiple of {pool}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("embeddings that are not finite; accepted numbers")
+    pools = zip(a.reshape(-1, pool, a.shape[1]), b.reshape(-1, pool, b.shape[1]), strict=True)
+    return np.stack([np.linalg.norm(x[:, None] - y[None], axis=-1) for x, y in pools])
+
+
+def r_precision(texts: np.ndarray, motions: np.ndarray, pool: int = POOL, top: int = 3) -> np.ndarray:
+    """Share of texts whose own motion is among the `k` nearest of its pool, for k = 1 to `top`.
+
+    Source: Guo et al. 2022 (HumanML3D), pools of 32; rows are pooled as they come, so shuffle them before. Of motions
+    at one distance the earlier counts as nearer.
+
+    Args:
+        texts, motions: (N, D), N a multiple of `pool`; rows i belong together.
+
+    Returns:
+        (top,) shares, 0..1, rising.
+    """
+    distances = _pool_distances(texts, motions, pool)
+    order = np.argsort(distances, axis=-1, kind="stable")
+    rank = np.argmax(order == np.arange(pool)[None, :, None], axis=-1)
+    return np.array([(rank < k + 1).mean() for k in range(top)])
+
+
+def mm_dist(texts: np.ndarray, motions: np.ndarray) -> float:
+    """Mean L2 distance of each text to its motion, (N, D) both ("matching score"; Guo et al. 2022)."""
+    return float(pair_distances(texts, motions).mean())
+
+
 FPS = 20.0
 CHANNELS = 137
 MIN_FRAMES, MAX_FRAMES = 2, 6000

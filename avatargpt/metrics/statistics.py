@@ -47,6 +47,18 @@ def confidence(
     return Interval(float(x.mean()), float(low), float(high), len(x))
 
 
+def repeated(values: Sequence[float] | np.ndarray) -> Interval:
+    """Mean over repetitions of a whole measurement, and 1.96 s / sqrt(n) to both sides; s divides by n, as published.
+
+    Source: Guo et al. 2022 (HumanML3D), n = 20.
+    """
+    x = np.asarray(values, np.float64).ravel()
+    if not len(x) or not np.isfinite(x).all():
+        raise ValueError("repeated: needs at least one value, all finite")
+    half = 1.96 * float(x.std()) / len(x) ** 0.5
+    return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
+
+
 # Square root of a symmetric positive semi-definite matrix; rounding below zero is cut off.
 def _sqrt(symmetric: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(symmetric)

@@ -8,12 +8,14 @@ import pytest
 from avatargpt.metrics import statistics as dist
 from avatargpt.metrics import text
 from avatargpt.metrics.evaluator import (
+    mm_dist,
     pair_distances,
+    r_precision,
     retrieval_precision,
     sides_of,
     similar_pairs,
 )
-from avatargpt.metrics.statistics import confidence, fid, kinematic_fid
+from avatargpt.metrics.statistics import confidence, fid, kinematic_fid, repeated
 from avatargpt.requests.english import lemma
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22
@@ -113,8 +115,18 @@ def test_what_cannot_be_measured_is_refused() -> None:
             measure()
 
 
-# What EricGuo5513/momask-codes, utils/metrics.py (commit 1080032, the same as in text-to-motion) gives for `made()`.
-FID = 0.46845093061546805
+def test_interval_of_repetitions() -> None:
+    mean, low, high, n = repeated([0.511, 0.505, 0.52, 0.498])  # the published: 0.5085 +- 0.0079161922
+    assert (mean, n) == (pytest.approx(0.5085), 4)
+    assert high - mean == pytest.approx(mean - low) == pytest.approx(0.007916192266487728, abs=1e-12)
+    assert repeated([2.0])[:3] == (2.0, 2.0, 2.0)
+    with pytest.raises(ValueError, match="finite"):
+        repeated([1.0, np.nan])
+
+
+# What EricGuo5513/momask-codes, utils/metrics.py (commit 1080032, the same functions as in text-to-motion) and the sums
+# of final_evaluations.py give for `made()` in two pools of 32.
+R_PRECISION, MM_DIST, FID = (0.5, 0.859375, 0.96875), 1.8829497427997754, 0.46845093061546805
 
 
 def made() -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +136,30 @@ def made() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_values_of_the_published_code() -> None:
-    assert fid(*made()) == pytest.approx(FID, abs=2e-5)  # 1e-6 on the diagonals here, only where needed there
+    texts, motions = made()
+    np.testing.assert_allclose(r_precision(texts, motions), R_PRECISION, atol=1e-12)
+    assert mm_dist(texts, motions) == pytest.approx(MM_DIST, abs=1e-9)
+    assert fid(texts, motions) == pytest.approx(FID, abs=2e-5)  # 1e-6 on the diagonals here, only where needed there
+
+
+def test_values_by_hand() -> None:
+    texts, motions = np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([[6.0, 0.0], [7.0, 0.0]])
+    assert r_precision(texts, motions, pool=2, top=2).tolist() == [1.0, 1.0]
+    assert mm_dist(texts, motions) == 4.5
+    # Text 0 finds motion 1 (3 away) before its own (4 away); text 1 its own (1) before the other (8).
+    texts, motions = np.array([[0.0, 0.0], [0.0, 4.0]]), np.array([[4.0, 0.0], [0.0, 3.0]])
+    assert r_precision(texts, motions, pool=2, top=2).tolist() == [0.5, 1.0] and mm_dist(texts, motions) == 2.5
+
+
+def test_pools_stand_for_themselves() -> None:
+    texts, motions = made()
+    whole = r_precision(texts, motions)
+    halves = np.mean([r_precision(texts[i : i + 32], motions[i : i + 32]) for i in (0, 32)], axis=0)
+    np.testing.assert_allclose(whole, halves, atol=1e-12)
+    order = np.concatenate([np.random.default_rng(k).permutation(32) + 32 * k for k in range(2)])
+    np.testing.assert_allclose(r_precision(texts[order], motions[order]), whole, atol=1e-12)
+    np.testing.assert_allclose(r_precision(texts[::-1], motions[::-1]), whole, atol=1e-12)
+    assert mm_dist(texts[order], motions[order]) == pytest.approx(mm_dist(texts, motions))
 
 
 def test_right_pairs_are_found_and_random_ones_by_chance() -> None:
@@ -134,6 +169,10 @@ def test_right_pairs_are_found_and_random_ones_by_chance() -> None:
     found = retrieval_precision(x, other).mean(0)
     assert np.allclose(found, np.array([1, 2, 3]) / 32, atol=0.02)
     assert np.isclose(pair_distances(x, other).mean(), np.sqrt(32), rtol=0.05)
+    rng = np.random.default_rng(0)
+    shares = r_precision(rng.normal(size=(3200, 4)), rng.normal(size=(3200, 4)))
+    np.testing.assert_allclose(shares, np.arange(1, 4) / 32, atol=0.012)
+    assert r_precision(x, x).tolist() == [1.0, 1.0, 1.0] and mm_dist(x, x) == 0
 
 
 def test_motions_of_the_same_words_count_as_hits() -> None:
@@ -169,6 +208,17 @@ def test_bad_input_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="accepted"):
             call()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    texts, motions = made()
+    holed = np.where(texts > 1.9, np.nan, texts)
+    for a, b, said in (
+        (texts[:33], motions[:33], "multiple of 32"), (texts, motions[:, :4], "accepted"),
+        (texts[:0], motions[:0], "accepted"), (holed, motions, "finite"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            r_precision(a, b)
 
 
 SAME = ["a person walks forward .", "a man jumps twice and sits down ."]
