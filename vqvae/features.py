@@ -52,12 +52,11 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.ground import support_level
 from vqvae.motion import Motion
-from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, constant
+from vqvae.skeleton import FEET, FINGER_NAMES, SMPL22, SMPL52, constant
 
 if TYPE_CHECKING:
     import torch
 
-FEET = (7, 10, 8, 11)
 # a foot joint is in contact when it is low and slow; ankles rest about 8 cm above the floor, toes about 2 cm
 CONTACT_HEIGHT = np.array([0.13, 0.07, 0.13, 0.07])
 CONTACT_SPEED = 0.02  # metres per frame at 20 fps (0.4 m/s)
@@ -159,7 +158,7 @@ class BodyFeatures(FeatureSpec):
         relative = rot.rotate(back[:, None], joints[:, 1:] - root[:, None])
         moved = np.diff(joints, axis=0, prepend=joints[:1])
         joint_velocity = rot.rotate(previous[:, None], moved)
-        feet = joints[:, list(FEET)]
+        feet = joints[:, FEET]
         speed = np.linalg.norm(np.diff(feet, axis=0, prepend=feet[:1]), axis=-1)
         # the first frame has no speed; the second one's is taken
         if len(speed) > 1:

@@ -14,7 +14,6 @@ from vqvae.smoothing import running_mean
 
 FPS = 20.0
 _J = {name: i for i, name in enumerate(SMPL22.names)}
-FEET = [_J[n] for n in ("l_ankle", "l_foot", "r_ankle", "r_foot")]
 
 
 def swings(signal: np.ndarray, amplitude: float) -> int:

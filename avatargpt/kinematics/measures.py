@@ -10,11 +10,9 @@ from avatargpt.kinematics.joints import swings
 from instruct_data.attributes import DISTANCES, FPS, POSTURES, TURNS, Measures
 from vqvae import rotations as rot
 from vqvae.motion import heading
+from vqvae.skeleton import TOES
 from vqvae.smoothing import longest, running_mean, runs_of
 
-# The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing.
-TOES = (10, 11)
-ANKLES = (7, 8)
 EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
 FEATURES = 228  # of `kinematic_features`
 MIN_FRAMES = 3
@@ -124,7 +122,7 @@ def foot_skate(joints: np.ndarray, fps: float, height: float = 0.05, speed: floa
     frame at 20 fps. Source: Karunratanakul et al. 2023 (Guided Motion Diffusion), "foot skating ratio". The ankles
     are left out: they swing while the toes stand. Real clips score 0.05 to 0.075 there.
     """
-    feet = _joints(joints, 2)[:, list(TOES)]
+    feet = _joints(joints, 2)[:, TOES]
     moved = _planar_speed(feet, fps)
     average = running_mean(moved, window, "constant")
     low = feet[..., 1] < height
@@ -137,7 +135,7 @@ def contact_slide(joints: np.ndarray, fps: float, height: float = 0.05) -> float
 
     0 without contact. Source: the "slide" of physical motion scores (mean foot displacement in contact).
     """
-    feet = _joints(joints, 2)[:, list(TOES)]
+    feet = _joints(joints, 2)[:, TOES]
     low = feet[..., 1] < height
     contact = low[1:] & low[:-1]
     return float(1000 / 20 * _planar_speed(feet, fps)[contact].mean()) if contact.any() else 0.0

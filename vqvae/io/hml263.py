@@ -33,9 +33,8 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.motion import Motion
-from vqvae.skeleton import PARENTS, SMPL22, Skeleton
+from vqvae.skeleton import FEET, PARENTS, SMPL22, Skeleton
 
-FEET = (7, 10, 8, 11)
 CONTACT_SQUARED = 0.002
 SMOOTHING_FRAMES = 20.0
 # Unit directions of HumanML3D's rest pose (arms hang, feet point forward); bone of each joint from its parent.
@@ -155,7 +154,7 @@ def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray
     local[..., [0, 2]] -= x[:, :1, [0, 2]]
     local = rot.rotate(facing[:, None], local)
     joint_velocity = rot.rotate(facing[:-1, None], step)
-    contacts = (step[:, list(FEET)] ** 2).sum(-1) < CONTACT_SQUARED
+    contacts = (step[:, FEET] ** 2).sum(-1) < CONTACT_SQUARED
     return np.concatenate([
         np.arcsin(np.clip(turn[:, 2:3], -1, 1)), velocity, x[:-1, 0, 1:2], local[:-1, 1:].reshape(n, -1),
         rot.to_6d(rotations[:-1, 1:]).reshape(n, -1), joint_velocity.reshape(n, -1), contacts,
