@@ -10,7 +10,7 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.contact import standing
 from vqvae.ground import SOLE, smoothed_lift, support_level
-from vqvae.legs import bent_knee
+from vqvae.limbs import bend
 from vqvae.motion import Motion
 from vqvae.proportions import HEADED, below_floor, flat_hand, raised_trunk
 from vqvae.retarget import STANDING
@@ -104,17 +104,17 @@ def planted(
         goal = goal + in_air[side] * rise[:, None] * _UP
         hip, knee, ankle = (at[f"{side}_{n}"] for n in ("hip", "knee", "ankle"))
         ahead = ours[f"{side}_hip"][1][..., 2]
-        bent = bent_knee(places[:, hip], places[:, knee], places[:, ankle], goal, ahead)
-        turns[hip] = rot.to_matrix(rot.between(places[:, knee] - places[:, hip], bent - places[:, hip]))
-        turns[knee] = rot.to_matrix(rot.between(places[:, ankle] - places[:, knee], goal - bent))
+        middle = bend(places[:, hip], places[:, knee], places[:, ankle], goal, ahead).place
+        turns[hip] = rot.to_matrix(rot.between(places[:, knee] - places[:, hip], middle - places[:, hip]))
+        turns[knee] = rot.to_matrix(rot.between(places[:, ankle] - places[:, knee], goal - middle))
         turns[ankle] = tilts[side]
         if side in feet.toes:
             toe = tilts[side] @ ours[f"{side}_foot"][1]
             turns[at[f"{side}_foot"]] = _levelled(toe, 1 - in_air[side][:, 0]) @ tilts[side]
     for side, joints in (fingers or {}).items():
         wrist, hand = places[:, at[f"{side}_wrist"]], (start[:, list(joints)] - start[:, [at[f"{side}_wrist"]]])
-        bent = flat_hand(hand, ours[f"{side}_wrist"][1][..., 1], wrist[:, 1] - ground - SOLE)
-        turns |= dict.fromkeys([at[f"{side}_wrist"], *joints], bent)
+        flat = flat_hand(hand, ours[f"{side}_wrist"][1][..., 1], wrist[:, 1] - ground - SOLE)
+        turns |= dict.fromkeys([at[f"{side}_wrist"], *joints], flat)
     return carried + rise[:, None] * _UP, turns
 
 

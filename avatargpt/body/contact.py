@@ -23,7 +23,7 @@ from vqvae.ground import (
     smoothed_lift,
     support_level,
 )
-from vqvae.legs import bent_knee
+from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FEET, RADIUS, SMPL22, TOES
 from vqvae.smoothing import running_mean, runs_of
@@ -192,18 +192,10 @@ def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> 
     out = np.array(rotations, np.float64)
     world = rot.from_matrix(matrices)
     for side, (hip, knee, ankle, _) in enumerate(LEGS):
-        moved = np.abs(offsets[:, side]).max(-1) > 1e-5
-        if not moved.any():
-            continue
-        p, g = joints[moved], world[moved]
+        moved = np.flatnonzero(np.abs(offsets[:, side]).max(-1) > 1e-5)
+        p, limb = joints[moved], (hip, knee, ankle)
         goal = p[:, ankle] + _within_reach(p[:, hip], p[:, knee], p[:, ankle], offsets[moved, side])
-        ahead = rot.rotate(g[:, hip], np.broadcast_to([0.0, 0, 1], goal.shape))
-        bent = bent_knee(p[:, hip], p[:, knee], p[:, ankle], goal, ahead)
-        upper = rot.multiply(rot.between(p[:, knee] - p[:, hip], bent - p[:, hip]), g[:, hip])
-        lower = rot.multiply(rot.between(p[:, ankle] - p[:, knee], goal - bent), g[:, knee])
-        out[moved, hip] = rot.multiply(rot.conjugate(g[:, 0]), upper)
-        out[moved, knee] = rot.multiply(rot.conjugate(upper), lower)
-        out[moved, ankle] = rot.multiply(rot.conjugate(lower), g[:, ankle])
+        out[moved[:, None], limb] = reached(p, world[moved], limb, goal, KNEE)
     return out
 
 
