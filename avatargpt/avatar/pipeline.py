@@ -39,7 +39,7 @@ from vqvae.ground import grounded
 from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FINGER_NAMES, SMPL22
-from vqvae.smoothing import gaussian
+from vqvae.smoothing import gaussian, smoothstep
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
@@ -187,8 +187,7 @@ class Clip:
         if self._loop is None:
             index = np.minimum(at, len(self.motion) - 1)
             # The arms of a clip that is over become free gradually.
-            share = np.clip(1 - (at - index) / (_RELEASE * FPS), 0, 1)
-            active = self.active[index] * (share * share * (3 - 2 * share))[:, None]
+            active = self.active[index] * smoothstep(1 - (at - index) / (_RELEASE * FPS))[:, None]
             return BodyFrames(self.motion.at_frames(index), active, self.lap[index])
         first, count = self._loop.start, len(self.motion) - self._loop.start
         rounds = np.maximum(at - first, 0) // count
@@ -216,8 +215,7 @@ class Clip:
     def _blend_seam(self, where: np.ndarray, elapsed: np.ndarray, rotations: np.ndarray, root: np.ndarray) -> None:
         # In place: begin a round in the last pose of the previous one, fading over `SEAM` frames.
         assert self._loop is not None
-        share = (1 - (elapsed + 1) / (SEAM + 1))[:, None]
-        share = share * share * (3 - 2 * share)
+        share = smoothstep(1 - (elapsed + 1) / (SEAM + 1))[:, None]
         first, last = self._loop.start, len(self.motion) - 1
         poses = self.motion.rotations[[first, last]].astype(np.float64)
         offset = rot.multiply(rot.conjugate(poses[0]), poses[1])
@@ -348,8 +346,7 @@ def turned_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
 
 def hanging(gestures: Motion) -> np.ndarray:
     """(T, 2) 0..1: whether the left and the right hand hang."""
-    away = np.clip((from_hanging(gestures) - HANGING[0]) / (HANGING[1] - HANGING[0]), 0, 1)
-    return np.asarray(1 - away * away * (3 - 2 * away))
+    return 1 - smoothstep((from_hanging(gestures) - HANGING[0]) / (HANGING[1] - HANGING[0]))
 
 
 def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:

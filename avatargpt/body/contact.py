@@ -10,23 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avatargpt.body.stitch import fading
 from vqvae import rotations as rot
 from vqvae.contact import DEPENDS, standing
-from vqvae.ground import (
-    AHEAD,
-    PUSH_OFF,
-    SMOOTH,
-    eased,
-    lowest_step,
-    required_lift,
-    smoothed_lift,
-    support_level,
-)
+from vqvae.ground import AHEAD, PUSH_OFF, SMOOTH, eased, lowest_step, required_lift, smoothed_lift, support_level
 from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FEET, RADIUS, SMPL22, TOES
-from vqvae.smoothing import running_mean, runs_of
+from vqvae.smoothing import fading, running_mean, runs_of
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
 # metres a toe is held back at most; beyond it slips
@@ -169,9 +159,9 @@ def _between(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
     """Offsets of the frames [first, last) between two contacts: one fades, the other sets in."""
     out, width = np.zeros((last - first, 2)), min(RELEASE_FRAMES, last - first)
     if first > 0:
-        out[:width] += fading(offsets[first - 1], np.zeros(2), width)
+        out[:width] += fading(offsets[first - 1], np.zeros(2), width + 1)[1:]
     if last < len(offsets):
-        out[len(out) - width :] += fading(offsets[last], np.zeros(2), width)[::-1]
+        out[len(out) - width :] += fading(offsets[last], np.zeros(2), width + 1)[:0:-1]
     return out
 
 

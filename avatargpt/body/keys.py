@@ -16,7 +16,7 @@ from vqvae.errors import UserError
 from vqvae.limbs import ELBOW, KNEE, reached
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import gaussian
+from vqvae.smoothing import gaussian, smoothstep
 
 PIN_CHAINS = {
     "left_hand": ("l_shoulder", "l_elbow", "l_wrist"), "right_hand": ("r_shoulder", "r_elbow", "r_wrist"),
@@ -69,20 +69,16 @@ def _led(offsets: Mapping[int, np.ndarray], frames: int, fps: float) -> tuple[np
     for before, after in zip([None, *keys], [*keys, None], strict=True):
         if before is not None and after is not None and after - before <= 2 * width:
             between = (at >= before) & (at <= after)
-            share = _smooth((at[between] - before) / (after - before))[:, None]
+            share = smoothstep((at[between] - before) / (after - before))[:, None]
             out[between] = (1 - share) * offsets[before] + share * offsets[after]
             near |= between
             continue
         for key, side in ((before, at >= (before or 0)), (after, at <= (after or 0))):
             if key is not None:
-                share = _smooth(np.clip(1 - np.abs(at - key) / width, 0, 1)) * side
+                share = smoothstep(1 - np.abs(at - key) / width) * side
                 out[share > 0] = share[share > 0, None] * offsets[key]
                 near |= share > 0
     return out, near
-
-
-def _smooth(share: np.ndarray) -> np.ndarray:
-    return np.asarray(share * share * (3 - 2 * share))
 
 
 def _reached(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Motion:

@@ -34,6 +34,7 @@ from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.motion import Motion
 from vqvae.skeleton import FEET, PARENTS, SMPL22, Skeleton
+from vqvae.smoothing import gaussian
 
 CONTACT_SQUARED = 0.002
 SMOOTHING_FRAMES = 20.0
@@ -105,12 +106,10 @@ def _direction(v: np.ndarray) -> np.ndarray:
 
 def smoothed_facing(joints: np.ndarray) -> np.ndarray:
     """(T, 22, 3) -> (T, 4) quaternions that turn the smoothed facing to +Z, w >= 0; the first is the identity."""
-    from scipy.ndimage import gaussian_filter1d
-
     # As the original: left hip - right hip but right shoulder - left shoulder; the shoulders, being wider, win.
     across = joints[:, 1] - joints[:, 2] + joints[:, 17] - joints[:, 16]
     across = _direction(across)
-    forward = gaussian_filter1d(np.cross([0.0, 1, 0], across), SMOOTHING_FRAMES, axis=0, mode="nearest")
+    forward = gaussian(np.cross([0.0, 1, 0], across), SMOOTHING_FRAMES)
     facing = rot.between(_direction(forward), np.broadcast_to([0.0, 0, 1], forward.shape))
     # As the original, so that channel 0 of the first row holds what the smoothing changed.
     facing[0] = [1, 0, 0, 0]
