@@ -52,6 +52,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.ground import support_level
 from vqvae.motion import Motion
+from vqvae.rates import BODY_FPS, FACE_FPS, GESTURE_FPS
 from vqvae.skeleton import FEET, FINGER_NAMES, SMPL22, SMPL52, constant
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class BodyFeatures(FeatureSpec):
     of the ground below `MIN_RISE_RATE`.
     """
 
-    name, fps = "body", 20.0
+    name, fps = "body", BODY_FPS
 
     def __init__(self, rise: bool = True) -> None:
         """`rise` False: heights above y = 0 and no last channel, the layout of earlier tokenizers."""
@@ -200,7 +201,7 @@ class BodyFeatures(FeatureSpec):
 class FaceFeatures(FeatureSpec):
     """See the module's table. Exactly invertible."""
 
-    name, fps, dim = "face", 30.0, arkit.COUNT + 3
+    name, fps, dim = "face", FACE_FPS, arkit.COUNT + 3
 
     def slices(self) -> dict[str, slice]:
         stops = [*list(_STARTS.values())[1:], self.dim]
@@ -248,7 +249,7 @@ def pelvis_yaw(pelvis: np.ndarray) -> np.ndarray:
 class GestureFeatures(FeatureSpec):
     """See the module's table. Exactly invertible in all that the layout holds, to 1e-5 rad."""
 
-    name, fps, dim = "gesture", 30.0, 6 * (len(UPPER) + FINGERS) + 12
+    name, fps, dim = "gesture", GESTURE_FPS, 6 * (len(UPPER) + FINGERS) + 12
 
     def slices(self) -> dict[str, slice]:
         return {

@@ -38,6 +38,7 @@ from vqvae.features import SOLES
 from vqvae.ground import grounded
 from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
+from vqvae.rates import GESTURE_FPS
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 from vqvae.smoothing import gaussian, smoothstep
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 # (a person who has sat down). While the clip uses an arm, the arm is the clip's; hands in a lap, swinging arms and
 # the arms of a clip that is over are free for gestures, and where these let a hand hang, it rests in the lap again.
 
-FPS = 30.0
+FPS = GESTURE_FPS
 IDLE = "idle"
 END_SPEED, END_SECONDS = 0.25, 0.3  # m/s, mean over the joints in the last seconds: a slower clip has come to rest
 MAX_POSE_DISTANCE = 0.09  # m, mean over the joints, between poses at which a clip may loop

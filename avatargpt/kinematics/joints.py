@@ -9,10 +9,11 @@ import numpy as np
 
 from vqvae.errors import UserError
 from vqvae.motion import Motion, heading, smooth_yaw
+from vqvae.rates import BODY_FPS
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import running_mean
 
-FPS = 20.0
+FPS = BODY_FPS
 _J = {name: i for i, name in enumerate(SMPL22.names)}
 
 

@@ -17,6 +17,7 @@ from instruct_data.face.emotions import DEGREES, prototypes
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
+from vqvae.rates import FACE_FPS
 from vqvae.smoothing import smoothstep
 
 # Events: one track of key poses for each, and a rhythm on top of it.
@@ -230,7 +231,6 @@ def idle(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarr
 
 
 # The whole clip: events over emotions over idle motion.
-FPS = 30.0
 LAG_SECONDS = 0.008  # standard deviation of the half difference in time between the two sides
 MIN_ASYMMETRY = 0.01  # of lids and brows, where the takes show none at all
 BLINK_FREE = 0.35  # seconds around actions of the lids without spontaneous blinks
@@ -404,7 +404,7 @@ def _calm_eyes(clip: _Clip, alive: Liveliness) -> np.ndarray:
     return left[:, None]
 
 
-def render(score: Score, seed: int = 0, fps: float = FPS, side: str = "") -> FaceMotion:
+def render(score: Score, seed: int = 0, fps: float = FACE_FPS, side: str = "") -> FaceMotion:
     """Score -> face clip of `score.length` seconds; the same seed gives the same clip. `side`: of one-sided emotions,
     ``left`` or ``right``; empty = drawn by the seed.
     """
