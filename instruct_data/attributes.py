@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from instruct_data.text.english import mirror_action
 from vqvae.ground import MIN_RISE, SOLE, lowest_step, support_level
 from vqvae.motion import Motion, smooth_yaw
 from vqvae.rates import BODY_FPS
@@ -324,15 +325,9 @@ def described(figures: Mapping[str, Any]) -> dict[str, str]:
     return {k: v for k, v in out.items() if v}
 
 
-_MIRROR = {"left": "right", "right": "left"}
-
-
 def mirrored(attributes: Mapping[str, str]) -> dict[str, str]:
     """The attributes of the mirror image; of an action named after a side, the action of the other one."""
-    return {
-        k: "_".join(_MIRROR.get(w, w) for w in v.split("_")) if k in ("action", *SIDED) else v
-        for k, v in attributes.items()
-    }  # fmt: skip
+    return {k: mirror_action(v) if k in ("action", *SIDED) else v for k, v in attributes.items()}
 
 
 def symbols(actions: Sequence[str]) -> list[str]:
