@@ -19,15 +19,17 @@ from avatargpt import export
 from avatargpt.export.character import Character, load_character
 from avatargpt.export.fbx import find_blender
 from vqvae import rotations as rot
+from vqvae.contact import standing
 from vqvae.errors import UserError
 from vqvae.ground import support_level
 from vqvae.io.gltf import read_gltf
 from vqvae.io.gltf_rigs import Skeleton, read_rig
 from vqvae.motion import Motion
-from vqvae.planting import SLIPS, contacts
+from vqvae.planting import SLIPS
 from vqvae.posture import degrees
 from vqvae.rig import Rig, world
 from vqvae.skeleton import SMPL22
+from vqvae.smoothing import runs_of
 
 FRAMES = 5  # in which other programs are compared
 LIMBS = [(f"{s}_{a}", f"{s}_{b}") for s in "lr" for a, b in (
@@ -277,8 +279,8 @@ def figures(one: Taken, character: Character) -> dict[str, float]:
     ours = {n: motion.joints[:, j].astype(np.float64) for j, n in enumerate(SMPL22.names)}
     off = np.stack([degrees(places[b] - places[a], ours[b] - ours[a]) for a, b in LIMBS])
     ground, slid = support_level(motion.joints, motion.fps), [np.zeros(1)]
-    for toe in ("l_foot", "r_foot"):
-        for start, stop in contacts(ours[toe], motion.fps, ground):
+    for toe, stands in zip(("l_foot", "r_foot"), standing(motion.joints, motion.fps, ground).T, strict=True):
+        for start, stop in runs_of(stands):
             moved = (ours[toe][start:stop] - ours[toe][start:stop].mean(0))[:, [0, 2]]
             if np.linalg.norm(moved, axis=-1).max() <= SLIPS:
                 held = places[toe][start:stop][:, [0, 2]]

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from instruct_data.text.english import mirror_action
 from vqvae.ground import MIN_RISE, SOLE, lowest_step, support_level
 from vqvae.motion import Motion, smooth_yaw
+from vqvae.rates import BODY_FPS
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import longest, running_mean, runs_of
 
-FPS = 20.0
 _J = {name: i for i, name in enumerate(SMPL22.names)}
 _LEGS = [(_J[f"{s}_ankle"], _J[f"{s}_foot"]) for s in "lr"]  # left, right
 _HANDS = (_J["l_wrist"], _J["r_wrist"])
@@ -85,14 +86,14 @@ class Measures:
     @classmethod
     def of(cls, motion: Motion) -> Measures:
         """Measurements of a motion at any rate."""
-        return cls(motion.resampled(FPS).joints)
+        return cls(motion.resampled(BODY_FPS).joints)
 
     @cached_property
     def speeds(self) -> np.ndarray:
         """(T, 22) metres a second."""
         if len(self.joints) < 2:
             return np.zeros((1, len(SMPL22.names)))
-        return np.asarray(np.linalg.norm(np.gradient(self.joints, axis=0), axis=-1) * FPS)
+        return np.asarray(np.linalg.norm(np.gradient(self.joints, axis=0), axis=-1) * BODY_FPS)
 
     @cached_property
     def yaw(self) -> np.ndarray:
@@ -169,7 +170,7 @@ class Measures:
         """The posture among `names` that lasts longest, `POSTURE_SECONDS` at least, or empty."""
         counts = {n: self.postures.count(n) for n in names}
         name = max(counts, key=lambda n: counts[n])
-        return name if counts[name] * POSTURE_EVERY >= POSTURE_SECONDS * FPS else ""
+        return name if counts[name] * POSTURE_EVERY >= POSTURE_SECONDS * BODY_FPS else ""
 
     def _in_flight(self, frame: int) -> bool:
         return any(a <= frame < b for a, b in self.flights)
@@ -231,7 +232,7 @@ class Measures:
         """Seconds of the end in which the body is still."""
         body = self.speeds[:, [0, *_HANDS, 7, 8, _J["head"]]].max(1)
         last = runs_of(running_mean(body, 3) < STILL_SPEED, 2)
-        return (len(body) - last[-1][0]) / FPS if last and last[-1][1] == len(body) else 0.0
+        return (len(body) - last[-1][0]) / BODY_FPS if last and last[-1][1] == len(body) else 0.0
 
     @cached_property
     def speed(self) -> float:
@@ -268,7 +269,7 @@ class Measures:
             return 0.0
         slides = []
         for k, (_, toe) in enumerate(_LEGS):
-            step = np.linalg.norm(np.diff(self.joints[:, toe][:, [0, 2]], axis=0), axis=1) * FPS
+            step = np.linalg.norm(np.diff(self.joints[:, toe][:, [0, 2]], axis=0), axis=1) * BODY_FPS
             slides.append(step[self.contact[1:, k] & self.contact[:-1, k]])
         steps = np.concatenate(slides)
         return float(steps.mean()) if len(steps) else 0.0
@@ -278,7 +279,7 @@ class Measures:
         """Third derivative of the joints, 95th percentile, m/s^3."""
         if len(self.joints) < 5:
             return 0.0
-        return float(np.percentile(np.linalg.norm(np.diff(self.joints, 3, axis=0), axis=-1) * FPS**3, 95))
+        return float(np.percentile(np.linalg.norm(np.diff(self.joints, 3, axis=0), axis=-1) * BODY_FPS**3, 95))
 
     def figures(self) -> dict[str, Any]:
         """All measurements, JSON types."""
@@ -324,15 +325,9 @@ def described(figures: Mapping[str, Any]) -> dict[str, str]:
     return {k: v for k, v in out.items() if v}
 
 
-_MIRROR = {"left": "right", "right": "left"}
-
-
 def mirrored(attributes: Mapping[str, str]) -> dict[str, str]:
     """The attributes of the mirror image; of an action named after a side, the action of the other one."""
-    return {
-        k: "_".join(_MIRROR.get(w, w) for w in v.split("_")) if k in ("action", *SIDED) else v
-        for k, v in attributes.items()
-    }  # fmt: skip
+    return {k: mirror_action(v) if k in ("action", *SIDED) else v for k, v in attributes.items()}
 
 
 def symbols(actions: Sequence[str]) -> list[str]:

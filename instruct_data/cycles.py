@@ -13,11 +13,11 @@ import numpy as np
 from instruct_data.joining import join_motions, posture
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+from vqvae.skeleton import FEET
 
 MIN_SECONDS, MAX_SECONDS = 0.6, 4.0  # of a cycle
 MAX_COST = 0.11  # metres: cost of the worst seam that is not visible
 _VELOCITY_SECONDS = 0.06  # weight of speed against pose
-_FEET = (7, 8, 10, 11)
 _FEET_WEIGHT = 3.0
 _LIVELY = 0.75  # a cycle moves at least this much of what the clip moves on average
 
@@ -47,7 +47,7 @@ def find_cycle(
         return None
     pose, speed = posture(motion, 0, len(motion))
     weight = np.ones(pose.shape[1])
-    weight[list(_FEET)] = _FEET_WEIGHT
+    weight[list(FEET)] = _FEET_WEIGHT
     weight /= weight.sum()
     both = np.concatenate([pose, _VELOCITY_SECONDS * speed], -1).astype(np.float32)
     moved = np.linalg.norm(speed, axis=-1).mean(-1)

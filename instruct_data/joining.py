@@ -14,6 +14,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.ground import raised, support_level
 from vqvae.motion import Motion, concatenate
+from vqvae.smoothing import fading
 
 BLEND_SECONDS = 0.4
 SEARCH_SECONDS = 0.5
@@ -74,14 +75,6 @@ def suits(a: Motion, b: Motion, window: float = SEARCH_SECONDS) -> Fit:
     return Fit(len(a) - na + int(i) + 1, int(j), float(cost[i, j]))
 
 
-def _quintic(x0: np.ndarray, v0: np.ndarray, frames: int) -> np.ndarray:
-    """Offset (frames, ...) that starts at x0 with speed v0 (per frame) and ends at rest at 0."""
-    t = np.arange(frames).reshape(-1, *[1] * x0.ndim) / frames
-    v = v0 * frames
-    a, b, c = -6 * x0 - 3 * v, 15 * x0 + 8 * v, -10 * x0 - 6 * v
-    return a * t**5 + b * t**4 + c * t**3 + v * t + x0
-
-
 def join_motions(a: Motion, b: Motion, blend_frames: int | None = None, overlap: bool = False) -> Motion:
     """a followed by b, with b turned and moved to go on from a's end, and the seam blended over b's first frames.
 
@@ -124,13 +117,13 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None, overlap:
     speed = np.linalg.norm(v0, axis=-1, keepdims=True)
     v0 = v0 * np.minimum(1, _MAX_SPEED / np.maximum(speed, 1e-9))
     rotations = moved.rotations.astype(np.float64)
-    rotations[:n] = rot.multiply(rot.from_axis_angle(_quintic(x0, v0, n)), rotations[:n])
+    rotations[:n] = rot.multiply(rot.from_axis_angle(fading(x0, v0, n)), rotations[:n])
     root = moved.root.astype(np.float64)
     step_b = root[1] - root[0] if len(b) > 1 else np.zeros(3)
     if before is not None:
         step_b = rot.rotate(rot.about_y(yaw), (b.root[0] - before.root[0]).astype(np.float64))
     # the planar path only keeps its speed for a moment (no offset to undo): it ends displaced, not pulled back
-    lead = _quintic(np.array([0.0, target[1] - root[0, 1], 0.0]), step_a - step_b, n)
+    lead = fading(np.array([0.0, target[1] - root[0, 1], 0.0]), step_a - step_b, n)
     slip = (step_a - step_b) * planar
     carried = np.cumsum(slip * (1 - np.arange(n)[:, None] / n) ** 2, 0) - slip
     root[:n] += lead * np.array([0.0, 1, 0]) + carried

@@ -244,9 +244,9 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
     low, up = lower.rotations.astype(np.float64), upper.rotations.astype(np.float64)[:count]
     out = low.copy()
     busy_all = np.any([getattr(acts, p) for p in parts], axis=0)
-    fade = minimum_jerk(np.clip(np.arange(count) / reach, 0, 1)) if lead else np.ones(count)
+    fade = minimum_jerk(np.arange(count) / reach) if lead else np.ones(count)
     if not cut:
-        fade = fade * (minimum_jerk(np.clip((count - 1 - np.arange(count)) / reach, 0, 1)) if tail else 1)
+        fade = fade * (minimum_jerk((count - 1 - np.arange(count)) / reach) if tail else 1)
     lower_acts = activity(lower)
     busy = (lower_acts.left | lower_acts.right | lower_acts.head, busy_all[:count])
     weight = _weight(busy[1], lower.fps) * fade

@@ -52,12 +52,12 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.ground import support_level
 from vqvae.motion import Motion
-from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, constant
+from vqvae.rates import BODY_FPS, FACE_FPS, GESTURE_FPS
+from vqvae.skeleton import FEET, FINGER_NAMES, SMPL22, SMPL52, constant
 
 if TYPE_CHECKING:
     import torch
 
-FEET = (7, 10, 8, 11)
 # a foot joint is in contact when it is low and slow; ankles rest about 8 cm above the floor, toes about 2 cm
 CONTACT_HEIGHT = np.array([0.13, 0.07, 0.13, 0.07])
 CONTACT_SPEED = 0.02  # metres per frame at 20 fps (0.4 m/s)
@@ -127,7 +127,7 @@ class BodyFeatures(FeatureSpec):
     of the ground below `MIN_RISE_RATE`.
     """
 
-    name, fps = "body", 20.0
+    name, fps = "body", BODY_FPS
 
     def __init__(self, rise: bool = True) -> None:
         """`rise` False: heights above y = 0 and no last channel, the layout of earlier tokenizers."""
@@ -159,7 +159,7 @@ class BodyFeatures(FeatureSpec):
         relative = rot.rotate(back[:, None], joints[:, 1:] - root[:, None])
         moved = np.diff(joints, axis=0, prepend=joints[:1])
         joint_velocity = rot.rotate(previous[:, None], moved)
-        feet = joints[:, list(FEET)]
+        feet = joints[:, FEET]
         speed = np.linalg.norm(np.diff(feet, axis=0, prepend=feet[:1]), axis=-1)
         # the first frame has no speed; the second one's is taken
         if len(speed) > 1:
@@ -201,7 +201,7 @@ class BodyFeatures(FeatureSpec):
 class FaceFeatures(FeatureSpec):
     """See the module's table. Exactly invertible."""
 
-    name, fps, dim = "face", 30.0, arkit.COUNT + 3
+    name, fps, dim = "face", FACE_FPS, arkit.COUNT + 3
 
     def slices(self) -> dict[str, slice]:
         stops = [*list(_STARTS.values())[1:], self.dim]
@@ -249,7 +249,7 @@ def pelvis_yaw(pelvis: np.ndarray) -> np.ndarray:
 class GestureFeatures(FeatureSpec):
     """See the module's table. Exactly invertible in all that the layout holds, to 1e-5 rad."""
 
-    name, fps, dim = "gesture", 30.0, 6 * (len(UPPER) + FINGERS) + 12
+    name, fps, dim = "gesture", GESTURE_FPS, 6 * (len(UPPER) + FINGERS) + 12
 
     def slices(self) -> dict[str, slice]:
         return {

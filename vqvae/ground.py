@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from vqvae.motion import Motion
+from vqvae.skeleton import FEET
 from vqvae.smoothing import runs_of
 
 SUNK = 0.03  # metres below the floor; toes and hands of real clips are lower in 0.02 % of the frames
@@ -19,7 +20,6 @@ DEEP = 0.05  # metres by which a clip may stand too low as a whole; more is a fa
 BELOW, ABOVE = -0.1, 0.2  # metres; nearer to 0 it is no other floor but feet that sink a little, or a jump
 
 
-FEET = (7, 8, 10, 11)  # ankles and toes of `SMPL22`
 SOLE = 0.006  # metres, the lowest joint of a foot that stands
 STANDING_SPEED, STANDING_FRAMES = 0.02, 4  # metres a frame at 20 fps; such frames that a foot stands at least
 MIN_RISE = 0.12  # metres; feet of a body on one level stand nearer to one another than that
@@ -38,7 +38,7 @@ def support_level(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     """
     count, scale = len(joints), fps / 20
     low, lowest = joints[..., 1].min(1).astype(np.float64), joints[..., 1].argmin(1)
-    step = np.linalg.norm(np.diff(joints[:, list(FEET)], axis=0, prepend=joints[:1, list(FEET)]), axis=-1)
+    step = np.linalg.norm(np.diff(joints[:, FEET], axis=0, prepend=joints[:1, FEET]), axis=-1)
     moved = step[np.arange(count), [FEET.index(j) if j in FEET else 0 for j in lowest]]
     standing = np.isin(lowest, FEET) & (moved < STANDING_SPEED / scale)
     # at the top of a jump the feet are slow, too, but not for long

@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
 from vqvae import arkit
-from vqvae.features import FEET, UPPER, gesture_joints
+from vqvae.features import UPPER, gesture_joints
 from vqvae.rotations import matrix_from_6d
-from vqvae.skeleton import SMPL22, constant, product
+from vqvae.skeleton import FEET, SMPL22, constant, product
 from vqvae.strict import Rate, Strict
 
 # Rotations of joints without children move no joint; they show in points fixed to them: (joint, metres from it).

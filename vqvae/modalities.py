@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqvae.errors import UserError
+from vqvae.rates import BODY_FPS, FACE_FPS, GESTURE_FPS
 
 if TYPE_CHECKING:
     from vqvae.features import FeatureSpec
@@ -62,8 +63,11 @@ def _layout(name: str) -> Callable[[], FeatureSpec]:
     return make
 
 
-register(Modality("body", 20.0, _layout("BodyFeatures"), "whole body, 22 SMPL joints, local rotations and root path"))
-register(Modality("face", 30.0, _layout("FaceFeatures"), "face, 52 ARKit blendshape weights and head rotation"))
 register(Modality(
-    "gesture", 30.0, _layout("GestureFeatures"), "upper body and fingers while talking, 13 joints and 30 of the hands"
+    "body", BODY_FPS, _layout("BodyFeatures"), "whole body, 22 SMPL joints, local rotations and root path"
+))
+register(Modality("face", FACE_FPS, _layout("FaceFeatures"), "face, 52 ARKit blendshape weights and head rotation"))
+register(Modality(
+    "gesture", GESTURE_FPS, _layout("GestureFeatures"),
+    "upper body and fingers while talking, 13 joints and 30 of the hands",
 ))

@@ -8,16 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from vqvae import rotations as rot
+from vqvae.contact import standing
 from vqvae.ground import SOLE, smoothed_lift, support_level
-from vqvae.legs import bent_knee
+from vqvae.limbs import bend
 from vqvae.motion import Motion
 from vqvae.proportions import HEADED, below_floor, flat_hand, raised_trunk
 from vqvae.retarget import STANDING
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian, runs_of
 
-HEIGHT, SPEED = 0.07, 0.4  # metres, metres a second: a toe of ours that is lower and slower is in contact
-GAP = 0.1  # seconds that a contact is interrupted without an end
 SLIPS = 0.12  # metres that a toe of ours moves in a contact, from which on it slides and is followed
 ROUGH = 0.04  # metres: lower soles of ours carry the body, and are brought to the floor by the square of their height
 LARGE = 1.25  # times our size, from which on feet tilt less than ours
@@ -82,7 +81,8 @@ def planted(
     # where soles are low they are brought nearer to the floor
     rises = {side: np.minimum(heights[side].clip(0) ** 2 / ROUGH, heights[side].clip(0)) + ground - foot.sole
              for side, (_, foot) in pairs.items()}  # fmt: skip
-    offsets = {side: _anchored(our_foot.toe, foot.toe, motion.fps, ground) + rises[side][:, None] * _UP
+    stands = dict(zip("lr", standing(motion.joints, motion.fps, ground).T, strict=True))
+    offsets = {side: _anchored(our_foot.toe, foot.toe, stands[side]) + rises[side][:, None] * _UP
                for side, (our_foot, foot) in pairs.items()}  # fmt: skip
     carried = _carried(offsets, carries, motion.fps)
     goals = {}
@@ -104,17 +104,17 @@ def planted(
         goal = goal + in_air[side] * rise[:, None] * _UP
         hip, knee, ankle = (at[f"{side}_{n}"] for n in ("hip", "knee", "ankle"))
         ahead = ours[f"{side}_hip"][1][..., 2]
-        bent = bent_knee(places[:, hip], places[:, knee], places[:, ankle], goal, ahead)
-        turns[hip] = rot.to_matrix(rot.between(places[:, knee] - places[:, hip], bent - places[:, hip]))
-        turns[knee] = rot.to_matrix(rot.between(places[:, ankle] - places[:, knee], goal - bent))
+        middle = bend(places[:, hip], places[:, knee], places[:, ankle], goal, ahead).place
+        turns[hip] = rot.to_matrix(rot.between(places[:, knee] - places[:, hip], middle - places[:, hip]))
+        turns[knee] = rot.to_matrix(rot.between(places[:, ankle] - places[:, knee], goal - middle))
         turns[ankle] = tilts[side]
         if side in feet.toes:
             toe = tilts[side] @ ours[f"{side}_foot"][1]
             turns[at[f"{side}_foot"]] = _levelled(toe, 1 - in_air[side][:, 0]) @ tilts[side]
     for side, joints in (fingers or {}).items():
         wrist, hand = places[:, at[f"{side}_wrist"]], (start[:, list(joints)] - start[:, [at[f"{side}_wrist"]]])
-        bent = flat_hand(hand, ours[f"{side}_wrist"][1][..., 1], wrist[:, 1] - ground - SOLE)
-        turns |= dict.fromkeys([at[f"{side}_wrist"], *joints], bent)
+        flat = flat_hand(hand, ours[f"{side}_wrist"][1][..., 1], wrist[:, 1] - ground - SOLE)
+        turns |= dict.fromkeys([at[f"{side}_wrist"], *joints], flat)
     return carried + rise[:, None] * _UP, turns
 
 
@@ -162,18 +162,10 @@ def _levelled(turns: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.asarray(rot.to_matrix(rot.slerp(rot.identity(share.shape), bent, share)))
 
 
-def contacts(toe: np.ndarray, fps: float, ground: np.ndarray) -> list[tuple[int, int]]:
-    """[start, stop) of the frames in which a toe of ours (T, 3) is low above the ground (T,) and slow."""
-    speed = np.zeros(len(toe))
-    if len(toe) > 1:
-        speed = np.linalg.norm(np.gradient(toe, axis=0), axis=-1) * fps
-    return runs_of((toe[:, 1] - ground < HEIGHT) & (speed < SPEED), round(GAP * fps))
-
-
-def _anchored(ours: np.ndarray, toe: np.ndarray, fps: float, ground: np.ndarray) -> np.ndarray:
-    """(T, 3) level offsets that keep a toe in place while ours is in contact; interpolated between contacts."""
+def _anchored(ours: np.ndarray, toe: np.ndarray, stands: np.ndarray) -> np.ndarray:
+    """(T, 3) level offsets that keep a toe in place while ours stands (T,); interpolated between contacts."""
     at, offsets = [], []
-    for start, stop in contacts(ours, fps, ground):
+    for start, stop in runs_of(stands):
         moved = (ours[start:stop] - ours[start:stop].mean(0)) * _FLAT
         goal = toe[start:stop].mean(0) + (moved if np.linalg.norm(moved, axis=-1).max() > SLIPS else 0)
         at.append(np.arange(start, stop))

@@ -23,6 +23,8 @@ JOINT_NAMES = (
     "r_foot", "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_wrist",
     "r_wrist",
 )  # fmt: skip
+# indices of the joints of the feet: ankles, and the balls of the feet, which stand about 2 cm above the floor
+ANKLES, TOES, FEET = (7, 8), (10, 11), (7, 10, 8, 11)
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
 # Bone offset of every joint from its parent in the rest pose, metres; left-side joints only once.
 _HALF = {

@@ -63,5 +63,17 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
 
 
 def minimum_jerk(s: np.ndarray) -> np.ndarray:
-    """10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan 1985), the path from 0 to 1 of least jerk."""
+    """10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan 1985), the path from 0 to 1 of least jerk, ends held."""
+    s = np.clip(s, 0, 1)
     return s * s * s * (10 + s * (6 * s - 15))
+
+
+def fading(offset: np.ndarray, speed: np.ndarray, frames: int) -> np.ndarray:
+    """(frames, ...) of an offset with a speed (...) per frame that comes to rest at zero after so many frames.
+
+    The quintic of least jerk between these ends, as in inertialisation (Bollo 2018).
+    """
+    t = np.arange(frames).reshape(-1, *[1] * np.ndim(offset)) / frames
+    v = speed * frames
+    a, b, c = -6 * offset - 3 * v, 15 * offset + 8 * v, -10 * offset - 6 * v
+    return np.asarray(a * t**5 + b * t**4 + c * t**3 + v * t + offset)

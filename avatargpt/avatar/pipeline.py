@@ -36,9 +36,11 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.features import SOLES
 from vqvae.ground import grounded
+from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
+from vqvae.rates import GESTURE_FPS
 from vqvae.skeleton import FINGER_NAMES, SMPL22
-from vqvae.smoothing import gaussian
+from vqvae.smoothing import gaussian, smoothstep
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 # (a person who has sat down). While the clip uses an arm, the arm is the clip's; hands in a lap, swinging arms and
 # the arms of a clip that is over are free for gestures, and where these let a hand hang, it rests in the lap again.
 
-FPS = 30.0
+FPS = GESTURE_FPS
 IDLE = "idle"
 END_SPEED, END_SECONDS = 0.25, 0.3  # m/s, mean over the joints in the last seconds: a slower clip has come to rest
 MAX_POSE_DISTANCE = 0.09  # m, mean over the joints, between poses at which a clip may loop
@@ -145,39 +147,21 @@ def standing(start: int, stop: int, fps: float = 30.0, seed: int = 0, sway: floa
         for waves, row in zip(SWAYS, phases, strict=True)
     ]
     offsets = SMPL22.offsets
-    thigh, shin = float(-offsets[4, 1]), float(-offsets[7, 1])
     ankle_height = SOLES - offsets[10, 1]
-    height = ankle_height + np.sqrt((LEG_EXTENSION * (thigh + shin)) ** 2 - FOOT_SPREAD**2) - offsets[1, 1]
+    leg = LEG_EXTENSION * float(-offsets[4, 1] - offsets[7, 1])
+    height = ankle_height + np.sqrt(leg**2 - FOOT_SPREAD**2) - offsets[1, 1]
     root = np.stack([sideways, np.full(len(at), height), forward], 1)
     rotations = rot.identity((len(at), len(SMPL22.names)))
-    for hip, knee, ankle, side in _LEGS:
+    for hip, _, _, side in _LEGS:
+        rotations[:, hip] = rot.about_y(side * TOES_OUT)
+    joints, matrices = SMPL22.fk_full(rotations, root)
+    world = rot.from_matrix(matrices)
+    for *limb, side in _LEGS:
+        hip, knee, ankle = limb
         target = np.array([offsets[hip, 0] + side * FOOT_SPREAD, ankle_height, offsets[hip, 2]])
-        turn = rot.about_y(side * TOES_OUT)
-        front = rot.rotate(turn, np.array([0.0, 0, 1]))
-        upper, lower = _leg_rotations(target - root - offsets[hip], front, thigh, shin)
-        rotations[:, hip] = upper
-        rotations[:, knee] = rot.multiply(rot.conjugate(upper), lower)
-        rotations[:, ankle] = rot.multiply(rot.conjugate(lower), turn)
+        goal = np.broadcast_to(target, root.shape)
+        rotations[:, limb] = reached(joints, world, (hip, knee, ankle), goal, KNEE, eased=False)
     return Motion(rotations, root, fps)
-
-
-def _leg_rotations(
-    hip_to_ankle: np.ndarray, front: np.ndarray, thigh: float, shin: float
-) -> tuple[np.ndarray, np.ndarray]:
-    # World rotations (T, 4) of thigh and shin that reach the ankle (T, 3), the knee towards `front` (3,).
-    distance = np.minimum(np.linalg.norm(hip_to_ankle, axis=1), 0.9999 * (thigh + shin))
-    down = hip_to_ankle / np.linalg.norm(hip_to_ankle, axis=1, keepdims=True)
-    ahead = front - down * (down @ front)[:, None]
-    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
-    cosine = (thigh**2 + distance**2 - shin**2) / (2 * thigh * distance)  # law of cosines, at the hip
-    knee = thigh * (cosine[:, None] * down + np.sqrt(1 - cosine[:, None] ** 2) * ahead)
-    side = np.cross(-down, ahead)
-
-    def along(bone: np.ndarray) -> np.ndarray:
-        up = -bone / np.linalg.norm(bone, axis=1, keepdims=True)
-        return rot.from_matrix(np.stack([side, up, np.cross(side, up)], -1))
-
-    return along(knee), along(hip_to_ankle - knee)
 
 
 @dataclass(frozen=True)
@@ -204,8 +188,7 @@ class Clip:
         if self._loop is None:
             index = np.minimum(at, len(self.motion) - 1)
             # The arms of a clip that is over become free gradually.
-            share = np.clip(1 - (at - index) / (_RELEASE * FPS), 0, 1)
-            active = self.active[index] * (share * share * (3 - 2 * share))[:, None]
+            active = self.active[index] * smoothstep(1 - (at - index) / (_RELEASE * FPS))[:, None]
             return BodyFrames(self.motion.at_frames(index), active, self.lap[index])
         first, count = self._loop.start, len(self.motion) - self._loop.start
         rounds = np.maximum(at - first, 0) // count
@@ -233,8 +216,7 @@ class Clip:
     def _blend_seam(self, where: np.ndarray, elapsed: np.ndarray, rotations: np.ndarray, root: np.ndarray) -> None:
         # In place: begin a round in the last pose of the previous one, fading over `SEAM` frames.
         assert self._loop is not None
-        share = (1 - (elapsed + 1) / (SEAM + 1))[:, None]
-        share = share * share * (3 - 2 * share)
+        share = smoothstep(1 - (elapsed + 1) / (SEAM + 1))[:, None]
         first, last = self._loop.start, len(self.motion) - 1
         poses = self.motion.rotations[[first, last]].astype(np.float64)
         offset = rot.multiply(rot.conjugate(poses[0]), poses[1])
@@ -365,8 +347,7 @@ def turned_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
 
 def hanging(gestures: Motion) -> np.ndarray:
     """(T, 2) 0..1: whether the left and the right hand hang."""
-    away = np.clip((from_hanging(gestures) - HANGING[0]) / (HANGING[1] - HANGING[0]), 0, 1)
-    return np.asarray(1 - away * away * (3 - 2 * away))
+    return 1 - smoothstep((from_hanging(gestures) - HANGING[0]) / (HANGING[1] - HANGING[0]))
 
 
 def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:

@@ -10,28 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avatargpt.body.stitch import fading
 from vqvae import rotations as rot
-from vqvae.ground import (
-    AHEAD,
-    FEET,
-    PUSH_OFF,
-    SMOOTH,
-    eased,
-    lowest_step,
-    required_lift,
-    smoothed_lift,
-    support_level,
-)
-from vqvae.legs import bent_knee
+from vqvae.contact import DEPENDS, standing
+from vqvae.ground import AHEAD, PUSH_OFF, SMOOTH, eased, lowest_step, required_lift, smoothed_lift, support_level
+from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
-from vqvae.skeleton import RADIUS, SMPL22
-from vqvae.smoothing import running_mean, runs_of
+from vqvae.skeleton import FEET, RADIUS, SMPL22, TOES
+from vqvae.smoothing import fading, running_mean, runs_of
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
-TOES = (10, 11)
-# a toe that stands: metres above the ground, metres a frame at 20 fps (0.5 m/s), frames
-MAX_TOE_HEIGHT, MAX_TOE_SPEED, SHORTEST = 0.06, 0.025, 3
 # metres a toe is held back at most; beyond it slips
 MAX_OFFSET = 0.15
 # metres a toe is held back while the body stays; metres a frame (0.05 m/s) that it goes along with its feet beyond that
@@ -39,7 +26,7 @@ SWAY, FOLLOWING = 0.08, 0.0025
 ANCHOR_FRAMES = 20  # of a contact, whose median place is held
 RELEASE_FRAMES = 6  # over which an offset sets in and fades
 # frames on either side that a frame depends on, those of a contact that began earlier aside
-LOOK_AHEAD, KEPT = AHEAD + PUSH_OFF + RELEASE_FRAMES + ANCHOR_FRAMES + SHORTEST, AHEAD + RELEASE_FRAMES + SHORTEST
+LOOK_AHEAD, KEPT = AHEAD + PUSH_OFF + RELEASE_FRAMES + ANCHOR_FRAMES + DEPENDS, AHEAD + RELEASE_FRAMES + DEPENDS
 # shares of a leg's length: from which on the pelvis goes down, by so many metres at most; up to which an ankle is led
 # away from the hip
 STRETCHED, MAX_DROP, MAX_REACH = 0.99, 0.03, 1.01
@@ -77,7 +64,7 @@ class FootLock:
         if stop <= first:
             return np.zeros((0, 22, 4)), np.zeros((0, 3))
         joints = SMPL22.fk(self.rotations, self.root).astype(np.float64)
-        on = standing(joints, self.ground)
+        on = standing(joints, ground=self.ground)
         on[:first] = self.on
         feet = held(joints[:, TOES][..., [0, 2]], on, np.zeros(len(on), bool), self.moved, self.anchors)
         offsets = _raised(feet.offsets, joints, self.ground)
@@ -88,26 +75,6 @@ class FootLock:
         self.on, self.moved, self.anchors = on[kept:stop], feet.moved[kept:stop], feet.anchors[kept]
         self.rotations, self.root, self.ground = self.rotations[kept:], self.root[kept:], self.ground[kept:]
         return rotations, root
-
-
-def standing(joints: np.ndarray, ground: np.ndarray | float = 0.0) -> np.ndarray:
-    """(T, 2) whether the left and the right toe stand on the ground, from joints (T, 22, 3) at 20 fps.
-
-    Args:
-        ground: (T,) metres, height of the ground below the body.
-    """
-    toes = joints[:, TOES].astype(np.float64)
-    step = np.linalg.norm(np.diff(toes, axis=0), axis=-1) if len(toes) > 1 else np.zeros((1, 2))
-    slow = np.minimum(np.concatenate([step[:1], step]), np.concatenate([step, step[-1:]]))[: len(toes)]
-    # on stairs a foot stands on the next step before the body does
-    level = np.broadcast_to(ground, len(toes))
-    highest = -lowest_step(-level)
-    low = toes[..., 1] < highest[:, None] + MAX_TOE_HEIGHT
-    out = (slow < MAX_TOE_SPEED) & low
-    for side in (0, 1):
-        for first, last in runs_of(out[:, side]):
-            out[first:last, side] = last - first >= min(SHORTEST, len(toes))
-    return np.asarray(out)
 
 
 class Held(NamedTuple):
@@ -192,9 +159,9 @@ def _between(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
     """Offsets of the frames [first, last) between two contacts: one fades, the other sets in."""
     out, width = np.zeros((last - first, 2)), min(RELEASE_FRAMES, last - first)
     if first > 0:
-        out[:width] += fading(offsets[first - 1], np.zeros(2), width)
+        out[:width] += fading(offsets[first - 1], np.zeros(2), width + 1)[1:]
     if last < len(offsets):
-        out[len(out) - width :] += fading(offsets[last], np.zeros(2), width)[::-1]
+        out[len(out) - width :] += fading(offsets[last], np.zeros(2), width + 1)[:0:-1]
     return out
 
 
@@ -215,18 +182,10 @@ def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> 
     out = np.array(rotations, np.float64)
     world = rot.from_matrix(matrices)
     for side, (hip, knee, ankle, _) in enumerate(LEGS):
-        moved = np.abs(offsets[:, side]).max(-1) > 1e-5
-        if not moved.any():
-            continue
-        p, g = joints[moved], world[moved]
+        moved = np.flatnonzero(np.abs(offsets[:, side]).max(-1) > 1e-5)
+        p, limb = joints[moved], (hip, knee, ankle)
         goal = p[:, ankle] + _within_reach(p[:, hip], p[:, knee], p[:, ankle], offsets[moved, side])
-        ahead = rot.rotate(g[:, hip], np.broadcast_to([0.0, 0, 1], goal.shape))
-        bent = bent_knee(p[:, hip], p[:, knee], p[:, ankle], goal, ahead)
-        upper = rot.multiply(rot.between(p[:, knee] - p[:, hip], bent - p[:, hip]), g[:, hip])
-        lower = rot.multiply(rot.between(p[:, ankle] - p[:, knee], goal - bent), g[:, knee])
-        out[moved, hip] = rot.multiply(rot.conjugate(g[:, 0]), upper)
-        out[moved, knee] = rot.multiply(rot.conjugate(upper), lower)
-        out[moved, ankle] = rot.multiply(rot.conjugate(lower), g[:, ankle])
+        out[moved[:, None], limb] = reached(p, world[moved], limb, goal, KNEE)
     return out
 
 
@@ -272,7 +231,7 @@ def on_the_floor(motion: Motion, before: Motion | None = None, after: Motion | N
     fixed = np.ones(len(whole), bool)
     fixed[own] = False
     joints, ground = whole.joints.astype(np.float64), support_level(whole.joints, whole.fps)
-    on = standing(joints, ground)
+    on = standing(joints, ground=ground)
     feet = held(joints[:, TOES][..., [0, 2]], on, fixed, np.zeros((first, 2)), along=after is None)
     offsets = _raised(feet.offsets, joints, ground)
     drop = weight * smoothed_lift(_out_of_reach(joints, offsets, ground))[own]

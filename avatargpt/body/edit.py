@@ -13,7 +13,7 @@ from avatargpt.body.constraints import VERIFIED, motion_specs, other_attributes,
 from avatargpt.body.contact import on_the_floor
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, pick, prolonged
-from avatargpt.kinematics.measures import TOES, acceleration, foot_skate, jerk
+from avatargpt.kinematics.measures import acceleration, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import UnheededText
 from avatargpt.reading.reader import MIN_KNOWN
@@ -23,6 +23,7 @@ from instruct_data.joining import join_motions, suits
 from vqvae.errors import UserError
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
+from vqvae.skeleton import TOES
 
 ROUNDS = 3  # of candidates of a middle, where all of them pop
 TEXT_CANDIDATES, FREE_CANDIDATES = 16, 4  # of a continuation with a text, and without

@@ -13,9 +13,10 @@ from avatargpt.body.contact import on_the_floor
 from instruct_data.requests.spec import Pin, Place, PoseKey
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.limbs import ELBOW, KNEE, reached
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import gaussian
+from vqvae.smoothing import gaussian, smoothstep
 
 PIN_CHAINS = {
     "left_hand": ("l_shoulder", "l_elbow", "l_wrist"), "right_hand": ("r_shoulder", "r_elbow", "r_wrist"),
@@ -68,55 +69,31 @@ def _led(offsets: Mapping[int, np.ndarray], frames: int, fps: float) -> tuple[np
     for before, after in zip([None, *keys], [*keys, None], strict=True):
         if before is not None and after is not None and after - before <= 2 * width:
             between = (at >= before) & (at <= after)
-            share = _smooth((at[between] - before) / (after - before))[:, None]
+            share = smoothstep((at[between] - before) / (after - before))[:, None]
             out[between] = (1 - share) * offsets[before] + share * offsets[after]
             near |= between
             continue
         for key, side in ((before, at >= (before or 0)), (after, at <= (after or 0))):
             if key is not None:
-                share = _smooth(np.clip(1 - np.abs(at - key) / width, 0, 1)) * side
+                share = smoothstep(1 - np.abs(at - key) / width) * side
                 out[share > 0] = share[share > 0, None] * offsets[key]
                 near |= share > 0
     return out, near
 
 
-def _smooth(share: np.ndarray) -> np.ndarray:
-    return np.asarray(share * share * (3 - 2 * share))
-
-
 def _reached(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Motion:
-    """The end of a limb at (T, 3) goals in the frames (T,) bool by two-bone inverse kinematics, orientation kept."""
-    upper, middle, end = (SMPL22.index(name) for name in PIN_CHAINS[limb])
+    """The end of a limb at (T, 3) goals in the frames (T,) bool, or as near as `MAX_STRETCH` lets it come."""
+    chain = [SMPL22.index(name) for name in PIN_CHAINS[limb]]
     rotations = motion.rotations.astype(np.float64).copy()
-    world = rot.from_matrix(SMPL22.fk_full(rotations, motion.root)[1])
-    joints = motion.joints.astype(np.float64)
-    root, knee, tip = joints[:, upper], joints[:, middle], joints[:, end]
-    a, b = np.linalg.norm(knee - root, axis=1), np.linalg.norm(tip - knee, axis=1)
-    way = goals - root
-    distance = np.clip(np.linalg.norm(way, axis=1), np.abs(a - b) + 1e-3, MAX_STRETCH * (a + b))
-    # bend the middle joint so that the end is as far away as the goal, about the axis that it is bent about now
-    axis = np.cross(root - knee, tip - knee)
-    flat = np.linalg.norm(axis, axis=1) < 1e-4
-    axis[flat] = rot.rotate(world[flat, upper], np.array([0.0, 1, 0]))
-    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
-    goal_angle = np.arccos(np.clip((a**2 + b**2 - distance**2) / (2 * a * b), -1, 1))
-    bend = rot.from_axis_angle(axis * (goal_angle - _angle(root - knee, tip - knee))[:, None])
-    tip = knee + rot.rotate(bend, tip - knee)
-    swing = rot.between(tip - root, way)
-    new_upper = rot.multiply(swing, world[:, upper])
-    new_middle = rot.multiply(swing, rot.multiply(bend, world[:, middle]))
-    chain = (
-        (upper, new_upper, world[:, SMPL22.parents[upper]]), (middle, new_middle, new_upper),
-        (end, world[:, end], new_middle),
-    )  # fmt: skip
-    for joint, turned, parent in chain:
-        rotations[frames, joint] = rot.multiply(rot.conjugate(parent), turned)[frames]
+    joints, matrices = SMPL22.fk_full(rotations[frames], motion.root[frames])
+    root, way = joints[:, chain[0]], goals[frames] - joints[:, chain[0]]
+    length = np.linalg.norm(np.diff(joints[:, chain], axis=1), axis=-1).sum(1)
+    way *= np.minimum(1, MAX_STRETCH * length / np.maximum(np.linalg.norm(way, axis=1), 1e-9))[:, None]
+    upper, middle, end = chain
+    front = KNEE if limb.endswith("foot") else ELBOW
+    turned = reached(joints, rot.from_matrix(matrices), (upper, middle, end), root + way, front, eased=False)
+    rotations[np.flatnonzero(frames)[:, None], chain] = turned
     return replace(motion, rotations=rotations)
-
-
-def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    cosine = (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
-    return np.asarray(np.arccos(np.clip(cosine, -1, 1)))
 
 
 def posed(motion: Motion, poses: Sequence[PoseKey]) -> Motion:

@@ -10,19 +10,10 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.motion import Motion
+from vqvae.smoothing import fading
 
 FADE_FRAMES = 12  # over which a seam's offset fades
 EASE_FRAMES = 6  # over which a correction of the path sets in
-
-
-def fading(offset: np.ndarray, speed: np.ndarray, frames: int) -> np.ndarray:
-    """An offset with a speed (...) per frame that comes to rest at zero, (frames, ...); value k: after k + 1 frames."""
-    # the quintic of least jerk between these ends
-    n = frames + 1
-    t = ((np.arange(frames) + 1) / n).reshape(-1, *[1] * np.ndim(offset))
-    v = speed * n
-    a, b, c = -6 * offset - 3 * v, 15 * offset + 8 * v, -10 * offset - 6 * v
-    return np.asarray(a * t**5 + b * t**4 + c * t**3 + v * t + offset)
 
 
 def place(motion: Motion, frame: int, like: Motion, like_frame: int) -> Motion:
@@ -68,7 +59,8 @@ def _faded(
         shift_speed = 2 * real_x[0] - real_x[1] - x[0] - shift
     width = max(1, min(FADE_FRAMES, len(rotations)))
     turns, shifts = np.zeros((len(rotations), *turn.shape)), np.zeros((len(rotations), 3))
-    turns[:width], shifts[:width] = fading(turn, turn_speed, width), fading(shift, shift_speed, width)
+    turns[:width] = fading(turn, turn_speed, width + 1)[1:]
+    shifts[:width] = fading(shift, shift_speed, width + 1)[1:]
     return turns, shifts
 
 

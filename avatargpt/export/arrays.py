@@ -17,6 +17,7 @@ from vqvae.io.files import parsing
 from vqvae.io.kimodo import is_kimodo, read_kimodo
 from vqvae.io.smplx import check_up, is_smplx, read_smplx, write_smplx
 from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, atomic_write
+from vqvae.rates import BODY_FPS
 from vqvae.rig import AXES, check_statement
 from vqvae.skeleton import SMPL22, SMPL52
 from vqvae.upright import axis_name, longest, of_positions
@@ -26,7 +27,6 @@ SHORTEST = 1e-6  # m of a bone
 # Units of positions: metres, and how many times longer than ours in metres all bones of a person are. Nothing is near
 # metres; inches end where the centimetres of small children begin.
 UNITS = {"m": (1.0, 0.3, 2.0), "in": (0.0254, 25.0, 50.0), "cm": (0.01, 50.0, 150.0), "mm": (0.001, 500.0, 1500.0)}
-FPS = 20.0  # of a body's positions, whose layout stores none
 
 
 def write_body_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0, layout: str = "smpl") -> None:
@@ -148,7 +148,7 @@ def read_npy(path: Path, fps: float | None = None, up: str | None = None, unit: 
     if array.shape[1:] == pos7.SHAPE:
         with parsing(path, "positions and quaternions of nine joints"):
             return pos7.from_array(array, pos7.FPS if fps is None else fps)
-    fps = FPS if fps is None else fps
+    fps = BODY_FPS if fps is None else fps
     if array.ndim == 2:
         from vqvae.io.hml263 import HML263Features
 

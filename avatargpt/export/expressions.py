@@ -10,6 +10,7 @@ import numpy as np
 
 from vqvae import arkit
 from vqvae.errors import UserError
+from vqvae.rates import FACE_FPS
 
 VISEMES = ("aa", "ih", "ou", "ee", "oh")
 BLINKS = ("blink", "blinkLeft", "blinkRight")
@@ -22,7 +23,6 @@ VRM0 = {
 SPELLINGS = ("camel", "pascal")
 NAMES = ("all", "presets", *SPELLINGS)
 
-FPS = 30.0
 CALMING = 0.75  # share of a mood that yields while somebody talks
 ACTIVE, VERY_ACTIVE = 0.4, 1.6  # weights a second of jaw and lips at which talk begins, and is certain
 ATTACK, RELEASE, HABIT = 0.06, 0.35, 1.5  # s: a mood yields, comes back; pressed lips become its usual pose
@@ -54,7 +54,7 @@ def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
 class PresetMixer:
     """Preset expressions of one face, frame after frame; equal for a clip and for its frames one by one."""
 
-    def __init__(self, fps: float = FPS) -> None:
+    def __init__(self, fps: float = FACE_FPS) -> None:
         self._fps = fps
         self._last: np.ndarray | None = None
         self._talking, self._usual = 0.0, -1.0

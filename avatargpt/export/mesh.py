@@ -17,6 +17,7 @@ import numpy as np
 from avatargpt.export.head import head
 from vqvae import rotations as rot
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton, finger_ends, mirror_name
+from vqvae.smoothing import smoothstep
 
 # sRGB, 0-255. The left side of the body is orange, the right side blue, wherever sides have to be told apart.
 PALETTE: dict[str, tuple[int, int, int]] = {
@@ -430,8 +431,7 @@ def avatar_mesh(clothed: bool = False) -> AvatarMesh:
     neck, crown, chest = (SMPL52.index(n) for n in ("neck", "head", "spine3"))
     points = shape.points + places[crown] + HEAD_PLACE
     low, high = places[neck, 1] + np.array(_NECK_BLEND)
-    up = np.clip((points[:, 1] - low) / (high - low), 0, 1)
-    up = up * up * (3 - 2 * up)
+    up = smoothstep((points[:, 1] - low) / (high - low))
     collar = shape.part("collar")
     # the collar is a shirt's, which goes with the chest
     up[collar] = 0

@@ -26,6 +26,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.files import parsing
 from vqvae.motion import MAX_FRAMES
+from vqvae.rates import FACE_FPS
 
 LAYOUTS = ("oculus", "azure", "azure_shapes")
 OCULUS = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
@@ -56,7 +57,6 @@ _AZURE: tuple[dict[str, float], ...] = (
 )  # fmt: skip
 _TO_AZURE = dict(zip(OCULUS, (0, 21, 18, 17, 19, 20, 16, 15, 19, 13, 2, 4, 6, 8, 7), strict=True))
 AZURE_FPS, AZURE_VALUES, TICKS = 60.0, arkit.COUNT + 3, 10_000_000  # a second
-FPS = 30.0  # of clips from events
 RAMP = 0.08  # s in which one viseme becomes the next
 LAST = 0.2  # s of a last event
 MIN_SHARE = 0.25  # of a viseme that counts as being spoken
@@ -146,7 +146,7 @@ def _oculus_frames(data: dict[str, Any], path: Path) -> FaceMotion:
     if rows.ndim != 2 or rows.shape[1] != len(names) or not 0 < len(rows) <= MAX_FRAMES or not np.isfinite(rows).all():
         raise UserError(f"{path}: frames of shape {rows.shape} beside {len(names)} visemes; accepted a row of each")
     table = np.stack([_oculus(n, path) for n in names])
-    return FaceMotion(np.clip(rows @ table, 0, 1), np.zeros((len(rows), 3)), float(data.get("fps", FPS)))
+    return FaceMotion(np.clip(rows @ table, 0, 1), np.zeros((len(rows), 3)), float(data.get("fps", FACE_FPS)))
 
 
 def _azure_shapes(chunks: Sequence[dict[str, Any]], path: Path) -> FaceMotion:
@@ -196,13 +196,13 @@ def _from_spans(spans: Sequence[tuple[np.ndarray, float, float]], path: Path) ->
     end = float((starts + lengths).max())
     if not 0 < end <= MAX_SECONDS:
         raise UserError(f"{path}: {end:g} s; accepted more than 0, at most {MAX_SECONDS / 3600:g} hours")
-    frames = max(1, round(end * FPS))
+    frames = max(1, round(end * FACE_FPS))
     times, keys = [0.0], [np.zeros(arkit.COUNT)]
     for k, (pose, start, length) in enumerate(spans):
         following = starts[k + 1] if k + 1 < len(spans) else start + length
         half = min(RAMP, max(following - start, 1e-3)) / 2
         times += [max(start + half, times[-1] + 1e-6), max(following - half, start + half + 2e-6)]
         keys += [pose, pose]
-    at, table = np.arange(frames) / FPS, np.stack(keys)
+    at, table = np.arange(frames) / FACE_FPS, np.stack(keys)
     weights = np.stack([np.interp(at, times, column) for column in table.T], 1)
-    return FaceMotion(weights, np.zeros((frames, 3)), FPS)
+    return FaceMotion(weights, np.zeros((frames, 3)), FACE_FPS)

@@ -12,11 +12,12 @@ import numpy as np
 from avatargpt.gesture.features import TimedWord
 from avatargpt.gesture.semantics import MIN_SPACING, GestureBank, Manner, StrokePlanner
 from instruct_data.gesture import performing
-from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, minimum_jerk, stroke_poses
+from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, stroke_poses
 from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import ARM, FPS, LIMB, ROTATIONS, SIDES, TRUNK, turns_in, within
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.smoothing import minimum_jerk
 
 # Voice activity: a frame is speech where its level is within LOUDNESS_RANGE dB of the recent peak, and above a floor.
 LOUDNESS_RANGE, FLOOR, PEAK_DECAY = 30.0, -55.0, 1.0 / FPS  # dB, dBFS, dB a frame

@@ -32,12 +32,13 @@ from avatargpt.gesture.speech_file import NAME as FEATURES_BY_FILE
 from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
-from instruct_data.gesture.performing import decaying, minimum_jerk
+from instruct_data.gesture.performing import decaying
 from instruct_data.gesture.strokes import ROTATIONS, TURNED, hinged, turns_in
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 from vqvae.motion import Motion, concatenate
+from vqvae.smoothing import minimum_jerk
 
 if TYPE_CHECKING:
     from avatargpt.gesture.features import InterlocutorAudio

@@ -9,12 +9,12 @@ import numpy as np
 
 from vqvae.errors import UserError
 from vqvae.motion import Motion, heading, smooth_yaw
+from vqvae.rates import BODY_FPS
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import running_mean
 
-FPS = 20.0
+FPS = BODY_FPS
 _J = {name: i for i, name in enumerate(SMPL22.names)}
-FEET = [_J[n] for n in ("l_ankle", "l_foot", "r_ankle", "r_foot")]
 
 
 def swings(signal: np.ndarray, amplitude: float) -> int:

@@ -7,14 +7,13 @@ compare them with those of real clips.
 import numpy as np
 
 from avatargpt.kinematics.joints import swings
-from instruct_data.attributes import DISTANCES, FPS, POSTURES, TURNS, Measures
+from instruct_data.attributes import DISTANCES, POSTURES, TURNS, Measures
 from vqvae import rotations as rot
 from vqvae.motion import heading
+from vqvae.rates import BODY_FPS
+from vqvae.skeleton import TOES
 from vqvae.smoothing import longest, running_mean, runs_of
 
-# The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing.
-TOES = (10, 11)
-ANKLES = (7, 8)
 EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
 FEATURES = 228  # of `kinematic_features`
 MIN_FRAMES = 3
@@ -124,7 +123,7 @@ def foot_skate(joints: np.ndarray, fps: float, height: float = 0.05, speed: floa
     frame at 20 fps. Source: Karunratanakul et al. 2023 (Guided Motion Diffusion), "foot skating ratio". The ankles
     are left out: they swing while the toes stand. Real clips score 0.05 to 0.075 there.
     """
-    feet = _joints(joints, 2)[:, list(TOES)]
+    feet = _joints(joints, 2)[:, TOES]
     moved = _planar_speed(feet, fps)
     average = running_mean(moved, window, "constant")
     low = feet[..., 1] < height
@@ -137,7 +136,7 @@ def contact_slide(joints: np.ndarray, fps: float, height: float = 0.05) -> float
 
     0 without contact. Source: the "slide" of physical motion scores (mean foot displacement in contact).
     """
-    feet = _joints(joints, 2)[:, list(TOES)]
+    feet = _joints(joints, 2)[:, TOES]
     low = feet[..., 1] < height
     contact = low[1:] & low[:-1]
     return float(1000 / 20 * _planar_speed(feet, fps)[contact].mean()) if contact.any() else 0.0
@@ -281,8 +280,8 @@ def attribute_measures(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     half-swings relative to the range of a signal, and the posture that lasts longest but standing.
     """
     x = _joints(joints, MIN_SIGNATURE_FRAMES)
-    if fps != FPS:
-        at = np.linspace(0, len(x) - 1, max(MIN_SIGNATURE_FRAMES, round(len(x) * FPS / fps)))
+    if fps != BODY_FPS:
+        at = np.linspace(0, len(x) - 1, max(MIN_SIGNATURE_FRAMES, round(len(x) * BODY_FPS / fps)))
         i = np.minimum(at.astype(int), len(x) - 2)
         x = x[i] + (x[i + 1] - x[i]) * (at - i)[:, None, None]
     m = Measures(x)
@@ -312,7 +311,7 @@ def attribute_measures(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
         np.clip([yaw[t[-1]] - yaw[t[0]] for t in thirds], -400, 400) / 90, [np.clip(m.turn, -800, 800) / 90],
         _soft(m.turn, TURN_CENTRES),
         [m.rise, np.tanh(10 * m.rise), x[-1, 0, 1] - x[0, 0, 1]], [ground[t].mean() - ground[0] for t in thirds],
-        [len(flights), np.log1p(len(flights)), max(flights, default=0) / FPS, sum(flights) / len(x)],
+        [len(flights), np.log1p(len(flights)), max(flights, default=0) / BODY_FPS, sum(flights) / len(x)],
         [len(runs_of(c, 1)) for c in (left, right)],
         shares, [name == start for name in POSTURES], [name == end for name in POSTURES],
         heights[0], heights[-1], heights.min(0), heights.max(0),

@@ -11,6 +11,7 @@ import numpy as np
 
 from vqvae import arkit
 from vqvae.face import FaceMotion
+from vqvae.smoothing import gaussian, smoothstep
 
 WINDOW, STEP = 2.0, 0.25  # s
 SLOW = 0.3  # s, standard deviation of what is slow: poses and moods
@@ -28,10 +29,8 @@ _JAW = arkit.INDEX["jawOpen"]
 
 def speaking(motion: FaceMotion) -> np.ndarray:
     """(T,) bool: in which frames the face speaks; pauses of a second count as speech."""
-    from scipy.ndimage import gaussian_filter1d
-
     mouth = motion.weights[:, _MOUTH].astype(np.float64)
-    fast = mouth - gaussian_filter1d(mouth, SLOW * motion.fps, axis=0, mode="nearest")
+    fast = mouth - gaussian(mouth, SLOW * motion.fps)
     size = max(3, min(round(WINDOW * motion.fps), len(mouth)))
     out = np.zeros(len(mouth), bool)
     last = max(len(mouth) - size, 0)
@@ -53,29 +52,27 @@ def _spoken(fast: np.ndarray, jaw: np.ndarray, fps: float) -> float:
 
 def without_speech(motion: FaceMotion, spoken: np.ndarray) -> FaceMotion:
     """The face whose mouth, in frames (T,) of speech, is closed and at rest; what a mood holds stays."""
-    from scipy.ndimage import gaussian_filter1d, median_filter
+    from scipy.ndimage import median_filter
 
     if not spoken.any():
         return motion
     size = 2 * round(SPAN * motion.fps / 2) + 1
-    share = gaussian_filter1d(spoken.astype(np.float64), SLOW * motion.fps, mode="nearest")
+    share = gaussian(spoken.astype(np.float64), SLOW * motion.fps)
     weights = motion.weights.astype(np.float64)
     for column in _MOUTH:
         resting = np.zeros(len(weights))
         if column in _HELD:
             slow = median_filter(weights[:, column], size=size, mode="nearest")
-            resting = gaussian_filter1d(slow, SLOW * motion.fps, mode="nearest")
+            resting = gaussian(slow, SLOW * motion.fps)
         weights[:, column] += share * (resting - weights[:, column])
     return replace(motion, weights=weights.astype(np.float32))
 
 
 def without_sway(motion: FaceMotion, spoken: np.ndarray) -> FaceMotion:
     """The face whose head, in frames (T,) of speech, is at rest but for nods, turns and tilts beyond `SWAY`."""
-    from scipy.ndimage import gaussian_filter1d
-
     if not spoken.any():
         return motion
-    share = gaussian_filter1d(spoken.astype(np.float64), SLOW * motion.fps, mode="nearest")[:, None]
+    share = gaussian(spoken.astype(np.float64), SLOW * motion.fps)[:, None]
     head = motion.head.astype(np.float64)
-    kept = np.clip((np.abs(head) / SWAY - 1) / BEYOND, 0, 1)
-    return replace(motion, head=(head * (1 - share * (1 - kept * kept * (3 - 2 * kept)))).astype(np.float32))
+    kept = smoothstep((np.abs(head) / SWAY - 1) / BEYOND)
+    return replace(motion, head=(head * (1 - share * (1 - kept))).astype(np.float32))

@@ -26,7 +26,6 @@ from motionmcp.server import build_app
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
-from avatargpt.body.contact import TOES, standing
 from avatargpt.body.keys import EASE, keyed
 from avatargpt.options import MIN_SECONDS, GenerationConfig
 from avatargpt.requests.clause_spec import goes
@@ -36,8 +35,9 @@ from avatargpt.server.services import check_length
 from avatargpt.server.worker import Report
 from instruct_data.requests.spec import Clause, MotionRequest, Pin, Place, PoseKey
 from vqvae import rotations as rot
+from vqvae.contact import standing
 from vqvae.motion import Motion
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import SMPL22, TOES
 
 MODEL = "avatargpt"
 FPS = 20.0  # of the network

@@ -17,6 +17,8 @@ from instruct_data.face.emotions import DEGREES, prototypes
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
+from vqvae.rates import FACE_FPS
+from vqvae.smoothing import smoothstep
 
 # Events: one track of key poses for each, and a rhythm on top of it.
 MAX_RAMP = 0.42  # of the time that an action has
@@ -28,12 +30,6 @@ _LEFT = np.array([n.endswith("Left") and n not in ("jawLeft", "mouthLeft") for n
 _RIGHT = np.array([n.endswith("Right") and n not in ("jawRight", "mouthRight") for n in arkit.NAMES] + [False] * 5)
 _CENTRE = ~(_LEFT | _RIGHT)
 Keys = list[tuple[float, np.ndarray]]  # seconds, (57,) pose
-
-
-def ease(x: np.ndarray) -> np.ndarray:
-    """0 to 1 with soft ends: 3x^2 - 2x^3."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
 
 
 @dataclass
@@ -55,7 +51,7 @@ class Track:
     def _at(self, t: np.ndarray, mask: np.ndarray | slice = slice(None)) -> np.ndarray:
         i = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.times) - 2)
         span = np.maximum(self.times[i + 1] - self.times[i], 1e-6)
-        share = ease((t - self.times[i]) / span)[:, None]
+        share = smoothstep((t - self.times[i]) / span)[:, None]
         poses = self.poses[:, mask]
         return poses[i] * (1 - share) + poses[i + 1] * share
 
@@ -136,7 +132,7 @@ def event_tracks(action: Action, e: Event, rng: np.random.Generator) -> tuple[li
 
 def ending(e: Event, t: np.ndarray) -> np.ndarray:
     """(T,) 0 to 1: how far an event that ends others (neutral, closed mouth) has done so."""
-    return ease((t - e.start) / min(0.6 * e.duration, 0.5))
+    return smoothstep((t - e.start) / min(0.6 * e.duration, 0.5))
 
 
 # the takes show 15 blinks a minute as median; their eyes jump more often than a calm listener's, because they are
@@ -169,7 +165,7 @@ def smooth_noise(t: np.ndarray, rng: np.random.Generator, count: int, slow: floa
         at = (t - t[0]) / period + rng.random()
         values = rng.standard_normal((int(at[-1]) + 2, count)) * weight
         i = at.astype(int)
-        share = ease(at - i)[:, None]
+        share = smoothstep(at - i)[:, None]
         out += values[i] * (1 - share) + values[i + 1] * share
     return out / 0.97  # two layers of variance 0.75 and 0.19
 
@@ -196,7 +192,7 @@ def blinks(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.nda
         ways = (b[k][:2] for k in ("closing_seconds", "opening_seconds"))
         close, opening = (np.interp(rng.random(), [0, 1], way) / LID_SHARE for way in ways)
         start = t[i] + 0.1
-        shape = ease((t - start) / close) - ease((t - start - close - BLINK_TOP_SECONDS) / opening)
+        shape = smoothstep((t - start) / close) - smoothstep((t - start - close - BLINK_TOP_SECONDS) / opening)
         # a blink cut short by an action of the eyes would leave half a lid behind: it is dropped
         if (alive.blinks[shape > 0.02] > 0).all():
             out = np.maximum(out, np.interp(rng.random(), [0, 1], [b["height"][2], 1.0]) * shape)
@@ -214,7 +210,7 @@ def eyes(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarr
         size = min(g["size"][0] * rng.exponential(), MAX_GAZE)
         angle = rng.uniform(0, 2 * np.pi)
         there = np.array([np.cos(angle), 0.6 * np.sin(angle)]) * size
-        out += (there - here) * ease((t - t[i]) / g["seconds"][2])[:, None]
+        out += (there - here) * smoothstep((t - t[i]) / g["seconds"][2])[:, None]
         here = there
     return out + 0.3 * g["tremor_per_frame"] * smooth_noise(t, rng, 2, 0.8, 0.2)
 
@@ -235,7 +231,6 @@ def idle(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarr
 
 
 # The whole clip: events over emotions over idle motion.
-FPS = 30.0
 LAG_SECONDS = 0.008  # standard deviation of the half difference in time between the two sides
 MIN_ASYMMETRY = 0.01  # of lids and brows, where the takes show none at all
 BLINK_FREE = 0.35  # seconds around actions of the lids without spontaneous blinks
@@ -297,7 +292,7 @@ def _events(clip: _Clip) -> tuple[np.ndarray, np.ndarray]:
         out[:, :n] = np.maximum(out[:, :n], hold[:, :n])
         beats = np.maximum(beats, rhythm[:, :n])
         out[:, n:] += hold[:, n:] + rhythm[:, n:]
-        active = ease((t - e.start) / min(0.3, 0.4 * e.duration)) * ease((e.end + 0.3 - t) / 0.3)
+        active = smoothstep((t - e.start) / min(0.3, 0.4 * e.duration)) * smoothstep((e.end + 0.3 - t) / 0.3)
         leaves *= 1 - active[:, None] * _yielded(e, action)
     out[:, :n] += beats * (1 - out[:, :n])
     return out, leaves
@@ -349,10 +344,10 @@ def _event(clip: _Clip, e: Event, action: Action, k: int) -> tuple[np.ndarray, n
 def _envelope(f: Emotion, length: float, t: np.ndarray, onset: float) -> np.ndarray:
     """(T,) 0 to 1: an emotion's coming and going."""
     after = min(onset, 0.5 * (f.end - f.start))
-    up = ease((t - f.start + EMOTION_EARLY) / (after + EMOTION_EARLY))
+    up = smoothstep((t - f.start + EMOTION_EARLY) / (after + EMOTION_EARLY))
     if f.end >= length - 0.05:
         return up
-    return up * ease(1 - (t - f.end + EMOTION_EARLY) / (after + EMOTION_EARLY))
+    return up * smoothstep(1 - (t - f.end + EMOTION_EARLY) / (after + EMOTION_EARLY))
 
 
 def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
@@ -405,11 +400,11 @@ def _calm_eyes(clip: _Clip, alive: Liveliness) -> np.ndarray:
         a = actions()[e.action]
         moved = a.hold[arkit.COUNT :].any() or any(p[arkit.COUNT :].any() for _, p in a.keys)
         if moved:
-            left *= 1 - 0.7 * ease((clip.t - e.start + 0.2) / 0.2) * ease((e.end + 0.3 - clip.t) / 0.3)
+            left *= 1 - 0.7 * smoothstep((clip.t - e.start + 0.2) / 0.2) * smoothstep((e.end + 0.3 - clip.t) / 0.3)
     return left[:, None]
 
 
-def render(score: Score, seed: int = 0, fps: float = FPS, side: str = "") -> FaceMotion:
+def render(score: Score, seed: int = 0, fps: float = FACE_FPS, side: str = "") -> FaceMotion:
     """Score -> face clip of `score.length` seconds; the same seed gives the same clip. `side`: of one-sided emotions,
     ``left`` or ``right``; empty = drawn by the seed.
     """

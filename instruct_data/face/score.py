@@ -14,7 +14,7 @@ import numpy as np
 
 from instruct_data.face.actions import action_names
 from instruct_data.face.emotions import emotion_names
-from instruct_data.text.english import mirror_text
+from instruct_data.text.english import mirror_action, mirror_text
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
@@ -168,12 +168,6 @@ def mirror_words(text: str) -> str:
         mirrored = swap_sides(text)
     mirrored = _LETTER.sub(lambda m: "R" if m[0] == "L" else "L", mirrored)
     return _UNITS.sub(lambda m: m[1] + _OTHER[m[2]], mirrored)
-
-
-def mirror_action(action: str) -> str:
-    """``wink_left`` -> ``wink_right``; actions without a side stay."""
-    swap = {"left": "right", "right": "left"}
-    return "_".join(swap.get(part, part) for part in action.split("_"))
 
 
 def _check_name(what: str, name: str, accepted: list[str]) -> None:

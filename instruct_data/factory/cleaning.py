@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from instruct_data.attributes import FPS, Measures
+from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.ground import raised, without_penetration
 from vqvae.motion import Motion
+from vqvae.rates import BODY_FPS
 
 IN_THE_AIR = 0.05  # metres of the lowest joint above the floor at the beginning
 OFF_FLOOR = 0.01  # metres of standing soles above or below the floor
@@ -89,7 +90,7 @@ def on_the_floor(motion: Motion, report: CleaningReport, name: str) -> tuple[Mot
             report.add("dropped: begins in the air", name)
             return None
         report.add("begins later, on the floor", name)
-        motion = motion.slice(round(int(standing[0]) * motion.fps / FPS), len(motion))
+        motion = motion.slice(round(int(standing[0]) * motion.fps / BODY_FPS), len(motion))
     if measures.sunk > SUNK and (in_the_air or not climbs):
         report.add("lifted out of the floor", name)
         motion = without_penetration(motion)

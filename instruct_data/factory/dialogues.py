@@ -252,7 +252,6 @@ _OFTEN = {
     "total": 1.5, "replace": 1.5, "describe": 1.5, "clarify": 0.5, "chat": 0.7, "help": 0.6, "play": 0.6, "face": 0.6,
     "speak": 0.6,
 }  # fmt: skip
-_SIDED = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
@@ -304,7 +303,7 @@ def replayed(dialogues: Sequence[Sequence[tuple[str, list[Act]]]], rng: np.rando
 
 def _mirrored(turns: Sequence[tuple[str, list[Act]]]) -> list[tuple[str, list[Act]]] | None:
     """The same dialogue for the other side of the body; None when it names no side."""
-    if not any(side_of(user) in _SIDED for user, _ in turns):
+    if not any(side_of(user) in ("left", "right") for user, _ in turns):
         return None
 
     def act(a: Act) -> Act:

@@ -13,6 +13,7 @@ import numpy as np
 from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import LIMB
 from vqvae import rotations as rot
+from vqvae.smoothing import minimum_jerk
 
 BEFORE = 3  # frames from which place, speed and acceleration are taken
 MIN_BLEND = 12  # frames of a transition, where it may be as long
@@ -47,12 +48,6 @@ def decaying(offsets: np.ndarray, frames: int, blend: int) -> np.ndarray:
 REACH = 20  # frames that hands take to a stroke where there is time, however short its own preparation
 RISE, BACK = 22, 22  # frames to raised hands, and from a stroke back to them
 SETTLE = 4  # frames
-
-
-def minimum_jerk(u: np.ndarray) -> np.ndarray:
-    """0 to 1 over u in [0, 1] with the least jerk (Flash and Hogan 1985), ends held."""
-    u = np.clip(u, 0, 1)
-    return u**3 * (10 - 15 * u + 6 * u**2)
 
 
 def through(keys: Sequence[tuple[float, float]], at: np.ndarray) -> np.ndarray:

@@ -12,10 +12,11 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import JOINTS, STANDING, UPPER, GestureFeatures, hands_from_chest
 from vqvae.motion import Motion
+from vqvae.rates import GESTURE_FPS
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 from vqvae.smoothing import running_mean
 
-FPS = 30
+FPS = round(GESTURE_FPS)
 TURNED = len(UPPER) + len(FINGER_NAMES)  # 43 joints: upper body, then fingers
 HALF = len(FINGER_NAMES) // 2
 ROTATIONS = slice(0, 6 * TURNED)  # of the features of a gesture

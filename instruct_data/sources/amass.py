@@ -40,7 +40,7 @@ from vqvae.io.data_files import map_array, read_arrays, read_object
 from vqvae.io.files import parsing, read_text
 from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import SMPL22, TOES
 
 ARCHIVE_NAMES = {
     "biomotionlabntroje": "bmlrub", "mpihdm05": "hdm05", "tcdhandmocap": "tcdhands", "mpimosh": "mosh",
@@ -60,7 +60,7 @@ def read_amass(path: str | os.PathLike[str], up: str = "z") -> Motion:
         up: ``z`` (AMASS) or ``y`` (files that were turned already).
     """
     motion = read_smplx(path, up)
-    toes = motion.joints[:, [SMPL22.index("l_foot"), SMPL22.index("r_foot")], 1].min(1)
+    toes = motion.joints[:, TOES, 1].min(1)
     shift = np.array([0.0, 0.02 - np.percentile(toes, 2), 0.0])
     return motion.moved(0.0, shift)
 

@@ -18,9 +18,9 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_arrays, read_object
 from vqvae.io.files import parsing
 from vqvae.motion import Motion
+from vqvae.rates import BODY_FPS
 from vqvae.skeleton import SMPL22
 
-FPS = 20.0
 CAPTIONS = "captions.jsonl"
 _CMU = "CMU mocap terms (free use with credit)"
 LICENCES = {
@@ -57,7 +57,7 @@ class _Shards:
         with parsing(path, "a shard of clips"):
             a, b = offsets[index : index + 2]
             rotations = arrays["rot"][a:b].astype(np.float32) / 32767
-            return Motion(rotations, arrays["root"][a:b].copy(), FPS, "body", caption)
+            return Motion(rotations, arrays["root"][a:b].copy(), BODY_FPS, "body", caption)
 
 
 def _check_skeleton(folder: Path) -> None:

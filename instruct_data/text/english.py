@@ -314,7 +314,7 @@ def mirror_text(text: str) -> str:
 
 
 def mirror_action(action: str) -> str:
-    """The class name of the mirrored clip: ``walk-turn-left`` -> ``walk-turn-right``, also with underscores."""
+    """The name of the mirrored action, or side: ``walk-turn-left`` -> ``walk-turn-right``, also with underscores."""
     parts = re.split(r"([-_])", action)
     return "".join({"left": "right", "right": "left"}.get(p, p) for p in parts)
 

@@ -5,24 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.body.contact import (
-    CARRIED,
-    LEGS,
-    MAX_OFFSET,
-    MAX_TOE_HEIGHT,
-    TOES,
-    FootLock,
-    PenetrationStream,
-    on_the_floor,
-    shift_feet,
-    standing,
-)
+from avatargpt.body.contact import CARRIED, LEGS, MAX_OFFSET, FootLock, PenetrationStream, on_the_floor, shift_feet
 from avatargpt.evaluation.corpus import keyframed_clips
 from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
+from vqvae.contact import HEIGHT, standing
 from vqvae.ground import support_level
 from vqvae.motion import Motion, concatenate
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import SMPL22, TOES
 from vqvae.smoothing import gaussian, runs_of
 
 
@@ -95,7 +85,7 @@ def test_a_body_that_drifts_goes_along_with_its_feet_and_back_in_steps() -> None
 
 
 def test_feet_in_the_air_are_not_touched() -> None:
-    motion = raised(bent(12, 0.0), MAX_TOE_HEIGHT)
+    motion = raised(bent(12, 0.0), HEIGHT)
     np.testing.assert_allclose(on_the_floor(motion).joints, motion.joints, atol=1e-6)
 
 

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.contact import TOES, standing
 from avatargpt.body.loops import DRIFT, PLANE, loop_at_rate, looped, on_treadmill
 from avatargpt.evaluation.corpus import keyframed_clips
 from avatargpt.requests.clause_spec import cycles_in_place
 from instruct_data.cycles import extend, find_cycle
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae import rotations as rot
+from vqvae.contact import standing
 from vqvae.motion import Motion, concatenate
 from vqvae.moving_ground import ground_note
+from vqvae.skeleton import TOES
 
 
 def key(family: str) -> Motion:

@@ -37,15 +37,6 @@ def off(motion: Motion) -> Motion:
     return replace(motion, rotations=rotations, root=motion.root + np.array([0.05, 0.03, -0.05]))
 
 
-def test_fading_goes_on_with_its_speed_and_comes_to_rest() -> None:
-    still = stitch.fading(np.array([1.0]), np.array([0.0]), 10)[:, 0]
-    assert (np.diff(still) < 0).all() and still[0] > 0.99 and still[-1] < 0.01
-    np.testing.assert_allclose(still + still[::-1], 1)  # a symmetrical ease
-    moving = stitch.fading(np.array([1.0]), np.array([0.2]), 50)[:, 0]
-    assert moving[0] == pytest.approx(1.2, abs=0.01)  # one frame on at its speed
-    assert abs(moving[-1]) < 1e-3 and abs(moving[-1] - moving[-2]) < 1e-2
-
-
 def test_speeds_meet_at_the_seam() -> None:
     """With two known frames the stretch goes on with their speed, and arrives with that of the frames after it."""
     still = walk(1).at_frames(np.zeros(30, int))  # whose arms hang in another pose than those of the frames around it

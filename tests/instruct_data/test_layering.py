@@ -11,7 +11,7 @@ from instruct_data.factory.synth.layered import layered_clips
 from instruct_data.factory.synth.phrases import combine, mirrored
 from instruct_data.factory.synth.stances import idle_frame, idle_stances
 from instruct_data.factory.text.captions import CaptionBank
-from instruct_data.joining import _quintic, join_best, join_motions, suits
+from instruct_data.joining import join_best, join_motions, suits
 from instruct_data.layering import HEAD, SPINE, active_span, activity, bend, chain, layer, standing, turns
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.text.english import side_of, split
@@ -232,12 +232,6 @@ def swing(frames=40, phase=0.0, speed=1.2, yaw=0.0, joint="l_shoulder", amplitud
 
 def jerk(m: Motion) -> np.ndarray:
     return np.abs(np.diff(m.joints.astype(float), 3, axis=0)).sum(-1).max(-1)
-
-
-def test_quintic_ends():
-    x = _quintic(np.array([1.0, 0.0]), np.array([0.1, -0.2]), 1000)
-    assert np.allclose(x[0], [1, 0]) and np.allclose(x[1] - x[0], [0.1, -0.2], atol=1e-3)
-    assert np.abs(x[-1]).max() < 1e-2 and np.abs(x[-1] - x[-2]).max() < 1e-3
 
 
 def test_join_goes_on_in_direction_and_speed():

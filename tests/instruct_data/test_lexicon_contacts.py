@@ -16,7 +16,7 @@ from instruct_data.factory.synth.format import Block, Family, Key
 from instruct_data.factory.synth.timeline import draw
 from scripts.preview_synth import figures
 from vqvae import rotations as rot
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import SMPL22, mirror_name
 
 J = {n: i for i, n in enumerate(SMPL22.names)}
 ENTRIES = [f for f in families().values() if f.schema]
@@ -50,7 +50,7 @@ def globals_of(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     joints = motion.joints.astype(np.float64)
     if clip.extra.get("side") != "left":
         return joints, axes
-    swap = [J[{"l_": "r_", "r_": "l_"}.get(n[:2], n[:2]) + n[2:]] for n in SMPL22.names]
+    swap = [J[mirror_name(n)] for n in SMPL22.names]
     flip = np.diag([-1.0, 1.0, 1.0])
     return joints[:, swap] @ flip, flip @ axes[:, swap] @ flip
 
@@ -65,7 +65,7 @@ def skin(joints: np.ndarray, axes: np.ndarray, place: str, side: str) -> np.ndar
     """(T, 3) where a place of the body is; for the left hand its mirror image."""
     name, *point = SKIN[place]
     if side == "l":
-        name, point[0] = {"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:], -point[0]
+        name, point[0] = mirror_name(name), -point[0]
     turn = axes[:, J["spine3"]] if name.endswith("shoulder") else axes[:, J[name]]
     return joints[:, J[name]] + turn @ np.array(point)
 

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.api import AvatarGPT
-from avatargpt.body.contact import LEGS, TOES, PenetrationStream
+from avatargpt.body.contact import LEGS, PenetrationStream
 from avatargpt.evaluation import seams
 from avatargpt.evaluation import seams as suite_seams
 from avatargpt.long.stream import MotionStream, PathKeeper, StreamDecoder
@@ -16,7 +16,7 @@ from vqvae import rotations as rot
 from vqvae.features import BodyFeatures, RootState
 from vqvae.ground import AHEAD, SUNK, support_level, without_penetration
 from vqvae.motion import Motion, concatenate
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import SMPL22, TOES
 from vqvae.tokenizer import MotionTokenizer
 
 

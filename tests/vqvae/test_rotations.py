@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import gaussian, running_mean
+from vqvae.smoothing import fading, gaussian, running_mean
 
 
 @pytest.fixture
@@ -181,3 +181,12 @@ def test_as_scipy_to_the_bit(shape: tuple[int, ...], dtype: type) -> None:
             np.testing.assert_array_equal(running_mean(x, size, ends), wanted)
     for sigma in (0.4, 3.0, 7.3):
         np.testing.assert_array_equal(gaussian(x, sigma), gaussian_filter1d(x, sigma, axis=0, mode="nearest"))
+
+
+def test_an_offset_fades_with_its_speed_and_comes_to_rest() -> None:
+    still = fading(np.array([1.0]), np.array([0.0]), 11)[1:, 0]
+    assert (np.diff(still) < 0).all() and still[0] > 0.99 and still[-1] < 0.01
+    np.testing.assert_allclose(still + still[::-1], 1)  # a symmetrical ease
+    x = fading(np.array([1.0, 0.0]), np.array([0.1, -0.2]), 1000)
+    assert np.allclose(x[0], [1, 0]) and np.allclose(x[1] - x[0], [0.1, -0.2], atol=1e-3)
+    assert np.abs(x[-1]).max() < 1e-2 and np.abs(x[-1] - x[-2]).max() < 1e-3

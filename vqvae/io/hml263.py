@@ -33,9 +33,9 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.motion import Motion
-from vqvae.skeleton import PARENTS, SMPL22, Skeleton
+from vqvae.skeleton import FEET, PARENTS, SMPL22, Skeleton
+from vqvae.smoothing import gaussian
 
-FEET = (7, 10, 8, 11)
 CONTACT_SQUARED = 0.002
 SMOOTHING_FRAMES = 20.0
 # Unit directions of HumanML3D's rest pose (arms hang, feet point forward); bone of each joint from its parent.
@@ -106,12 +106,10 @@ def _direction(v: np.ndarray) -> np.ndarray:
 
 def smoothed_facing(joints: np.ndarray) -> np.ndarray:
     """(T, 22, 3) -> (T, 4) quaternions that turn the smoothed facing to +Z, w >= 0; the first is the identity."""
-    from scipy.ndimage import gaussian_filter1d
-
     # As the original: left hip - right hip but right shoulder - left shoulder; the shoulders, being wider, win.
     across = joints[:, 1] - joints[:, 2] + joints[:, 17] - joints[:, 16]
     across = _direction(across)
-    forward = gaussian_filter1d(np.cross([0.0, 1, 0], across), SMOOTHING_FRAMES, axis=0, mode="nearest")
+    forward = gaussian(np.cross([0.0, 1, 0], across), SMOOTHING_FRAMES)
     facing = rot.between(_direction(forward), np.broadcast_to([0.0, 0, 1], forward.shape))
     # As the original, so that channel 0 of the first row holds what the smoothing changed.
     facing[0] = [1, 0, 0, 0]
@@ -155,7 +153,7 @@ def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray
     local[..., [0, 2]] -= x[:, :1, [0, 2]]
     local = rot.rotate(facing[:, None], local)
     joint_velocity = rot.rotate(facing[:-1, None], step)
-    contacts = (step[:, list(FEET)] ** 2).sum(-1) < CONTACT_SQUARED
+    contacts = (step[:, FEET] ** 2).sum(-1) < CONTACT_SQUARED
     return np.concatenate([
         np.arcsin(np.clip(turn[:, 2:3], -1, 1)), velocity, x[:-1, 0, 1:2], local[:-1, 1:].reshape(n, -1),
         rot.to_6d(rotations[:-1, 1:]).reshape(n, -1), joint_velocity.reshape(n, -1), contacts,

@@ -12,18 +12,11 @@ import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Direction
 from instruct_data.face.actions import action_names, actions, fitted
-from instruct_data.face.render import (
-    BLINK_FREE,
-    EYE_ACTIONS,
-    JUMP_SHARE,
-    MAX_GAZE,
-    SINGLE_BLINK,
-    SWAY_DEGREES,
-    ease,
-)
+from instruct_data.face.render import BLINK_FREE, EYE_ACTIONS, JUMP_SHARE, MAX_GAZE, SINGLE_BLINK, SWAY_DEGREES
 from instruct_data.face.score import DEFAULT, EXTREMELY, VERY, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
+from vqvae.smoothing import smoothstep
 
 # Start and end in seconds.
 Span = tuple[float, float]
@@ -274,7 +267,8 @@ class LidClosing:
         self._resting = lids if self._resting is None else np.minimum(self._resting, lids)
         # Little strength lowers lids alone, as the driver does it.
         share = np.clip((strength - LOWERED) / (DEFAULT - LOWERED), 0, 1)
-        share = share * ease((second - start + LID_FADE) / LID_FADE) * ease((end + LID_FADE - second) / LID_FADE)
+        share = share * smoothstep((second - start + LID_FADE) / LID_FADE)
+        share = share * smoothstep((end + LID_FADE - second) / LID_FADE)
         shut = (self._closure(second) * np.interp(strength, *APEX))[:, None] * self._sides
         goal = self._resting + (1 - self._resting) * shut.max(0)
         out = row.copy()
@@ -293,13 +287,13 @@ class LidClosing:
         down = np.where(slow, np.minimum(0.3 * unit, 0.3), BLINK_DOWN * pace)
         up = np.where(slow, np.minimum(0.4 * unit, 0.4), BLINK_UP * pace)
         top = np.where(slow, unit - down - up, BLINK_TOP)
-        blink = np.minimum(ease(since / down), ease((down + top + up - since) / up))
+        blink = np.minimum(smoothstep(since / down), smoothstep((down + top + up - since) / up))
         # Closed eyes: half shut at the beginning and at the end, and in between open for a moment where there are more.
         lasts = np.where(repeat > 1, HELD_SHARE * unit, unit)
         grows = np.maximum(rise, np.minimum(HELD_DOWN * np.sqrt(np.maximum(unit, 1.0)), 0.4 * lasts))
         falls = np.minimum(HELD_UP, 0.4 * lasts)
         begins = since + np.where(rise > 0, 0.0, 0.5 * grows)
-        held = np.minimum(ease(begins / grows), ease((lasts + 0.5 * falls - since) / falls))
+        held = np.minimum(smoothstep(begins / grows), smoothstep((lasts + 0.5 * falls - since) / falls))
         return np.where(self._held, held, blink)
 
 

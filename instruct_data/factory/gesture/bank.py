@@ -26,6 +26,7 @@ from vqvae.features import bent_fingers, relaxed
 from vqvae.io.data_files import read_yaml
 from vqvae.io.files import parsing
 from vqvae.motion import Motion
+from vqvae.rates import BODY_FPS
 from vqvae.smoothing import gaussian
 
 # Keyframed strokes, solved like the actions of `instruct_data.factory.synth`.
@@ -59,7 +60,7 @@ def _stroke(name: str, seed: int, take: int) -> Stroke:
     rng = np.random.default_rng([seed, zlib.crc32(name.encode()), take])
     timeline = draw(family, rng)
     rotations, root = solve([timeline], [rng], [False], [None])[0]
-    body = Motion(rotations, root, 20.0).resampled(FPS)
+    body = Motion(rotations, root, BODY_FPS).resampled(FPS)
     smooth = rot.normalize(gaussian(rot.continuous(body.rotations.astype(np.float64)), 1.0))
     eased = np.repeat(relaxed()[None], len(body), 0)
     motion = Motion(smooth, body.root, float(FPS), "gesture", fingers=eased)

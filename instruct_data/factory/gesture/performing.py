@@ -21,14 +21,13 @@ from instruct_data.gesture.performing import (
     RISE,
     SETTLE,
     decaying,
-    minimum_jerk,
     stroke_poses,
     through,
 )
 from instruct_data.gesture.plan import Placed, Plan
 from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, TURNED, Turns, within
 from vqvae import rotations as rot
-from vqvae.smoothing import gaussian
+from vqvae.smoothing import gaussian, minimum_jerk
 
 
 @dataclass(frozen=True, eq=False)

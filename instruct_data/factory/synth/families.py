@@ -21,6 +21,7 @@ from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+from vqvae.rates import BODY_FPS
 
 ACTIONS, SCHEMAS, LEXICON = (Path(__file__).with_name(n) for n in ("actions", "schemas", "lexicon"))
 SOURCE, LICENCE = "synthetic", "same as the project"
@@ -154,7 +155,7 @@ def keyframed(
     solved = solve(timelines, rngs, left, chosen)
     out = []
     for seed, timeline, mirror, captions, (rotations, root) in zip(seeds, timelines, left, words, solved, strict=True):
-        motion = Motion(rotations, root, 20.0, caption=captions[0])
+        motion = Motion(rotations, root, BODY_FPS, caption=captions[0])
         params = {k: mirror_text(v) if mirror and isinstance(v, str) else v for k, v in timeline.params.items()}
         extra: dict[str, Any] = {"params": params, "seed": int(seed), "group": family.group}
         if (counted := _counted(family)) and isinstance(timeline.params.get(counted), (int, float)):

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from vqvae.limbs import middle_joint
 from vqvae.skeleton import SMPL22
 
 Array = np.ndarray
@@ -96,9 +97,7 @@ def bend(
     over = np.maximum(distance - (far - soft), 0)
     reached = np.where(over > 0, far - soft + (soft * 0.96) * over / (soft + over), distance)
     reached = np.maximum(reached, shortest)
-    along = (upper * upper - lower * lower + reached * reached) / (2 * reached)
-    off = np.sqrt(np.maximum(upper * upper - along * along, 0))
-    return root + axis * along[:, None] + pole * off[:, None], root + axis * reached[:, None]
+    return middle_joint(root, axis, pole, upper, lower, reached), root + axis * reached[:, None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from instruct_data.factory.synth import format as fmt
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 from vqvae.io.files import parsing
+from vqvae.skeleton import mirror_name
 from vqvae.strict import Flag, Rate, Strict, check_keys
 
 _VECTORS = ("pelvis", "pelvis_rot", "spine", "head", "gaze")
@@ -172,12 +173,8 @@ def mirror_limb(limb: fmt.Limb) -> fmt.Limb:
     if "yaw" in numbers:
         numbers["yaw"] = (_negated(numbers["yaw"][0]),)
     limb_origin = limb.origin
-    origin = _other_side(limb_origin) if isinstance(limb_origin, str) else lambda scope: _other_side(limb_origin(scope))
+    origin = mirror_name(limb_origin) if isinstance(limb_origin, str) else lambda scope: mirror_name(limb_origin(scope))
     return fmt.Limb(limb.mode, numbers, origin, limb.when)
-
-
-def _other_side(name: str) -> str:
-    return {"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:]
 
 
 def read_controls(data: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Any]:

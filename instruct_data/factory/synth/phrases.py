@@ -46,10 +46,9 @@ def sure_class(clip: Clip) -> str:
 def mirrored(clip: Clip) -> Clip:
     """The clip with left and right exchanged in motion, words, class and side."""
     captions = [mirror_text(c) for c in clip.captions]
-    swap = {"left": "right", "right": "left"}
     extra, action = dict(clip.extra), "+".join(mirror_action(a) for a in clip.action.split("+"))
-    if extra.get("side") in swap:
-        extra["side"] = swap[extra["side"]]
+    if extra.get("side"):
+        extra["side"] = mirror_action(extra["side"])
     return replace(clip, motion=clip.load().mirrored(), captions=captions, action=action, extra=extra)
 
 

@@ -23,6 +23,7 @@ from instruct_data.text.english import Clause, side_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+from vqvae.smoothing import gaussian
 
 TRUNK = (*SPINE, *HEAD, 13, 14)
 LIMBS = (16, 17, 18, 19)
@@ -45,12 +46,10 @@ def retimed(motion: Motion, factor: float) -> Motion:
 
 def _smoothed(q: np.ndarray, frames: float | None) -> np.ndarray:
     """Low-passed quaternions (T, J, 4), or their mean for every frame where `frames` is None."""
-    from scipy.ndimage import gaussian_filter1d
-
     q = rot.continuous(q)
     if frames is None:
         return np.broadcast_to(rot.normalize(q.mean(0)), q.shape)
-    return rot.normalize(gaussian_filter1d(q, frames, axis=0, mode="nearest"))
+    return rot.normalize(gaussian(q, frames))
 
 
 def with_amplitude(motion: Motion, sides: Sequence[str], factor: float, around: float | None = None) -> Motion:

@@ -27,6 +27,7 @@ from instruct_data.factory.synth.timeline import (
     H_MODE,
     Timeline,
 )
+from vqvae.rates import BODY_FPS
 from vqvae.smoothing import minimum_jerk, smoothstep
 
 # standard deviations: metres for places, degrees for angles
@@ -133,7 +134,6 @@ _ORIGINS = {"pelvis": (0, -0.45, 0), "chest": (0, -0.14, 0), "head": (0, 0.17, 0
 _FROM = np.array([_ORIGINS.get(n, (0, 0, 0)) for n in FRAMES], np.float64)
 
 
-FPS = 20.0
 _APART = 1000.0  # seconds between the clips on one common time axis
 
 
@@ -168,7 +168,7 @@ class Batch:
         self.sizes = np.array([len(t.times) for t in timelines])
         self.first = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
         self.last = self.first + self.sizes - 1
-        self.layout = Layout(np.array([round(t.seconds * FPS) + 1 for t in timelines]))
+        self.layout = Layout(np.array([round(t.seconds * BODY_FPS) + 1 for t in timelines]))
         self.key_clip = np.repeat(np.arange(len(timelines)), self.sizes)
         self.times = np.concatenate([t.times for t in timelines])
         self.rows = {c: np.concatenate([t.rows[c] for t in timelines]) for c in CONTROLS}
@@ -207,7 +207,7 @@ class Batch:
 
     def _place(self, control: str) -> tuple[Array, Array, Array]:
         clip = self.layout.clip
-        time = self.layout.frame / FPS
+        time = self.layout.frame / BODY_FPS
         if control in self.lags:
             time = np.maximum(time - self.lags[control][clip], 0)
         left = np.searchsorted(self.axis, time + clip * _APART + 1e-9, side="right") - 1
@@ -225,7 +225,7 @@ class Batch:
     def key_frames(self, control: str) -> Array:
         """(K,) stacked frame at which a control is at each key, its lag included."""
         late = self.lags[control][self.key_clip] if control in self.lags else 0.0
-        frame = np.rint((self.times + late) * FPS).astype(int)
+        frame = np.rint((self.times + late) * BODY_FPS).astype(int)
         return np.clip(frame, 0, self.layout.counts[self.key_clip] - 1) + self.layout.starts[self.key_clip]
 
     def _neighbours(self) -> tuple[Array, Array]:
@@ -358,7 +358,7 @@ def fly(batch: Batch, pelvis: Array) -> tuple[Array, Array]:
     if len(at) == 0:
         return pelvis, lifted
     a, b = start[right[at]], end[right[at]]
-    time = batch.layout.frame[at] / 20.0 - batch.times[a]
+    time = batch.layout.frame[at] / BODY_FPS - batch.times[a]
     span = np.maximum(batch.times[b] - batch.times[a], 1e-3)
     u = np.clip(time / span, 0, 1)
     rows = batch.rows["pelvis"]

@@ -39,11 +39,10 @@ class Rewrite:
 
     def mirrored(self) -> Rewrite:
         """The same request for the other side of the body."""
-        swap = {"left": "right", "right": "left"}
         return Rewrite(
             mirror_text(self.prompt), tuple(mirror_text(p) for p in self.plain),
             tuple(mirror_action(a) if a else a for a in self.actions), self.styles,
-            swap.get(self.side or "", self.side),
+            self.side and mirror_action(self.side),
         )  # fmt: skip
 
 
