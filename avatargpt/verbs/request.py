@@ -182,7 +182,7 @@ def resolve_sources(asked: Q, find: Callable[[str, str, str], Any]) -> Q:
     found = {
         name: find(marker.kind, value, name)
         for name, field in fields_of(type(asked)).items()
-        if (marker := marker_of(field, Refers)) is not None and (value := getattr(asked, name)) not in ("", None)
+        if (marker := marker_of(field, Refers)) and isinstance(value := getattr(asked, name), str) and value
     }
     return replace(asked, **found) if found else asked  # type: ignore[type-var]
 
