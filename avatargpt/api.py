@@ -19,7 +19,7 @@ import torch
 
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, sample_candidates
-from avatargpt.body.tasks import Body, MotionDescription, reconstruct
+from avatargpt.body.tasks import BodyTasks, MotionDescription, reconstruct
 from avatargpt.face.tokens import FaceTokens
 from avatargpt.lm.adapters import adapter_names
 from avatargpt.lm.hub import HubCalls
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from avatargpt.face.pipeline import FacePipeline
     from avatargpt.gesture.features import TimedWord
     from avatargpt.gesture.pipeline import GesturePipeline
-    from avatargpt.gesture.stream import MotionStream
+    from avatargpt.gesture.stream import GestureMotionStream
     from avatargpt.lm.generate import Generator
     from avatargpt.lm.network import Network
     from avatargpt.speech.words import Words
@@ -71,7 +71,7 @@ class SpeechCalls(ABC):
         """The folder that the model was loaded from, empty = none: then the packaged weights are used."""
 
     @abstractmethod
-    def acted(self, text: str, seed: int) -> pipeline.Clip:
+    def acted(self, text: str, seed: int) -> pipeline.BodyClip:
         """The body of a text under a talk, with what it says of the face."""
 
     @cached_property
@@ -99,7 +99,7 @@ class SpeechCalls(ABC):
     speak = method_of(SpeakRequest, speak)
     act_face = method_of(ActFaceRequest, act_face)
 
-    def gesture_stream(self, rate: int = 16_000, **options: Any) -> MotionStream:
+    def gesture_stream(self, rate: int = 16_000, **options: Any) -> GestureMotionStream:
         """Live gestures; see `avatargpt.gesture.pipeline.GesturePipeline.stream`."""
         return self.gestures.stream(rate, **options)
 
@@ -182,7 +182,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
         motion_scorer: TextMotionScorer | None = None,
     ) -> None:  # fmt: skip
         self.loaded = loaded
-        self.body = Body(loaded, phrase_index, motion_scorer)
+        self.body = BodyTasks(loaded, phrase_index, motion_scorer)
 
     @classmethod
     def from_pretrained(
@@ -263,12 +263,12 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
     generate = method_of(GenerateRequest, generate)
 
-    def acted(self, text: str, seed: int) -> pipeline.Clip:
+    def acted(self, text: str, seed: int) -> pipeline.BodyClip:
         """The body of a text under a talk, with what it says of the face."""
-        from avatargpt.avatar.pipeline import Clip
+        from avatargpt.avatar.pipeline import BodyClip
 
         (composition,) = self.composer.compose(text, config=GenerationConfig(seed))
-        return Clip(composition.body, composition.score)
+        return BodyClip(composition.body, composition.score)
 
     resolve = _of("body.generation", MotionGeneration.resolve)
     expected_seconds = _of("body.generation", MotionGeneration.expected_seconds)

@@ -55,7 +55,7 @@ class Schedule(Strict):
         return min(self.steps, self.stop or self.steps)
 
 
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """`above` laid over `below`."""
     out = dict(below)
     for key, value in above.items():
@@ -63,7 +63,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
             out.pop(key, None)
         # Key by key; everything else, lists too, replaces what was there.
         elif isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
-            out[key] = merged(out[key], value)
+            out[key] = merge_settings(out[key], value)
         else:
             out[key] = value
     return out
@@ -80,9 +80,9 @@ def resolve(address: str | Path | None, overrides: Sequence[str] = ()) -> dict[s
         alone, layers = _layers(path, name, variants)
         data = {} if alone else data
         for layer in layers:
-            data = merged(data, layer)
+            data = merge_settings(data, layer)
     for override in overrides:
-        data = merged(data, _nested(override))
+        data = merge_settings(data, _nest_override(override))
     return data
 
 
@@ -114,7 +114,7 @@ def _layers(
     return alone, [*layers, layer]
 
 
-def _nested(override: str) -> dict[str, Any]:
+def _nest_override(override: str) -> dict[str, Any]:
     """``train.lr=1e-3`` as nested mappings; the value is read as YAML."""
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")) or key.count(".") > MAX_DOTS:
@@ -126,7 +126,7 @@ def _nested(override: str) -> dict[str, Any]:
     return dict(value)
 
 
-def dumped(recipe: Strict) -> str:
+def dump_recipe(recipe: Strict) -> str:
     """A recipe with all defaults filled in, as YAML."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
@@ -152,5 +152,5 @@ def _changes(before: Any, now: Strict, place: tuple[str, ...]) -> Iterator[str]:
 
 def save_resolved(recipe: Strict, folder: Path) -> Path:
     """Write the resolved configuration into a run's folder."""
-    return atomic_write(folder / RESOLVED, lambda p: p.write_text(dumped(recipe), encoding="utf-8"))
+    return atomic_write(folder / RESOLVED, lambda p: p.write_text(dump_recipe(recipe), encoding="utf-8"))
 

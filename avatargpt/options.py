@@ -38,7 +38,7 @@ def is_text(value: str) -> bool:
 def check_text(text: object) -> None:
     """Raises UserError unless the text has a word, and at most `MAX_CHARACTERS`."""
     if not isinstance(text, str):
-        raise UserError(f"a text that is {_quoted(text)}; accepted: a sentence of what happens")
+        raise UserError(f"a text that is {_quote_value(text)}; accepted: a sentence of what happens")
     if not is_text(text):
         raise UserError("the text holds half a character (a surrogate); accepted: what UTF-8 can hold")
     if not any(c.isalnum() for c in text):
@@ -56,22 +56,22 @@ def check_number(name: str, value: object, bounds: tuple[float, float]) -> None:
     """Raises UserError unless it is a number within the bounds."""
     low, high = bounds
     if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:  # type: ignore[operator]
-        raise UserError(f"{name}: {_quoted(value)}; accepted {low:g} to {high:g}")
+        raise UserError(f"{name}: {_quote_value(value)}; accepted {low:g} to {high:g}")
 
 
 def check_count(name: str, count: object) -> None:
     """Raises UserError unless it is a whole number of at least 1."""
     if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
-        raise UserError(f"{name}: {_quoted(count)}; accepted 1 or more, a whole number")
+        raise UserError(f"{name}: {_quote_value(count)}; accepted 1 or more, a whole number")
 
 
 def check_seed(seed: object) -> None:
     """Raises UserError unless it is a whole number."""
     if not isinstance(seed, Integral) or isinstance(seed, bool):
-        raise UserError(f"seed: {_quoted(seed)}; accepted a whole number")
+        raise UserError(f"seed: {_quote_value(seed)}; accepted a whole number")
 
 
-def _quoted(value: object) -> str:
+def _quote_value(value: object) -> str:
     return repr(value)[:QUOTED] if isinstance(value, str) else " ".join(str(value).split())[:QUOTED]
 
 
@@ -136,7 +136,7 @@ def shares(total: int, usual: Sequence[int], minimum: int) -> list[int]:
     return [int(n) for n in counts]
 
 
-def timed(
+def share_tokens(
     total: int, usual: Sequence[int], seconds: Sequence[float | None], rate: float, minimum: int
 ) -> list[int]:
     """`total` tokens shared among clauses: those with seconds get them, the others share the remaining ones."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.head import Head, shaped, turned
+from avatargpt.export.head import HeadMesh, shaped, turn_vertices
 from avatargpt.export.renderers import MeshRenderer
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.idle import add_blinks
@@ -55,7 +55,7 @@ def performance(sound: Path, seconds: float, driver: Driver, rng: np.random.Gene
     return FaceMotion(weights, head - head.mean(0), FPS)
 
 
-def record(face: FaceMotion, path: Path, size: int, rng: np.random.Generator, other: Head | None = None) -> Path:
+def record(face: FaceMotion, path: Path, size: int, rng: np.random.Generator, other: HeadMesh | None = None) -> Path:
     """The performance as .mp4, through the lens of a phone or a webcam."""
     span, lens = float(rng.uniform(0.42, 0.6)), float(rng.uniform(*LENS))
     aim = rng.normal([0, -0.03, 0.02], [0.04, 0.03, 0])
@@ -66,14 +66,14 @@ def record(face: FaceMotion, path: Path, size: int, rng: np.random.Generator, ot
 
     def points_of(weights: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
         if other is None:
-            return turned(shaped(weights) * stretch, quaternion)
+            return turn_vertices(shaped(weights) * stretch, quaternion)
         moved = other.points + np.einsum("k,kvc->vc", weights, other.morphs)
         return rot.rotate(np.tile(quaternion, (len(moved), 1)), moved * stretch)
 
     return film(face, path, size, points_of, renderer)
 
 
-def head_of(folder: Path) -> Head:
+def head_of(folder: Path) -> HeadMesh:
     """A head of .obj files, with balls for eyes; metres, Y up, looking along +Z."""
     points, triangles = read_obj(folder / "Neutral.obj")
     morphs = np.zeros((arkit.COUNT, *points.shape))
@@ -92,7 +92,7 @@ def head_of(folder: Path) -> Head:
     moved[:, : len(points)] = morphs
     part = np.repeat([0, 1], [len(points), count - len(points)])
     names = ("skin", "eye", "glintLeft", "glintRight")
-    return Head(
+    return HeadMesh(
         every, every, np.concatenate(colours).astype(np.float32), np.concatenate(faces).astype(np.uint32),
         np.zeros(count, np.float32), np.ones(count, np.float32), part, np.zeros(count, bool), (), moved, moved, names,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from vqvae.contact import standing
 from vqvae.errors import UserError
 from vqvae.ground import support_level
 from vqvae.io.gltf import read_gltf
-from vqvae.io.gltf_rigs import Skeleton, read_rig
+from vqvae.io.gltf_rigs import GltfSkeleton, read_rig
 from vqvae.motion import Motion
 from vqvae.planting import SLIPS
 from vqvae.posture import degrees
@@ -263,7 +263,7 @@ def taken(character: Character, motions: list[Motion], path: Path) -> list[Taken
         character = load_character(path)
         names.append(read_gltf(path).animations[-1].name)
     gltf, out = read_gltf(path), []
-    nodes = [gltf.nodes[n].name if n >= 0 else "" for n in Skeleton(gltf, hands=True).nodes]
+    nodes = [gltf.nodes[n].name if n >= 0 else "" for n in GltfSkeleton(gltf, hands=True).nodes]
     for motion, name in zip(motions, names, strict=True):
         rig = read_rig(gltf, path, name)
         places, turns = world(rig)

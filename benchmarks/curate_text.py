@@ -21,7 +21,7 @@ from typing import Any
 
 from avatargpt.cli.app import run as command
 from instruct_data.clip import Clip
-from instruct_data.planning import planning_pairs
+from instruct_data.planning import read_planning_pairs
 from instruct_data.store import Store
 from vqvae.io.data_files import json_rows
 
@@ -102,7 +102,7 @@ def run(
     if code:
         raise SystemExit(code)
     if (output / "planning").is_dir():
-        planning_pairs(output / "planning")
+        read_planning_pairs(output / "planning")
     segments = [row for _, row in json_rows(truth)]
     stores = {m: list(Store.open(output / m).clips()) if (output / m).is_dir() else [] for m in ("body", "face")}
     judged = [judge(row, clip_of(row, stores[row["modality"]])) for row in segments]

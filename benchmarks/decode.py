@@ -23,7 +23,7 @@ from torch import Tensor
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.lm.encoder import Map, make_map, plain_map
 from avatargpt.lm.engine import MANY
-from avatargpt.lm.generate import Generator, Prompt, sample
+from avatargpt.lm.generate import EncodedPrompt, Generator, sample
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import forward_flops
 from avatargpt.train.runtime import Runtime
@@ -69,7 +69,7 @@ def hugging_face(model: AvatarGPTModel, ids: Tensor, tokens: int, head: str) -> 
 
 def own_loop(generator: Generator, ids: Tensor, tokens: int, head: str, samples: int = 1) -> Tensor:
     """The product's loop, prompt encoding included; with several samples, under guidance."""
-    prompt: Prompt = generator.encode(ids)
+    prompt: EncodedPrompt = generator.encode(ids)
     uncond, guidance = (None, 1.0) if samples == 1 else (generator.encode(ids), 2.0)
     return generator.decode(
         prompt, head, length=[tokens] * len(ids), samples=samples, uncond=uncond, guidance=guidance, temperature=0.8,

@@ -25,14 +25,14 @@ import torch
 from avatargpt.evaluation.gesture import Talk, read_talks
 from avatargpt.gesture.features import TimedWord, stress_time
 from avatargpt.gesture.pipeline import GesturePipeline
-from avatargpt.metrics.gesture_features import GestureFeatures, fgd
-from avatargpt.metrics.gesture_motion import frame_power, hand_speeds, mean_pose, pauses, speaking
+from avatargpt.metrics.gesture_features import GestureFeatureEncoder, fgd
+from avatargpt.metrics.gesture_motion import find_speech_by_level, frame_power, hand_speeds, mean_pose, pauses
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.words import Word, Words
-from avatargpt.train.gesture.talks import Utterance, mixed, recordings
+from avatargpt.train.gesture.talks import Utterance, mix_utterances, recordings
 from instruct_data.factory.gesture.trunk import hand_depth
 from vqvae.motion import Motion
-from vqvae.smoothing import running_mean
+from vqvae.smoothing import average_window
 
 HALF_SECOND, PAUSE = 15, 12  # frames
 JOINED = 60.0  # s of a talk of joined sentences
@@ -43,7 +43,7 @@ SHIFTS = np.arange(0.7, 9.0, 0.6)  # s
 
 def pauses_and_speech(audio: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """(frames,) whether a frame is in a pause of 0.4 s or more between words; whether in speech."""
-    speech = np.pad(speaking(audio), (0, frames))[:frames]
+    speech = np.pad(find_speech_by_level(audio), (0, frames))[:frames]
     pause = np.zeros(frames, bool)
     for start, end in pauses(speech):
         a, b = round(start * FPS), round(end * FPS)
@@ -76,7 +76,7 @@ def figures(pairs: Sequence[tuple[Talk, Motion]]) -> dict[str, Any]:
         speed = np.concatenate([speed[:1], speed]).mean(1)
         n = min(len(speed), len(talk.audio) * FPS // RATE)
         speed, loud = speed[:n], np.sqrt(frame_power(talk.audio)[:n])
-        r.append(float(np.corrcoef(running_mean(loud, HALF_SECOND), running_mean(speed, HALF_SECOND))[0, 1]))
+        r.append(float(np.corrcoef(average_window(loud, HALF_SECOND), average_window(speed, HALF_SECOND))[0, 1]))
         pause, speech = pauses_and_speech(talk.audio, n)
         slow.append(speed[pause])
         fast.append(speed[speech])
@@ -129,7 +129,7 @@ def _joined(name: str, utterances: Sequence[Utterance]) -> Iterator[Talk]:
         parts.append((now, utterance))
         now += utterance.seconds + float(rng.uniform(0.4, 1.2))
         if now > JOINED or k + 1 == len(utterances):
-            audio, words = mixed(parts, now)
+            audio, words = mix_utterances(parts, now)
             kept: list[Word] = []
             for w in words:
                 if not kept or w.start >= kept[-1].end - 1e-6:
@@ -177,7 +177,7 @@ def run(
         result["all"] = figures(pairs)
         result["with words"] = figures([p for p in pairs if p[0].words is not None])
         result["without words"] = figures([p for p in pairs if p[0].words is None])
-        features = GestureFeatures.load()
+        features = GestureFeatureEncoder.load()
         still = [mean_pose(real, len(m)) for _, m in pairs]
         result["fgd"] = round(fgd([m for _, m in pairs], real, features), 1)
         result["fgd of a motionless pose"] = round(fgd(still, real, features), 1)

@@ -17,7 +17,7 @@ import numpy as np
 
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverOutput
-from avatargpt.metrics.face import Lips, channel, closed
+from avatargpt.metrics.face import Lips, channel, find_closed_lips
 from avatargpt.speech.alignment import align_words, refine, score_sound
 from avatargpt.speech.audio import FPS, RATE, load, resample
 from avatargpt.speech.features import extract
@@ -72,7 +72,7 @@ def count_gate(voice: Voice, phones: list[Phone], output: DriverOutput) -> None:
     if output.seal is None:
         raise UserError("--curve: a driver with a gate of the lips (model: seal) is needed")
     logits, heard = output.seal[0].numpy(), output.phones[0].softmax(-1).mean(1).numpy()
-    shut = closed(output.curves[0].numpy())
+    shut = find_closed_lips(output.curves[0].numpy())
     lips = [p for p in phones if p.name in CLOSED]
     for p in phones:
         a, b = int(np.ceil(p.start * FPS - 1e-6)), int(np.ceil(p.end * FPS - 1e-6))
@@ -106,7 +106,7 @@ def count(voice: Voice, name: str, audio: np.ndarray, phones: list[Phone], curve
     """Add a sound (n,) at 16 kHz with its phones and curves (T, 55)."""
     voice.seconds += len(audio) / RATE
     voice.lips.add(curves, phones)
-    shut = closed(curves)
+    shut = find_closed_lips(curves)
     lips = [p for p in phones if p.name in CLOSED]
     for p in phones:
         a, b = int(np.ceil(p.start * FPS - 1e-6)), int(np.ceil(p.end * FPS - 1e-6))

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from avatargpt.cli.app import run as command
-from avatargpt.export.head import shaped, turned
+from avatargpt.export.head import shaped, turn_vertices
 from avatargpt.export.renderers import MeshRenderer
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.idle import add_blinks
@@ -87,7 +87,8 @@ def run(sounds: Path, work: Path, minutes: float = 6, steps: int = 1000, size: i
         samples, rate = np.concatenate([a for a, _ in parts]), parts[0][1]
         soundfile.write(work / "speaker.wav", samples, rate)
         face = delivery(samples, rate, driver, 1)
-        film(face, path, size, lambda weights, turn: turned(shaped(weights), turn), MeshRenderer(size, size, sharp=1),
+        renderer = MeshRenderer(size, size, sharp=1)
+        film(face, path, size, lambda weights, turn: turn_vertices(shaped(weights), turn), renderer,
              work / "speaker.wav", face.seconds)  # fmt: skip
     if not model.is_dir():
         code = command(["finetune", str(path), "-o", str(model), "--modality", "face", "--minutes", str(minutes),

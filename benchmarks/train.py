@@ -21,7 +21,7 @@ import torch
 
 from avatargpt import resources
 from avatargpt.config import resolve
-from avatargpt.train.command import parsed
+from avatargpt.train.command import parse_options
 from avatargpt.train.engines import make_engine
 from avatargpt.train.language import LanguageRecipe, LanguageStage, make_stage
 from avatargpt.train.runtime import Runtime
@@ -29,7 +29,7 @@ from avatargpt.train.stage import StepContext
 from avatargpt.train.throughput import Throughput
 from instruct_data.clip import Clip
 from instruct_data.factory.text.captions import CaptionBank
-from instruct_data.factory.texts import unpacked
+from instruct_data.factory.texts import unpack_texts
 from instruct_data.store import Store
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
@@ -44,20 +44,20 @@ CLIP = 12.0  # seconds of a clip of random motion
 
 def language_stage(folder: Path, runtime: Runtime, batch: int, workers: int, steps: int) -> LanguageStage:
     """The stage on codes of keyframed clips and of such joined, with the texts of the package."""
-    from avatargpt.train.data.prepare import keyframed_clips
-    from avatargpt.train.tokenizer import tokenised
+    from avatargpt.train.data.prepare import make_keyframed_clips
+    from avatargpt.train.tokenizer import tokenise_clip
 
-    bank = CaptionBank(unpacked("text") / "body_captions.json")
+    bank = CaptionBank(unpack_texts("text") / "body_captions.json")
     tokenizer = MotionTokenizer.load(resources.weights() / "body")
-    clips = keyframed_clips(bank, np.zeros(0), 1)
-    Store.write_codes((tokenised(c, tokenizer) for c in clips), folder / "codes", tokenizer.fingerprint)
+    clips = make_keyframed_clips(bank, np.zeros(0), 1)
+    Store.write_codes((tokenise_clip(c, tokenizer) for c in clips), folder / "codes", tokenizer.fingerprint)
     data = resolve(resources.configs() / "language" / "one.yaml")
     absent = ("face", "gesture", "steps_to_motion", "motion_to_steps")  # clips that are not made here
     weights = {k: v for k, v in data["train"]["options"]["weights"].items() if not any(o in k for o in absent)}
     data["train"] |= {"batch": batch, "pool": POOL, "workers": workers, "steps": steps}
     data["train"]["options"] |= {"weights": weights}
     data["model"] = {**SHAPE, "modalities": {"body": data["model"]["modalities"]["body"]}}
-    options = parsed([
+    options = parse_options([
         "language", "--config", "one.yaml", "--tokenizer", str(resources.weights() / "body"), "--codes",
         str(folder / "codes"), "--texts", "package:text", "--planning", "package:planning", "--chat", "package:chat",
         "-o", str(folder / "run"),
@@ -70,7 +70,7 @@ def example_rows(stage: LanguageStage) -> dict[str, Any]:
     rows = seconds = 0.0
     for number in range(POOLS + 1):
         begun = time.process_time()
-        made, *_ = stage.pool.made(number * POOL)
+        made, *_ = stage.pool.make_pool(number * POOL)
         if number:
             rows, seconds = rows + len(made), seconds + time.process_time() - begun
     return {"rows_per_second": round(rows / seconds), "goal": ROWS_GOAL}

@@ -17,7 +17,7 @@ from vqvae.ground import MIN_RISE, SOLE, lowest_step, support_level
 from vqvae.motion import Motion, smooth_yaw
 from vqvae.rates import BODY_FPS
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import longest, running_mean, runs_of
+from vqvae.smoothing import average_window, longest, runs_of
 
 _J = {name: i for i, name in enumerate(SMPL22.names)}
 _LEGS = [(_J[f"{s}_ankle"], _J[f"{s}_foot"]) for s in "lr"]  # left, right
@@ -110,7 +110,7 @@ class Measures:
         """(T, 2) whether the left and the right foot stand: slow, and near the lowest point of the body."""
         slow = np.stack([np.minimum(self.speeds[:, a], self.speeds[:, t]) for a, t in _LEGS], 1)
         low = self.joints[..., 1].min(1)
-        return (running_mean(slow, 3) < FOOT_SPEED) & (running_mean(self.feet, 3) - low[:, None] < FOOT_HEIGHT)
+        return (average_window(slow, 3) < FOOT_SPEED) & (average_window(self.feet, 3) - low[:, None] < FOOT_HEIGHT)
 
     @cached_property
     def flights(self) -> list[tuple[int, int]]:
@@ -166,7 +166,7 @@ class Measures:
         """The posture of every `POSTURE_EVERY`th frame."""
         return [self.posture(i) for i in range(0, len(self.joints), POSTURE_EVERY)]
 
-    def lasting(self, names: Sequence[str]) -> str:
+    def find_longest(self, names: Sequence[str]) -> str:
         """The posture among `names` that lasts longest, `POSTURE_SECONDS` at least, or empty."""
         counts = {n: self.postures.count(n) for n in names}
         name = max(counts, key=lambda n: counts[n])
@@ -178,7 +178,7 @@ class Measures:
     @cached_property
     def travel(self) -> dict[str, float]:
         """Metres: `distance` from first to last frame, `path` along the way; `forward` and `left` of the body."""
-        plane = running_mean(self.joints[:, 0][:, [0, 2]], 5)
+        plane = average_window(self.joints[:, 0][:, [0, 2]], 5)
         net, step = plane[-1] - plane[0], np.diff(plane, axis=0)
         yaw = np.radians(self.yaw[1:])
         left = step[:, 0] * np.cos(yaw) - step[:, 1] * np.sin(yaw)
@@ -231,7 +231,7 @@ class Measures:
     def rest(self) -> float:
         """Seconds of the end in which the body is still."""
         body = self.speeds[:, [0, *_HANDS, 7, 8, _J["head"]]].max(1)
-        last = runs_of(running_mean(body, 3) < STILL_SPEED, 2)
+        last = runs_of(average_window(body, 3) < STILL_SPEED, 2)
         return (len(body) - last[-1][0]) / BODY_FPS if last and last[-1][1] == len(body) else 0.0
 
     @cached_property
@@ -289,8 +289,8 @@ class Measures:
         if way["path"] > MIN_PATH and abs(way["forward"]) + abs(way["left"]) > 0.35:
             direction = DIRECTIONS[round(float(np.degrees(np.arctan2(way["left"], way["forward"]))) / 45) % 8]
         return {
-            "start": self.posture(min(1, last)), "through": self.lasting(POSTURES[1:]),
-            "kneel": self.lasting(tuple(_KNEEL)), "end": self.posture(max(last - 1, 0)), "direction": direction,
+            "start": self.posture(min(1, last)), "through": self.find_longest(POSTURES[1:]),
+            "kneel": self.find_longest(tuple(_KNEEL)), "end": self.posture(max(last - 1, 0)), "direction": direction,
             "distance": round(way["distance"], 2), "turn": round(self.turn, 1), "rise": round(self.rise, 3),
             "support": self.support, "hand": self.hand, "flights": len(self.flights), "rest": round(self.rest, 2),
             "speed": round(self.speed, 3), "extent": round(self.extent, 3), "floor": round(self.floor, 4),
@@ -309,7 +309,7 @@ def nearest(name: str, value: float) -> str:
     return str(int(np.clip(round(value), 1, MAX_TIMES)))
 
 
-def described(figures: Mapping[str, Any]) -> dict[str, str]:
+def describe_figures(figures: Mapping[str, Any]) -> dict[str, str]:
     """The attributes that follow from a clip's `figures` alone; side, times, tempo and size need its action."""
     rest, rise = figures["rest"], figures["rise"]
     out = {
@@ -325,7 +325,7 @@ def described(figures: Mapping[str, Any]) -> dict[str, str]:
     return {k: v for k, v in out.items() if v}
 
 
-def mirrored(attributes: Mapping[str, str]) -> dict[str, str]:
+def mirror_attributes(attributes: Mapping[str, str]) -> dict[str, str]:
     """The attributes of the mirror image; of an action named after a side, the action of the other one."""
     return {k: mirror_action(v) if k in ("action", *SIDED) else v for k, v in attributes.items()}
 
@@ -335,6 +335,6 @@ def symbols(actions: Sequence[str]) -> list[str]:
     return [*(f"action={a}" for a in actions), *(f"{k}={v}" for k, values in VALUES.items() for v in values)]
 
 
-def written(attributes: Mapping[str, str]) -> list[str]:
+def write_attributes(attributes: Mapping[str, str]) -> list[str]:
     """Attributes in compact text, in the order of `VALUES`, the action first."""
     return [f"{k}={attributes[k]}" for k in ("action", *VALUES) if attributes.get(k)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instruct_data.clip import SPLITS, check_split
-from instruct_data.store import FEATURES, ROWS_PER_SHARD, SCHEMAS, Store, replaced_folder, unpack
+from instruct_data.store import FEATURES, ROWS_PER_SHARD, SCHEMAS, Store, replace_folder, unpack
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
 from vqvae.io.files import real_path
@@ -45,7 +45,7 @@ def as_dataset(
     Args:
         store: opened, or its folder.
         split: only this one; None = all.
-        arrays: unpack motions, once, into the cache; else their columns stay bytes (`unpacked` takes one row apart).
+        arrays: unpack motions, once, into the cache; else their columns stay bytes (`unpack_row` takes one row apart).
         num_proc: processes that unpack.
         cache: folder for the Arrow files; None = the library's own.
     """
@@ -59,7 +59,7 @@ def as_dataset(
     cache_dir = None if cache is None else os.fspath(cache)
     data = hf.load_dataset("parquet", data_files=files, split="train", cache_dir=cache_dir, filters=filters)
     if arrays:
-        data = data.map(unpacked, num_proc=num_proc, **_unpacking(hf, opened.manifest))
+        data = data.map(unpack_row, num_proc=num_proc, **_build_unpack_arguments(hf, opened.manifest))
     return data
 
 
@@ -77,7 +77,7 @@ def export_datasets(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: is there already; accepted: a new folder")
     rows: dict[str, int] = {}
-    with replaced_folder(target) as building:
+    with replace_folder(target) as building:
         (building / "data").mkdir()
         for split in (s for s in SPLITS if opened.manifest["splits"].get(s)):
             data = as_dataset(opened, split, num_proc=num_proc, cache=building / "cache")
@@ -105,7 +105,7 @@ def card(manifest: dict[str, Any], rows: dict[str, int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def unpacked(row: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
+def unpack_row(row: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
     """The arrays of one row of a store of that kind, by column; see the module."""
     arrays = unpack(row, kind)
     if kind == "motion":
@@ -113,7 +113,7 @@ def unpacked(row: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _unpacking(hf: Any, manifest: dict[str, Any]) -> dict[str, Any]:
+def _build_unpack_arguments(hf: Any, manifest: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `Dataset.map` that unpack the rows of a store."""
     kind = str(manifest["kind"])
     shaped = {

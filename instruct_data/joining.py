@@ -12,7 +12,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.ground import raised, support_level
+from vqvae.ground import raise_motion, support_level
 from vqvae.motion import Motion, concatenate
 from vqvae.smoothing import fading
 
@@ -91,7 +91,7 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None, overlap:
     following, before = (a.slice(len(a) - 1, len(a)), b.slice(0, 1)) if overlap else (None, None)
     a, b = (a.slice(0, len(a) - 1), b.slice(1, len(b))) if overlap else (a, b)
     # b goes on on the ground that a has come to
-    b = raised(b, float(support_level(a.joints, a.fps)[-1] - support_level(b.joints, b.fps)[0]))
+    b = raise_motion(b, float(support_level(a.joints, a.fps)[-1] - support_level(b.joints, b.fps)[0]))
     n = max(1, min(round(BLEND_SECONDS * a.fps) if blend_frames is None else blend_frames, len(b)))
     ra = a.rotations[-2:].astype(np.float64)
     step_a = (a.root[-1] - a.root[-2]).astype(np.float64) if len(a) > 1 else np.zeros(3)

@@ -41,7 +41,7 @@ def reference(q: np.ndarray, busy: np.ndarray) -> np.ndarray:
     return rot.normalize(np.median(rot.continuous(q)[quiet], axis=0))
 
 
-def standing(motion: Motion) -> np.ndarray:
+def find_stance(motion: Motion) -> np.ndarray:
     """(T,) 1 while both feet stay where they are, 0 while they step, with half a second in between."""
     ankles = motion.joints[:, [7, 8]].astype(np.float64)
     speed = np.linalg.norm(np.diff(ankles, axis=0, prepend=ankles[:1]), axis=-1).mean(1) * motion.fps
@@ -75,7 +75,7 @@ def turns(motion: Motion, joints: tuple[int, ...], busy: np.ndarray) -> tuple[np
     return vectors, stance
 
 
-def carried(
+def carry_trunk(
     lower: Motion, upper: Motion, where: slice, busy: tuple[np.ndarray, np.ndarray], weight: np.ndarray,
     room: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
@@ -93,16 +93,16 @@ def carried(
         (N, 5, 4) local rotations of `SPINE` and `HEAD`.
     """
     low = lower.rotations[where].astype(np.float64)
-    keep, take = 1 - weight * room * standing(lower)[where], weight * standing(upper)
+    keep, take = 1 - weight * room * find_stance(lower)[where], weight * find_stance(upper)
     chains = (SPINE, (*SPINE, HEAD[0]), (*SPINE, *HEAD))
-    chest, neck, head = (_moved(lower, upper, joints, where, busy, keep, take) for joints in chains)
+    chest, neck, head = (_move_chain(lower, upper, joints, where, busy, keep, take) for joints in chains)
     bent = bend(low, SPINE, low[:, 0], chest)
     above = [rot.multiply(rot.conjugate(chest), neck), rot.multiply(rot.conjugate(neck), head)]
     new = np.concatenate([bent, np.stack(above, 1)], 1)
     return np.where(weight[:, None, None] > 0, new, low[:, [*SPINE, *HEAD]])
 
 
-def _moved(
+def _move_chain(
     lower: Motion, upper: Motion, joints: tuple[int, ...], where: slice, busy: tuple[np.ndarray, np.ndarray],
     keep: np.ndarray, take: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
@@ -158,7 +158,7 @@ _HANGING = np.array([0.1, -0.5, 0.03])
 
 
 @dataclass(frozen=True)
-class Activity:
+class UpperActivity:
     """Which parts of the upper body act."""
 
     # left, right: (T,) bool, the arm is not hanging
@@ -171,13 +171,13 @@ class Activity:
         return tuple(name for name in ("left", "right") if getattr(self, name).mean() >= 0.12)
 
 
-def activity(motion: Motion, raised: float = RAISED) -> Activity:
+def activity(motion: Motion, raised: float = RAISED) -> UpperActivity:
     """Which arm is not hanging and whether the head is turned, frame by frame; `raised` as `RAISED`."""
     q = motion.rotations.astype(np.float64)
     active = {name: far > raised for name, far in zip(("left", "right"), from_hanging(motion).T, strict=True)}
     head = rot.multiply(q[:, HEAD[0]], q[:, HEAD[1]])
     mean = rot.normalize(np.median(rot.continuous(head), axis=0))
-    return Activity(active["left"], active["right"], rot.angle_between(head, mean[None]) > _TURNED)
+    return UpperActivity(active["left"], active["right"], rot.angle_between(head, mean[None]) > _TURNED)
 
 
 def from_hanging(motion: Motion) -> np.ndarray:
@@ -253,7 +253,7 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
     # these arms of the lower clip go on, and chest and head with them
     stay = [getattr(lower_acts, side) for side in ARMS if side not in parts]
     room = 1 - _weight(np.any(stay, axis=0), lower.fps)[here] if stay else np.ones(count)
-    out[here, [*SPINE, *HEAD]] = carried(lower, upper.slice(0, count), here, busy, weight, room)
+    out[here, [*SPINE, *HEAD]] = carry_trunk(lower, upper.slice(0, count), here, busy, weight, room)
     for side, joints in ARMS.items():
         if side in parts:
             weight = _weight(getattr(acts, side)[:count], lower.fps) * fade

@@ -119,6 +119,6 @@ def scene_pairs(scenes: Sequence[PlannedScene]) -> dict[str, list[Pair]]:
     return pairs
 
 
-def planning_pairs(folder: str | os.PathLike[str]) -> dict[str, list[Pair]]:
+def read_planning_pairs(folder: str | os.PathLike[str]) -> dict[str, list[Pair]]:
     """Task name -> (slots, answer) pairs of ``train.jsonl`` in `folder`; steps are joined by semicolons."""
     return scene_pairs(read_scenes(Path(folder) / "train.jsonl"))

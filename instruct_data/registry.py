@@ -60,7 +60,7 @@ class CodesSegment:
 
 @dataclass(frozen=True)
 class AttributesSegment:
-    """Typed attributes (`instruct_data.attributes`), ``name=value`` each, in the order of `attributes.written`."""
+    """Typed attributes (`instruct_data.attributes`), ``name=value`` each, in the order of `write_attributes` there."""
 
     symbols: tuple[str, ...]
 
@@ -108,7 +108,7 @@ def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
             return value
         return CodesSegment(modality, np.asarray(value))
     if kind == "attributes":
-        return AttributesSegment(tuple(attributes.written(value)))
+        return AttributesSegment(tuple(attributes.write_attributes(value)))
     if kind == "text":
         text = " ".join(str(value).split())
         if not text:

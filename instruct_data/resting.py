@@ -36,7 +36,7 @@ _UPRIGHT = 0.5  # metres from the pelvis up to the neck, of 0.55 when the back i
 _RESTING = (0.3, 0.72)  # metres: height of the pelvis of a body that sits or kneels
 
 
-def held_pose(motion: Motion, frames: int, rng: np.random.Generator) -> Motion:
+def hold_pose(motion: Motion, frames: int, rng: np.random.Generator) -> Motion:
     """The last pose for some time, breathing: trunk and head sway by less than a degree."""
     from scipy.ndimage import gaussian_filter1d
 
@@ -59,7 +59,7 @@ def rests(motion: Motion) -> bool:
 HANDS_NEAR = 0.09
 
 
-def layered(lower: Motion, upper: Motion) -> Motion:
+def layer_arms(lower: Motion, upper: Motion) -> Motion:
     """The arms of `upper` that act, else its head, on the body of `lower`; as long as `lower`."""
     raised = next((r for r in (RAISED, HANDS_NEAR) if activity(upper, r).arms()), RAISED)
     limbs = activity(upper, raised).arms() or ("head",)
@@ -80,4 +80,4 @@ def at_rest(before: Motion, motion: Motion, rng: np.random.Generator, longer: bo
     if not rests(before):
         return None
     frames = len(motion) + (2 * round(FADE_SECONDS * motion.fps) if longer else 0)
-    return layered(held_pose(before, frames, rng), motion)
+    return layer_arms(hold_pose(before, frames, rng), motion)

@@ -168,7 +168,7 @@ def _codes_row(item: ClipCodes) -> dict[str, Any]:
 
 
 @contextmanager
-def replaced_folder(target: Path) -> Iterator[Path]:
+def replace_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, which it replaces when the block ends without an error."""
     unique = secrets.token_hex(8)
     building, old = (target.with_name(f".{target.name}.{unique}.{end}") for end in ("tmp", "old"))
@@ -252,11 +252,11 @@ class Store:
         if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
         content_kind = manifest_fields.get("modality", kind)
-        if (path / MANIFEST).is_file() and (present := cls._held_in(path)) != content_kind:
+        if (path / MANIFEST).is_file() and (present := cls._find_holder(path)) != content_kind:
             raise UserError(f"{path}: a store of {present}, not of {content_kind}; accepted: a new folder")
         counts = _Counts()
         shards: list[dict[str, Any]] = []
-        with replaced_folder(path) as building:
+        with replace_folder(path) as building:
             while batch := list(islice(rows, ROWS_PER_SHARD)):
                 for row in batch:
                     counts.add(row)
@@ -270,7 +270,7 @@ class Store:
         return cls(path, manifest)
 
     @staticmethod
-    def _held_in(path: Path) -> str:
+    def _find_holder(path: Path) -> str:
         manifest = read_object(path / MANIFEST, accepted="accepted: a new folder")
         with parsing(path / MANIFEST, WHAT, "accepted: a new folder"):
             kind = manifest["kind"]

@@ -50,13 +50,13 @@ class SecondTensor(torch.Tensor):
 
 @contextmanager
 def second_device() -> Iterator[None]:
-    """`SECOND` can be used, by `checked_device` too."""
+    """`SECOND` can be used, by `check_device` too."""
     if torch.cuda.is_available():
         yield
         return
     with pytest.MonkeyPatch.context() as patched, _Dispatch():
         patched.setattr("torch.cuda._lazy_init", lambda: None)
-        patched.setattr("avatargpt.lm.loaded.checked_device", lambda device: device)
+        patched.setattr("avatargpt.lm.loaded.check_device", lambda device: device)
         torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor` moves what it makes by a dispatched operation
         try:
             yield

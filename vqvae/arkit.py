@@ -33,13 +33,13 @@ def pascal(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _swapped(names: list[str], first: str, second: str) -> list[str]:
+def _swap_names(names: list[str], first: str, second: str) -> list[str]:
     i, j = names.index(first), names.index(second)
     names[i], names[j] = names[j], names[i]
     return names
 
 
-_SHAPES = _swapped(_swapped([pascal(n) for n in NAMES], "JawLeft", "JawRight"), "MouthLeft", "MouthRight")
+_SHAPES = _swap_names(_swap_names([pascal(n) for n in NAMES], "JawLeft", "JawRight"), "MouthLeft", "MouthRight")
 EYES = ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch", "RightEyeRoll")
 LIVE_LINK: tuple[str, ...] = (*_SHAPES, "HeadYaw", "HeadPitch", "HeadRoll", *EYES)
 MEDIAPIPE: tuple[str, ...] = ("_neutral", *sorted(n for n in NAMES if n != "tongueOut"))

@@ -58,13 +58,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
 
-    def escaped(c: str) -> str:
+    def escape_character(c: str) -> str:
         if c in _HARMLESS_CONTROLS or unicodedata.category(c) not in _CONTROL_CATEGORIES:
             return c
         units = c.encode("utf-16-be", "surrogatepass")
         return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
-    return "".join(map(escaped, text))
+    return "".join(map(escape_character, text))
 
 
 def one_line(text: str) -> str:

@@ -14,7 +14,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_arrays
 from vqvae.io.files import parsing
-from vqvae.motion import MAX_FRAMES, atomic_write, check_caption, check_fps, resampled_count
+from vqvae.motion import MAX_FRAMES, atomic_write, check_caption, check_fps, count_resampled
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
 MAX_TURN = np.pi
@@ -109,7 +109,7 @@ class FaceMotion:
         """Same duration at another frame rate, linear between frames. Frame times are i / fps."""
         if abs(fps - self.fps) < 1e-9:
             return self
-        t = np.clip(np.arange(resampled_count(self, fps)) * self.fps / fps, 0, len(self) - 1)
+        t = np.clip(np.arange(count_resampled(self, fps)) * self.fps / fps, 0, len(self) - 1)
         return replace(self.sampled(t), fps=float(fps))
 
     def save(self, path: str | os.PathLike[str]) -> Path:

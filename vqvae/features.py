@@ -224,7 +224,7 @@ class FaceFeatures(FeatureSpec):
         return FaceMotion(x[:, : arkit.COUNT], head, self.fps, caption)
 
 
-def bent_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
+def bend_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
     """(30, 4) local quaternions of both hands; `degrees`: finger -> bend of its joints 1 to 3 towards the palm."""
     out = []
     for name in FINGER_NAMES:
@@ -236,9 +236,9 @@ def bent_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
     return np.stack(out)
 
 
-def relaxed() -> np.ndarray:
+def relax_fingers() -> np.ndarray:
     """(30, 4) fingers of relaxed hands, local quaternions."""
-    return bent_fingers(_RELAXED)
+    return bend_fingers(_RELAXED)
 
 
 def pelvis_yaw(pelvis: np.ndarray) -> np.ndarray:
@@ -267,7 +267,9 @@ class GestureFeatures(FeatureSpec):
         # lean and tilt of the pelvis go into spine1; its turn is dropped
         level = rot.multiply(rot.about_y(-pelvis_yaw(pelvis)), pelvis)
         upper[:, 0] = rot.multiply(level, upper[:, 0])
-        fingers = np.broadcast_to(relaxed(), (len(motion), FINGERS, 4)) if motion.fingers is None else motion.fingers
+        fingers = (
+            np.broadcast_to(relax_fingers(), (len(motion), FINGERS, 4)) if motion.fingers is None else motion.fingers
+        )
         places = hands_from_chest(turns).reshape(len(motion), 6)
         moved = np.diff(places, axis=0, prepend=places[:1])
         six = [rot.to_6d(q.astype(np.float64)).reshape(len(motion), -1) for q in (upper, fingers)]

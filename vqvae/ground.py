@@ -66,19 +66,19 @@ def floor_of(motion: Motion) -> float:
     return 0.0 if BELOW <= lowest <= ABOVE else lowest
 
 
-def raised(motion: Motion, height: float) -> Motion:
+def raise_motion(motion: Motion, height: float) -> Motion:
     """The motion so many metres higher; itself for 0."""
     if not height:
         return motion
     return replace(motion, root=motion.root + np.array([0, height, 0], np.float32))
 
 
-def grounded(motion: Motion) -> Motion:
+def ground_motion(motion: Motion) -> Motion:
     """The motion on the floor y = 0; itself where it stands there."""
-    return raised(motion, -floor_of(motion))
+    return raise_motion(motion, -floor_of(motion))
 
 
-def settled(motion: Motion) -> Motion:
+def settle_motion(motion: Motion) -> Motion:
     """The motion lowered onto the floor, and lifted where it sinks; a clip entirely in the air is lowered, too."""
     lowest = motion.joints[..., 1].min(1)
     # Bodies with other legs and feet stand a few centimetres above or below the floor, and sink where they lie or fall.
@@ -86,8 +86,8 @@ def settled(motion: Motion) -> Motion:
     low = float(np.percentile(lowest[on_feet], 20)) if on_feet.any() else float(np.percentile(lowest, 5))
     level = support_level(motion.joints, motion.fps)
     if level.any():
-        return without_penetration(raised(motion, -float(level[0])))
-    return without_penetration(raised(motion, -max(low, -DEEP)))
+        return without_penetration(raise_motion(motion, -float(level[0])))
+    return without_penetration(raise_motion(motion, -max(low, -DEEP)))
 
 
 def without_penetration(motion: Motion, after: bool = False, before: bool = False) -> Motion:
@@ -97,27 +97,27 @@ def without_penetration(motion: Motion, after: bool = False, before: bool = Fals
     """
     joints = motion.joints
     ground = lowest_step(support_level(joints, motion.fps), motion.fps)
-    needed = required_lift(joints - ground[:, None, None] * np.array([0, 1, 0]))
+    needed = find_required_lift(joints - ground[:, None, None] * np.array([0, 1, 0]))
     if not needed.any():
         return motion
-    lift = smoothed_lift(needed) * eased(len(needed), after, before)
+    lift = smooth_lift(needed) * ease_weights(len(needed), after, before)
     return replace(motion, root=(motion.root + lift[:, None] * [0, 1, 0]).astype(motion.root.dtype))
 
 
-def eased(frames: int, after: bool, before: bool) -> np.ndarray:
+def ease_weights(frames: int, after: bool, before: bool) -> np.ndarray:
     """(T,) weights of a correction that grows or fades over `EASE` frames beside frames that stay as they are."""
     ramp = np.arange(1, frames + 1) / (min(EASE, frames) + 1)
     ease = np.sin(ramp.clip(0, 1) * np.pi / 2) ** 2
     return np.ones(frames) * (ease if after else 1) * (ease[::-1] if before else 1)
 
 
-def required_lift(joints: np.ndarray) -> np.ndarray:
+def find_required_lift(joints: np.ndarray) -> np.ndarray:
     """(T,) metres that joints (T, J, 3) must be lifted: nothing at `SUNK`, all of it from twice as deep on."""
     depth = -joints[..., 1].min(1).astype(np.float64)
     return np.asarray(np.minimum(depth, 2 * (depth - SUNK)).clip(0))
 
 
-def smoothed_lift(needed: np.ndarray) -> np.ndarray:
+def smooth_lift(needed: np.ndarray) -> np.ndarray:
     """(T,) a smooth lift, nowhere less than needed (T,)."""
     highest = np.lib.stride_tricks.sliding_window_view(np.pad(needed, SMOOTH, "edge"), 2 * SMOOTH + 1).max(-1)
     return np.convolve(np.pad(highest, SMOOTH, "edge"), _KERNEL, "valid")

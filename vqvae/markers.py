@@ -56,14 +56,14 @@ ACCEPTED = "accepted the labels of Vicon's Plug-in Gait, of CMU's 41 markers or 
 
 
 def read_markers(path: str | os.PathLike[str], up: str | None = None) -> Motion:
-    """The motion of the person in a ``.c3d``; see :func:`solved`. Raises UserError as that and `read_c3d`."""
+    """The motion of the person in a ``.c3d``; see :func:`solve_markers`. Raises UserError as that and `read_c3d`."""
     path = Path(path)
     markers = read_c3d(path)
     with parsing(path, "the markers of a body", WHOLE):
-        return solved(markers, up)
+        return solve_markers(markers, up)
 
 
-def solved(markers: Markers, up: str | None = None) -> Motion:
+def solve_markers(markers: Markers, up: str | None = None) -> Motion:
     """The motion of the person whose markers a file has, in metres of our body, Y up.
 
     Args:
@@ -74,7 +74,7 @@ def solved(markers: Markers, up: str | None = None) -> Motion:
     """
     if up is not None and up not in AXES:
         raise UserError(f"up {up!r}; accepted {', '.join(AXES)}")
-    at = {name: _filled(name, points, markers.fps) for name, points in _person(markers).items()}
+    at = {name: _fill_gaps(name, points, markers.fps) for name, points in _person(markers).items()}
     leg = sum(float(np.median(_length(at[f"L{a}"] - at[f"L{b}"]))) for a, b in (("ASI", "KNE"), ("KNE", "ANK")))
     if leg < 1e-9:
         raise UserError("legs without length; accepted markers of a body")
@@ -99,7 +99,7 @@ def _person(markers: Markers) -> dict[str, np.ndarray]:
         name = name.strip().upper().replace(" ", "").replace("_", "")
         if np.isfinite(markers.points[:, k]).any():
             people.setdefault(person, {}).setdefault(_SAME.get(name, name), markers.points[:, k])
-    lacking = {person: _missing(at) for person, at in people.items()}
+    lacking = {person: _list_missing(at) for person, at in people.items()}
     whole = [person for person, missing in lacking.items() if not missing]
     if len(whole) > 1:
         raise UserError(f"{len(whole)} people ({', '.join(whole)}); accepted the markers of one")
@@ -113,13 +113,13 @@ def _person(markers: Markers) -> dict[str, np.ndarray]:
     raise UserError(f"no markers {', '.join(lacking[nearest])} (or their counterparts); {ACCEPTED}")
 
 
-def _missing(at: Mapping[str, np.ndarray]) -> list[str]:
+def _list_missing(at: Mapping[str, np.ndarray]) -> list[str]:
     """Of every line of `_NEEDED` that is not met, what the group lacks that has most."""
     lacking = ([[n for n in group if n not in at] for group in groups] for groups in _NEEDED)
     return [name for groups in lacking for name in min(groups, key=len)]
 
 
-def _filled(name: str, points: np.ndarray, fps: float) -> np.ndarray:
+def _fill_gaps(name: str, points: np.ndarray, fps: float) -> np.ndarray:
     """Marker positions (T, 3) without gaps."""
     seen = np.flatnonzero(np.isfinite(points).all(1))
     edges = np.concatenate([[-1], seen, [len(points)]])

@@ -15,7 +15,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import read_arrays
 from vqvae.io.files import atomic_write, parsing
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
-from vqvae.smoothing import running_mean
+from vqvae.smoothing import average_window
 
 MAX_FRAMES = 2_000_000
 MIN_FPS, MAX_FPS = 1.0, 1000.0
@@ -71,9 +71,9 @@ class Motion:
         object.__setattr__(self, "rotations", _of_unit_length(r, norm))
         object.__setattr__(self, "root", p)
         if self.fingers is not None:
-            object.__setattr__(self, "fingers", self._checked_fingers(np.asarray(self.fingers, np.float32)))
+            object.__setattr__(self, "fingers", self._check_fingers(np.asarray(self.fingers, np.float32)))
 
-    def _checked_fingers(self, f: np.ndarray) -> np.ndarray:
+    def _check_fingers(self, f: np.ndarray) -> np.ndarray:
         if self.modality != "gesture" or self.skeleton is not SMPL22:
             raise UserError(f"motion: fingers of a {self.modality}; accepted of a gesture")
         if f.shape != (len(self.root), len(FINGER_NAMES), 4):
@@ -151,7 +151,7 @@ class Motion:
         """Same duration at another frame rate: slerp of rotations, linear root. Frame times are i / fps."""
         if abs(fps - self.fps) < 1e-9:
             return self
-        count = resampled_count(self, fps)
+        count = count_resampled(self, fps)
         return replace(self.sampled(np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)), fps=float(fps))
 
     def sampled(self, t: np.ndarray) -> Motion:
@@ -240,7 +240,7 @@ class Rated(Protocol):
     def __len__(self) -> int: ...
 
 
-def resampled_count(clip: Rated, fps: float) -> int:
+def count_resampled(clip: Rated, fps: float) -> int:
     """Frames of a clip at another frame rate, at least 1."""
     count = max(1, round(len(clip) * fps / clip.fps))
     if count > MAX_FRAMES:
@@ -263,7 +263,7 @@ def heading(joints: np.ndarray) -> np.ndarray:
 def smooth_yaw(joints: np.ndarray) -> np.ndarray:
     """`heading` of joints (T, 22, 3), smoothed over 5 frames as a planar vector, (T,) degrees, unwrapped."""
     across = joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]
-    planar = running_mean(across[:, [0, 2]], 5)
+    planar = average_window(across[:, [0, 2]], 5)
     return np.degrees(np.unwrap(np.arctan2(-planar[:, 1], planar[:, 0])))
 
 

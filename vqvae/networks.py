@@ -47,7 +47,7 @@ class TokenizerConfig(Strict):
     direct: Flag = False
     rise: Flag = False  # of bodies: whether features are above the ground, whose rise is a channel (`BodyFeatures`)
 
-    def trained_as(self, other: TokenizerConfig) -> TokenizerConfig:
+    def adopt_training(self, other: TokenizerConfig) -> TokenizerConfig:
         """This shape with the values of another one that only training reads."""
         return self.model_copy(update={name: getattr(other, name) for name in _TRAINING})
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.contact import standing
-from vqvae.ground import SOLE, smoothed_lift, support_level
+from vqvae.ground import SOLE, smooth_lift, support_level
 from vqvae.limbs import bend
 from vqvae.motion import Motion
-from vqvae.proportions import HEADED, below_floor, flat_hand, raised_trunk
+from vqvae.proportions import HEADED, below_floor, flat_hand, raise_trunk
 from vqvae.retarget import STANDING
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian, runs_of
@@ -51,7 +51,7 @@ class _Foot(NamedTuple):
     sole: np.ndarray
 
 
-def planted(
+def plant_body(
     places: np.ndarray, at: Mapping[str, int], motion: Motion, ours: Mapping[str, tuple[np.ndarray, np.ndarray]],
     feet: Feet, trunk: Sequence[int] = (), fingers: Mapping[str, Sequence[int]] | None = None,
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:  # fmt: skip
@@ -82,9 +82,9 @@ def planted(
     rises = {side: np.minimum(heights[side].clip(0) ** 2 / ROUGH, heights[side].clip(0)) + ground - foot.sole
              for side, (_, foot) in pairs.items()}  # fmt: skip
     stands = dict(zip("lr", standing(motion.joints, motion.fps, ground).T, strict=True))
-    offsets = {side: _anchored(our_foot.toe, foot.toe, stands[side]) + rises[side][:, None] * _UP
+    offsets = {side: _anchor_toe(our_foot.toe, foot.toe, stands[side]) + rises[side][:, None] * _UP
                for side, (our_foot, foot) in pairs.items()}  # fmt: skip
-    carried = _carried(offsets, carries, motion.fps)
+    carried = _carry_body(offsets, carries, motion.fps)
     goals = {}
     for side, (_, foot) in pairs.items():  # in the air a leg goes with the body, as it is
         offset = (1 - in_air[side]) * offsets[side] + in_air[side] * carried
@@ -94,11 +94,11 @@ def planted(
     turns: dict[int, np.ndarray] = {}
     below = below_floor(places, at, motion, ground, HEADED) - below_floor(places, at, motion, ground, _LEGS)
     if trunk and below.max() > 0:
-        turned, places = raised_trunk(places, at, trunk[0], below.clip(0))
+        turned, places = raise_trunk(places, at, trunk[0], below.clip(0))
         turns = dict.fromkeys(trunk, turned)
     below = below_floor(places, at, motion, ground, _NOT_FEET)
-    rise = smoothed_lift(below) if below.any() else below
-    rise = rise - np.maximum(_lowered(places, at, goals, carries) - rise, 0)
+    rise = smooth_lift(below) if below.any() else below
+    rise = rise - np.maximum(_lower_hips(places, at, goals, carries) - rise, 0)
     places = places + rise[:, None, None] * _UP
     for side, goal in goals.items():
         goal = goal + in_air[side] * rise[:, None] * _UP
@@ -110,7 +110,7 @@ def planted(
         turns[ankle] = tilts[side]
         if side in feet.toes:
             toe = tilts[side] @ ours[f"{side}_foot"][1]
-            turns[at[f"{side}_foot"]] = _levelled(toe, 1 - in_air[side][:, 0]) @ tilts[side]
+            turns[at[f"{side}_foot"]] = _level_toes(toe, 1 - in_air[side][:, 0]) @ tilts[side]
     for side, joints in (fingers or {}).items():
         wrist, hand = places[:, at[f"{side}_wrist"]], (start[:, list(joints)] - start[:, [at[f"{side}_wrist"]]])
         flat = flat_hand(hand, ours[f"{side}_wrist"][1][..., 1], wrist[:, 1] - ground - SOLE)
@@ -152,7 +152,7 @@ def _theirs(
     return _Foot(ankle, toe, np.minimum(heel, toe[:, 1] - above))
 
 
-def _levelled(turns: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _level_toes(turns: np.ndarray, share: np.ndarray) -> np.ndarray:
     """(T, 3, 3) what lifts toes that point down by a share (T,) of the way: where the heel rises they stay flat; toes
     that point straight down, as of somebody who lies, stay."""
     ahead = turns[..., 2]
@@ -162,7 +162,7 @@ def _levelled(turns: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.asarray(rot.to_matrix(rot.slerp(rot.identity(share.shape), bent, share)))
 
 
-def _anchored(ours: np.ndarray, toe: np.ndarray, stands: np.ndarray) -> np.ndarray:
+def _anchor_toe(ours: np.ndarray, toe: np.ndarray, stands: np.ndarray) -> np.ndarray:
     """(T, 3) level offsets that keep a toe in place while ours stands (T,); interpolated between contacts."""
     at, offsets = [], []
     for start, stop in runs_of(stands):
@@ -176,7 +176,7 @@ def _anchored(ours: np.ndarray, toe: np.ndarray, stands: np.ndarray) -> np.ndarr
     return np.stack([np.interp(np.arange(len(toe)), frames, known[:, k]) for k in range(3)], -1)
 
 
-def _carried(offsets: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray], fps: float) -> np.ndarray:
+def _carry_body(offsets: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray], fps: float) -> np.ndarray:
     """(T, 3) by how much the whole body goes with the feet that carry it, so that legs change least; in between as
     before and after."""
     weights = np.stack([carries[side] for side in offsets]).astype(np.float64)
@@ -189,7 +189,7 @@ def _carried(offsets: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray
     return gaussian(moved, SMOOTH * fps)
 
 
-def _lowered(
+def _lower_hips(
     places: np.ndarray, at: Mapping[str, int], goals: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """(T,) by how much the hips are too high for the legs to reach the floor."""
@@ -200,4 +200,4 @@ def _lowered(
         away = np.linalg.norm((goal - hip) * _FLAT, axis=-1)
         room = np.sqrt(np.maximum((STRETCHED * length) ** 2 - away**2, 0))
         out = np.maximum(out, np.where(carries[side], (hip - goal)[:, 1] - room, 0))
-    return smoothed_lift(np.minimum(out, MAX_LOWERED)) if out.any() else out
+    return smooth_lift(np.minimum(out, MAX_LOWERED)) if out.any() else out

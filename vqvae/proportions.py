@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vqvae import rotations as rot
-from vqvae.ground import smoothed_lift
+from vqvae.ground import smooth_lift
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian
@@ -21,7 +21,7 @@ STEEP = 0.5  # level part of a hand's direction, below which it is bent towards 
 _UP, _FLAT = np.array([0.0, 1, 0]), np.array([1.0, 0, 1])
 
 
-def steadied(pelvis: np.ndarray, ratio: float, fps: float) -> np.ndarray:
+def steady_hips(pelvis: np.ndarray, ratio: float, fps: float) -> np.ndarray:
     """(T, 3, 3) what takes the swing of hips away that is too wide, so that each goes up, down, ahead and back as ours.
 
     Legs keep their directions; hips that are three times as wide would otherwise move feet that stand by three times
@@ -54,7 +54,7 @@ def below_floor(
     return below
 
 
-def raised_trunk(
+def raise_trunk(
     places: np.ndarray, at: Mapping[str, int], pivot: int, below: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, 3, 3) how a trunk is turned up about its lowest joint for arms that are `below` (T,) the floor to be on it,
@@ -67,7 +67,7 @@ def raised_trunk(
     trunk = (places[:, at["l_shoulder"]] + places[:, at["r_shoulder"]]) / 2 - low
     length = np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
     now = np.arcsin(np.clip(trunk[:, 1] / length, -1, 1))
-    goal = np.arcsin(np.clip((trunk[:, 1] + smoothed_lift(below)) / length, -1, 1))
+    goal = np.arcsin(np.clip((trunk[:, 1] + smooth_lift(below)) / length, -1, 1))
     axis = np.cross(trunk, _UP)
     axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-9)
     turn = rot.to_matrix(rot.from_axis_angle(axis * np.clip(goal - now, 0, MAX_RAISED)[:, None]))
@@ -94,4 +94,4 @@ def flat_hand(hand: np.ndarray, back: np.ndarray, height: np.ndarray) -> np.ndar
     reach, hangs = np.hypot(hand[..., 1], away), np.arctan2(away, -hand[..., 1])
     nearest = np.arccos(np.clip(np.maximum(height, 0)[:, None] / np.maximum(reach, 1e-9), 0, 1))
     turned = np.where(hand[..., 1] < -height[:, None], nearest - hangs, 0).max(1, initial=0).clip(0, np.pi / 2)
-    return np.asarray(rot.to_matrix(rot.from_axis_angle(np.cross(-_UP, level) * smoothed_lift(turned)[:, None])))
+    return np.asarray(rot.to_matrix(rot.from_axis_angle(np.cross(-_UP, level) * smooth_lift(turned)[:, None])))

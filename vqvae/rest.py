@@ -66,7 +66,7 @@ def rest_of(
         means: gives those of `means_of` for the rig, as the mean of several clips; this clip's by default.
     """
     axes = body_axes(rest_joints, at)
-    standing = None if axes is None else _standing(rest_joints, at, axes)
+    standing = None if axes is None else _find_standing_rest(rest_joints, at, axes)
     if axes is not None and standing is not None and (rig.bound or at_rest(posture(rest_joints, at))):
         return _of_rest_pose(rig, at, rest_joints, pos, glob, axes, standing)
     up = likeliest(pos, at) if rig.up is None else rig.up
@@ -74,7 +74,7 @@ def rest_of(
         if not in_t_or_a(posture(pos[frame], at)):
             continue
         at_frame = body_axes(pos[frame], at, whole=False)
-        turns = None if at_frame is None else _standing(pos[frame], at, at_frame)
+        turns = None if at_frame is None else _find_standing_rest(pos[frame], at, at_frame)
         if at_frame is not None and turns is not None:
             own = {n: glob[frame, at[n]].T @ c for n, c in turns.items()}
             up = at_frame[:, 1] if rig.up is None else rig.up
@@ -95,7 +95,7 @@ def _of_rest_pose(
     turns: dict[str, np.ndarray],
 ) -> Rest:  # fmt: skip
     above = rig.parents[at["pelvis"]]
-    up = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]) if rig.up is None else rig.up
+    up = _find_up(axes[:, 1], None if above < 0 else glob[:, above]) if rig.up is None else rig.up
     notes: tuple[str, ...] = ()
     moved = by_movement(pos, at)
     if rig.up is None and moved is not None and abs(moved @ up) < 0.5 and not stands(pos, at, up).any():
@@ -134,7 +134,9 @@ def body_axes(joints: np.ndarray, at: Mapping[str, int], whole: bool = True) -> 
     return axes if abs(np.linalg.det(axes) - 1) < 1e-6 else None
 
 
-def _standing(rest_joints: np.ndarray, at: Mapping[str, int], axes: np.ndarray) -> dict[str, np.ndarray] | None:
+def _find_standing_rest(
+    rest_joints: np.ndarray, at: Mapping[str, int], axes: np.ndarray
+) -> dict[str, np.ndarray] | None:
     """C of every mapped joint (3, 3) from a rest pose that is a T- or A-pose; None if it is neither."""
     out = {name: axes for name in at}
     for side in "lr":
@@ -159,7 +161,7 @@ def _standing(rest_joints: np.ndarray, at: Mapping[str, int], axes: np.ndarray) 
     return out
 
 
-def _turned_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
+def _find_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
     """The file's vertical axis (3,), from the rest pose's `up` (3,) and the joint above the pelvis (T, 3, 3)."""
     if above is None:
         return up

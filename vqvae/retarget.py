@@ -37,7 +37,9 @@ _SAME = {"mid": "middle", "pinkie": "pinky", "little": "pinky"}
 _ORDER = ("metacarpal", "proximal", "intermediate", "distal")
 
 
-def retarget(rig: Rig, hands: bool = False, means: GivesMeans | None = None, reading: Reading | None = None) -> Motion:
+def retarget(
+    rig: Rig, hands: bool = False, means: GivesMeans | None = None, reading: RigReading | None = None
+) -> Motion:
     """Transfer a rig's motion to the 22-joint skeleton, in metres, Y up, at the rig's frame rate.
 
     The unit and the size of the body follow from the length of the legs; heights are the file's. `hands` makes a
@@ -93,7 +95,7 @@ def add_hands(rig: Rig, at: dict[str, int], rest_joints: np.ndarray) -> dict[str
     return out
 
 
-class Reading(NamedTuple):
+class RigReading(NamedTuple):
     """What was understood of a foreign rig.
 
     Attributes:
@@ -117,7 +119,7 @@ class Reading(NamedTuple):
         return self.human | {"where the rest is from": self.rest.confidence}
 
 
-def understand(rig: Rig, means: GivesMeans | None = None) -> Reading:
+def understand(rig: Rig, means: GivesMeans | None = None) -> RigReading:
     """Which joints are ours and how they are at rest, with the evidence. `means`: see `vqvae.rest.rest_of`.
 
     Raises:
@@ -136,10 +138,10 @@ def understand(rig: Rig, means: GivesMeans | None = None) -> Reading:
             notes.append(f"the root is {ratio:g} times too high for the legs: another unit; --unit says which")
     human = check_human(at, rig.rest_joints, pos, rig.bound)
     rest = rest_of(rig, at, rig.rest_joints, pos, glob, means)
-    return Reading(rig, at, human, rest, scale, pos, glob, (*notes, *rest.notes))
+    return RigReading(rig, at, human, rest, scale, pos, glob, (*notes, *rest.notes))
 
 
-def _by_names(reading: Reading, hands: bool) -> Motion:
+def _by_names(reading: RigReading, hands: bool) -> Motion:
     rig, at, rest, scale = reading.rig, reading.joints, reading.rest, reading.scale
     pos, glob, rest_joints = reading.places, reading.turns, rig.rest_joints
     corrections = rest.turns | (add_hands(rig, at, rest_joints) if hands else {})

@@ -94,7 +94,9 @@ def check_statement(up: str | None, unit: float | None) -> None:
         raise UserError(f"unit {unit}; accepted metres above 0")
 
 
-def stated(rig: Rig, up: str | None = None, unit: float | None = None, joints: Mapping[str, str] | None = None) -> Rig:
+def state_rig(
+    rig: Rig, up: str | None = None, unit: float | None = None, joints: Mapping[str, str] | None = None
+) -> Rig:
     """The rig with what somebody states of it: its vertical axis, metres of a unit of its places, names of joints."""
     check_statement(up, unit)
     return replace(rig, up=rig.up if up is None else AXES[up], unit=unit, known=joints or {})
@@ -118,8 +120,8 @@ def side_and_core(name: str) -> tuple[str, str]:
 
 def match(names: tuple[str, ...], known: Mapping[str, str] = MappingProxyType({})) -> dict[str, int]:
     """Our joint name -> index of the rig's joint, without the spine but for what is `known`."""
-    deforming, lacking = _matched([n if _DEFORMING.match(n) else "" for n in names])
-    joints, missing = (deforming, lacking) if not lacking else _matched(names)
+    deforming, lacking = _match_joints([n if _DEFORMING.match(n) else "" for n in names])
+    joints, missing = (deforming, lacking) if not lacking else _match_joints(names)
     for joint, name in known.items():
         if joint not in JOINT_NAMES or name not in names:
             known_joint = joint in JOINT_NAMES
@@ -139,10 +141,10 @@ def match(names: tuple[str, ...], known: Mapping[str, str] = MappingProxyType({}
 
 def joints_known(names: Iterable[str]) -> int:
     """How many joints of ours the names have, of those that cannot be done without, and the optional ones."""
-    return len(_matched(names)[0])
+    return len(_match_joints(names)[0])
 
 
-def _matched(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
+def _match_joints(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     """Our joint name -> index of the rig's joint, and those that are needed and missing."""
     names = tuple(names)
     table: dict[tuple[str, str], int] = {}
@@ -186,29 +188,33 @@ def joint_map(rig: Rig) -> dict[str, int]:
     # The pelvis is where both legs and the spine meet, whatever the joints above it are called.
     if "pelvis" in mapped:
         named = mapped["pelvis"]
-        mapped["pelvis"] = named if "pelvis" in rig.known else _meeting(rig, mapped["l_hip"], mapped["r_hip"], named)
+        mapped["pelvis"] = (
+            named if "pelvis" in rig.known else _find_meeting(rig, mapped["l_hip"], mapped["r_hip"], named)
+        )
     else:
-        legs = _meeting(rig, mapped["l_hip"], mapped["r_hip"])
-        mapped["pelvis"] = _meeting(rig, legs, top)
+        legs = _find_meeting(rig, mapped["l_hip"], mapped["r_hip"])
+        mapped["pelvis"] = _find_meeting(rig, legs, top)
     spine = ancestors(rig.parents, top)[1:]
     if "pelvis" not in rig.known:
         mapped["pelvis"] = _near_hips(rig, mapped, spine)
     if mapped["pelvis"] not in spine:
         raise UserError(f"{rig.names[top]} does not stand on {rig.names[mapped['pelvis']]}; accepted one joint tree")
     spine = spine[: spine.index(mapped["pelvis"])][::-1]
-    spine = _named_spine(rig, spine) or spine or [mapped["pelvis"]]
+    spine = _find_named_spine(rig, spine) or spine or [mapped["pelvis"]]
     mapped["spine3"] = spine[-1]
     # our three spine joints: lowest, middle, highest
     if len(spine) >= 3:
         mapped["spine1"], mapped["spine2"] = spine[0], spine[len(spine) // 2]
     if not {"neck", "head"} & mapped.keys():  # Blender's Rigify counts the spine on to the head
-        higher = [j for j in _named_spine(rig, range(len(rig.names))) if spine[-1] in ancestors(rig.parents, j)[1:]]
+        higher = [
+            j for j in _find_named_spine(rig, range(len(rig.names))) if spine[-1] in ancestors(rig.parents, j)[1:]
+        ]
         if higher:
             mapped["neck"], mapped["head"] = higher[0], higher[-1]
     return mapped | {joint: rig.names.index(name) for joint, name in rig.known.items()}
 
 
-def _named_spine(rig: Rig, joints: Iterable[int]) -> list[int]:
+def _find_named_spine(rig: Rig, joints: Iterable[int]) -> list[int]:
     return [j for j in joints if _SPINE.match(side_and_core(rig.names[j])[1])]
 
 
@@ -221,7 +227,7 @@ def ancestors(parents: Sequence[int], joint: int) -> list[int]:
     return line
 
 
-def _meeting(rig: Rig, a: int, b: int, named: int = -1) -> int:
+def _find_meeting(rig: Rig, a: int, b: int, named: int = -1) -> int:
     """`named` if it is above both a and b, otherwise their lowest common ancestor."""
     line, line_b = ancestors(rig.parents, a), ancestors(rig.parents, b)
     return named if named in line and named in line_b else next(j for j in line if j in line_b)

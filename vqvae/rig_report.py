@@ -9,7 +9,7 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 from vqvae.posture import degrees
-from vqvae.retarget import Reading, retarget, understand
+from vqvae.retarget import RigReading, retarget, understand
 from vqvae.rig import Rig
 from vqvae.skeleton import SMPL22
 from vqvae.upright import axis_name
@@ -22,13 +22,13 @@ BONES = (
 )  # fmt: skip
 
 
-def upright_places(reading: Reading) -> np.ndarray:
+def upright_places(reading: RigReading) -> np.ndarray:
     """(T, J, 3) the rig's joints in metres of our body, Y up."""
     turn = rot.to_matrix(rot.between(reading.rest.up, np.array([0.0, 1, 0])))
     return np.asarray(reading.places @ turn.T * reading.scale)
 
 
-def agreement(reading: Reading, motion: Motion) -> dict[str, dict[str, float]]:
+def agreement(reading: RigReading, motion: Motion) -> dict[str, dict[str, float]]:
     """Of every bone in `BONES` that the rig has, the mean and the largest angle to ours, degrees."""
     places, joints = upright_places(reading), motion.joints.astype(np.float64)
     out = {}
@@ -40,7 +40,7 @@ def agreement(reading: Reading, motion: Motion) -> dict[str, dict[str, float]]:
     return out
 
 
-def report(rig: Rig) -> tuple[dict[str, Any], Reading, Motion]:
+def report(rig: Rig) -> tuple[dict[str, Any], RigReading, Motion]:
     """What was understood as values of JSON, with the reading and the motion that it gives.
 
     Raises:

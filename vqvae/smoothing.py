@@ -13,14 +13,14 @@ import numpy as np
 Ends = Literal["nearest", "constant"]
 
 
-def _lengthened(x: np.ndarray, left: int, right: int, ends: Ends) -> np.ndarray:
+def _lengthen(x: np.ndarray, left: int, right: int, ends: Ends) -> np.ndarray:
     around = [(left, right), *[(0, 0)] * (x.ndim - 1)]
     return np.pad(x.astype(np.float64), around, "edge" if ends == "nearest" else "constant")
 
 
-def running_mean(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarray:
+def average_window(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarray:
     """Mean of (T, ...) over `size` neighbouring frames, as ``uniform_filter1d(x, size, axis=0)``; of its type."""
-    line = _lengthened(x, size // 2, size - size // 2 - 1, ends)
+    line = _lengthen(x, size // 2, size - size // 2 - 1, ends)
     first = np.add.accumulate(line[:size])[-1:]
     sums = np.add.accumulate(np.concatenate([first, line[size:] - line[:-size]]))
     out: np.ndarray = (sums / size).astype(x.dtype)
@@ -32,7 +32,7 @@ def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
     reach = int(4 * sigma + 0.5)
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
     weights = weights / weights.sum()
-    line, count = _lengthened(x, reach, reach, "nearest"), len(x)
+    line, count = _lengthen(x, reach, reach, "nearest"), len(x)
     out = line[reach : reach + count] * weights[reach]
     for i in range(reach):
         out += (line[i : i + count] + line[2 * reach - i : 2 * reach - i + count]) * weights[i]

@@ -48,7 +48,7 @@ class Strict(BaseModel):
         except ValidationError as e:
             raise UserError(_first_mistake(cls, e, where)) from None
 
-    def changed(self, **fields: Any) -> Self:
+    def replace_fields(self, **fields: Any) -> Self:
         """The same section with other values, checked like those of a file."""
         return self.read({**self.model_dump(exclude_unset=True), **fields}, type(self).__name__)
 

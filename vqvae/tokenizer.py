@@ -19,7 +19,7 @@ from vqvae.errors import UserError
 from vqvae.features import BodyFeatures, FeatureSpec
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing, regular_file
-from vqvae.io.tensors import load_tensors, lowered, no_larger_than, raised, unfilled
+from vqvae.io.tensors import build_unfilled, load_tensors, lower_weight, no_larger_than, raise_weights
 from vqvae.losses import body_joints
 from vqvae.motion import Motion, atomic_write
 from vqvae.networks import Decoder, Encoder, FrozenVQ, TokenizerConfig, context_tokens, residual_vq
@@ -201,7 +201,7 @@ class MotionTokenizer(nn.Module):
     def save(
         self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None, ends: torch.dtype = torch.bfloat16
     ) -> None:
-        """Write config and weights; `dtype` (`vqvae.io.tensors.lowered`) applies to encoder and decoder.
+        """Write config and weights; `dtype` (`vqvae.io.tensors.lower_weight`) applies to encoder and decoder.
 
         With ``torch.int8`` their first and last layers are in `ends`. Codebooks stay exact (in bfloat16 where that is
         exact), without their running sums, which `load` computes again.
@@ -214,7 +214,7 @@ class MotionTokenizer(nn.Module):
             exact = dtype is not None and k.endswith(_ENTRIES) and torch.equal(v, v.bfloat16().float())
             kind = dtype if k.startswith(("encoder.", "decoder.")) else torch.bfloat16 if exact else None
             kind = ends if kind == torch.int8 and k.startswith(_ENDS) else kind
-            state |= lowered(k, v, kind)
+            state |= lower_weight(k, v, kind)
         state = {k: v.contiguous().cpu() for k, v in state.items()}
         atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))
         text = json.dumps({**self.config.model_dump(), "fingerprint": self.fingerprint}, indent=1)
@@ -236,10 +236,10 @@ class MotionTokenizer(nn.Module):
         weights = load_tensors(regular_file(folder / WEIGHTS, ACCEPTED))
         with parsing(folder, "a readable tokenizer"):
             fingerprint = raw.pop("fingerprint")
-            with no_larger_than(weights), nullcontext() if trainable else unfilled():
+            with no_larger_than(weights), nullcontext() if trainable else build_unfilled():
                 config = TokenizerConfig.model_validate(raw)
-                model = cls(config if training is None else config.trained_as(training), trainable)
-            state = raised(weights)
+                model = cls(config if training is None else config.adopt_training(training), trainable)
+            state = raise_weights(weights)
             # running sums are not stored: entry times count
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:
                 entries, counts = (state[key.removesuffix(_SUMS) + end] for end in ("embed", "cluster_size"))

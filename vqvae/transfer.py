@@ -18,12 +18,12 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.ground import SOLE, grounded
+from vqvae.ground import SOLE, ground_motion
 from vqvae.motion import Motion
 from vqvae.moving_ground import below
-from vqvae.planting import Feet, planted
-from vqvae.proportions import steadied
-from vqvae.retarget import STANDING, Reading, add_hands
+from vqvae.planting import Feet, plant_body
+from vqvae.proportions import steady_hips
+from vqvae.retarget import STANDING, RigReading, add_hands
 from vqvae.rig import Rig, ancestors, world
 from vqvae.skeleton import FINGER_NAMES, SMPL52
 
@@ -31,14 +31,14 @@ _HIPS = (SMPL52.offsets[1] + SMPL52.offsets[2]) / 2  # from our pelvis to the mi
 _SPINE = {"spine1", "spine2"}
 
 
-def carrier_of(reading: Reading) -> int:
+def carrier_of(reading: RigReading) -> int:
     """The joint that carries both legs: the pelvis, or the lowest above them where the pelvis stands beside them."""
     left, right = (ancestors(reading.rig.parents, reading.joints[f"{s}_hip"]) for s in "lr")
     pelvis = reading.joints["pelvis"]
     return pelvis if pelvis in left and pelvis in right else next(j for j in left if j in right)
 
 
-def transferred(motion: Motion, reading: Reading) -> Rig:
+def transfer_motion(motion: Motion, reading: RigReading) -> Rig:
     """The rig with the movement of `motion` at its frame rate; fingers stay as they are where the hands have not five.
 
     Args:
@@ -53,14 +53,14 @@ def transferred(motion: Motion, reading: Reading) -> Rig:
     return _Body(motion, reading).rig()
 
 
-def in_file(ways: np.ndarray, reading: Reading) -> np.ndarray:
-    """Ways or velocities (..., 3) of our body, metres, Y up, in the file's unit along its axes, as `transferred` has
-    them."""
+def in_file(ways: np.ndarray, reading: RigReading) -> np.ndarray:
+    """Ways or velocities (..., 3) of our body, metres, Y up, in the file's unit along its axes, as `transfer_motion`
+    has them."""
     upright = rot.to_matrix(rot.between(reading.rest.up, np.array([0.0, 1, 0])))
     return np.asarray(ways @ upright / reading.scale)
 
 
-def moved_to(rig: Rig, joint: int, above: int, way: np.ndarray) -> Rig:
+def move_way(rig: Rig, joint: int, above: int, way: np.ndarray) -> Rig:
     """The same movement with a part of a joint's way put on one above it, which carries it without turning.
 
     `way`: (T, 3) of the world, the rig's unit.
@@ -76,12 +76,12 @@ def moved_to(rig: Rig, joint: int, above: int, way: np.ndarray) -> Rig:
 class _Body:
     """A rig in our world, metres of our body: bones as in its first frame, turned as our joints are."""
 
-    def __init__(self, motion: Motion, reading: Reading) -> None:
+    def __init__(self, motion: Motion, reading: RigReading) -> None:
         ground = below(motion.notes, motion.seconds)
         # (T, 3) how far the ground has gone; feet are put down where they stand on it
         self.gone = np.arange(len(motion))[:, None] / motion.fps * (np.zeros(3) if ground is None else ground)
         motion = replace(motion, root=motion.root - self.gone)
-        self.motion, self.reading, self.hips = grounded(motion), reading, carrier_of(reading)
+        self.motion, self.reading, self.hips = ground_motion(motion), reading, carrier_of(reading)
         rig = reading.rig
         self.parents = rig.parents
         self.upright = rot.to_matrix(rot.between(reading.rest.up, np.array([0.0, 1, 0])))
@@ -94,15 +94,15 @@ class _Body:
         places, ours = SMPL52.fk_full(self._rotations(), self.motion.root)
         self.ours = {n: (places[:, j], ours[:, j]) for j, n in enumerate(SMPL52.names)}
         self.pelvis = self.ours["pelvis"]
-        self.ours["pelvis"] = self.pelvis[0], self._steadied() @ self.pelvis[1]
-        self.turned = self._mapped()
+        self.ours["pelvis"] = self.pelvis[0], self._steady_hips() @ self.pelvis[1]
+        self.turned = self._map_turns()
 
-    def _steadied(self) -> np.ndarray:
-        """(T, 3, 3) of `vqvae.proportions.steadied`."""
+    def _steady_hips(self) -> np.ndarray:
+        """(T, 3, 3) of `vqvae.proportions.steady_hips`."""
         rest = self.reading.rig.rest_joints
         theirs = float(np.linalg.norm(rest[self.at["l_hip"]] - rest[self.at["r_hip"]])) * self.reading.scale
         ours = float(np.linalg.norm(SMPL52.offsets[1] - SMPL52.offsets[2]))
-        return steadied(self.pelvis[1], ours / max(theirs, 1e-9), self.motion.fps)
+        return steady_hips(self.pelvis[1], ours / max(theirs, 1e-9), self.motion.fps)
 
     def _trunk(self) -> list[int]:
         """The joints from the one that carries the legs to the shoulders, the lowest first, and the collars."""
@@ -133,7 +133,7 @@ class _Body:
         straight = rot.identity((len(self.motion), len(FINGER_NAMES)))
         return np.concatenate([self.motion.rotations, straight if fingers is None else fingers], 1).astype(np.float64)
 
-    def _mapped(self) -> dict[int, np.ndarray]:
+    def _map_turns(self) -> dict[int, np.ndarray]:
         """Joint -> (T, 3, 3) turn away from rest of what follows from ours alone."""
         out: dict[int, np.ndarray] = {}
         for name in SMPL52.names:  # of two of ours in one joint the first one is taken
@@ -183,7 +183,7 @@ class _Body:
         feet = self._feet()
         pelvis, turned = self.pelvis
         hips = pelvis + turned @ _HIPS + np.array([0, feet.ankle - STANDING, 0])
-        way, bent = planted(
+        way, bent = plant_body(
             self.places(self.turns(), hips), self.at, self.motion, self.ours, feet, self._trunk(), self._fingers()
         )
         for joint in bent.keys() & self.turned.keys():  # joints below, twists of the limb among them, follow

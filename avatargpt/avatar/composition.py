@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from avatargpt.avatar.division import Division, FaceAction, Part
+from avatargpt.avatar.division import Division, DivisionPart, FaceAction
 from avatargpt.avatar.moods import has_several, mood_of
-from avatargpt.avatar.pipeline import FPS, turned_head
+from avatargpt.avatar.pipeline import FPS, turn_head
 from avatargpt.body.generate import DEFAULT_CONFIG, MotionGeneration, Progress
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY
@@ -31,10 +31,10 @@ from avatargpt.face.instructions.parser import MIN_AGREEMENT
 from avatargpt.face.pipeline import MIN_CERTAINTY_READABLE, FacePipeline
 from avatargpt.options import GenerationConfig, UnheededText, check_text
 from avatargpt.reading.reader import MIN_KNOWN
-from avatargpt.requests.clause_spec import ClauseSpec, expanded, lookup_of, with_bends
+from avatargpt.requests.clause_spec import ClauseSpec, expand_clause, lookup_of, with_bends
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.reader import OPEN, RequestReader, assembled_face, joined_words, parts_of
+from avatargpt.requests.reader import OPEN, RequestReader, assemble_face, join_words, parts_of
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.face.actions import actions
 from instruct_data.face.score import Emotion, Score
@@ -44,7 +44,7 @@ from instruct_data.text.numerals import word_spans
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.features import relaxed
+from vqvae.features import relax_fingers
 from vqvae.motion import Motion
 
 BODY, FACE, BOTH = "body", "face", "both"
@@ -55,7 +55,7 @@ GRADUAL = ("very_slow", "slow", "slowing_down", "speeding_up")  # tempos of word
 MAX_REMEMBERED = 1000  # readings
 
 
-class Reading(NamedTuple):
+class FaceReading(NamedTuple):
     """What the parser reads in words besides rest, all that it reads, and how surely, 0..1."""
 
     score: Score
@@ -71,7 +71,7 @@ class Places(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Row:
+class _ClauseRow:
     """A clause of the body's request as it is divided."""
 
     clause: Clause
@@ -108,7 +108,7 @@ class Composer:
 
     def __init__(self, generation: MotionGeneration, face: FacePipeline) -> None:
         self.generation, self.face = generation, face
-        self._readings: dict[str, Reading] = {}
+        self._readings: dict[str, FaceReading] = {}
 
     @cached_property
     def index(self) -> PhraseIndex:
@@ -127,10 +127,10 @@ class Composer:
         """Which part of a prompt the body does, and which the face. Raises UserError: empty text."""
         check_text(text)
         request = self.index.read(text)
-        words, places, faces = self._placed(text, request)
-        rows = [_Row(clause, where, *self._looked_up(clause))
+        words, places, faces = self._place_clauses(text, request)
+        rows = [_ClauseRow(clause, where, *self._look_up(clause))
                 for clause, where in zip(request.clauses, places, strict=True)]  # fmt: skip
-        changing: list[tuple[_Row, str]] = []  # rows of which the face's reader reads a change, with its words
+        changing: list[tuple[_ClauseRow, str]] = []  # rows of which the face's reader reads a change, with its words
         for row in rows:
             row.use = BODY if row.clause.denied else self._use(row)
         for of_face, where in faces:
@@ -161,20 +161,20 @@ class Composer:
         feelings = self._throughout(text, outside, [action for row in rows for action in row.face])
         shown = [row for group in groups if any(a.changes for r in group for a in r.face) for row in group]
         constant = [w for row, w in changing if row not in shown]
-        return self._planned(request, words, groups, rest, feelings, tuple(constant))
+        return self._plan_division(request, words, groups, rest, feelings, tuple(constant))
 
-    def _row_of_face(self, clause: FaceClause, places: Places) -> _Row:
+    def _row_of_face(self, clause: FaceClause, places: Places) -> _ClauseRow:
         """A row of the face alone."""
         of_body = Clause(action=clause.action, together=clause.together)
-        return _Row(of_body, places, *self._looked_up(of_body), FACE)
+        return _ClauseRow(of_body, places, *self._look_up(of_body), FACE)
 
-    def _with_moods(self, words: Sequence[str], groups: Sequence[list[_Row]]) -> list[list[_Row]]:
+    def _with_moods(self, words: Sequence[str], groups: Sequence[list[_ClauseRow]]) -> list[list[_ClauseRow]]:
         """Rows that are done at the same time: a feeling that changes belongs to the action before it.
 
         What the body does not do therefore becomes the face's; a mood that changes over an action is the group's only
         action of the face.
         """
-        out: list[list[_Row]] = []
+        out: list[list[_ClauseRow]] = []
         for group in groups:
             if out and self._joins(words, _stretch([*out[-1], *group], groups, len(words)), out[-1], group):
                 before = max(max(row.places.all) for row in out[-1]) + 1
@@ -197,7 +197,7 @@ class Composer:
                     moving[0].face = [FaceAction(FaceClause(action=text), score, True)]
         return out
 
-    def _joins(self, words: Sequence[str], places: range, before: list[_Row], group: list[_Row]) -> bool:
+    def _joins(self, words: Sequence[str], places: range, before: list[_ClauseRow], group: list[_ClauseRow]) -> bool:
         """Whether all that a group does is a change of the face over what the group before it does."""
         if not any(row.moves for row in before):
             return False
@@ -213,18 +213,18 @@ class Composer:
         unsure = all(min(row.spec.similarity, 1.0) < sure for row in group)
         return unsure and score is not None and has_several(score)
 
-    def _may_be_mood(self, row: _Row) -> bool:
+    def _may_be_mood(self, row: _ClauseRow) -> bool:
         """Whether words that a body may do hold no place, turn or path, and no action of the face."""
         if row.use != BODY or row.clause.denied or row.clause.hold or row.spec.turn or row.spec.route:
             return False
         return not any(_moves_face(e.action) for e in self._read(row.core).score.events)
 
-    def _mood(self, words: Sequence[str], places: range, rows: Sequence[_Row]) -> tuple[str, Score | None, float]:
+    def _mood(self, words: Sequence[str], places: range, rows: Sequence[_ClauseRow]) -> tuple[str, Score | None, float]:
         """The words at some places without those of the actions of a body, what changes in the feelings that they
         name, None where nothing does, and how sure that is.
         """
         acts = set().union(*(row.places.action for row in rows if row.moves))
-        text = joined_words([k for k in places if k not in acts], words)
+        text = join_words([k for k in places if k not in acts], words)
         if not any(c.isalnum() for c in text):
             return text, None, 0.0
         _, score, sure = self._read(text)
@@ -257,7 +257,7 @@ class Composer:
             warnings.warn(note, UnheededText, stacklevel=3)
         return out
 
-    def denied(self, text: str) -> tuple[frozenset[str], str]:
+    def find_denied(self, text: str) -> tuple[frozenset[str], str]:
         """Names of actions and feelings that a face shall not show ("no frown"), and what the words say besides: all of
         them where they deny nothing.
         """
@@ -279,7 +279,7 @@ class Composer:
         face = self.face.perform(score=score, seconds=len(body) / FPS)
         return together(body, self.face.with_controls(face, LIVELY, score, seed))
 
-    def _read(self, words: str) -> Reading:
+    def _read(self, words: str) -> FaceReading:
         if words not in self._readings:
             (score,) = self.face.parser.read([words], self.face.reading)
             events = tuple(e for e in score.events if actions()[e.action].form != "neutral")
@@ -287,16 +287,16 @@ class Composer:
             sure = self.face.parser.agreement(words) or 0.0
             if len(self._readings) >= MAX_REMEMBERED:
                 self._readings.clear()
-            self._readings[words] = Reading(replace(score, events=events, emotions=emotions), score, sure)
+            self._readings[words] = FaceReading(replace(score, events=events, emotions=emotions), score, sure)
         return self._readings[words]
 
-    def _looked_up(self, clause: Clause) -> tuple[ClauseSpec, str]:
+    def _look_up(self, clause: Clause) -> tuple[ClauseSpec, str]:
         """What the body knows of a clause, and the words of its action."""
         assert self.generation.model.grounder is not None
         (spec,) = self.index.look_up([clause], self.generation.model.grounder)
         return spec, lookup_of(clause).core or clause.action
 
-    def _use(self, row: _Row) -> str:
+    def _use(self, row: _ClauseRow) -> str:
         """Whose a clause is."""
         clause, spec, core = row.clause, row.spec, row.core
         score, _, sure = self._read(core)
@@ -334,7 +334,7 @@ class Composer:
         changing = {name for act in acts if act.changes for name in act.names}
         return tuple(f for f in lasting if f.name in names - changing)
 
-    def _placed(
+    def _place_clauses(
         self, text: str, request: MotionRequest
     ) -> tuple[list[str], list[Places], list[tuple[FaceClause, Places]]]:
         """The words of a prompt, the places of each clause of its request, and the face's clauses with theirs."""
@@ -346,7 +346,7 @@ class Composer:
         ]
         for part in parts_of(text):
             ((of_face, sure),) = self.reader.targets([part], "face")
-            read = assembled_face(of_face, part, sure)
+            read = assemble_face(of_face, part, sure)
             rows = _places(of_face, len(words))
             faces += [*zip(read.clauses if read else [], rows, strict=True)]
             words += part
@@ -354,8 +354,8 @@ class Composer:
             clauses = [Places({*range(len(words))}, {*range(len(words))})]
         return words, clauses, faces
 
-    def _planned(
-        self, request: MotionRequest, words: Sequence[str], groups: Sequence[list[_Row]], text: str,
+    def _plan_division(
+        self, request: MotionRequest, words: Sequence[str], groups: Sequence[list[_ClauseRow]], text: str,
         feelings: tuple[Emotion, ...], constant: tuple[str, ...],
     ) -> Division:  # fmt: skip
         """The division of rows that are done at the same time, with a rest of the body where the face acts alone."""
@@ -365,42 +365,42 @@ class Composer:
         for g, group in enumerate(groups):
             of_body = [row.clause for row in group if row.use != FACE]
             of_body = [c.model_copy(update={"together": c.together and bool(i)}) for i, c in enumerate(of_body)]
-            steps = [c for clause in with_bends(of_body) for c in expanded(clause)]
+            steps = [c for clause in with_bends(of_body) for c in expand_clause(clause)]
             owner |= {id(c): g for c in steps}
             kept += of_body
             bent += steps
         moves = any(row.moves for group in groups for row in group)
-        movements = self._resolved(request, bent, text) if moves else []
+        movements = self._resolve_clauses(request, bent, text) if moves else []
         of_group = [[s for s in movements if owner[id(s.clause)] == g] for g in range(len(groups))]
         specs: list[ClauseSpec] = []
-        parts: list[Part] = []
+        parts: list[DivisionPart] = []
         waiting: list[int] = []  # parts whose body does what the next movement shows, too
         for group, new in zip(groups, of_group, strict=True):
             face = tuple(action for row in group for action in row.face)
             phrase = _phrase(words, group)
             if new:
                 first = len(specs)
-                specs += [_shown_by_face(s) for s in new] if face else new
+                specs += [_leave_to_face(s) for s in new] if face else new
                 for k in waiting:
                     parts[k] = replace(parts[k], specs=(first, len(specs)))
                 waiting = []
-                parts.append(Part(phrase, (first, len(specs)), face))
+                parts.append(DivisionPart(phrase, (first, len(specs)), face))
             elif any(row.moves for row in group):
                 waiting.append(len(parts))
-                parts.append(Part(phrase, (0, 0), face))
+                parts.append(DivisionPart(phrase, (0, 0), face))
             elif face:
-                part = Part(phrase, (len(specs), len(specs) + 1), face, True)
+                part = DivisionPart(phrase, (len(specs), len(specs) + 1), face, True)
                 score = part.score()
                 if specs and not (parts[-1].waits or parts[-1].face):
-                    specs[-1] = _paused(specs[-1])
+                    specs[-1] = _shorten_rest(specs[-1])
                 rest = Clause(action="stand still", hold=True, seconds=1.0 if score is None else score.length)
-                specs += self._resolved(request, [rest], "")
+                specs += self._resolve_clauses(request, [rest], "")
                 parts.append(part)
         whole = request.model_copy(update={"clauses": kept or [Clause(action="stand still")]})
         resolved = ResolvedRequest(request.text, whole, tuple(specs), tuple(s.request for s in specs))
         return Division(resolved, tuple(parts), feelings, constant)
 
-    def _resolved(self, request: MotionRequest, clauses: list[Clause], text: str) -> list[ClauseSpec]:
+    def _resolve_clauses(self, request: MotionRequest, clauses: list[Clause], text: str) -> list[ClauseSpec]:
         assert self.generation.model.grounder is not None
         chosen = request.model_copy(update={"clauses": clauses, "text": text})
         return self.index.resolve(chosen, self.generation.model.grounder)
@@ -428,15 +428,15 @@ def _within(text: str, spans: Sequence[tuple[int, int]]) -> set[int]:
     return {i for i, (start, end) in enumerate(word_spans(text)) if any(a <= start and end <= b for a, b in spans)}
 
 
-def _phrase(words: Sequence[str], group: Sequence[_Row]) -> str:
+def _phrase(words: Sequence[str], group: Sequence[_ClauseRow]) -> str:
     """The words of some clauses, from the first to the last."""
     places = set().union(*(row.places.all for row in group))
-    return joined_words(range(min(places), max(places) + 1), words)
+    return join_words(range(min(places), max(places) + 1), words)
 
 
-def _groups(rows: Sequence[_Row]) -> list[list[_Row]]:
+def _groups(rows: Sequence[_ClauseRow]) -> list[list[_ClauseRow]]:
     """Rows that are done at the same time."""
-    out: list[list[_Row]] = []
+    out: list[list[_ClauseRow]] = []
     for row in rows:
         if row.clause.together and out:
             out[-1].append(row)
@@ -445,7 +445,7 @@ def _groups(rows: Sequence[_Row]) -> list[list[_Row]]:
     return out
 
 
-def _stretch(group: Sequence[_Row], groups: Sequence[Sequence[_Row]], count: int) -> range:
+def _stretch(group: Sequence[_ClauseRow], groups: Sequence[Sequence[_ClauseRow]], count: int) -> range:
     """Places of the words of a group, of `count` in all: from the group before it in the words on, the last one to the
     end.
     """
@@ -455,21 +455,21 @@ def _stretch(group: Sequence[_Row], groups: Sequence[Sequence[_Row]], count: int
     return range(first, count if all(min(places) < max(own) for places in others) else max(own) + 1)
 
 
-def _shown_by_face(spec: ClauseSpec) -> ClauseSpec:
+def _leave_to_face(spec: ClauseSpec) -> ClauseSpec:
     """A clause whose manner, where no caption has it, is the face's, so that no note says it is not shown."""
     if spec.clause is None or not spec.clause.style or spec.style:
         return spec
     return replace(spec, clause=spec.clause.model_copy(update={"style": ""}))
 
 
-def _paused(spec: ClauseSpec) -> ClauseSpec:
+def _shorten_rest(spec: ClauseSpec) -> ClauseSpec:
     """A rest of no stated length as a short one, for the face goes on from it: "stops and smiles"."""
     if spec.clause is None or not spec.clause.hold or spec.clause.seconds is not None:
         return spec
     return replace(spec, clause=spec.clause.model_copy(update={"seconds": PAUSE}))
 
 
-def _is_named(row: _Row) -> bool:
+def _is_named(row: _ClauseRow) -> bool:
     """Whether the caption of a body's known action has all words of a clause's action."""
     return row.spec.known >= MIN_KNOWN and {*lemmas(row.core)} <= {*lemmas(row.spec.caption)}
 
@@ -483,7 +483,7 @@ def _moves_face(action: str) -> bool:
 
 def together(body: Motion, face: FaceMotion) -> AvatarMotion:
     """A body with a face of as many frames at the same rate; the face's head turns come on top of the body's."""
-    rotations = turned_head(body.rotations.astype(np.float64), face.head)
-    fingers = np.repeat(relaxed()[None], len(body), 0) if body.fingers is None else body.fingers
+    rotations = turn_head(body.rotations.astype(np.float64), face.head)
+    fingers = np.repeat(relax_fingers()[None], len(body), 0) if body.fingers is None else body.fingers
     motion = replace(body, rotations=rotations, modality="gesture", fingers=fingers, notes=())
     return AvatarMotion(motion, face, None, body.caption, body.notes)

@@ -14,7 +14,7 @@ from vqvae.motion import Motion
 NOT_READ = "words not read"
 
 
-def described_parts(avatar: AvatarMotion) -> tuple[Motion, FaceMotion]:
+def split_avatar(avatar: AvatarMotion) -> tuple[Motion, FaceMotion]:
     """An avatar's body without fingers, which its tokens lack, and its face; the head's turns are the body's."""
     face = replace(avatar.face, head=np.zeros_like(avatar.face.head))
     return without_fingers(avatar.body), face

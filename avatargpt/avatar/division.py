@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from avatargpt.body.generate import GenerationResult
-from avatargpt.face.instructions.scores import arrange, joined_score, paced_score
+from avatargpt.face.instructions.scores import arrange, join_scores, pace_score
 from avatargpt.face.pipeline import MIN_CERTAINTY_READABLE
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.face.actions import actions
-from instruct_data.face.described import described
+from instruct_data.face.described import describe_score
 from instruct_data.face.score import Emotion, Score
 from instruct_data.requests.spec import FaceClause, FaceRequest
 
@@ -49,7 +49,7 @@ class FaceAction(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class DivisionPart:
     """What is done at one time.
 
     Attributes:
@@ -67,7 +67,7 @@ class Part:
         if not self.face:
             return None
         if self.face[0].paced:
-            return paced_score(self.face[0].score, seconds or self.face[0].score.length)
+            return pace_score(self.face[0].score, seconds or self.face[0].score.length)
         scores, clauses = {}, []
         for k, (clause, score, _) in enumerate(self.face):
             name = f"{k} {clause.action}"
@@ -89,7 +89,7 @@ class Division:
     """
 
     request: ResolvedRequest
-    parts: tuple[Part, ...]
+    parts: tuple[DivisionPart, ...]
     feelings: tuple[Emotion, ...] = ()
     constant: tuple[str, ...] = ()
 
@@ -118,7 +118,7 @@ class Division:
         for part in self.parts:
             captions = [s.request for s in self.request.clauses[slice(*part.specs)]]
             body = "keeps its posture" if part.waits else ", then ".join(captions)
-            face = ", ".join(described(action.score) for action in part.face)
+            face = ", ".join(describe_score(action.score) for action in part.face)
             out.append({"words": part.words, "body": body, "face": face})
         return out
 
@@ -130,7 +130,7 @@ class Division:
             if (score := part.score(max(end - start, MIN_SECONDS))) is not None:
                 emotions = tuple(f for f in score.emotions if f.name not in {t.name for t in throughout})
                 parts.append((start, replace(score, emotions=emotions)))
-        return joined_score(parts, seconds, self.request.text)
+        return join_scores(parts, seconds, self.request.text)
 
     def spans(self, result: GenerationResult) -> tuple[tuple[float, float], ...]:
         """The span of each part in seconds; equal shares where the body had no room for one after another."""

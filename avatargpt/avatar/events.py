@@ -55,7 +55,7 @@ _TAG = re.compile(r"\[([^\[\]\n]{1,60})\]")
 
 
 # Emotion tags
-def tagged(text: str) -> tuple[str, list[tuple[int, Feeling]], list[str]]:
+def strip_tags(text: str) -> tuple[str, list[tuple[int, Feeling]], list[str]]:
     """A text without its emotion tags, the number of the word before which each stands, and notes.
 
     Only what ``--emotion`` takes is a tag; anything else in brackets stays, with a note.
@@ -110,7 +110,7 @@ def read_spoken(
         text, times = transcripts.parse_transcript(os.fspath(transcript)) if files else (str(transcript), None)
         if times is None:
             check_spoken(text)
-            plain, tags, notes = tagged(text)
+            plain, tags, notes = strip_tags(text)
             words = alignment.align(audio, plain if tags else text, model, rate, progress=progress)
             return replace(words, notes=(*notes, *words.notes)), feelings_at(tags, words.words, feelings)
     return transcripts.words_of(transcript, audio, model, rate, progress), list(feelings)
@@ -133,7 +133,7 @@ def lines_of(file: BinaryIO) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Sentence:
+class SpokenLine:
     """A line that was read. Seconds count from the beginning of its sound."""
 
     line: int
@@ -147,7 +147,7 @@ class Sentence:
     notes: tuple[str, ...] = ()
 
 
-def read_sentence(line: str, number: int, rate: int, model: PhoneModel) -> Sentence:
+def read_sentence(line: str, number: int, rate: int, model: PhoneModel) -> SpokenLine:
     """The sentence of a line. `model` lays a text without word times along its sound.
 
     Raises UserError: no JSON, unknown or mistyped fields, a sound that cannot be read, words beyond it.
@@ -172,7 +172,7 @@ def read_sentence(line: str, number: int, rate: int, model: PhoneModel) -> Sente
     samples = _samples(value, where, rate)
     seconds = len(samples) / rate
     pause = _seconds(value.get("pause", 0.0), f"{where}: pause", MAX_PAUSE)
-    text, tags, doubts = tagged(value.get("text", ""))
+    text, tags, doubts = strip_tags(value.get("text", ""))
     words, notes = _words(value, text, samples, rate, where, model)
     notes = (*(f"{where}: {doubt}" for doubt in doubts), *notes)
     given: list[Feeling] = []
@@ -197,7 +197,7 @@ def read_sentence(line: str, number: int, rate: int, model: PhoneModel) -> Sente
             raise UserError(f"{where}: gesture: the line takes no time; accepted with a sound or a pause")
         else:
             at = Word(name, 0.0, min(0.3, max(seconds, 0.1)))
-    return Sentence(number, samples, words, tuple(feelings), gesture, at, pause, text, notes)
+    return SpokenLine(number, samples, words, tuple(feelings), gesture, at, pause, text, notes)
 
 
 def _letters(text: str) -> str:
@@ -292,7 +292,7 @@ class EventTalk:
     sentences: int = field(default=0, init=False)
     _refused: list[str] = field(default_factory=list, init=False)  # of the planned sentence
 
-    def plan(self, sentence: Sentence, second: float) -> None:
+    def plan(self, sentence: SpokenLine, second: float) -> None:
         """Words and gesture of a sentence whose sound will begin at that second of the talk."""
         shifted = [replace(w, start=w.start + second, end=w.end + second, phones=()) for w in sentence.words]
         if shifted:
@@ -306,7 +306,7 @@ class EventTalk:
             except UserError as e:
                 self._refused.append(str(e))
 
-    def begin(self, sentence: Sentence, second: float) -> None:
+    def begin(self, sentence: SpokenLine, second: float) -> None:
         """Feelings and report of a planned sentence whose sound begins now."""
         if sentence.feelings:
             self.stream.direct(self.pipeline.face.direction(None, sentence.feelings))
@@ -349,7 +349,7 @@ class EventSound:
     samples: int = field(default=0, init=False)  # given out
 
     def __post_init__(self) -> None:
-        self._waiting: queue.Queue[Sentence | BaseException | None] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[SpokenLine | BaseException | None] = queue.Queue(MAX_WAITING)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -373,9 +373,9 @@ class EventSound:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Blocks (n,) float32 of at most a frame; live each when it is over."""
-        needed, start = sound.FrameBlocks(self.rate).needed, time.monotonic()
+        needed, start = sound.FrameBlocks(self.rate).count_needed, time.monotonic()
         parts: deque[np.ndarray] = deque()
-        coming: Sentence | None = None
+        coming: SpokenLine | None = None
         frame, over = 0, False
         while True:
             if coming is None and not over:
@@ -396,7 +396,7 @@ class EventSound:
                 time.sleep(max(start + self.samples / self.rate - time.monotonic(), 0.0))
             yield block
 
-    def _next(self, parts: deque[np.ndarray]) -> tuple[Sentence | None, bool]:
+    def _next(self, parts: deque[np.ndarray]) -> tuple[SpokenLine | None, bool]:
         """The sentence after those `parts`, where there is one by now, and whether the lines are over."""
         due = self.samples + sum(map(len, parts))
         try:

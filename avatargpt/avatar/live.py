@@ -12,7 +12,7 @@ from vqvae.errors import UserError
 from vqvae.motion import concatenate
 
 
-def joined(pieces: Iterable[AvatarMotion], sound: Path | None = None) -> AvatarMotion:
+def join_pieces(pieces: Iterable[AvatarMotion], sound: Path | None = None) -> AvatarMotion:
     """Consecutive pieces as one. Raises UserError where there is none."""
     parts = list(pieces)
     if not parts:
@@ -29,4 +29,4 @@ class AvatarTake(Live):
 
     def motion(self) -> AvatarMotion:
         """The recorded clip. Raises UserError where there is none."""
-        return joined(self.pieces, self.sound)
+        return join_pieces(self.pieces, self.sound)

@@ -25,7 +25,9 @@ def mood_of(score: Score, gradual: bool) -> Score | None:
         return None
     ends = [f.start for f in runs[1:]] + [score.length]
     runs = [replace(f, end=end) for f, end in zip(runs, ends, strict=True)]
-    return replace(score, events=(), emotions=tuple(_crossed(runs) if gradual or not has_several(score) else runs))
+    return replace(
+        score, events=(), emotions=tuple(_cross_feelings(runs) if gradual or not has_several(score) else runs)
+    )
 
 
 def has_several(score: Score) -> bool:
@@ -33,7 +35,7 @@ def has_several(score: Score) -> bool:
     return len({f.name for f in score.emotions}) > 1
 
 
-def _crossed(runs: Sequence[Emotion]) -> list[Emotion]:
+def _cross_feelings(runs: Sequence[Emotion]) -> list[Emotion]:
     """Feelings that cross over from the middle of each to the middle of the next, the first and last held outside."""
     middles = [runs[0].start, *((f.start + f.end) / 2 for f in runs[1:-1]), runs[-1].end]
     out: list[Emotion] = []

@@ -1,6 +1,6 @@
 """The avatar pipeline: speech to face, gestures and body of one person, for whole talks and as a stream.
 
-Rules compose the parts frame by frame (`composed`):
+Rules compose the parts frame by frame (`compose_clip`):
 
 | part | source |
 |---|---|
@@ -35,7 +35,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.features import SOLES
-from vqvae.ground import grounded
+from vqvae.ground import ground_motion
 from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
 from vqvae.rates import GESTURE_FPS
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.driver import FaceStream
     from avatargpt.gesture.features import TimedWord
-    from avatargpt.gesture.stream import MotionStream
+    from avatargpt.gesture.stream import GestureMotionStream
     from instruct_data.face.score import Score
 
 # Pelvis and legs under a talk of any length: a standing person, or a clip that is held or looped. Rules only.
@@ -88,10 +88,10 @@ def names_file(name: str) -> bool:
     """Whether a body is a file, by its suffix."""
     from avatargpt import export
 
-    return export.named_animation(name)[0].suffix.lower() in export.readable(films=True)
+    return export.split_animation_name(name)[0].suffix.lower() in export.readable(films=True)
 
 
-def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Clip], seed: int = 0) -> Body:
+def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], BodyClip], seed: int = 0) -> Body:
     """The body of a ``--body`` argument.
 
     Args:
@@ -99,7 +99,7 @@ def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[
         generate: the body of a text. seed: of the standing person.
     """
     if isinstance(source, Motion):
-        return Clip(source)
+        return BodyClip(source)
     if source is None or source == IDLE:
         return Standing(seed)
     if isinstance(source, str) and not names_file(source):
@@ -110,11 +110,11 @@ def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[
     body, _ = body_and_face(export.load(Path(source)))
     if body is None:
         raise UserError(f"{Path(source)}: a face; accepted a body, a gesture or an avatar")
-    return Clip(body)
+    return BodyClip(body)
 
 
 class Standing:
-    """A standing person, see `standing`; `sway`: how far the weight shifts, 1 = as usual, 0 = not at all."""
+    """A standing person, see `hold_stand`; `sway`: how far the weight shifts, 1 = as usual, 0 = not at all."""
 
     score: Score | None = None
 
@@ -124,9 +124,9 @@ class Standing:
     def frames(self, start: int, stop: int) -> BodyFrames:
         """Frames [start, stop) at 30 fps."""
         nothing = np.zeros((stop - start, 2))
-        return BodyFrames(standing(start, stop, FPS, self._seed, self._sway), nothing, nothing)
+        return BodyFrames(hold_stand(start, stop, FPS, self._seed, self._sway), nothing, nothing)
 
-    def swaying(self, sway: float) -> Standing:
+    def set_sway(self, sway: float) -> Standing:
         """The same person, whose weight shifts so far."""
         return Standing(self._seed, sway)
 
@@ -135,7 +135,7 @@ class Standing:
         return ""
 
 
-def standing(start: int, stop: int, fps: float = 30.0, seed: int = 0, sway: float = 1.0) -> Motion:
+def hold_stand(start: int, stop: int, fps: float = 30.0, seed: int = 0, sway: float = 1.0) -> Motion:
     """Frames [start, stop) of a person who stands at the origin facing +Z, weight shifting between planted feet.
 
     The pelvis is upright and everything above it at rest; `seed` is that of the phases of the weight shift, `sway` a
@@ -173,11 +173,11 @@ class _Loop:
     step: np.ndarray
 
 
-class Clip:
+class BodyClip:
     """A clip of any frame rate, on the floor, from above the origin on, facing +Z; `score`: what the face does."""
 
     def __init__(self, motion: Motion, score: Score | None = None) -> None:
-        self.motion, self.score = grounded(motion.resampled(FPS)).canonical(), score
+        self.motion, self.score = ground_motion(motion.resampled(FPS)).canonical(), score
         self.active, self.lap = arm_use(self.motion)
         self._loop = _find_loop(self.motion)
         self._rounds: list[tuple[float, np.ndarray]] = [(0.0, np.zeros(3))]  # yaw and shift at the start of each
@@ -237,7 +237,7 @@ class Clip:
         return f"the body lasts {length:.1f} s, the sound {needed:.1f} s: it {does}"
 
 
-Body: TypeAlias = Standing | Clip
+Body: TypeAlias = Standing | BodyClip
 
 
 def arm_use(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
@@ -250,11 +250,11 @@ def arm_use(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     seated, hands = heights[:, :1] < SEATED_HEIGHT, heights[:, [arm[-1] for arm in ARMS]]
     lifted = from_hanging(motion) > MIN_ACTIVE_DISTANCE
     in_lap = seated & (np.abs(hands - heights[:, :1]) < LAP_HEIGHT)
-    active, lap = (np.stack([_faded(b) for b in flags.T], 1) for flags in (lifted & ~in_lap, in_lap))
+    active, lap = (np.stack([_fade_flags(b) for b in flags.T], 1) for flags in (lifted & ~in_lap, in_lap))
     return active, lap
 
 
-def _faded(flags: np.ndarray) -> np.ndarray:
+def _fade_flags(flags: np.ndarray) -> np.ndarray:
     # (T,) flags -> 0..1, faded in before and out after the set ones.
     reach = round(2 * _FADE * FPS)
     around = np.convolve(np.pad(flags.astype(float), reach, mode="edge"), np.ones(2 * reach + 1), "valid")
@@ -297,7 +297,7 @@ NECK_SHARE = 0.35  # of an instructed turn of the head
 _HAND_JOINTS = len(FINGER_NAMES) // 2
 
 
-def composed(
+def compose_clip(
     body: Body, gestures: Motion, face: FaceMotion, start: int = 0, sound: Path | None = None, caption: str = "",
     eye_contact: float = 0.0, calm: Sequence[Span] = (), poise: Poise | None = None, jaw: Sequence[Span] = (),
 ) -> AvatarMotion:  # fmt: skip
@@ -313,14 +313,14 @@ def composed(
         raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} "
                         f"at {face.fps:g}; accepted: with fingers, and as many at the same rate")  # fmt: skip
     under, active, lap = body.frames(start, start + len(face))
-    body_share = np.maximum(active, lap * hanging(gestures))
+    body_share = np.maximum(active, lap * hang_hands(gestures))
     base, turned = under.rotations.astype(np.float64), gestures.rotations.astype(np.float64)
     if poise is not None:
         turned[:, TRUNK] = poise(turned[:, TRUNK], face, jaw)
-    turned[:, [NECK, HEAD]] = _calmed(turned[:, [NECK, HEAD]], calm, start)
+    turned[:, [NECK, HEAD]] = _calm_joints(turned[:, [NECK, HEAD]], calm, start)
     out = base.copy()
     out[:, TRUNK] = rot.multiply(base[:, TRUNK], turned[:, TRUNK])
-    out = turned_head(out, face.head)
+    out = turn_head(out, face.head)
     fingers = gestures.fingers.astype(np.float64)
     for side, arm in enumerate(ARMS):
         share = body_share[:, side, None]
@@ -335,7 +335,7 @@ def composed(
     return replace(avatar, face=with_eye_contact(avatar.face, eye_contact)) if eye_contact else avatar
 
 
-def turned_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
+def turn_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Rotations (T, J, 4) with turns of the head (T, 3), in its own frame, on top; the neck takes its share."""
     out = rotations.copy()
     turned = rot.multiply(out[:, HEAD], turns(head))
@@ -345,12 +345,12 @@ def turned_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
     return out
 
 
-def hanging(gestures: Motion) -> np.ndarray:
+def hang_hands(gestures: Motion) -> np.ndarray:
     """(T, 2) 0..1: whether the left and the right hand hang."""
     return 1 - smoothstep((from_hanging(gestures) - HANGING[0]) / (HANGING[1] - HANGING[0]))
 
 
-def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:
+def _calm_joints(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:
     # Rotations (T, J, 4) from frame `start` on, reduced in calm spans.
     share = idle_share(calm, np.arange(start, start + len(joints)), FPS)
     reduced = np.flatnonzero(share < 1)
@@ -365,10 +365,11 @@ def with_head(
     """A face whose head follows the gestures' head while it speaks, and then its own turns; its weights are unchanged.
 
     Args:
-        gestures: as many frames at the same rate. eye_contact, calm, jaw: as in `composed`; the first changes the gaze.
+        gestures: as many frames at the same rate. eye_contact, calm, jaw: as in `compose_clip`; the first changes
+            the gaze.
     """
     joints = Poise(face.fps)(gestures.rotations[:, [NECK, HEAD]].astype(np.float64), face, jaw)
-    joints = _calmed(joints, calm)
+    joints = _calm_joints(joints, calm)
     combined = rot.multiply(joints[:, 0], joints[:, 1])
     out = replace(face, head=angles_of(rot.multiply(combined, turns(face.head))))
     return with_eye_contact(out, eye_contact)
@@ -447,13 +448,13 @@ class AvatarPipeline:
             text, audio, rate, feelings, score=score, head=lips, words=timed or (),
             progress=None if progress is None else lambda frames: progress(len(motion) + frames),
         )  # fmt: skip
-        # Eye contact depends on the combined head: `composed` adds it.
+        # Eye contact depends on the combined head: `compose_clip` adds it.
         face = self.face.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
         source = None if isinstance(audio, np.ndarray) else Path(audio)
         _, calm, jaw = self.face.spans(score)
         poise = Poise(face.fps) if gestures.get("other") is None else None
-        return composed(
-            _swaying(body or Standing(seed), controls), motion, face, 0, source, text, controls.eye_contact, calm,
+        return compose_clip(
+            _sway_body(body or Standing(seed), controls), motion, face, 0, source, text, controls.eye_contact, calm,
             poise, jaw,
         )  # fmt: skip
 
@@ -480,13 +481,13 @@ class AvatarPipeline:
         return AvatarStream(
             self.face.driver.stream(rate, direction=direction, head=lips, words=timed or ()),
             self.gestures.stream(rate, timed, seed=seed, seconds=seconds, **gestures),
-            _swaying(body or Standing(seed), controls), lively, controls.eye_contact, spans[1], direction, spans[2],
+            _sway_body(body or Standing(seed), controls), lively, controls.eye_contact, spans[1], direction, spans[2],
         )  # fmt: skip
 
 
-def _swaying(body: Body, controls: Controls) -> Body:
+def _sway_body(body: Body, controls: Controls) -> Body:
     """A standing person sways as the controls say; a clip stays as it is."""
-    return body.swaying(min(controls.idle, 1.0)) if isinstance(body, Standing) else body
+    return body.set_sway(min(controls.idle, 1.0)) if isinstance(body, Standing) else body
 
 
 class AvatarStream:
@@ -497,8 +498,9 @@ class AvatarStream:
     """
 
     def __init__(
-        self, face: FaceStream, gestures: MotionStream, body: Body, lively: LiveControls, eye_contact: float = 0.0,
-        calm: Sequence[Span] = (), direction: Direction | None = None, jaw: Sequence[Span] = (),
+        self, face: FaceStream, gestures: GestureMotionStream, body: Body, lively: LiveControls,
+        eye_contact: float = 0.0, calm: Sequence[Span] = (), direction: Direction | None = None,
+        jaw: Sequence[Span] = (),
     ) -> None:  # fmt: skip
         self._face, self._gestures, self._body = face, gestures, body
         self._lively, self._eye_contact, self._calm = lively, eye_contact, calm
@@ -514,15 +516,15 @@ class AvatarStream:
         return max(self._face.latency, self._gestures.latency)
 
     def say(self, words: Iterable[TimedWord], other: bool = False) -> None:
-        """Add words of the speaker or the interlocutor; see `MotionStream.say`."""
+        """Add words of the speaker or the interlocutor; see `GestureMotionStream.say`."""
         self._gestures.say(words, other)
 
     def cue(self, gesture: str, word: TimedWord) -> None:
-        """Add a gesture of the bank at a word; see `MotionStream.cue`."""
+        """Add a gesture of the bank at a word; see `GestureMotionStream.cue`."""
         self._gestures.cue(gesture, word)
 
     def end_at(self, frames: int) -> None:
-        """The sound will have so many frames; see `MotionStream.end_at`."""
+        """The sound will have so many frames; see `GestureMotionStream.end_at`."""
         self._gestures.end_at(frames)
 
     def direct(self, direction: Direction, score: Score | None = None, instructed: bool = False) -> int:
@@ -537,7 +539,7 @@ class AvatarStream:
         """
         frame = self._face.frames
         at = frame / sound.FPS
-        self._direction = self._direction.followed(direction, at, instructed)
+        self._direction = self._direction.follow_with(direction, at, instructed)
         self._face.direct(self._direction)
         if instructed:
             self._lively.direct(at, lid_spans(score), calm_spans(score), jaw_spans(score))
@@ -574,7 +576,7 @@ class AvatarStream:
             return None
         motion = concatenate(self._motions)
         face = FaceMotion.from_curves(np.concatenate(self._curves[:count]), float(sound.FPS))
-        out = composed(
+        out = compose_clip(
             self._body, motion.slice(0, count), face, self.frames, eye_contact=self._eye_contact, calm=self._calm,
             poise=self._poise, jaw=self._jaw,
         )  # fmt: skip

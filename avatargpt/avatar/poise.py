@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.face.audio_model.idle import Span, Speaking, free_share
+from avatargpt.face.audio_model.idle import JawActivity, Span, free_share
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
@@ -26,7 +26,7 @@ class Poise:
     """
 
     def __init__(self, fps: float) -> None:
-        self._fps, self._speaking = fps, Speaking(fps, SECONDS)
+        self._fps, self._speaking = fps, JawActivity(fps, SECONDS)
         self._frame = 0
         self._turns: np.ndarray | None = None
 

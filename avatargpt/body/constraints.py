@@ -1,6 +1,6 @@
 """Constraints of a clause besides its words (count, length, speed, size, direction, side), and rules that meet them."""
 # The network gets an action in plain words. Of its candidates those that meet the constraints come first
-# (`constraint_cost`), and rules correct the best one (`constrained`): a cycle is repeated or left out, a motion is
+# (`constraint_cost`), and rules correct the best one (`constrain_motion`): a cycle is repeated or left out, a motion is
 # mirrored, scaled or retimed. Whatever is not met in the end becomes a note (`unmet`).
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from avatargpt.body.model import REST_TOKENS, turn_cost
-from avatargpt.body.repetition import counter, repeated
-from avatargpt.body.stitch import retimed
+from avatargpt.body.repetition import counter, repeat_action
+from avatargpt.body.stitch import retime_motion
 from avatargpt.kinematics.joints import FPS, Signals
 from avatargpt.kinematics.measures import foot_skate
 from avatargpt.lm.loaded import CHUNK
@@ -22,11 +22,11 @@ from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import jumps
 from avatargpt.metrics.geometry.measures import off_course
-from avatargpt.options import frames_of, timed, tokens_of
+from avatargpt.options import frames_of, share_tokens, tokens_of
 from avatargpt.requests.clause_spec import LIMBS, ClauseSpec, Route, Turn, goes, is_above
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.resolver import ResolvedRequest
-from instruct_data.attributes import DIRECTIONS, POSTURES, Measures, described
+from instruct_data.attributes import DIRECTIONS, POSTURES, Measures, describe_figures
 from instruct_data.requests.spec import Clause
 from instruct_data.text.english import side_of
 from vqvae import rotations as rot
@@ -57,7 +57,7 @@ def in_tempo(motion: Motion, clause: Clause) -> Motion:
     """The motion as fast as the clause asks for."""
     factor = tempo_factor(clause)
     if factor != 1:
-        motion = retimed(motion, max(2, round(len(motion) / factor)))
+        motion = retime_motion(motion, max(2, round(len(motion) / factor)))
     if clause.tempo in ("speeding_up", "slowing_down"):
         n, change = len(motion), (TEMPO_CHANGE if clause.tempo == "speeding_up" else 1 / TEMPO_CHANGE) ** 0.5
         t = np.insert(np.geomspace(1 / change, change, max(n - 1, 1)).cumsum(), 0, 0.0)
@@ -65,7 +65,7 @@ def in_tempo(motion: Motion, clause: Clause) -> Motion:
     return motion
 
 
-def sized(motion: Motion, factor: float) -> Motion:
+def resize_movement(motion: Motion, factor: float) -> Motion:
     """A larger or smaller movement, by the factor of joints' distances from a standing pose; it knows no objects."""
     # feet rise as much higher, the way is as much longer; a body that lies or sits keeps legs and way
     if factor == 1:
@@ -73,7 +73,7 @@ def sized(motion: Motion, factor: float) -> Motion:
     q = motion.rotations.astype(np.float64)
     upright = bool(np.median(motion.joints[:, 0, 1]) > MIN_UPRIGHT)
     out = q.copy()
-    standing = _standing()
+    standing = _build_stand()
     for j in range(1, q.shape[1]):
         if upright or j not in LEG_JOINTS:
             offset = rot.to_axis_angle(rot.multiply(rot.conjugate(standing[j]), q[:, j]))
@@ -110,7 +110,7 @@ def _angle_factors(offset: np.ndarray, factor: float) -> np.ndarray:
 
 
 @cache
-def _standing() -> np.ndarray:
+def _build_stand() -> np.ndarray:
     """(22, 4) local rotations of a standing body with hanging arms."""
     angles = np.zeros((len(SMPL22.names), 3))
     for side, sign in (("l", 1.0), ("r", -1.0)):
@@ -190,7 +190,7 @@ def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rat
             return [MotionSpec(request.text, total, notes=(note,))]
         lengths = [t if t > 0 else USUAL_TOKENS for t in tokens]
         seconds_each = [c.clause.seconds if c.clause is not None else None for c in clauses]
-        tokens = timed(total, lengths, seconds_each, rate, MIN_TOKENS)
+        tokens = share_tokens(total, lengths, seconds_each, rate, MIN_TOKENS)
     return [_spec(c, t, rate, seconds is not None) for c, t in zip(clauses, tokens, strict=True)]
 
 
@@ -289,7 +289,7 @@ def violates(motion: Motion, spec: MotionSpec) -> bool:
 def other_attributes(motion: Motion, attributes: Mapping[str, str]) -> list[str]:
     """Names of the attributes of which a motion measurably shows another value, or none."""
     names = [n for n in VERIFIED if attributes.get(n)]
-    figures = described(Measures.of(motion).figures()) if names else {}
+    figures = describe_figures(Measures.of(motion).figures()) if names else {}
     return [n for n in names if figures.get(n) != attributes[n]]
 
 
@@ -317,7 +317,7 @@ def _other_side(signals: Signals, spec: MotionSpec) -> bool:
     if CARRYING & spec.attributes.keys():
         return False
     side = side_of(spec.caption)
-    return side in ("left", "right") and not _steps(spec.action) and acting_side(signals) not in ("", side)
+    return side in ("left", "right") and not _steps(spec.action) and find_acting_side(signals) not in ("", side)
 
 
 def off_direction(signals: Signals, spec: MotionSpec) -> float | None:
@@ -350,30 +350,30 @@ def _reversible(spec: MotionSpec) -> bool:
     return spec.clause is not None and spec.clause.direction == "backward" and goes(spec.action)
 
 
-def reversed_steps(motion: Motion, spec: MotionSpec) -> Motion:
+def reverse_steps(motion: Motion, spec: MotionSpec) -> Motion:
     """The motion played backwards where it is to step backward and steps forward."""
     if not _reversible(spec) or off_course(Signals(motion), "back") < 90:
         return motion
     return motion.at_frames(np.arange(len(motion))[::-1]).canonical()
 
 
-def constrained(motion: Motion, spec: MotionSpec) -> Motion:
+def constrain_motion(motion: Motion, spec: MotionSpec) -> Motion:
     """The motion corrected towards the constraints of its clause."""
     clause = spec.clause
     if clause is not None:
         free = spec.turn is None and spec.route is None
         sided = free and clause.side in ("left", "right") and side_of(spec.caption) is None
-        if sided and acting_side(Signals(motion)) not in ("", clause.side):
+        if sided and find_acting_side(Signals(motion)) not in ("", clause.side):
             motion = motion.mirrored()
         if free:
-            motion = reversed_steps(motion, spec)
+            motion = reverse_steps(motion, spec)
         if free and clause.times:
-            motion = repeated(motion, clause.times, counter(spec.action)) or motion
-        motion = sized(motion, SIZES.get(clause.size or "", 1.0))
+            motion = repeat_action(motion, clause.times, counter(spec.action)) or motion
+        motion = resize_movement(motion, SIZES.get(clause.size or "", 1.0))
         motion = in_tempo(motion, clause)
     if spec.frames is not None and len(motion) != spec.frames:
         cut = len(motion) > spec.frames and not spec.measured
-        motion = motion.slice(0, spec.frames) if cut else retimed(motion, spec.frames)
+        motion = motion.slice(0, spec.frames) if cut else retime_motion(motion, spec.frames)
     return motion
 
 
@@ -387,7 +387,9 @@ def unmet(motion: Motion, spec: MotionSpec) -> list[str]:
     turn = spec.turn if spec.route is None else spec.route.turn
     if turn is None and clause.turn and not clause.path:
         turn = Turn(clause.turn, clause.side if clause.side in ("left", "right") else "")
-    if turn is not None and (missed := turn.missed(float(yaw[-1] - yaw[0]))) > max(MISSED * turn.degrees, MIN_DEGREES):
+    if turn is not None and (missed := turn.measure_miss(float(yaw[-1] - yaw[0]))) > max(
+        MISSED * turn.degrees, MIN_DEGREES
+    ):
         out.append(f"misses a turn of {turn.degrees:g} degrees by {missed:.0f}")
     if clause.distance and not (clause.in_place or clause.path):
         gone = signals.net_distance
@@ -410,7 +412,7 @@ def unmet(motion: Motion, spec: MotionSpec) -> list[str]:
     return [f"{clause.action!r}: {line}" for line in out]
 
 
-def acting_side(signals: Signals) -> str:
+def find_acting_side(signals: Signals) -> str:
     """The side whose hand, or else foot, alone acts: left, right, or empty."""
     for left, right in ((20, 21), (7, 8)):
         ways = [float(np.linalg.norm(np.ptp(signals.local[:, j], axis=0))) for j in (left, right)]

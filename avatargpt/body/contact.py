@@ -12,11 +12,20 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.contact import DEPENDS, standing
-from vqvae.ground import AHEAD, PUSH_OFF, SMOOTH, eased, lowest_step, required_lift, smoothed_lift, support_level
+from vqvae.ground import (
+    AHEAD,
+    PUSH_OFF,
+    SMOOTH,
+    ease_weights,
+    find_required_lift,
+    lowest_step,
+    smooth_lift,
+    support_level,
+)
 from vqvae.limbs import KNEE, reached
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FEET, RADIUS, SMPL22, TOES
-from vqvae.smoothing import fading, running_mean, runs_of
+from vqvae.smoothing import average_window, fading, runs_of
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
 # metres a toe is held back at most; beyond it slips
@@ -66,9 +75,9 @@ class FootLock:
         joints = SMPL22.fk(self.rotations, self.root).astype(np.float64)
         on = standing(joints, ground=self.ground)
         on[:first] = self.on
-        feet = held(joints[:, TOES][..., [0, 2]], on, np.zeros(len(on), bool), self.moved, self.anchors)
-        offsets = _raised(feet.offsets, joints, self.ground)
-        drop = smoothed_lift(_out_of_reach(joints, offsets, self.ground))[first:stop]
+        feet = find_held(joints[:, TOES][..., [0, 2]], on, np.zeros(len(on), bool), self.moved, self.anchors)
+        offsets = _raise_offsets(feet.offsets, joints, self.ground)
+        drop = smooth_lift(_out_of_reach(joints, offsets, self.ground))[first:stop]
         root = self.root[first:stop] + np.insert(feet.moved[first:stop], 1, -drop, axis=-1)
         offsets = offsets[first:stop] + drop[:, None, None] * [0, 1, 0]
         rotations, kept = shift_feet(self.rotations[first:stop], root, offsets), max(0, stop - KEPT)
@@ -90,7 +99,7 @@ class Held(NamedTuple):
     moved: np.ndarray
 
 
-def held(
+def find_held(
     ways: np.ndarray, on: np.ndarray, fixed: np.ndarray, moved: np.ndarray, anchors: np.ndarray | None = None,
     along: bool = True,
 ) -> Held:  # fmt: skip
@@ -121,8 +130,8 @@ def held(
             body = body + _step_along([goals[t, side] - way[side] - body for side in feet], body)
         for side in feet:
             offset = goals[t, side] - way[side] - body
-            goals[t : ends[side], side] -= offset - _limited(offset, MAX_OFFSET)
-            out.offsets[t, side], out.anchors[t, side] = _limited(offset, MAX_OFFSET), goals[t, side]
+            goals[t : ends[side], side] -= offset - _limit_length(offset, MAX_OFFSET)
+            out.offsets[t, side], out.anchors[t, side] = _limit_length(offset, MAX_OFFSET), goals[t, side]
         out.moved[t] = body
     out.offsets[fixed] = 0
     for side in (0, 1):
@@ -144,13 +153,13 @@ def _places(way: np.ndarray, fixed: np.ndarray, start: np.ndarray, body: np.ndar
 
 def _step_along(offsets: Sequence[np.ndarray], body: np.ndarray) -> np.ndarray:
     """The step (2,) of a body that has gone so far with its feet: with all that stand, or back while one does not."""
-    beyond = sorted((o - _limited(o, SWAY) for o in offsets), key=np.linalg.norm)
+    beyond = sorted((o - _limit_length(o, SWAY) for o in offsets), key=np.linalg.norm)
     if beyond and beyond[0].any():
-        return _limited(beyond[0], FOLLOWING) * (float(beyond[0] @ beyond[-1]) > 0)
-    return -_limited(body, FOLLOWING) if len(beyond) < 2 else np.zeros(2)
+        return _limit_length(beyond[0], FOLLOWING) * (float(beyond[0] @ beyond[-1]) > 0)
+    return -_limit_length(body, FOLLOWING) if len(beyond) < 2 else np.zeros(2)
 
 
-def _limited(vector: np.ndarray, most: float) -> np.ndarray:
+def _limit_length(vector: np.ndarray, most: float) -> np.ndarray:
     """A vector (2,) of this length at most."""
     return vector * min(1.0, most / max(float(np.linalg.norm(vector)), 1e-9))
 
@@ -165,7 +174,7 @@ def _between(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
     return out
 
 
-def _raised(offsets: np.ndarray, joints: np.ndarray, ground: np.ndarray | float) -> np.ndarray:
+def _raise_offsets(offsets: np.ndarray, joints: np.ndarray, ground: np.ndarray | float) -> np.ndarray:
     """(T, 2, 3) offsets in the plane (T, 2, 2) of the toes of joints (T, 22, 3), raised to the ground (T,)."""
     floor = lowest_step(np.broadcast_to(ground, len(joints)))
     return np.insert(offsets, 1, (floor[:, None] - joints[:, TOES, 1]).clip(0), axis=-1)
@@ -218,10 +227,10 @@ def on_the_floor(motion: Motion, before: Motion | None = None, after: Motion | N
     Args:
         before, after: the frames beside it, in the world, which stay; None = there are none.
     """
-    weight = eased(len(motion), before is not None, after is not None)
-    motion = _moved_up(motion, -weight * running_mean(_hanging(motion), 2 * SMOOTH + 1))
+    weight = ease_weights(len(motion), before is not None, after is not None)
+    motion = _raise_motion(motion, -weight * average_window(_measure_hang(motion), 2 * SMOOTH + 1))
     ground = lowest_step(support_level(motion.joints, motion.fps), motion.fps)
-    motion = _moved_up(motion, weight * smoothed_lift(_sunk(motion.joints, ground)))
+    motion = _raise_motion(motion, weight * smooth_lift(_measure_sink(motion.joints, ground)))
     reach = RELEASE_FRAMES + ANCHOR_FRAMES
     head = [] if before is None else [before.slice(max(0, len(before) - reach), len(before))]
     tail = [] if after is None else [after.slice(0, reach)]
@@ -232,22 +241,22 @@ def on_the_floor(motion: Motion, before: Motion | None = None, after: Motion | N
     fixed[own] = False
     joints, ground = whole.joints.astype(np.float64), support_level(whole.joints, whole.fps)
     on = standing(joints, ground=ground)
-    feet = held(joints[:, TOES][..., [0, 2]], on, fixed, np.zeros((first, 2)), along=after is None)
-    offsets = _raised(feet.offsets, joints, ground)
-    drop = weight * smoothed_lift(_out_of_reach(joints, offsets, ground))[own]
+    feet = find_held(joints[:, TOES][..., [0, 2]], on, fixed, np.zeros((first, 2)), along=after is None)
+    offsets = _raise_offsets(feet.offsets, joints, ground)
+    drop = weight * smooth_lift(_out_of_reach(joints, offsets, ground))[own]
     motion = replace(motion, root=motion.root + np.insert(feet.moved[own], 1, -drop, axis=-1))
     offsets = offsets[own] * weight[:, None, None] + drop[:, None, None] * [0, 1, 0]
     return replace(motion, rotations=shift_feet(motion.rotations, motion.root, offsets))
 
 
-def _moved_up(motion: Motion, metres: np.ndarray) -> Motion:
+def _raise_motion(motion: Motion, metres: np.ndarray) -> Motion:
     """The motion raised by (T,) metres; itself for zeros."""
     if not metres.any():
         return motion
     return replace(motion, root=motion.root + metres[:, None] * [0, 1, 0])
 
 
-def _hanging(motion: Motion) -> np.ndarray:
+def _measure_hang(motion: Motion) -> np.ndarray:
     """(T,) metres that a body hangs above a level floor for longer than a flight; zeros where something carries it."""
     room, count = (motion.joints[..., 1] - FLESH).min(1).astype(np.float64) - CLEARANCE, FLIGHT_FRAMES + 1
     if len(room) < count or support_level(motion.joints, motion.fps).any():
@@ -260,10 +269,10 @@ def _hanging(motion: Motion) -> np.ndarray:
     return out
 
 
-def _sunk(joints: np.ndarray, ground: np.ndarray | float) -> np.ndarray:
+def _measure_sink(joints: np.ndarray, ground: np.ndarray | float) -> np.ndarray:
     """(T,) metres that joints (T, 22, 3) must be lifted to the ground (T,); feet a little below it are raised alone."""
     above = joints - np.broadcast_to(ground, len(joints))[:, None, None] * np.array([0, 1, 0])
-    return np.maximum(required_lift(above), (-np.delete(above[..., 1], FEET, axis=1).min(1)).clip(0))
+    return np.maximum(find_required_lift(above), (-np.delete(above[..., 1], FEET, axis=1).min(1)).clip(0))
 
 
 def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) -> Motion:
@@ -271,12 +280,12 @@ def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) 
     # two clips on the floor are not on it halfway between: a hand passes through it where one lies and the next stands
     lo, hi = max(0, first - AHEAD), min(len(motion), last + AHEAD)
     window = motion.slice(lo, hi)
-    lift = required_lift(window.joints - np.array([0, floor, 0]))
+    lift = find_required_lift(window.joints - np.array([0, floor, 0]))
     lift[: first - lo] = lift[last - lo :] = 0
     if not lift.any():
         return motion
     root = motion.root.copy()
-    root[lo:hi, 1] += smoothed_lift(lift)
+    root[lo:hi, 1] += smooth_lift(lift)
     return replace(motion, root=root)
 
 
@@ -294,7 +303,7 @@ class PenetrationStream:
         ground below the body, (T,).
         """
         if len(root):
-            self.lift = np.concatenate([self.lift, _sunk(SMPL22.fk(rotations, root), ground)])
+            self.lift = np.concatenate([self.lift, _measure_sink(SMPL22.fk(rotations, root), ground)])
             self.rotations = np.concatenate([self.rotations, rotations])
             self.root = np.concatenate([self.root, root])
         return self._out(max(0, len(self.root) - AHEAD))
@@ -307,7 +316,7 @@ class PenetrationStream:
         rotations, root = self.rotations[:count], self.root[:count]
         past = len(self.lift) - len(self.root)
         if count and self.lift.any():
-            lift = smoothed_lift(self.lift)[past : past + count]
+            lift = smooth_lift(self.lift)[past : past + count]
             root = root + lift[:, None] * [0, 1, 0]
         self.rotations, self.root = self.rotations[count:], self.root[count:]
         self.lift = self.lift[max(0, past + count - AHEAD) :]

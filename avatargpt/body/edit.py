@@ -12,7 +12,7 @@ from avatargpt.body import stitch
 from avatargpt.body.constraints import VERIFIED, motion_specs, other_attributes, unmet
 from avatargpt.body.contact import on_the_floor
 from avatargpt.body.generate import MotionGeneration
-from avatargpt.body.model import BodyModel, pick, prolonged
+from avatargpt.body.model import BodyModel, pick, prolong_codes
 from avatargpt.kinematics.measures import acceleration, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import UnheededText
@@ -21,7 +21,7 @@ from avatargpt.requests.english import unreadable
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.joining import join_motions, suits
 from vqvae.errors import UserError
-from vqvae.ground import floor_of, raised
+from vqvae.ground import floor_of, raise_motion
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import TOES
 
@@ -98,8 +98,8 @@ class MotionEditing:
         fps = tokenizer.spec.fps
         source = start.resampled(fps)
         floor = floor_of(start)
-        start = raised(source, -floor)
-        end = raised(end.resampled(fps), -floor if keep_place else -floor_of(end))
+        start = raise_motion(source, -floor)
+        end = raise_motion(end.resampled(fps), -floor if keep_place else -floor_of(end))
         frames = options.frames_of(seconds, fps)
         ends = tokenizer.encode(self._tail(start)), tokenizer.encode(self._head(end))
         gap = _Gap(start, end, *ends, frames, keep_place)
@@ -124,7 +124,7 @@ class MotionEditing:
         middle, last = bridge
         notes = out_of_reach(start, end, frames) if keep_place else ()
         if rough > 1:
-            straight = stitch.interpolated(start, last, frames)
+            straight = stitch.interpolate_motion(start, last, frames)
             straight = on_the_floor(straight, start, last)
             reason = f"none of {ROUNDS * best_of} candidates is as smooth as recordings"
             if (straight_rough := roughness(start, straight, last)) < rough:
@@ -134,7 +134,7 @@ class MotionEditing:
                 notes = (*notes, f"in-between: {reason}; the middle has {rough:.1f} times the allowed jerk or step")
         if text:
             warn(self.model, middle, text)
-        result = concatenate([source, *(raised(m, floor) for m in (middle, last))])
+        result = concatenate([source, *(raise_motion(m, floor) for m in (middle, last))])
         return replace(result.with_caption(text or start.caption), notes=notes)
 
     @staticmethod
@@ -145,7 +145,7 @@ class MotionEditing:
         if text:
             options.check_text(text)
 
-    def posed(
+    def pose_ends(
         self, motion: Motion, start: Motion | None = None, end: Motion | None = None, seed: int = 0, best_of: int = 16
     ) -> Motion:  # fmt: skip
         """A motion of the same length that begins in the first frame of START and ends in that of END.
@@ -157,7 +157,7 @@ class MotionEditing:
         def between(a: Motion, b: Motion, seconds: float) -> Motion:
             return self.in_between(a, b, seconds, "", seed, best_of, keep_place=True)
 
-        return posed(motion, between, start, end)
+        return set_end_pose(motion, between, start, end)
 
     def _middles(self, gap: _Gap, text: str, caption: str, seed: int, best_of: int) -> list[np.ndarray]:
         """`best_of` candidates: codes (N, R) of the middle."""
@@ -165,7 +165,7 @@ class MotionEditing:
         tokens = max(1, -(-gap.frames // self.model.tokenizer.downsample))
         count, before = min(tokens, CHUNK), a
         if tokens > CHUNK:
-            before = prolonged(self.model, a, len(a) + tokens - CHUNK, text, seed, FREE)
+            before = prolong_codes(self.model, a, len(a) + tokens - CHUNK, text, seed, FREE)
         slots: dict[str, Any] = {"start": before[-CONTEXT:], "end": gap.after, "seconds": count / rate}
         if text:
             slots["caption"] = caption
@@ -182,9 +182,9 @@ class MotionEditing:
         stream = tokenizer.decode(np.concatenate([gap.before, codes, gap.after]))
         s, e = len(gap.before) * step, (len(gap.before) + len(codes)) * step
         stream = stitch.place(stream, s - 1, start, len(start) - 1)
-        stretch, after = stitch.retimed(stream.slice(s, e), gap.frames), stream.slice(e, e + 1)
+        stretch, after = stitch.retime_motion(stream.slice(s, e), gap.frames), stream.slice(e, e + 1)
         if gap.keep_place:
-            stretch = stitch.arriving(stretch, stream.slice(s - 1, s), after, end)
+            stretch = stitch.lead_to_target(stretch, stream.slice(s - 1, s), after, end)
         else:
             end = stitch.place(end, 0, after, 0)
         stretch = stitch.fade_in(stretch, start.slice(max(0, len(start) - 2), len(start)))
@@ -211,7 +211,7 @@ class MotionEditing:
         tokenizer = self.model.tokenizer
         source = motion.resampled(tokenizer.spec.fps)
         floor = floor_of(motion)
-        motion = raised(source, -floor)
+        motion = raise_motion(source, -floor)
         frames = options.frames_of(seconds, motion.fps)
         tokens = max(1, -(-frames // tokenizer.downsample))
         tail = tokenizer.encode(self._tail(motion))
@@ -231,7 +231,7 @@ class MotionEditing:
         stretches = []
         for codes in candidates:
             longer = np.concatenate([tail, codes])
-            longer = prolonged(self.model, longer, len(tail) + tokens, caption, seed, config)
+            longer = prolong_codes(self.model, longer, len(tail) + tokens, caption, seed, config)
             first = len(tail) * tokenizer.downsample
             stream = stitch.place(tokenizer.decode(longer), first - 1, motion, len(motion) - 1)
             last = motion.slice(max(0, len(motion) - 2), len(motion))
@@ -241,7 +241,7 @@ class MotionEditing:
             stretches = [self._continuation(motion, stretches[0], request, caption, seconds, again)]
         best = stretches[int(stitch.distances(stretches).argmin())] if len(stretches) > 2 else stretches[0]
         best = on_the_floor(best, before=motion)
-        return concatenate([source, raised(best, floor)]).with_caption(text or motion.caption)
+        return concatenate([source, raise_motion(best, floor)]).with_caption(text or motion.caption)
 
     @staticmethod
     def _caption(request: ResolvedRequest) -> str:
@@ -282,7 +282,7 @@ class MotionEditing:
         return motion.slice(0, count) if count else stitch.hold(motion, step, before=False)
 
 
-def posed(motion: Motion, between: Between, start: Motion | None, end: Motion | None) -> Motion:
+def set_end_pose(motion: Motion, between: Between, start: Motion | None, end: Motion | None) -> Motion:
     """The motion, as long as before, whose first or last frame is a pose.
 
     Args:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, motion_specs, unmet, violates
+from avatargpt.body.constraints import MotionSpec, constrain_motion, constraint_cost, motion_specs, unmet, violates
 from avatargpt.body.contact import on_the_floor
-from avatargpt.body.keys import pinned, placed, posed
-from avatargpt.body.loops import looped, on_treadmill
-from avatargpt.body.model import REST, BodyModel, onward, pick, prolonged, sample_candidates, with_rests
+from avatargpt.body.keys import pin_limbs, place_pelvis, pose_joints
+from avatargpt.body.loops import loop_motion, on_treadmill
+from avatargpt.body.model import REST, BodyModel, onward, pick, prolong_codes, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import AT_REST, Route, goes
@@ -22,7 +22,7 @@ from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, Measures
 from instruct_data.joining import BLEND_SECONDS, join_best, join_motions
 from instruct_data.requests.spec import MotionRequest, Place
-from instruct_data.resting import at_rest, held_pose, layered
+from instruct_data.resting import at_rest, hold_pose, layer_arms
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.motion import Motion, concatenate
@@ -69,7 +69,7 @@ class _Job:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ClausePart:
     """One action of a job, sampled by itself.
 
     Attributes:
@@ -109,7 +109,7 @@ class _Take:
 
 
 @dataclass
-class _Clip:
+class _SampledClip:
     """The motion of a part before its constraints, what it is to show, and its value, NaN = not known."""
 
     motion: Motion
@@ -214,7 +214,7 @@ class MotionGeneration:
                         draft(on_the_floor(take.motion.canonical().with_caption(take.job.request.text)))
         return [self._result(take) for take in takes]
 
-    def _parts(self, take: _Take, place: int) -> list[_Part]:
+    def _parts(self, take: _Take, place: int) -> list[_ClausePart]:
         """The actions of a clause, each with a seed of its own; the first continues what is there."""
         parts, seed, motion = [], take.job.seed, take.motion or take.job.after
         context, posture = None, ""
@@ -222,9 +222,9 @@ class MotionGeneration:
             context, posture = self._tail(motion), Measures(motion.joints).posture(max(len(motion) - 2, 0))
             take.plan[place] = _from_posture(take.plan[place], posture)
         first, *others = take.plan[place].actions
-        parts.append(_Part(first, mix(seed, 300 + place) if place else seed, context, posture))
+        parts.append(_ClausePart(first, mix(seed, 300 + place) if place else seed, context, posture))
         for i, action in enumerate(others, 1):
-            parts.append(_Part(action, mix(seed, 300 * (2 * i + 1) + place)))
+            parts.append(_ClausePart(action, mix(seed, 300 * (2 * i + 1) + place)))
         return parts
 
     def _tail(self, motion: Motion) -> np.ndarray:
@@ -233,7 +233,7 @@ class MotionGeneration:
         return self.model.tokenizer.encode(motion.slice(max(0, len(motion) - frames), len(motion)).canonical())
 
     def _best_codes(
-        self, parts: Sequence[_Part], before: Sequence[np.ndarray | None], config: GenerationConfig
+        self, parts: Sequence[_ClausePart], before: Sequence[np.ndarray | None], config: GenerationConfig
     ) -> list[np.ndarray]:
         """The best candidate of every part, at most `CHUNK` tokens of it; `before`: poses (J, 3) that parts without a
         context follow."""
@@ -247,20 +247,20 @@ class MotionGeneration:
         costs = [partial(_cost, spec=p.spec, before=b) for p, b in zip(parts, before, strict=True)]
         return pick(self.model, candidates, captions, costs, attributes)
 
-    def _append(self, take: _Take, parts: Sequence[tuple[_Part, _Clip]]) -> None:
+    def _append(self, take: _Take, parts: Sequence[tuple[_ClausePart, _SampledClip]]) -> None:
         """Put the motion of a clause behind what is there."""
         spec, motion, before = parts[0][0].spec, take.motion, take.motion or take.job.after
         take.notes += [note for part, _ in parts for note in part.spec.notes]
         take.shown.append([clip.spec for _, clip in parts])
         clip, *overlays = [clip.motion for _, clip in parts]
         if overlays:
-            clip = layered(clip, overlays[0])
+            clip = layer_arms(clip, overlays[0])
         fixed = take.job.seconds is not None or spec.frames is not None
         take.starts.append(0 if motion is None else len(motion))
         resting = None
         if before is not None and spec.action == AT_REST and parts[0][0].posture not in ("", POSTURES[0]):
             # in whatever posture the body is, also in one that no clip holds
-            resting = held_pose(before, len(clip), np.random.default_rng([take.job.seed % 2**32, 6]))
+            resting = hold_pose(before, len(clip), np.random.default_rng([take.job.seed % 2**32, 6]))
         elif before is not None and spec.upper_body:
             resting = at_rest(before, clip, np.random.default_rng([take.job.seed % 2**32, 5]), not fixed)
         if motion is None:
@@ -281,20 +281,24 @@ class MotionGeneration:
             motion = motion.slice(0, frames_of(job.seconds, motion.fps))
         spans = _spans(take, len(motion))
         if job.request.typed is not None:
-            motion, missed = _finished(motion, job.request.typed, take, spans)
+            motion, missed = _finish_motion(motion, job.request.typed, take, spans)
             spans, notes = _spans(take, len(motion)), [*notes, *missed]
         captions = tuple(spec.description for spec in take.plan)
         lines = tuple(dict.fromkeys(notes))
         motion = replace(motion, notes=lines)
         return GenerationResult(motion, captions, spans, lines, any(spec.measured for spec in take.plan))
 
-    def _clips(self, parts: Sequence[_Part], codes: Sequence[np.ndarray], config: GenerationConfig) -> list[_Clip]:
+    def _clips(
+        self, parts: Sequence[_ClausePart], codes: Sequence[np.ndarray], config: GenerationConfig
+    ) -> list[_SampledClip]:
         """The motions of parts' codes (N, R) with their lengths, paths and constraints."""
-        clips = self._made(parts, codes, config)
+        clips = self._make_motions(parts, codes, config)
         self._retry(parts, clips, config)
-        return [replace(clip, motion=constrained(clip.motion, clip.spec)) for clip in clips]
+        return [replace(clip, motion=constrain_motion(clip.motion, clip.spec)) for clip in clips]
 
-    def _made(self, parts: Sequence[_Part], codes: Sequence[np.ndarray], config: GenerationConfig) -> list[_Clip]:
+    def _make_motions(
+        self, parts: Sequence[_ClausePart], codes: Sequence[np.ndarray], config: GenerationConfig
+    ) -> list[_SampledClip]:
         """The motions of parts' codes (N, R), with their lengths and paths, as they continue their contexts."""
         streams, out, decode, step = [], [], self.model.tokenizer.spec, self.model.tokenizer.downsample
         contexts = [c[:0] if p.context is None else p.context for p, c in zip(parts, codes, strict=True)]
@@ -302,16 +306,16 @@ class MotionGeneration:
             spec = part.spec
             tokens = spec.tokens + len(before) if spec.tokens >= 0 and not spec.settles else -1
             text = spec.caption if spec.turn is None else REST
-            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, text, part.seed, config))
+            streams.append(prolong_codes(self.model, np.concatenate([before, own]), tokens, text, part.seed, config))
         for whole, before, part in zip(self.model.features(streams), contexts, parts, strict=True):
             features, spec = whole[len(before) * step :], part.spec
             motion = decode.decode(features) if spec.route is None else along(features, spec.route, decode)
             if spec.settles and (left := spec.tokens * step - len(motion)) > 0:
-                motion = concatenate([motion, held_pose(motion, left, np.random.default_rng([part.seed % 2**32, 6]))])
-            out.append(_Clip(motion, spec, part.attributes))
+                motion = concatenate([motion, hold_pose(motion, left, np.random.default_rng([part.seed % 2**32, 6]))])
+            out.append(_SampledClip(motion, spec, part.attributes))
         return out
 
-    def _retry(self, parts: Sequence[_Part], clips: Sequence[_Clip], config: GenerationConfig) -> None:
+    def _retry(self, parts: Sequence[_ClausePart], clips: Sequence[_SampledClip], config: GenerationConfig) -> None:
         """Further rounds of the clips that do not show their action, with the same or an alternative caption."""
         trials = [(p.spec, *p.spec.alternatives) if p.spec.alternatives else () for p in parts]
         for k in range(max(map(len, trials))):
@@ -325,13 +329,13 @@ class MotionGeneration:
             if not again:
                 continue
             others = [replace(part, spec=trial, seed=mix(part.seed, 900 + k)) for part, _, trial in again]
-            trials_made = self._made(others, self._best_codes(others, [None] * len(others), config), config)
+            trials_made = self._make_motions(others, self._best_codes(others, [None] * len(others), config), config)
             self._evaluate([*trials_made, *(clip for _, clip, _ in again)])
             for (_, clip, _), trial in zip(again, trials_made, strict=True):
                 if trial.value > clip.value + MIN_GAIN:
                     clip.motion, clip.spec, clip.value = trial.motion, trial.spec, trial.value
 
-    def _evaluate(self, clips: Sequence[_Clip]) -> None:
+    def _evaluate(self, clips: Sequence[_SampledClip]) -> None:
         """Give clips their values where they have none: the fit to caption and attributes, less costs, in the scorer's
         cosine.
         """
@@ -349,19 +353,19 @@ def _spans(take: _Take, frames: int) -> tuple[tuple[int, int], ...]:
     return tuple(pairwise([min(n, frames) for n in [*take.starts, frames]]))
 
 
-def _finished(
+def _finish_motion(
     motion: Motion, request: MotionRequest, take: _Take, spans: Sequence[tuple[int, int]]
 ) -> tuple[Motion, list[str]]:
     """A whole motion with its keys, looped and in place, as requested, and lines about it."""
-    motion, notes = placed(motion, request.places)
-    motion, missed = pinned(posed(motion, request.poses), request.pins)
+    motion, notes = place_pelvis(motion, request.places)
+    motion, missed = pin_limbs(pose_joints(motion, request.poses), request.pins)
     notes += missed
     way, first = None, take.plan[0]
     if request.loop:
         counted = first.clause is not None and first.clause.times
         whole = bool(len(take.plan) > 1 or request.pins or request.poses or counted)
         seconds = None if take.job.seconds is None and first.frames is None else motion.seconds
-        motion, way = looped(motion, seconds, whole, gait=any(goes(spec.action) for spec in take.plan))
+        motion, way = loop_motion(motion, seconds, whole, gait=any(goes(spec.action) for spec in take.plan))
         spans = _spans(take, len(motion))
     places = zip(take.plan, spans, strict=True)
     notes += [
@@ -468,4 +472,4 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
     ways = np.linalg.norm(np.diff(route.places, axis=0, prepend=0), axis=1).cumsum() / route.metres
     seconds = np.searchsorted(np.cumsum(speed) / metres, ways.clip(max=1 - 1e-6)) / spec.fps
     places = [Place(second=float(t), place=place) for t, place in zip(seconds, route.places, strict=True)]
-    return placed(motion.canonical(), places)[0]
+    return place_pelvis(motion.canonical(), places)[0]

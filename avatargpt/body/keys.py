@@ -33,7 +33,7 @@ TURNING = 0.3  # seconds: sigma of the changes of direction
 MAX_SLIDE = 0.35  # m/s that steps may be shifted without a note
 
 
-def pinned(motion: Motion, pins: Sequence[Pin]) -> tuple[Motion, list[str]]:
+def pin_limbs(motion: Motion, pins: Sequence[Pin]) -> tuple[Motion, list[str]]:
     """The motion with hands and feet at given places at given times, and a line for each that is out of reach."""
     notes = []
     for limb in PIN_CHAINS:
@@ -42,8 +42,10 @@ def pinned(motion: Motion, pins: Sequence[Pin]) -> tuple[Motion, list[str]]:
             continue
         end = SMPL22.index(PIN_CHAINS[limb][2])
         goals = {f: np.array(pin.place, float) for f, pin in rows.items()}
-        shift, near = _led({f: goal - motion.joints[f, end] for f, goal in goals.items()}, len(motion), motion.fps)
-        motion = _reached(motion, limb, motion.joints[:, end] + shift, near)
+        shift, near = _lead_offsets(
+            {f: goal - motion.joints[f, end] for f, goal in goals.items()}, len(motion), motion.fps
+        )
+        motion = _reach_goals(motion, limb, motion.joints[:, end] + shift, near)
         for frame, goal in sorted(goals.items()):
             missed = float(np.linalg.norm(motion.joints[frame, end] - goal))
             if missed > PIN_TOLERANCE:
@@ -57,7 +59,7 @@ def _frame(motion: Motion, name: str, second: float) -> int:
     return min(round(second * motion.fps), len(motion) - 1)
 
 
-def _led(offsets: Mapping[int, np.ndarray], frames: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
+def _lead_offsets(offsets: Mapping[int, np.ndarray], frames: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
     """(T, D) offsets that are those (D,) of the keys in their frames, and (T,) bool where there are any.
 
     Between two keys that are near the offset goes from one to the other; else it fades away and comes back.
@@ -81,7 +83,7 @@ def _led(offsets: Mapping[int, np.ndarray], frames: int, fps: float) -> tuple[np
     return out, near
 
 
-def _reached(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Motion:
+def _reach_goals(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Motion:
     """The end of a limb at (T, 3) goals in the frames (T,) bool, or as near as `MAX_STRETCH` lets it come."""
     chain = [SMPL22.index(name) for name in PIN_CHAINS[limb]]
     rotations = motion.rotations.astype(np.float64).copy()
@@ -96,7 +98,7 @@ def _reached(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -
     return replace(motion, rotations=rotations)
 
 
-def posed(motion: Motion, poses: Sequence[PoseKey]) -> Motion:
+def pose_joints(motion: Motion, poses: Sequence[PoseKey]) -> Motion:
     """The motion with joints turned as given at given times; in `EASE` seconds they come there and go back."""
     keys = {_frame(motion, "pose", pose.second): pose for pose in poses}
     rotations = motion.rotations.astype(np.float64).copy()
@@ -107,16 +109,16 @@ def posed(motion: Motion, poses: Sequence[PoseKey]) -> Motion:
                 goal = rot.normalize(np.array(pose.rotations[name], float))
                 offsets[frame] = rot.to_axis_angle(rot.multiply(goal, rot.conjugate(rotations[frame, joint])))
         if offsets:
-            turned, _ = _led(offsets, len(motion), motion.fps)
+            turned, _ = _lead_offsets(offsets, len(motion), motion.fps)
             rotations[:, joint] = rot.multiply(rot.from_axis_angle(turned), rotations[:, joint])
     root = motion.root.astype(np.float64).copy()
     heights = {f: np.array([pose.height - root[f, 1]]) for f, pose in keys.items() if pose.height is not None}
     if heights:
-        root[:, 1] += _led(heights, len(motion), motion.fps)[0][:, 0]
+        root[:, 1] += _lead_offsets(heights, len(motion), motion.fps)[0][:, 0]
     return replace(motion, rotations=rotations, root=root)
 
 
-def placed(motion: Motion, places: Sequence[Place]) -> tuple[Motion, list[str]]:
+def place_pelvis(motion: Motion, places: Sequence[Place]) -> tuple[Motion, list[str]]:
     """The motion with its pelvis above given places at given times, and a line where steps do not carry it there.
 
     The way from one place to the next is turned and lengthened as a whole, what is missing then is shifted, and feet
@@ -127,36 +129,37 @@ def placed(motion: Motion, places: Sequence[Place]) -> tuple[Motion, list[str]]:
     keys = {_frame(motion, "place", p.second): p for p in places}
     goals = {f: np.array(p.place, float) for f, p in keys.items()}
     goals.setdefault(0, motion.root[0, [0, 2]].astype(np.float64))
-    led = _travelled(motion, goals)
+    led = _bend_way(motion, goals)
     headings = {f: float(np.radians(p.heading)) for f, p in keys.items() if p.heading is not None}
     if headings:
         away = np.unwrap([h - float(led.heading[f]) for f, h in sorted(headings.items())])
         away -= 2 * np.pi * np.round(away[0] / (2 * np.pi))
         turn = _curve(sorted(headings), away[:, None], len(led))[:, 0]
-        led = replace(led, rotations=_yawed(led.rotations, turn))
-    shifted, slide = _shifted(led, goals)
+        led = replace(led, rotations=_turn_yaw(led.rotations, turn))
+    shifted, slide = _shift_root(led, goals)
     standing = on_the_floor(shifted)
-    out, _ = _shifted(standing, goals)  # what feet that are held took back
+    out, _ = _shift_root(standing, goals)  # what feet that are held took back
     notes = []
     if slide > MAX_SLIDE:
         notes.append(f"places: the steps are shifted by up to {slide:.1f} m a second to be there in time")
     return out, notes
 
 
-def keyed(
+def apply_keys(
     motion: Motion, places: Sequence[Place], poses: Sequence[PoseKey], pins: Sequence[Pin]
 ) -> tuple[Motion, list[str]]:
-    """The motion with keys in the frames of its own rate; steps are not made again, which `placed` has done before.
+    """The motion with keys in the frames of its own rate; steps are not made again, which `place_pelvis` has done
+    before.
 
     Of the places those at other seconds than before the frames were chosen move it by centimetres.
     """
     goals = {_frame(motion, "place", p.second): np.array(p.place, float) for p in places}
     if goals:
-        motion, _ = _shifted(motion, goals)
-    return pinned(posed(motion, poses), pins)
+        motion, _ = _shift_root(motion, goals)
+    return pin_limbs(pose_joints(motion, poses), pins)
 
 
-def _travelled(motion: Motion, goals: Mapping[int, np.ndarray]) -> Motion:
+def _bend_way(motion: Motion, goals: Mapping[int, np.ndarray]) -> Motion:
     """The motion whose way between places (frame -> (2,) x, z) has the direction and, within bounds, their distance."""
     way = motion.root[:, [0, 2]].astype(np.float64)
     steps = np.diff(way, axis=0, prepend=way[:1])
@@ -188,16 +191,16 @@ def _travelled(motion: Motion, goals: Mapping[int, np.ndarray]) -> Motion:
     moved = np.stack([c * steps[:, 0] + s * steps[:, 1], c * steps[:, 1] - s * steps[:, 0]], 1) * sizes[:, None]
     root = motion.root.astype(np.float64).copy()
     root[:, [0, 2]] = goals[0] + np.cumsum(moved, axis=0)
-    return replace(motion, root=root, rotations=_yawed(motion.rotations, turns))
+    return replace(motion, root=root, rotations=_turn_yaw(motion.rotations, turns))
 
 
-def _yawed(rotations: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+def _turn_yaw(rotations: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     out = rotations.astype(np.float64).copy()
     out[:, 0] = rot.multiply(rot.about_y(yaw), out[:, 0])
     return out
 
 
-def _shifted(motion: Motion, goals: Mapping[int, np.ndarray]) -> tuple[Motion, float]:
+def _shift_root(motion: Motion, goals: Mapping[int, np.ndarray]) -> tuple[Motion, float]:
     """The motion with its root above the places in their frames, and m/s by which it was shifted at most."""
     root = motion.root.astype(np.float64).copy()
     frames = sorted(goals)

@@ -12,7 +12,7 @@ from avatargpt.body.contact import LOOK_AHEAD, on_the_floor
 from instruct_data.cycles import MIN_SECONDS, Cycle, find_cycle
 from instruct_data.joining import join_motions
 from vqvae import rotations as rot
-from vqvae.motion import Motion, concatenate, resampled_count
+from vqvae.motion import Motion, concatenate, count_resampled
 from vqvae.moving_ground import WHOLE, MovingGround
 from vqvae.smoothing import gaussian
 
@@ -29,7 +29,7 @@ SPOT_RADIUS, UNEVEN, SWAY_SECONDS = 0.5, 0.3, 0.6
 PLANE = np.array([1.0, 0, 1])
 
 
-def looped(
+def loop_motion(
     motion: Motion, seconds: float | None = None, whole: bool = False, gait: bool = False
 ) -> tuple[Motion, np.ndarray]:
     """The motion as a loop, first frame at the origin, and its way (3,) from round to round, metres.
@@ -43,9 +43,9 @@ def looped(
     frames = None if seconds is None else round(seconds * motion.fps)
     drift = GAIT_DRIFT if gait else DRIFT
     cycle, rounds = (None, 1) if whole else _cycle(motion, frames, drift)
-    three, count = _played(motion, cycle)
+    three, count = _play_cycle(motion, cycle)
     once = three.slice(count, 2 * count + 1)  # and the first frame of the next round
-    return _planted(_filled(_level(once, drift), rounds, frames if cycle else None), cycle is not None)
+    return _plant_feet(_fill_rounds(_level(once, drift), rounds, frames if cycle else None), cycle is not None)
 
 
 def _cycle(motion: Motion, frames: int | None, drift: float) -> tuple[Cycle | None, int]:
@@ -73,7 +73,7 @@ def _best_cycle(motion: Motion, longest: float, drift: float) -> Cycle | None:
     return find_cycle(motion, True, longest, SPOT_SECONDS) or cycle
 
 
-def _played(motion: Motion, cycle: Cycle | None) -> tuple[Motion, int]:
+def _play_cycle(motion: Motion, cycle: Cycle | None) -> tuple[Motion, int]:
     """A cycle, or all of a motion, played three times, and the frames of a round."""
     if cycle is None:
         count, once = len(motion), motion
@@ -103,7 +103,7 @@ def _level(once: Motion, drift: float) -> Motion:
     return replace(once, rotations=rotations, root=root)
 
 
-def _filled(once: Motion, rounds: int, frames: int | None) -> Motion:
+def _fill_rounds(once: Motion, rounds: int, frames: int | None) -> Motion:
     """So many rounds in so many frames, and the first frame of the next one."""
     count = len(once) - 1
     several = _rounds(once, rounds)
@@ -124,7 +124,7 @@ def _rounds(once: Motion, rounds: int) -> Motion:
     return concatenate([*parts, place.slice(0, 1)])
 
 
-def _planted(once: Motion, anywhere: bool) -> tuple[Motion, np.ndarray]:
+def _plant_feet(once: Motion, anywhere: bool) -> tuple[Motion, np.ndarray]:
     """A round whose feet stand as in an endless row of rounds, without the frame after it, and its way (3,).
 
     Args:
@@ -164,7 +164,7 @@ def loop_at_rate(loop: Motion, fps: float) -> Motion:
     following = loop.slice(0, 1).moved(turned if abs(np.degrees(turned)) >= STRAIGHT else 0.0, np.zeros(3))
     place = root[-1] + (root[-1] - root[-2] + root[1] - root[0]) / 2
     following = replace(following, root=place * PLANE + root[:1] * (1 - PLANE))
-    frames = np.arange(resampled_count(loop, fps)) * loop.fps / fps
+    frames = np.arange(count_resampled(loop, fps)) * loop.fps / fps
     return replace(concatenate([loop, following]).sampled(frames), fps=float(fps))
 
 

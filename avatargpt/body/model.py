@@ -16,7 +16,7 @@ from avatargpt.options import GenerationConfig, mix
 from avatargpt.requests.clause_spec import ClauseSpec, Turn, cycles_in_place
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
-from instruct_data.attributes import POSTURES, mirrored, written
+from instruct_data.attributes import POSTURES, mirror_attributes, write_attributes
 from instruct_data.registry import Prompt
 from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.text.english import mirror_text
@@ -205,7 +205,7 @@ def sample_candidates(
     return out
 
 
-def prolonged(
+def prolong_codes(
     model: BodyModel, codes: np.ndarray, tokens: int, text: str, seed: int, config: GenerationConfig
 ) -> np.ndarray:
     """Codes (N, R) continued until there are `tokens` of them; the context is bounded, and so is the memory."""
@@ -239,7 +239,7 @@ def pick(
     typed: Sequence[Mapping[str, str]] = attributes or [{}] * len(texts)
     prompts = zip(candidates, texts, costs or [None] * len(texts), typed, strict=True)
     rows = [prompt for c, *prompt in prompts for _ in c]
-    scores = ranked(
+    scores = rank_candidates(
         model, [c for codes in candidates for c in codes], [m for clips in motions for m in clips],
         *zip(*rows, strict=True),
     )  # fmt: skip
@@ -248,7 +248,7 @@ def pick(
     return [codes[int(part.argmax())] for codes, part in zip(candidates, parts, strict=True)]
 
 
-def ranked(
+def rank_candidates(
     model: BodyModel, codes: Sequence[np.ndarray], motions: Sequence[Motion], texts: Sequence[str],
     costs: Sequence[Cost | None], attributes: Sequence[Mapping[str, str]],
 ) -> np.ndarray:  # fmt: skip
@@ -263,9 +263,9 @@ def ranked(
     if model.motion_scorer is None or model.grounder is None:
         return model.loaded.likelihood(codes, texts) - loss
     vectors = model.motion_scorer.motions([m.joints for m in motions], motions[0].fps)
-    keys = [(text, *written(typed)) for text, typed in zip(texts, attributes, strict=True)]
+    keys = [(text, *write_attributes(typed)) for text, typed in zip(texts, attributes, strict=True)]
     unique = dict(zip(keys, zip(texts, attributes, strict=True), strict=True))
-    other_side = [(mirror_text(text), mirrored(typed)) for text, typed in unique.values()]
+    other_side = [(mirror_text(text), mirror_attributes(typed)) for text, typed in unique.values()]
     rows = [*unique.values(), *other_side]
     sentences = model.motion_scorer.texts([t for t, _ in rows], model.grounder, [typed for _, typed in rows])
     row = {key: i for i, key in enumerate(unique)}
@@ -278,7 +278,7 @@ def turn_cost(motion: Motion, turn: Turn) -> float:
     yaw = np.degrees(np.unwrap(motion.heading))
     tail = motion.joints[-round(REST_SECONDS * motion.fps) - 1 :]
     speed = np.linalg.norm(np.diff(tail, axis=0), axis=-1).max(-1).mean() * motion.fps  # m/s, the fastest joint
-    missed = max(turn.missed(float(yaw[-1] - yaw[0])) - TURN_TOLERANCE, 0.0)
+    missed = max(turn.measure_miss(float(yaw[-1] - yaw[0])) - TURN_TOLERANCE, 0.0)
     return TURN_WEIGHT * missed / 90 + RESTLESS_WEIGHT * float(speed)
 
 

@@ -59,23 +59,23 @@ def peak_frames(signals: Signals) -> np.ndarray:
     return best
 
 
-def repeated(motion: Motion, times: int, count: Counter) -> Motion | None:
+def repeat_action(motion: Motion, times: int, count: Counter) -> Motion | None:
     """The motion with its action done `times` times; None where no cut makes it so."""
     missing = times - count(Signals(motion))
     if not missing:
         return motion
     for i, j, once in _cuts(motion, count, missing):
         if missing > 0:
-            edited = _played(motion, i, j, missing // once)
+            edited = _repeat_frames(motion, i, j, missing // once)
         else:
             after = motion.slice(j, len(motion))
-            edited = _blended(motion.slice(0, i), after) if i else after
+            edited = _blend_motions(motion.slice(0, i), after) if i else after
         if count(Signals(edited)) == times:
             return edited
     return None
 
 
-def _running_counts(motion: Motion, count: Counter) -> np.ndarray:
+def _count_repetitions(motion: Motion, count: Counter) -> np.ndarray:
     """(T + 1,) repetitions after so many frames, about."""
     signals = Signals(motion)
     if count is repetitions:
@@ -87,21 +87,21 @@ def _running_counts(motion: Motion, count: Counter) -> np.ndarray:
     return np.maximum.accumulate(np.array(counts)[np.minimum(rows, len(counts) - 1)])
 
 
-def _played(motion: Motion, i: int, j: int, times: int) -> Motion:
+def _repeat_frames(motion: Motion, i: int, j: int, times: int) -> Motion:
     """Frames [i, j) played `times` times again."""
     out = motion.slice(0, j)
     for _ in range(times - 1):
-        out = _blended(out, motion.slice(i, j))
-    return _blended(out, motion.slice(i, len(motion)))
+        out = _blend_motions(out, motion.slice(i, j))
+    return _blend_motions(out, motion.slice(i, len(motion)))
 
 
-def _blended(a: Motion, b: Motion) -> Motion:
+def _blend_motions(a: Motion, b: Motion) -> Motion:
     return join_motions(a, b, max(1, min(round(BLEND_SECONDS * a.fps), len(b) // 3, 5)))
 
 
 def _cuts(motion: Motion, count: Counter, missing: int) -> list[tuple[int, int, int]]:
     """Frames i < j that are alike and the repetitions between them, the best for `missing` first, none adjacent."""
-    distance, counts = _frame_distances(motion), _running_counts(motion, count)
+    distance, counts = _frame_distances(motion), _count_repetitions(motion, count)
     rows, columns = np.triu_indices(len(distance), round(MIN_CYCLE * motion.fps))
     once = counts[columns] - counts[rows]
     fits = (once > 0) & (missing % np.maximum(once, 1) == 0) if missing > 0 else once == -missing

@@ -31,7 +31,7 @@ def fade_in(stretch: Motion, real: Motion) -> Motion:
         stretch: (T) frames to be corrected, placed already.
         real: the last frames before the stretch: one, or two so that speeds meet as well.
     """
-    turns, shifts = _faded(stretch.rotations, stretch.root, real.rotations[::-1], real.root[::-1])
+    turns, shifts = _fade_stretch(stretch.rotations, stretch.root, real.rotations[::-1], real.root[::-1])
     rotations = rot.multiply(rot.from_axis_angle(turns), stretch.rotations.astype(np.float64))
     return replace(stretch, rotations=rotations, root=stretch.root + shifts)
 
@@ -42,7 +42,7 @@ def fade_out(stretch: Motion, real: Motion) -> Motion:
     return fade_in(stretch.at_frames(back), real.at_frames(np.arange(len(real))[::-1])).at_frames(back)
 
 
-def _faded(
+def _fade_stretch(
     rotations: np.ndarray, root: np.ndarray, real_rotations: np.ndarray, real_root: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotation vectors (T, J, 3) and shifts (T, 3) of a stretch after real frames, the nearest first."""
@@ -69,7 +69,7 @@ def _spin(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return rot.multiply(b, rot.conjugate(a))
 
 
-def arriving(stretch: Motion, before: Motion, after: Motion, target: Motion) -> Motion:
+def lead_to_target(stretch: Motion, before: Motion, after: Motion, target: Motion) -> Motion:
     """The stretch with its path led to the start of `target`, so that place and heading of both ends are met.
 
     Args:
@@ -100,7 +100,7 @@ def _share(steps: int) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(speed) / speed.sum()])
 
 
-def interpolated(start: Motion, end: Motion, frames: int) -> Motion:
+def interpolate_motion(start: Motion, end: Motion, frames: int) -> Motion:
     """Straight interpolation of every joint, `frames` long, that takes up the speeds of both ends."""
     t = np.arange(1, frames + 1) / (frames + 1)
     a, b = start.rotations[-1:].astype(np.float64), end.rotations[:1].astype(np.float64)
@@ -109,7 +109,7 @@ def interpolated(start: Motion, end: Motion, frames: int) -> Motion:
     return fade_out(fade_in(path, start.slice(max(0, len(start) - 2), len(start))), end.slice(0, 2))
 
 
-def retimed(motion: Motion, frames: int) -> Motion:
+def retime_motion(motion: Motion, frames: int) -> Motion:
     """The same movement in another number of frames (at least 1), ends kept."""
     if frames == len(motion):
         return motion

@@ -1,4 +1,4 @@
-"""`Body`: the tasks of the body on one `BodyModel`; descriptions of motion."""
+"""`BodyTasks`: the tasks of the body on one `BodyModel`; descriptions of motion."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,7 +14,7 @@ from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.options import check_count, check_seed, mix, then
 from avatargpt.requests.phrase_index import PhraseIndex
-from vqvae.ground import floor_of, grounded, raised
+from vqvae.ground import floor_of, ground_motion, raise_motion
 from vqvae.motion import Motion
 
 # by which a caption of the phrase index must fit better than the model's own sentences
@@ -53,7 +53,7 @@ class MotionDescription:
         windows: list[np.ndarray] = []
         owners: list[int] = []
         for i, motion in enumerate(clips):
-            codes = self.model.loaded.tokenizer(motion.modality).encode(grounded(motion))
+            codes = self.model.loaded.tokenizer(motion.modality).encode(ground_motion(motion))
             count = -(-len(codes) // (CHUNK + CONTEXT))
             windows += np.array_split(codes, count)
             owners += [i] * count
@@ -118,7 +118,7 @@ class MotionDescription:
 REFINE_STEPS = 40  # of analysis-by-synthesis
 
 
-class Body:
+class BodyTasks:
     """All tasks of bodies: `generation` text to motion, `description` motion to text, `editing` motion to motion."""
 
     def __init__(
@@ -149,10 +149,10 @@ def reconstruct(loaded: LoadedModel, motion: Motion) -> tuple[Motion, dict[str, 
     """
     tokenizer = loaded.tokenizer(motion.modality)
     floor = floor_of(motion)
-    source = raised(motion.resampled(tokenizer.spec.fps).canonical(), -floor)
+    source = raise_motion(motion.resampled(tokenizer.spec.fps).canonical(), -floor)
     codes = tokenizer.encode(source, REFINE_STEPS)
     rebuilt = tokenizer.decode(codes, motion.caption).slice(0, len(source))
     drift = float(np.linalg.norm((rebuilt.root[-1] - source.root[-1])[[0, 2]])) * 1000
     error = float(mpjpe_heading(rebuilt.joints, source.joints))
     figures = {"mpjpe_mm": error, "drift_mm": drift, "tokens": len(codes), "seconds": source.seconds}
-    return raised(rebuilt, floor), figures
+    return raise_motion(rebuilt, floor), figures

@@ -9,13 +9,21 @@ from typing import Any
 from avatargpt.chat import scene as scenes
 from avatargpt.chat.face_turns import with_face
 from avatargpt.chat.intent import BODY_ONLY
-from avatargpt.chat.scene import ActResult, Scene, performs
-from avatargpt.chat.segments import faster, inserted, lasting, looped, mirrored, with_segment, without_loops
+from avatargpt.chat.scene import ActContext, ActResult, performs
+from avatargpt.chat.segments import (
+    faster,
+    insert_segments,
+    loop_segments,
+    mirror_segment,
+    set_length,
+    with_segment,
+    without_loops,
+)
 from avatargpt.chat.timeline import FPS, Timeline
-from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, without_unsafe
-from avatargpt.chat.voices import voiced
+from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplify_paths, without_unsafe
+from avatargpt.chat.voices import add_voices
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
-from instruct_data.face.described import described
+from instruct_data.face.described import describe_score
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -25,15 +33,15 @@ MAX_FPS = 240.0
 
 
 @performs("retime")
-def retime(scene: Scene, act: Act) -> ActResult:
+def retime(scene: ActContext, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     seconds = float(act.seconds or 0)
-    state = with_segment(scene.state, at, lasting(scene, scene.state.segments[at], seconds))
+    state = with_segment(scene.state, at, set_length(scene, scene.state.segments[at], seconds))
     return ActResult(state, f"Segment {at + 1} lasts {scenes.duration(seconds)}.")
 
 
 @performs("total")
-def total(scene: Scene, act: Act) -> ActResult:
+def total(scene: ActContext, act: Act) -> ActResult:
     state = scene.state
     state.index(None)
     share = float(act.seconds or 0) * FPS / len(state.motion)
@@ -46,39 +54,39 @@ def total(scene: Scene, act: Act) -> ActResult:
             count = len(state.segments)
             raise UserError(f"{act.seconds:g} seconds are too short for {count} segments; at least 0.2 s each")
         left += often * (wanted - frames)
-        segments.append(lasting(scene, segment, frames / FPS))
-    new = state.replaced(segments)
+        segments.append(set_length(scene, segment, frames / FPS))
+    new = state.replace_segments(segments)
     return ActResult(new, f"All of it lasts {scenes.duration(new.seconds)}.")
 
 
 @performs("speed")
-def speed(scene: Scene, act: Act) -> ActResult:
+def speed(scene: ActContext, act: Act) -> ActResult:
     state, factor = scene.state, float(act.factor or 1)
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
     segments = [faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)]
-    new = state.replaced(segments, None if act.segment is None else at)
+    new = state.replace_segments(segments, None if act.segment is None else at)
     what = "All of it" if act.segment is None else f"Segment {at + 1}"
     return ActResult(new, f"{what} runs {factor:g} times as fast: {scenes.duration(new.seconds)} in all.")
 
 
 @performs("mirror")
-def mirror(scene: Scene, act: Act) -> ActResult:
+def mirror(scene: ActContext, act: Act) -> ActResult:
     state = scene.state
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
-    segments = [mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)]
-    new = state.replaced(segments, None if act.segment is None else at)
+    segments = [mirror_segment(s) if i in chosen else s for i, s in enumerate(state.segments)]
+    new = state.replace_segments(segments, None if act.segment is None else at)
     what = "Left and right are exchanged everywhere" if act.segment is None else f"Segment {at + 1} is mirrored"
     return ActResult(new, f"{what}.")
 
 
 @performs("delete")
-def delete(scene: Scene, act: Act) -> ActResult:
+def delete(scene: ActContext, act: Act) -> ActResult:
     state = scene.state
     at = state.index(act.segment)
     left = [s for i, s in enumerate(state.segments) if i != at]
-    new = state.replaced(left)
+    new = state.replace_segments(left)
     text = f"Removed segment {at + 1}, {scenes.short(state.segments[at].caption)}."
     if not left:
         return ActResult(new, f"{text} Nothing is left; undo brings it back.")
@@ -86,35 +94,35 @@ def delete(scene: Scene, act: Act) -> ActResult:
 
 
 @performs("move")
-def move(scene: Scene, act: Act) -> ActResult:
+def move(scene: ActContext, act: Act) -> ActResult:
     state = scene.state
     at, to = state.index(act.segment), state.index(act.to)
     if at == to:
         raise UserError(f"segment {at + 1} is in that place already")
     moved = without_loops(state, at)
-    left = state.replaced([s for i, s in enumerate(state.segments) if i != at])
-    new = inserted(left, to, [moved])
+    left = state.replace_segments([s for i, s in enumerate(state.segments) if i != at])
+    new = insert_segments(left, to, [moved])
     return ActResult(new, f"Moved: {scenes.short(moved.caption)} is segment {to + 1}.")
 
 
 @performs("loop")
-def loop(scene: Scene, act: Act) -> ActResult:
+def loop(scene: ActContext, act: Act) -> ActResult:
     """Of one segment, or of all that stand; what is added behind them is not repeated."""
     state, times = scene.state, int(act.times or 1)
     at = state.index(act.segment)
     count = len(state.segments)
     chosen = set(range(count)) if act.segment is None else {at}
-    segments = looped(state, chosen, times)
+    segments = loop_segments(state, chosen, times)
     what = "It plays" if len(chosen) == count else f"Segment {at + 1} plays"
     if [s.loops for s in segments] == [s.loops for s in state.segments]:
         return ActResult(state, f"{what} {'once' if times == 1 else f'{times} times'} already.")
-    new = state.replaced(segments, None if act.segment is None else at)
+    new = state.replace_segments(segments, None if act.segment is None else at)
     often = "once" if times == 1 else f"{times} times"
     return ActResult(new, f"{what} {often}, {scenes.duration(new.seconds)} in all.")
 
 
 @performs("rename")
-def rename(scene: Scene, act: Act) -> ActResult:
+def rename(scene: ActContext, act: Act) -> ActResult:
     """Of a segment, or of the activity that a stretch of them becomes."""
     state = scene.state
     first = state.index(act.segment)
@@ -127,17 +135,19 @@ def rename(scene: Scene, act: Act) -> ActResult:
         for i, s in enumerate(state.segments)
     ]
     which = f"Segment {first + 1} is" if act.to is None else f"Segments {first + 1} to {last + 1} are"
-    return ActResult(state.replaced(segments, last), f"{which} called {name}.")
+    return ActResult(state.replace_segments(segments, last), f"{which} called {name}.")
 
 
-def _target(scene: Scene, name: str) -> Path:
+def _target(scene: ActContext, name: str) -> Path:
     """The path of a result; raises UserError for a format, a name or a place that is not accepted."""
     from avatargpt import export
 
     typed = FILE.search(scene.request)
-    typed_names = simplified(scene.request)[1]
+    typed_names = simplify_paths(scene.request)[1]
     name = typed_names.get(name.lower(), name) if typed else as_typed(name, scene.request)
-    folder, last = os.path.split(without_unsafe(name).replace("\\", "/"))  # a separator everywhere, as in `simplified`
+    folder, last = os.path.split(
+        without_unsafe(name).replace("\\", "/")
+    )  # a separator everywhere, as in `simplify_paths`
     # a name begins with no dot; its folder may: ../takes/walk.glb
     last = last.strip(" .")
     if not last:
@@ -157,7 +167,7 @@ def relative(path: Path, outputs: Path) -> str:
     return str(path.relative_to(outputs) if path.is_relative_to(outputs) else path)
 
 
-def _write(scene: Scene, path: Path, act: Act) -> ActResult:
+def _write(scene: ActContext, path: Path, act: Act) -> ActResult:
     """Write the whole, or a stretch as a clip of its own, at the rate that the turn names."""
     from avatargpt import export
 
@@ -174,7 +184,7 @@ def _write(scene: Scene, path: Path, act: Act) -> ActResult:
     rate, there = rate_named(scene.request), path.is_file()
     if rate is not None and not 1 <= rate <= MAX_FPS:
         raise UserError(f"{rate:g} frames per second; accepted 1 to {MAX_FPS:g}")
-    with voiced(clip, scene.state.voices(first, last) if holds_face else (), path.suffix.lower()) as clip:
+    with add_voices(clip, scene.state.voices(first, last) if holds_face else (), path.suffix.lower()) as clip:
         faced = clip is not motion
         clip = clip if rate is None else clip.resampled(rate)
         export.save(clip, path)
@@ -184,20 +194,20 @@ def _write(scene: Scene, path: Path, act: Act) -> ActResult:
     return ActResult(scene.state, text, clip if isinstance(clip, Motion) else motion, (path,))
 
 
-def _with_face(scene: Scene, motion: Motion, first: int, last: int) -> Any:
+def _with_face(scene: ActContext, motion: Motion, first: int, last: int) -> Any:
     """The motion of segments `first` to `last` (indices), as an avatar where they say what its face does."""
     score = scene.state.score(first, last)
     return motion if score is None else scene.model.composer.perform(motion, score, scene.seed)
 
 
 @performs("save")
-def save(scene: Scene, act: Act) -> ActResult:
+def save(scene: ActContext, act: Act) -> ActResult:
     scene.state.index(None)
     return _write(scene, _target(scene, str(act.name)), act)
 
 
 @performs("export")
-def export_as(scene: Scene, act: Act) -> ActResult:
+def export_as(scene: ActContext, act: Act) -> ActResult:
     scene.state.index(None)
     stem = str(Path(scene.saved).with_suffix("")) if scene.saved else "motion"
     part = "".join(f"-{n}" for n in (act.segment, act.to) if n is not None)
@@ -206,14 +216,14 @@ def export_as(scene: Scene, act: Act) -> ActResult:
 
 
 @performs("play")
-def play(scene: Scene, act: Act) -> ActResult:
+def play(scene: ActContext, act: Act) -> ActResult:
     from avatargpt import export
 
     motion = scene.state.motion
     if scene.served:  # the user's own program plays it
         return ActResult(scene.state, "Playing it.", motion)
     path = export.save(motion, scene.preview(PREVIEW))
-    opened = scene.opened(path)
+    opened = scene.open_file(path)
     text = "Playing it." if opened else f"No desktop to play it on; the film is {path}."
     return ActResult(scene.state, text, motion, (path,))
 
@@ -230,24 +240,24 @@ Commands, which need no understanding: /save FILE, /undo [N], /redo [N], /seed N
 
 
 @performs("describe")
-def describe(scene: Scene, act: Act) -> ActResult:
+def describe(scene: ActContext, act: Act) -> ActResult:
     state = scene.state
     if act.file is not None:
         from avatargpt import export
 
         path = scenes.find_file(scene, act.file)
         motion = export.load(path)
-        return ActResult(state, f"{path.name}: {_described(scene, motion)}.", motion)
+        return ActResult(state, f"{path.name}: {_describe_motion(scene, motion)}.", motion)
     if act.segment is None:
-        seen = _described(scene, _with_face(scene, state.motion, 0, len(state.segments) - 1))
+        seen = _describe_motion(scene, _with_face(scene, state.motion, 0, len(state.segments) - 1))
         return ActResult(state, f"What I see: {seen}.", state.motion)
     at = state.index(act.segment)
     motion = state.stretch(at, at)
-    seen = _described(scene, _with_face(scene, motion, at, at))
+    seen = _describe_motion(scene, _with_face(scene, motion, at, at))
     return ActResult(state, f"What I see in segment {at + 1}: {seen}.", motion)
 
 
-def _described(scene: Scene, motion: object) -> str:
+def _describe_motion(scene: ActContext, motion: object) -> str:
     text: list[str] = scene.model.describe([motion])
     return text[0].rstrip(".") or "a motion that I have no words for"
 
@@ -267,20 +277,20 @@ def lines(state: Timeline) -> str:
         extra += [f"{len(state.takes)} takes"] if state.takes and state.chosen == n - 1 else []
         extra += [f"{state.rounds[n - 1]} times"] if state.rounds[n - 1] > 1 else []
         extra += [segment.note] if segment.note else []
-        extra += [f"face: {described(segment.score)}"] if segment.score else []
+        extra += [f"face: {describe_score(segment.score)}"] if segment.score else []
         about = f"  [{', '.join(extra)}]" if extra else ""
         rows.append(f"  {n}. {start / FPS:5.1f} - {end / FPS:5.1f} s  {segment.caption}{about}")
     return "\n".join([*rows, f"  total {scenes.duration(state.seconds)}"])
 
 
 @performs("show")
-def show(scene: Scene, act: Act) -> ActResult:
+def show(scene: ActContext, act: Act) -> ActResult:
     state = scene.state
     if act.what == "plan":
         return ActResult(state, _plan(state))
     if act.what == "frames":
         path = scenes.sheet(state, scene.preview(FRAMES))
-        text = "Here are the frames." if scene.opened(path) else f"The frames are in {path}."
+        text = "Here are the frames." if scene.open_file(path) else f"The frames are in {path}."
         return ActResult(state, text, state.motion, (path,))
     if act.what == "captions":
         text = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))
@@ -296,7 +306,7 @@ def _plan(state: Timeline) -> str:
 
 
 @performs("question")
-def question(scene: Scene, act: Act) -> ActResult:
+def question(scene: ActContext, act: Act) -> ActResult:
     """Looked up in the timeline and its history."""
     return ActResult(scene.state, answer(scene, str(act.about)))
 
@@ -306,7 +316,7 @@ _OF_SEGMENTS = re.compile(r"segments? (\d+)(?: (?:to|and) (\d+))?")
 _OF_TIME = re.compile(r"second (\d+(?:\.\d+)?)")
 
 
-def answer(scene: Scene, about: str) -> str:
+def answer(scene: ActContext, about: str) -> str:
     """The answer to a question about one of `ABOUT`; raises UserError for anything else."""
     state = scene.state
     if about == "ability":
@@ -322,40 +332,40 @@ def answer(scene: Scene, about: str) -> str:
     lengths = [(b - a) / FPS for a, b in state.spans]
     if about in ("longest", "shortest"):
         at = lengths.index((max if about == "longest" else min)(lengths))
-        return f"The {about}: {_quoted(state, at)}"
+        return f"The {about}: {_quote_segment(state, at)}"
     if about == "whole":
         count, often = len(lengths), state.whole_rounds
         played = f", all of it {often} times" if often > 1 else ""
         whole = f"{scenes.duration(state.seconds)} in {count} segment{'s' * (count > 1)}{played}:"
-        return "\n".join([whole, *(f"  {_quoted(state, i)}" for i in range(count))])
+        return "\n".join([whole, *(f"  {_quote_segment(state, i)}" for i in range(count))])
     if match := _OF_TIME.fullmatch(about):
         second = float(match[1])
         at = next((i for i, (a, b) in enumerate(state.spans) if a / FPS <= second < b / FPS), -1)
         if at < 0:
             return f"Nothing new begins at second {second:g}; all of it lasts {scenes.duration(state.seconds)}."
-        return f"At second {second:g}: {_quoted(state, at)}"
+        return f"At second {second:g}: {_quote_segment(state, at)}"
     if match := _OF_SEGMENTS.fullmatch(about):
         first, last = state.index(int(match[1])), state.index(int(match[2] or match[1]))
-        rows = [_quoted(state, i) for i in range(first, max(first, last) + 1)]
+        rows = [_quote_segment(state, i) for i in range(first, max(first, last) + 1)]
         together = sum(lengths[first : last + 1])
         return "\n".join([*rows, *([f"Together {scenes.duration(together)}."] if len(rows) > 1 else [])])
     raise UserError(f"question: {about!r}; accepted: {ABOUT}")
 
 
-def _quoted(state: Timeline, at: int) -> str:
+def _quote_segment(state: Timeline, at: int) -> str:
     """A segment with its times, and all that is known of it."""
     segment, (start, end) = state.segments[at], state.spans[at]
     name = f" ({segment.name or segment.activity})" if segment.name or segment.activity else ""
     more = [f"played {state.rounds[at]} times"] if state.rounds[at] > 1 else []
     more += [f"{segment.tempo:.3g} times as fast"] if abs(segment.tempo - 1) > 0.005 else []
     more += ["mirrored"] if segment.mirrored else []
-    more += [f"face: {described(segment.score)}"] if segment.score else []
+    more += [f"face: {describe_score(segment.score)}"] if segment.score else []
     times = f"{start / FPS:g} to {end / FPS:g} s, {scenes.duration((end - start) / FPS)}"
     return f"segment {at + 1}{name}: {scenes.short(segment.caption)} ({'; '.join([times, *more])})."
 
 
 @performs("help")
-def help_(scene: Scene, act: Act) -> ActResult:
+def help_(scene: ActContext, act: Act) -> ActResult:
     from avatargpt import export
 
     formats = f"Formats written: {' '.join(export.writable())}; read: {' '.join(export.readable())}"
@@ -363,18 +373,18 @@ def help_(scene: Scene, act: Act) -> ActResult:
 
 
 @performs("chat")
-def chat(scene: Scene, act: Act) -> ActResult:
+def chat(scene: ActContext, act: Act) -> ActResult:
     if scene.state.segments:
         return ActResult(scene.state, "I only move bodies. Tell me what should happen next, or what to change.")
     return ActResult(scene.state, "I make motion from words. What should happen? E.g. a person waves; /help says more.")
 
 
 @performs("clarify")
-def clarify(scene: Scene, act: Act) -> ActResult:
-    return ActResult(scene.state, clarifying(scene.state))
+def clarify(scene: ActContext, act: Act) -> ActResult:
+    return ActResult(scene.state, ask_back(scene.state))
 
 
-def clarifying(state: Timeline) -> str:
+def ask_back(state: Timeline) -> str:
     """A question back."""
     if not state.segments:
         return "What should the person do? For example: a person walks forward and waves."
@@ -386,7 +396,7 @@ def clarifying(state: Timeline) -> str:
 
 
 @performs("face")
-def face(scene: Scene, act: Act) -> ActResult:
+def face(scene: ActContext, act: Act) -> ActResult:
     if not scene.maker.faces:
         raise UserError(BODY_ONLY)
     if not scene.state.segments:
@@ -397,5 +407,5 @@ def face(scene: Scene, act: Act) -> ActResult:
 
 
 @performs("speak")
-def speak(scene: Scene, act: Act) -> ActResult:
+def speak(scene: ActContext, act: Act) -> ActResult:
     raise UserError("this conversation does not speak; accepted: avatargpt speak FILE --body TEXT")

@@ -10,17 +10,17 @@ from typing import Any
 
 from avatargpt import planning
 from avatargpt.chat import motion_acts, pulling, segments  # noqa: F401  the acts register themselves
-from avatargpt.chat.acts import clarifying, relative
+from avatargpt.chat.acts import ask_back, relative
 from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
-from avatargpt.chat.maker import Maker
-from avatargpt.chat.scene import TURN_PICTURE, OnDraft, OnSegment, Progress, Scene, perform, sheet
-from avatargpt.chat.timeline import MAX_TURNS, Memory, Store, Timeline
-from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
+from avatargpt.chat.maker import MotionMaker
+from avatargpt.chat.scene import TURN_PICTURE, ActContext, OnDraft, OnSegment, Progress, perform, sheet
+from avatargpt.chat.timeline import MAX_TURNS, Memory, SessionStore, Timeline
+from avatargpt.chat.turn_text import ChatTurn, check_english, clean_turn, command, is_command, simplify_paths
 from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import Act, read, write
-from instruct_data.face.described import described
+from instruct_data.face.described import describe_score
 from instruct_data.reading.examples import Shown, shorten_acts, write_timeline
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
@@ -89,13 +89,13 @@ class Conversation:
         served: bool = False, on_segment: OnSegment = None, on_draft: OnDraft = None, faces: bool = False,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress, self._served = model, view, progress, served
-        self.on_segment, self.on_draft, self._maker = on_segment, on_draft, Maker(model, faces)
+        self.on_segment, self.on_draft, self._maker = on_segment, on_draft, MotionMaker(model, faces)
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
         self._intent = open_intent(model) if intent is None else intent
         if llm is not None:
             self._intent = LanguageIntent(llm, self._intent, tell or logging.getLogger(__name__).warning)
-        self.store = Store(Path(folder)) if folder is not None else None
+        self.store = SessionStore(Path(folder)) if folder is not None else None
         memory = self.store.load() if self.store else None
         self.memory = memory or Memory()
         if seed is not None:
@@ -134,7 +134,7 @@ class Conversation:
         Mistakes, impossible wishes and full disks are answered (``ok`` is False), never raised; an unfinished turn
         leaves the timeline unchanged.
         """
-        return self._answered(text, lambda: self._turn(text))
+        return self._answer_turn(text, lambda: self._turn(text))
 
     def do(self, *acts: Act | str) -> Reply:
         """The acts themselves, as one turn without words: ``talk.do("plan 120s: a picnic", Act("loop", times=2))``.
@@ -150,17 +150,17 @@ class Conversation:
             raise UserError("no act; accepted: one or more, e.g. make: a person waves")
         line = write(done)
 
-        return self._answered(line, lambda: self._do(done, line, ACTS))
+        return self._answer_turn(line, lambda: self._do(done, line, ACTS))
 
-    def _answered(self, text: str, turn: Callable[[], Reply]) -> Reply:
+    def _answer_turn(self, text: str, turn: Callable[[], Reply]) -> Reply:
         """What a turn gives, remembered and stored; mistakes are answers, and what an interrupt left is taken back."""
         before = self.memory.copy()
         try:
             reply = turn()
             acts = [a.to_json() for a in reply.acts]
-            row = {"user": cleaned(text), "acts": acts, "reply": reply.text, "ok": reply.ok}
+            row = {"user": clean_turn(text), "acts": acts, "reply": reply.text, "ok": reply.ok}
             self.memory.turns = [*self.memory.turns, row][-MAX_TURNS:]
-            return self._saved(reply)
+            return self._save_session(reply)
         except (UserError, OSError, MemoryError) as e:
             self.memory = before
             if (said := " ".join(text.split())[:MAX_SAID]) and not is_command(said):  # the next turn may answer it
@@ -171,7 +171,7 @@ class Conversation:
             self.memory = before
             raise
 
-    def _saved(self, reply: Reply) -> Reply:
+    def _save_session(self, reply: Reply) -> Reply:
         """Write the session; after a failure the turn stays done, and the reply says so."""
         if self.store is None:
             return reply
@@ -183,7 +183,7 @@ class Conversation:
         return reply
 
     def _turn(self, text: str) -> Reply:
-        text = cleaned(text)
+        text = clean_turn(text)
         if is_command(text):
             act = command(text)
             if act is None:
@@ -192,7 +192,7 @@ class Conversation:
                 self.memory.seed = act
                 return Reply(f"The seed is {act}.", understood=COMMAND, seconds=self.timeline.seconds)
             return self._do([act], text, COMMAND)
-        acts = self._meant(text)
+        acts = self._understand_turn(text)
         if not acts:
             return Reply(self._question(), ok=False, seconds=self.timeline.seconds)
         return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
@@ -203,14 +203,14 @@ class Conversation:
         Raises:
             UserError: words that are not understood, that leave something open, or that cannot be meant.
         """
-        acts = self._meant(cleaned(text))
+        acts = self._understand_turn(clean_turn(text))
         if not acts:
             raise UserError(self._question())
         return acts
 
-    def _meant(self, text: str) -> list[Act]:
+    def _understand_turn(self, text: str) -> list[Act]:
         """The acts of a turn, none where it is not understood."""
-        plain, files = simplified(text)
+        plain, files = simplify_paths(text)
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
         acts = self._intent.understand(turn) or []
@@ -219,7 +219,7 @@ class Conversation:
         return acts
 
     def _question(self) -> str:
-        return getattr(self._intent, "question", "") or clarifying(self.timeline)
+        return getattr(self._intent, "question", "") or ask_back(self.timeline)
 
     def _chat_turn(self, plain: str, files: tuple[str, ...]) -> ChatTurn:
         """A turn with its context."""
@@ -227,7 +227,7 @@ class Conversation:
         rows, rounds = now.segments, now.whole_rounds
         shown = [
             Shown(s.caption, s.motion.seconds, s.name or s.activity, times // rounds,
-                  described(s.score) if s.score else "")
+                  describe_score(s.score) if s.score else "")
             for s, times in zip(rows, now.rounds, strict=True)
         ]  # fmt: skip
         last = shorten_acts(turns[-1]["acts"] if turns else [])
@@ -253,7 +253,7 @@ class Conversation:
                 else:
                     result = perform(self._scene(text), act)
                     if result.state is not self.timeline:
-                        settled, numbers = segments.settled(self._scene(text, result.state), self.timeline)
+                        settled, numbers = segments.settle_timeline(self._scene(text, result.state), self.timeline)
                         if done_acts and _same_step(done_acts[-1], act):
                             self.memory.now = settled
                             alike.append(len(lines))
@@ -280,7 +280,7 @@ class Conversation:
                 ok, unwritten = False, _is_unwritten(e)
                 break
         if self.timeline is not before and not {"undo", "redo"} & {a.do for a in done_acts}:
-            lines += segments.meeting_anew(before, self.timeline)
+            lines += segments.note_new_meetings(before, self.timeline)
         if self.view and self.timeline.segments and self.timeline is not before:
             try:
                 files.append(sheet(self.timeline, self._scene(text).preview(TURN_PICTURE)))
@@ -297,9 +297,9 @@ class Conversation:
             "\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, unwritten, seconds=seconds
         )
 
-    def _scene(self, text: str, state: Timeline | None = None) -> Scene:
+    def _scene(self, text: str, state: Timeline | None = None) -> ActContext:
         state = self.timeline if state is None else state
-        return Scene(
+        return ActContext(
             self.model, self._maker, self.planner, self.outputs, self.previews, state, self.memory.seed, text,
             self.memory.saved, self.progress, self._bounded, self._served, self.on_segment,
             self.on_draft, tuple((t["user"], t["reply"]) for t in self.memory.turns[-SHOWN_TURNS:]),

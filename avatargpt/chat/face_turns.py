@@ -6,9 +6,9 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avatargpt.face.instructions.scores import joined_score, paced_score
+from avatargpt.face.instructions.scores import join_scores, pace_score
 from instruct_data.dialogue.acts import Act
-from instruct_data.face.described import described
+from instruct_data.face.described import describe_score
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
@@ -22,30 +22,30 @@ def with_face(composer: Composer, segment: Segment, act: Act) -> tuple[Segment, 
 
     Raises UserError where that changes nothing.
     """
-    changed, words = _turned(composer, segment, act)
+    changed, words = _change_face(composer, segment, act)
     if changed is segment:
         wrong = f"the face shows no {words}" if words else "nothing that a face does"
         raise UserError(f"{act.text!r}: {wrong}; accepted: actions and feelings of a face")
     return replace(changed, faces=(*segment.faces, act)), words
 
 
-def faced_again(composer: Composer, segment: Segment, acts: Sequence[Act]) -> Segment:
+def restore_face(composer: Composer, segment: Segment, acts: Sequence[Act]) -> Segment:
     """A segment that was made anew, with the acts about the face of the former one."""
     for act in acts:
-        segment, _ = _turned(composer, segment, act)
+        segment, _ = _change_face(composer, segment, act)
     return replace(segment, faces=tuple(acts))
 
 
-def _turned(composer: Composer, segment: Segment, act: Act) -> tuple[Segment, str]:
+def _change_face(composer: Composer, segment: Segment, act: Act) -> tuple[Segment, str]:
     """The segment after an act about its face, and what that changes; the segment itself where it is nothing."""
-    denied, wanted = composer.denied(str(act.text))
+    denied, wanted = composer.find_denied(str(act.text))
     without, lost = _without(segment, denied) if denied else (segment, "")
-    changed, new = _added(composer, without, wanted, act.factor) if wanted else (without, "")
+    changed, new = _add_face(composer, without, wanted, act.factor) if wanted else (without, "")
     gone = f"without {lost}" if without is not segment else ""
     return changed, ", ".join(w for w in (new, gone) if w) or lost
 
 
-def _added(composer: Composer, segment: Segment, text: str, factor: float | None) -> tuple[Segment, str]:
+def _add_face(composer: Composer, segment: Segment, text: str, factor: float | None) -> tuple[Segment, str]:
     """A segment with what a text says of its face, and that; unchanged where it says nothing.
 
     What its face does already, said with another strength, is done with that strength.
@@ -58,23 +58,23 @@ def _added(composer: Composer, segment: Segment, text: str, factor: float | None
     score = division.score([(k * seconds / count, (k + 1) * seconds / count) for k in range(count)], seconds)
     if score is None:
         return segment, ""
-    before = None if segment.score is None else paced_score(segment.score, seconds)
+    before = None if segment.score is None else pace_score(segment.score, seconds)
     names = {*score.names}
     if before is None:
-        score = score if factor is None else score.scaled(factor)
-        return replace(segment, score=score), described(score)
+        score = score if factor is None else score.scale(factor)
+        return replace(segment, score=score), describe_score(score)
     if factor is not None and names & {*before.names}:
-        changed = _scaled(before, names, factor)
-        return replace(segment, score=changed), described(_only(changed, names))
-    score = score if factor is None else score.scaled(factor)
+        changed = _scale_score(before, names, factor)
+        return replace(segment, score=changed), describe_score(_only(changed, names))
+    score = score if factor is None else score.scale(factor)
     if names <= {*before.names} and (changed := _with_strengths(before, score)) != before:
-        return replace(segment, score=changed), described(score)
-    return replace(segment, score=joined_score([(0.0, before), (0.0, score)], seconds)), described(score)
+        return replace(segment, score=changed), describe_score(score)
+    return replace(segment, score=join_scores([(0.0, before), (0.0, score)], seconds)), describe_score(score)
 
 
-def _scaled(score: Score, names: Set[str], factor: float) -> Score:
+def _scale_score(score: Score, names: Set[str], factor: float) -> Score:
     """A score in which what has one of these names is so many times as strong."""
-    strong = score.scaled(factor)
+    strong = score.scale(factor)
     events = tuple(b if a.action in names else a for a, b in zip(score.events, strong.events, strict=True))
     emotions = tuple(b if a.name in names else a for a, b in zip(score.emotions, strong.emotions, strict=True))
     return replace(score, events=events, emotions=emotions)

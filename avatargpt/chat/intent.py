@@ -81,7 +81,7 @@ def possible(line: str, turn: ChatTurn) -> list[Act] | None:
         return None
     if any(a.do in MOVEMENTS and _repetitive(str(a.text)) for a in acts):
         return None
-    return None if why_not(acts, turn) or missing_number(acts, turn) else acts
+    return None if why_not(acts, turn) or find_missing_number(acts, turn) else acts
 
 
 def _repetitive(text: str) -> bool:
@@ -91,7 +91,7 @@ def _repetitive(text: str) -> bool:
     return len(words) < 2 or len(set(threes)) < len(threes)
 
 
-def missing_number(acts: Sequence[Act], turn: ChatTurn) -> str:
+def find_missing_number(acts: Sequence[Act], turn: ChatTurn) -> str:
     """A reason where a number of an act is not in the turn, else empty."""
     numbers = numbers_in(turn.request)
     for act in acts if not turn.before else ():
@@ -126,7 +126,7 @@ class WeighingIntent(Protocol):
 
     name: str
 
-    def weighed(self, turn: ChatTurn) -> tuple[list[Act] | None, float]: ...
+    def weigh_turn(self, turn: ChatTurn) -> tuple[list[Act] | None, float]: ...
 
 
 class LanguageIntent:
@@ -143,12 +143,12 @@ class LanguageIntent:
     def understand(self, turn: ChatTurn) -> list[Act] | None:
         self.question, self.last = "", self.llm.name
         if self.llm.backend.local and isinstance(self.reader, WeighingIntent):
-            acts, probability = self.reader.weighed(turn)
+            acts, probability = self.reader.weigh_turn(turn)
             if acts and probability >= MIN_READER_PROBABILITY:
                 self.last = self.reader.name
                 return acts
         history = [line for said, reply in turn.before for line in (said, f"(answered: {reply})")]
-        values = {"timeline": _listed(turn), "history": history, "request": turn.request}
+        values = {"timeline": _list_segments(turn), "history": history, "request": turn.request}
         try:
             answer = self.llm.ask(
                 prompt("chat_turn"), values, TurnAnswer, temperature=0.0, tokens=ANSWER_TOKENS,
@@ -167,7 +167,7 @@ class LanguageIntent:
         return acts
 
 
-def _listed(turn: ChatTurn) -> str:
+def _list_segments(turn: ChatTurn) -> str:
     """The segments in one line, with the activities that they are steps of."""
     activities = turn.activities or ("",) * len(turn.captions)
     lengths = turn.lengths or (0.0,) * len(turn.captions)
@@ -189,7 +189,7 @@ def _check(answer: TurnAnswer, turn: ChatTurn) -> None:
         acts = read(answer.acts)
     except UserError as e:
         raise Malformed(str(e)) from None
-    if (reason := why_not(acts, turn) or missing_number(acts, turn)) or possible(answer.acts, turn) is None:
+    if (reason := why_not(acts, turn) or find_missing_number(acts, turn)) or possible(answer.acts, turn) is None:
         raise Malformed(reason or "a caption that says the same over and over")
 
 

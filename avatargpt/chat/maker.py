@@ -1,4 +1,4 @@
-"""`Maker`: the motion of a caption in a conversation, judged, and made again where it does not show its words."""
+"""`MotionMaker`: the motion of a caption in a conversation, judged, and made again where it does not show its words."""
 # The closed loop of long motion (`avatargpt.long.outcome`), with `AvatarGPT.generate` in place of the stream: paths,
 # counts and lengths of a turn are kept to, and what a note says is on the motion.
 
@@ -49,7 +49,7 @@ class _Order:
 
 
 @dataclass(eq=False)
-class Maker:
+class MotionMaker:
     """Makes motions.
 
     Args:
@@ -85,7 +85,7 @@ class Maker:
         first = self._result(request, order, draft)
         if draft:
             draft(first.generation.motion)
-        best = best_of_tries(first, partial(self._judged, verifier), self._tries(verifier, first, order))
+        best = best_of_tries(first, partial(self._judge_result, verifier), self._tries(verifier, first, order))
         motion = best.result.generation.motion
         assert verifier.model.grounder is not None
         doubt_lines = doubts(request.clauses, verifier.model.grounder) if not best.note else []
@@ -100,7 +100,7 @@ class Maker:
         (result,) = generation.results([request], order.seconds, config, after=order.after, draft=draft)
         return _Result(request, result)
 
-    def _judged(self, verifier: Verifier, result: _Result) -> Judgement:
+    def _judge_result(self, verifier: Verifier, result: _Result) -> Judgement:
         return Judgement.of([judgement for judgement, _ in self._parts(verifier, result)])
 
     @staticmethod
@@ -110,7 +110,7 @@ class Maker:
         if len(clauses) != len(spans):
             return []
         rows = [(i, c, a, b) for i, (c, (a, b)) in enumerate(zip(clauses, spans, strict=True)) if b - a > 1]
-        return [(verifier.judged(result.generation.motion.slice(a, b), _step(c, 0)), i) for i, c, a, b in rows]
+        return [(verifier.judge_motion(result.generation.motion.slice(a, b), _step(c, 0)), i) for i, c, a, b in rows]
 
     def _tries(self, verifier: Verifier, first: _Result, order: _Order) -> Iterator[Try[_Result]]:
         """Other motions for what is shown worst."""
@@ -122,7 +122,7 @@ class Maker:
         for step, note, instead in verifier.tries(_step(clauses[worst], order.seed)):
             clause = clauses[worst]
             if note:
-                clause = _reworded(verifier, clause, step)
+                clause = _reword_clause(verifier, clause, step)
             request = replace(first.request, clauses=(*clauses[:worst], clause, *clauses[worst + 1 :]))
             yield Try(partial(self._result, request, replace(order, seed=step.seed)), note, instead)
 
@@ -140,7 +140,7 @@ def _step(clause: ClauseSpec, seed: int) -> StepClause:
     )
 
 
-def _reworded(verifier: Verifier, clause: ClauseSpec, step: StepClause) -> ClauseSpec:
+def _reword_clause(verifier: Verifier, clause: ClauseSpec, step: StepClause) -> ClauseSpec:
     """A clause with another caption."""
     index = verifier.model.phrase_index
     assert index is not None

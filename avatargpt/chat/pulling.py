@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.body.keys import PIN_CHAINS, pinned
-from avatargpt.chat.scene import ActResult, Scene, performs
+from avatargpt.body.keys import PIN_CHAINS, pin_limbs
+from avatargpt.chat.scene import ActContext, ActResult, performs
 from avatargpt.chat.segments import with_segment
 from avatargpt.chat.timeline import FPS, MAX_CUT_SECONDS
 from instruct_data.dialogue.acts import Act
@@ -19,7 +19,7 @@ MAX_PLACE = 1000.0  # metres from the origin of the timeline
 
 
 @performs("pull")
-def pull(scene: Scene, act: Act) -> ActResult:
+def pull(scene: ActContext, act: Act) -> ActResult:
     """The segment that is played then, as it is played, with the limb at that place; it keeps its length."""
     limb, second, place = _pin(str(act.pin))
     state = scene.state
@@ -31,7 +31,7 @@ def pull(scene: Scene, act: Act) -> ActResult:
         raise UserError(f"pull at {second:g} s: a repetition there; accepted: the first time that a loop is played")
     old = state.segments[at]
     frame, local = _within(state.motion, state.spans[at][0], round(second * FPS), old.motion, np.array(place))
-    motion, notes = pinned(old.motion, [Pin(limb=limb, second=frame / FPS, place=tuple(local))])  # type: ignore[arg-type]
+    motion, notes = pin_limbs(old.motion, [Pin(limb=limb, second=frame / FPS, place=tuple(local))])  # type: ignore[arg-type]
     new = replace(old, motion=motion)
     text = f"The {limb.replace('_', ' ')} is led there at {second:.1f} s, in segment {at + 1}."
     lines = [text, *(f"It stays {n.rsplit(': ', 1)[1]}." for n in notes)]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.body.generate import Draft
-from avatargpt.chat.maker import GeneratedMotion, Maker
+from avatargpt.chat.maker import GeneratedMotion, MotionMaker
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, Timeline
-from avatargpt.chat.turn_text import simplified
+from avatargpt.chat.turn_text import simplify_paths
 from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
@@ -26,11 +26,11 @@ OnDraft = Callable[[Timeline], object] | None
 
 
 @dataclass
-class Scene:
+class ActContext:
     """The context of an act."""
 
     model: Any  # an `avatargpt.AvatarGPT`, or anything with its methods
-    maker: Maker  # of motions
+    maker: MotionMaker  # of motions
     planner: Callable[[], Planner]  # gives the planner when it is first needed
     outputs: Path  # folder that names of files are relative to
     previews: Path  # folder of pictures and films for viewing
@@ -60,7 +60,7 @@ class Scene:
         """The path of a picture for viewing; raises as `within`."""
         return self.within(self.previews / name, None if self.previews.is_relative_to(self.outputs) else self.previews)
 
-    def opened(self, path: Path) -> bool:
+    def open_file(self, path: Path) -> bool:
         """Hand a file to the desktop of the user; False where there is none."""
         return not self.served and open_file(path)
 
@@ -100,7 +100,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {left} s" if left else f"{minutes} min"
 
 
-def find_file(scene: Scene, name: str) -> Path:
+def find_file(scene: ActContext, name: str) -> Path:
     """The path of a name: as typed, or relative to the outputs; of a pack with the named animation.
 
     Raises:
@@ -108,8 +108,8 @@ def find_file(scene: Scene, name: str) -> Path:
     """
     from avatargpt import export
 
-    typed = simplified(scene.request)[1].get(name.lower(), name)
-    file, animation = export.named_animation(typed)
+    typed = simplify_paths(scene.request)[1].get(name.lower(), name)
+    file, animation = export.split_animation_name(typed)
     path = file if scene.served else file.expanduser()
     for candidate in (scene.outputs / path,) if scene.served else (path, scene.outputs / path):
         inside = real_path(candidate).is_relative_to(real_path(scene.outputs))
@@ -139,7 +139,7 @@ def plan_lines(state: Timeline, start: int = 0, end: int = MAX_SEGMENTS) -> str:
     return "\n".join(lines)
 
 
-Action = Callable[[Scene, Act], ActResult]
+Action = Callable[[ActContext, Act], ActResult]
 _ACTIONS: dict[str, Action] = {}
 
 
@@ -153,7 +153,7 @@ def performs(*names: str) -> Callable[[Action], Action]:
     return register
 
 
-def perform(scene: Scene, act: Act) -> ActResult:
+def perform(scene: ActContext, act: Act) -> ActResult:
     """Do one act, all but undo and redo; raises UserError, with nothing changed, where it cannot be done."""
     if act.do not in _ACTIONS:
         raise UserError(f"nobody does {act.do}; accepted: {', '.join(sorted(_ACTIONS))}")
@@ -162,10 +162,10 @@ def perform(scene: Scene, act: Act) -> ActResult:
     return _perform_between(scene, act)
 
 
-def _perform_between(scene: Scene, act: Act) -> ActResult:
+def _perform_between(scene: ActContext, act: Act) -> ActResult:
     """An act on a span of time: segments are divided at its ends, and those within get it."""
     start, end = act.start or 0.0, scene.state.seconds if act.end is None else act.end
-    state = divided(divided(scene.state, start), end)
+    state = divide_timeline(divide_timeline(scene.state, start), end)
     inside = [n for n, (a, b) in enumerate(state.spans, 1) if a >= round(start * FPS) and b <= round(end * FPS)]
     if not inside:
         raise UserError(f"nothing from {start:g} to {end:g} s; all of it lasts {duration(scene.state.seconds)}")
@@ -178,7 +178,7 @@ def _perform_between(scene: Scene, act: Act) -> ActResult:
     return replace(result, text="\n".join(lines))
 
 
-def divided(state: Timeline, second: float) -> Timeline:
+def divide_timeline(state: Timeline, second: float) -> Timeline:
     """A timeline whose segment at a second is two, one until then and one from then on."""
     frame = round(second * FPS)
     at = next((i for i, (a, b) in enumerate(state.spans) if a < frame < b), None)
@@ -190,8 +190,8 @@ def divided(state: Timeline, second: float) -> Timeline:
     cut = round((frame - start) * len(segment.motion) / (end - start))
     if not 2 <= cut <= len(segment.motion) - 2:
         return state
-    parts = segment.divided(cut)
-    return state.replaced([*state.segments[:at], *parts, *state.segments[at + 1 :]], at)
+    parts = segment.divide(cut)
+    return state.replace_segments([*state.segments[:at], *parts, *state.segments[at + 1 :]], at)
 
 
 SHEET_ROWS = 12

@@ -10,13 +10,13 @@ from itertools import takewhile
 import numpy as np
 
 from avatargpt.body.generate import Draft
-from avatargpt.body.stitch import retimed
-from avatargpt.chat.face_turns import faced_again
+from avatargpt.body.stitch import retime_motion
+from avatargpt.chat.face_turns import restore_face
 from avatargpt.chat.maker import GeneratedMotion
-from avatargpt.chat.scene import Scene, duration
+from avatargpt.chat.scene import ActContext, duration
 from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES
-from avatargpt.face.instructions.scores import joined_score
+from avatargpt.face.instructions.scores import join_scores
 from avatargpt.long.pipeline import MAX_LOW_HEIGHT
 from avatargpt.options import mix
 from instruct_data.joining import join_motions, posture
@@ -41,10 +41,10 @@ def with_segment(state: Timeline, at: int, segment: Segment) -> Timeline:
     """Segment `at` exchanged."""
     segments = list(state.segments)
     segments[at] = segment
-    return state.replaced(segments, at)
+    return state.replace_segments(segments, at)
 
 
-def inserted(state: Timeline, at: int, new: Sequence[Segment]) -> Timeline:
+def insert_segments(state: Timeline, at: int, new: Sequence[Segment]) -> Timeline:
     """Segments put in before index `at`; between two of one loop or activity they become part of it."""
     segments = state.segments
     loops: tuple[tuple[int, int], ...] = ()
@@ -54,7 +54,7 @@ def inserted(state: Timeline, at: int, new: Sequence[Segment]) -> Timeline:
         loops = tuple(x for x, y in takewhile(lambda xy: xy[0] == xy[1], zip(a.loops, b.loops, strict=False)))
         activity = a.activity if a.activity == b.activity else ""
     put = [replace(s, loops=(*loops, *s.loops), activity=s.activity or activity) for s in new]
-    return state.replaced([*segments[:at], *put, *segments[at:]], at + len(put) - 1)
+    return state.replace_segments([*segments[:at], *put, *segments[at:]], at + len(put) - 1)
 
 
 def without_loops(state: Timeline, at: int) -> Segment:
@@ -64,7 +64,7 @@ def without_loops(state: Timeline, at: int) -> Segment:
     return replace(segment, loops=tuple(x for x in segment.loops if x[0] not in others))
 
 
-def looped(state: Timeline, chosen: set[int], times: int) -> list[Segment]:
+def loop_segments(state: Timeline, chosen: set[int], times: int) -> list[Segment]:
     """The segments with a loop of those at these neighbouring indices, in place of one that held just them."""
     held: dict[int, set[int]] = defaultdict(set)
     for i, segment in enumerate(state.segments):
@@ -79,7 +79,7 @@ def looped(state: Timeline, chosen: set[int], times: int) -> list[Segment]:
 
 
 def new_segment(
-    scene: Scene, caption: str, seconds: float | None, seed: int, before: Sequence[Segment] = ()
+    scene: ActContext, caption: str, seconds: float | None, seed: int, before: Sequence[Segment] = ()
 ) -> Segment:
     """A segment that the model makes of a caption, going on from the posture in which the last one before it ends."""
     if seconds is not None and seconds > CHUNK_SECONDS:
@@ -93,7 +93,7 @@ def new_segment(
     if on_draft := scene.on_draft:
 
         def draft(motion: Motion) -> None:
-            on_draft(Timeline().replaced([*before, segment(motion)]))
+            on_draft(Timeline().replace_segments([*before, segment(motion)]))
 
     if before:
         result, lead = _onward(scene, caption, seconds, seed, before[-1].motion, draft)
@@ -104,7 +104,7 @@ def new_segment(
 
 
 def _onward(
-    scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion, draft: Draft
+    scene: ActContext, caption: str, seconds: float | None, seed: int, after: Motion, draft: Draft
 ) -> tuple[GeneratedMotion, str]:
     """A motion that begins near the pose in which another one ends; who lies or sits gets up, which is said."""
 
@@ -122,14 +122,14 @@ def _onward(
         return result, ""
     if seconds is not None:  # as much of the length as getting up leaves; where that is too little, it becomes longer
         frames = round(len(rise) / MAX_RISE_TEMPO)
-        rise = retimed(rise, min(len(rise), max(frames, round((seconds - MIN_SECONDS_LEFT) * FPS))))
+        rise = retime_motion(rise, min(len(rise), max(frames, round((seconds - MIN_SECONDS_LEFT) * FPS))))
         seconds = max(round(seconds * FPS) - len(rise), round(MIN_SECONDS_LEFT * FPS)) / FPS
     result = scene.generate(caption, seconds, seed, rise)
     whole = join_motions(rise, result.motion)
     risen = len(whole) - len(result.motion)
     movements = result.actions or ((caption, 0.0),)
     actions = tuple((c, (risen + at * len(result.motion)) / len(whole)) for c, at in movements)
-    score = result.score and joined_score([(risen / FPS, result.score)], whole.seconds)
+    score = result.score and join_scores([(risen / FPS, result.score)], whole.seconds)
     return GeneratedMotion(replace(whole, notes=result.motion.notes), ((RISES, 0.0), *actions), score), RISE_NOTE
 
 
@@ -139,7 +139,7 @@ def pose_gap(before: Motion, after: Motion) -> float:
     return float(np.linalg.norm(first - last, axis=-1).mean())
 
 
-def settled(scene: Scene, before: Timeline) -> tuple[Timeline, list[int]]:
+def settle_timeline(scene: ActContext, before: Timeline) -> tuple[Timeline, list[int]]:
     """The timeline with segments made again that no longer begin near the end of the one before, and their numbers;
     they keep their lengths.
 
@@ -164,23 +164,23 @@ def settled(scene: Scene, before: Timeline) -> tuple[Timeline, list[int]]:
     return state, numbers
 
 
-def mirrored(segment: Segment) -> Segment:
+def mirror_segment(segment: Segment) -> Segment:
     """The same movement with its sides exchanged, in the caption, too."""
     motion = segment.motion.mirrored().canonical()
     caption = mirror_text(segment.caption)
     actions = tuple((mirror_text(c), at) for c, at in segment.actions)
-    score, spoken = segment.score and segment.score.mirrored(), segment.spoken and segment.spoken.mirrored()
+    score, spoken = segment.score and segment.score.mirror(), segment.spoken and segment.spoken.mirrored()
     segment = replace(segment, motion=motion, actions=actions, score=score, spoken=spoken)
     if caption != segment.caption and segment.kind == "made":
         return replace(segment, caption=caption)
     return replace(segment, caption=caption, mirrored=not segment.mirrored)
 
 
-def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
+def set_length(scene: ActContext, segment: Segment, seconds: float) -> Segment:
     """A segment of another length: stretched, or generated again where that would show."""
     ratio = seconds / segment.motion.seconds
     if STRETCH_RANGE[0] <= ratio <= STRETCH_RANGE[1]:
-        return segment.lasting(seconds)
+        return segment.stretch_to(seconds)
     if segment.kind == "made" and segment.caption != CONTINUES:
         at = next(i for i, s in enumerate(scene.state.segments) if s is segment)
         return remade(scene, at, segment.caption, seconds, segment.seed)
@@ -189,10 +189,10 @@ def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
             f"{duration(segment.motion.seconds)} from a file or a continuation cannot become "
             f"{duration(seconds)}; accepted up to {MAX_STRETCH:g} times longer or shorter"
         )
-    return segment.lasting(seconds)
+    return segment.stretch_to(seconds)
 
 
-def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int) -> Segment:
+def remade(scene: ActContext, at: int, caption: str, seconds: float | None, seed: int) -> Segment:
     """Segment `at` generated again, `seconds` as shown; name, loops, speed, sides and face acts stay as they were."""
     old = scene.state.segments[at]
     base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
@@ -201,12 +201,12 @@ def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int
     new = new_segment(scene, caption, base, seed, scene.state.segments[:at])
     new = replace(new, name=old.name, activity=old.activity, loops=old.loops)
     if old.faces:
-        new = faced_again(scene.model.composer, new, old.faces)
+        new = restore_face(scene.model.composer, new, old.faces)
     if old.mirrored:
-        score = new.score and new.score.mirrored()
+        score = new.score and new.score.mirror()
         new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True, score=score)
     new = faster(new, old.tempo)
-    return new if seconds is None else new.lasting(seconds)
+    return new if seconds is None else new.stretch_to(seconds)
 
 
 def faster(segment: Segment, factor: float) -> Segment:
@@ -216,10 +216,10 @@ def faster(segment: Segment, factor: float) -> Segment:
     frames = round(len(segment.motion) / factor)
     if frames < 4:
         raise UserError(f"{factor:g} times as fast leaves {frames} frames; accepted: slower, or a longer motion")
-    return replace(segment, motion=retimed(segment.motion, frames), tempo=segment.tempo * factor)
+    return replace(segment, motion=retime_motion(segment.motion, frames), tempo=segment.tempo * factor)
 
 
-def meeting_anew(before: Timeline, after: Timeline) -> list[str]:
+def note_new_meetings(before: Timeline, after: Timeline) -> list[str]:
     """A line about the segments that no act was about and that last another time because they meet others; or none."""
     lengths: defaultdict[str, list[float]] = defaultdict(list)
     for segment, (start, end) in zip(before.segments, before.spans, strict=True):

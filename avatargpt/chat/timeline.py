@@ -20,15 +20,15 @@ from typing import Any, Literal
 import numpy as np
 
 from avatargpt.body.contact import with_seam_lifted
-from avatargpt.body.stitch import retimed
-from avatargpt.chat.voices import Voice, key_of, voice_of
+from avatargpt.body.stitch import retime_motion
+from avatargpt.chat.voices import PlacedVoice, key_of, voice_of
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.face.instructions.scores import cut_score, joined_score, late_score, paced_score
+from avatargpt.face.instructions.scores import cut_score, join_scores, late_score, pace_score
 from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, Act, from_json, outline
 from instruct_data.face.score import Score, parse_score
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
-from vqvae.ground import floor_of, raised, support_level
+from vqvae.ground import floor_of, raise_motion, support_level
 from vqvae.io.data_files import read_object
 from vqvae.io.files import folder_lock, parsing, sweep
 from vqvae.motion import Motion, atomic_write, concatenate
@@ -77,16 +77,16 @@ class Segment:
         """The note as a sentence, empty where there is none."""
         return f"Note: {self.note}." if self.note else ""
 
-    def lasting(self, seconds: float) -> Segment:
+    def stretch_to(self, seconds: float) -> Segment:
         """The same movement stretched or squeezed to a length, exact to the frame."""
-        return replace(self, motion=retimed(self.motion, max(2, round(seconds * FPS))), fixed=True)
+        return replace(self, motion=retime_motion(self.motion, max(2, round(seconds * FPS))), fixed=True)
 
-    def divided(self, frame: int) -> tuple[Segment, Segment]:
+    def divide(self, frame: int) -> tuple[Segment, Segment]:
         """Two segments of it, the second from a frame on."""
         first, second = self.motion.slice(0, frame), self.motion.slice(frame, len(self.motion))
         scores: tuple[Score | None, Score | None] = None, None
         if self.score is not None:
-            whole = paced_score(self.score, self.motion.seconds)
+            whole = pace_score(self.score, self.motion.seconds)
             scores = cut_score(whole, first.seconds), late_score(whole, first.seconds)
         a = replace(self, motion=first, fixed=True, actions=(), score=scores[0])
         motion = second.canonical()
@@ -119,7 +119,7 @@ class Timeline:
     @cached_property
     def order(self) -> tuple[int, ...]:
         """Indices of segments as they are played, loops included."""
-        return tuple(played([s.loops for s in self.segments]))
+        return tuple(order_played([s.loops for s in self.segments]))
 
     @cached_property
     def _composed(self) -> tuple[Motion, tuple[tuple[int, int], ...]]:
@@ -142,11 +142,11 @@ class Timeline:
 
     def stretch(self, first: int, last: int) -> Motion:
         """The motion of segments `first` to `last` (indices) as it is played, beginning above the origin facing +Z."""
-        spans = self._played(first, last)
+        spans = self._play_order(first, last)
         motion = self.motion.slice(spans[0][1][0], spans[-1][1][1]).canonical()
         return motion.with_caption(caption_of(self.segments[first : last + 1]))
 
-    def _played(self, first: int, last: int) -> list[tuple[int, tuple[int, int]]]:
+    def _play_order(self, first: int, last: int) -> list[tuple[int, tuple[int, int]]]:
         """Segments `first` to `last` as they are played in one go, each with its frames."""
         rows = list(zip(self.order, self._composed[1], strict=True))
         at = self.order.index(first)
@@ -155,16 +155,16 @@ class Timeline:
 
     def score(self, first: int, last: int) -> Score | None:
         """What the face does in the motion of `stretch`; None = nothing."""
-        rows = self._played(first, last)
+        rows = self._play_order(first, last)
         begin, end = rows[0][1][0], rows[-1][1][1]
         scores = [((a - begin) / FPS, s, (b - a) / FPS) for i, (a, b) in rows if (s := self.segments[i].score)]
-        return joined_score([(at, paced_score(s, seconds)) for at, s, seconds in scores], (end - begin) / FPS)
+        return join_scores([(at, pace_score(s, seconds)) for at, s, seconds in scores], (end - begin) / FPS)
 
-    def voices(self, first: int, last: int) -> list[Voice]:
+    def voices(self, first: int, last: int) -> list[PlacedVoice]:
         """The voices in the motion of `stretch`."""
-        rows = self._played(first, last)
+        rows = self._play_order(first, last)
         heard = [(s, (a - rows[0][1][0]) / FPS, (b - a) / FPS) for i, (a, b) in rows if (s := self.segments[i].spoken)]
-        return [Voice(*row) for row in heard]
+        return [PlacedVoice(*row) for row in heard]
 
     @property
     def seconds(self) -> float:
@@ -205,7 +205,7 @@ class Timeline:
             raise UserError(no_segment(n, count))
         return n - 1
 
-    def replaced(self, segments: Sequence[Segment], focus: int | None = None, **changes: Any) -> Timeline:
+    def replace_segments(self, segments: Sequence[Segment], focus: int | None = None, **changes: Any) -> Timeline:
         """With other segments and no open choice; raises UserError for too many or too long ones."""
         if len(segments) > MAX_SEGMENTS:
             raise UserError(f"{len(segments)} segments; accepted at most {MAX_SEGMENTS}")
@@ -227,7 +227,7 @@ def caption_of(segments: Sequence[Segment]) -> str:
     return ", then ".join([first, *(c.removeprefix("a person ") for c in following)])
 
 
-def played(loops: Sequence[tuple[tuple[int, int], ...]], first: int = 0, depth: int = 0) -> list[int]:
+def order_played(loops: Sequence[tuple[tuple[int, int], ...]], first: int = 0, depth: int = 0) -> list[int]:
     """Numbers from `first` of segments with these loops as they are played; `depth`: loops that are played already."""
     out: list[int] = []
     at = 0
@@ -238,7 +238,7 @@ def played(loops: Sequence[tuple[tuple[int, int], ...]], first: int = 0, depth: 
         else:
             while end < len(loops) and loops[end][depth : depth + 1] == (loops[at][depth],):
                 end += 1
-            out += played(loops[at:end], first + at, depth + 1) * loops[at][depth][1]
+            out += order_played(loops[at:end], first + at, depth + 1) * loops[at][depth][1]
         at = end
     return out
 
@@ -277,10 +277,10 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
         pair = join_motions(last, following)
         floor = min(floor_of(before.motion), floor_of(after.motion))
         pair = with_seam_lifted(pair, end, min(len(pair), end + round(BLEND_SECONDS * FPS)), floor)
-        pieces[-1:] = [pair.slice(0, end), raised(pair.slice(end, len(pair)), -up)]
+        pieces[-1:] = [pair.slice(0, end), raise_motion(pair.slice(end, len(pair)), -up)]
         grounds.append(grounds[-1] + up)
     ends = np.cumsum([len(p) for p in pieces]).tolist()
-    motion = concatenate([raised(p, g) for p, g in zip(pieces, grounds, strict=True)])
+    motion = concatenate([raise_motion(p, g) for p, g in zip(pieces, grounds, strict=True)])
     return motion, tuple(pairwise([0, *ends]))
 
 
@@ -336,7 +336,7 @@ class Memory:
         return {s.key: s.motion for s in segments} | {key_of(s.spoken): s.spoken for s in segments if s.spoken}
 
 
-class Store:
+class SessionStore:
     """The folder of a session, locked for one process until it is closed; one that is not `locked` is only read.
 
     Raises:
@@ -414,7 +414,7 @@ class Store:
             segments = tuple(replace(s, loops=((1, rounds),)) for s in segments)
         with parsing(self.folder / SESSION, "a session"):
             out = Timeline(files=tuple(map(str, data["files"])))
-            out = out.replaced(segments, None if focus is None else int(focus))
+            out = out.replace_segments(segments, None if focus is None else int(focus))
         times = [n for s in out.segments for _, n in s.loops]
         if min(times, default=1) < 1 or len(takes) > MAX_TAKES or (takes and not 0 <= chosen < len(out.segments)):
             raise ValueError(f"loops of {times} times, {len(takes)} takes of segment {chosen + 1}")

@@ -20,7 +20,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and cursor keys of t
 _SHORT = frozenset("i do w n u s sec secs ok hm b4".split())
 
 
-def cleaned(text: str) -> str:
+def clean_turn(text: str) -> str:
     """The turn without control characters and double blanks; raises UserError for an empty, long or non-Latin one."""
     visible = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in _ESCAPE.sub(" ", text))
     words = visible.split()
@@ -94,12 +94,12 @@ _RATE = re.compile(r"\b(?:at|with|in) (\d+(?:\.\d+)?) ?(?:fps|hz|frames (?:per|a
 _UNSAFE = re.compile(r"[<>\"|?*]+")  # no file system everywhere takes these
 
 
-def named_files(text: str) -> list[str]:
+def find_file_names(text: str) -> list[str]:
     """File names in a turn, as typed: quoted, with escaped blanks (as terminals paste them), or plain."""
     return [next(filter(None, m.groups())).replace("\\ ", " ") for m in FILE.finditer(text)]
 
 
-def simplified(text: str) -> tuple[str, dict[str, str]]:
+def simplify_paths(text: str) -> tuple[str, dict[str, str]]:
     """The turn with every file's path cut to a plain name, and the paths of these names.
 
     ``describe "/tmp/My Clip.BVH"`` -> ``describe my_clip.bvh``, ``{"my_clip.bvh": "/tmp/My Clip.BVH"}``.
@@ -203,7 +203,7 @@ class Change:
     seconds: float = 0.0  # longer, negative = shorter
 
 
-def changed(caption: str, change: str) -> Change:
+def change_caption(caption: str, change: str) -> Change:
     """Apply a change in the words of an act to a caption."""
     change = " ".join(change.lower().split()).rstrip(" .!")
     *before, last = change.split() or [""]

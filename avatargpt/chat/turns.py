@@ -44,10 +44,10 @@ class TurnReader:
 
     def understand(self, turn: ChatTurn) -> list[Act] | None:
         """The acts of a turn, None where it is better to ask back; raises UserError for what is missing or unknown."""
-        acts, sure = self.weighed(turn)
+        acts, sure = self.weigh_turn(turn)
         return acts if sure >= MIN_SURE else None
 
-    def weighed(self, turn: ChatTurn) -> tuple[list[Act] | None, float]:
+    def weigh_turn(self, turn: ChatTurn) -> tuple[list[Act] | None, float]:
         """The acts of a turn and the lowest of their probabilities; raises as `understand`."""
         text, places, start = write_turn(turn.lines, turn.request, turn.before, turn.last)
         (reading,) = self.reader.read([Asked(text, places, start)], "turn", write=True)

@@ -24,7 +24,7 @@ FILMS = (".mp4", ".mov")
 SLACK = 0.05  # seconds by which a voice may be longer or shorter than its segment, a frame of the body
 
 
-class Voice(NamedTuple):
+class PlacedVoice(NamedTuple):
     """A clip, where it begins in a motion, and how long it lasts there, in seconds."""
 
     clip: AvatarMotion
@@ -63,7 +63,9 @@ def _with_face(body: Motion) -> AvatarMotion:
 
 
 @contextmanager
-def voiced(clip: Motion | AvatarMotion, voices: Sequence[Voice], suffix: str) -> Iterator[Motion | AvatarMotion]:
+def add_voices(
+    clip: Motion | AvatarMotion, voices: Sequence[PlacedVoice], suffix: str
+) -> Iterator[Motion | AvatarMotion]:
     """A clip with fingers, faces and voices over its own, for a file; itself without any. The sound, which only films
     hold, lasts as long as the block."""
     if not voices:
@@ -82,10 +84,12 @@ def voiced(clip: Motion | AvatarMotion, voices: Sequence[Voice], suffix: str) ->
         weights[inside] += share[inside, None] * (own.weights - weights[inside])
     out = replace(base, body=replace(base.body, fingers=fingers), face=replace(base.face, weights=weights))
     with TemporaryDirectory() as folder:
-        yield replace(out, sound=_mixed(voices, out.seconds, Path(folder, "voices.wav")) if suffix in FILMS else None)
+        yield replace(
+            out, sound=_mix_sounds(voices, out.seconds, Path(folder, "voices.wav")) if suffix in FILMS else None
+        )
 
 
-def _mixed(voices: Sequence[Voice], seconds: float, path: Path) -> Path | None:
+def _mix_sounds(voices: Sequence[PlacedVoice], seconds: float, path: Path) -> Path | None:
     """The sounds of voices, each where it begins, as one file; None where there are none."""
     import soundfile
 

@@ -108,7 +108,7 @@ _REQUIREMENT = "Input should be "  # with which typer's reasons begin
 def _refuse_underscores(command: Any) -> None:
     """Let no option of a command, or of a group's commands, read ``1_0`` as ten, as Python does."""
 
-    def checked(parameter: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+    def check_number(parameter: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
         try:
             number = convert(context, value)
         except typer.BadParameter as e:
@@ -121,7 +121,7 @@ def _refuse_underscores(command: Any) -> None:
         return number
 
     for parameter in command.params:
-        parameter.process_value = partial(checked, parameter, parameter.process_value)
+        parameter.process_value = partial(check_number, parameter, parameter.process_value)
     for part in getattr(command, "commands", {}).values():
         _refuse_underscores(part)
 
@@ -168,7 +168,7 @@ def run(argv: list[str]) -> int:
     # threads that wait sleep: the products of a clip are short
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with _ending_signals(), warnings.catch_warnings():
+        with _end_on_signals(), warnings.catch_warnings():
             if not sys.warnoptions:
                 # libraries' notices are not for the users of a command
                 warnings.simplefilter("ignore")
@@ -203,7 +203,7 @@ def _print_warning(message: Warning | str, category: type[Warning], *rest: Any, 
 
 
 @contextmanager
-def _ending_signals() -> Iterator[None]:
+def _end_on_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end the block as Ctrl-C does, unless they are ignored or handled already.
 
     A second one changes nothing, for a terminal that closes may send several: what there is can be written.

@@ -127,7 +127,7 @@ def _turns(talk: Conversation | None) -> Iterator[Any]:
     try:
         import readline
     except ImportError:  # there is none on Windows; typing works all the same
-        yield _typed
+        yield _read_lines
         return
     path = talk.store.folder / HISTORY if talk.store else None
     if path is not None and path.is_file():
@@ -135,14 +135,14 @@ def _turns(talk: Conversation | None) -> Iterator[Any]:
             readline.read_history_file(path)
     readline.set_history_length(MAX_HISTORY)
     try:
-        yield _typed
+        yield _read_lines
     finally:
         if path is not None:
             with suppress(OSError):  # a history is a convenience
                 readline.write_history_file(path)
 
 
-def _typed() -> Iterator[str]:
+def _read_lines() -> Iterator[str]:
     while True:
         try:
             yield input("> ")

@@ -86,7 +86,7 @@ def progress(label: str, quiet: bool) -> Iterator[Progress | None]:
         yield lambda count, total: bar.update(task, completed=count, total=total)
 
 
-def tracked(items: Iterable[Item], count: int, label: str, quiet: bool) -> Iterator[Item]:
+def show_progress(items: Iterable[Item], count: int, label: str, quiet: bool) -> Iterator[Item]:
     """The items, with a progress bar that counts them."""
     with progress(label, quiet) as advance:
         for k, item in enumerate(items, 1):
@@ -189,14 +189,14 @@ def _check_batch(path: Path, count: int) -> None:
     folder = path.with_suffix("")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")
-    new = {p.name for p in _numbered(path, count)}
+    new = {p.name for p in _number_paths(path, count)}
     earlier = sorted(p.name for p in folder.glob(f"*{path.suffix}") if p.stem.isdecimal() and len(p.stem) > 1)
     if stale := [name for name in earlier if name not in new]:
         raise UserError(f"{folder}: {len(stale)} of an earlier batch would stay among {count} new ({stale[0]}); "
                         "remove them or choose another -o")  # fmt: skip
 
 
-def _numbered(path: Path, count: int) -> list[Path]:
+def _number_paths(path: Path, count: int) -> list[Path]:
     """STEM/00.ext, STEM/01.ext ... of so many results."""
     width = max(2, len(str(count - 1)))
     return [path.with_suffix("") / f"{i:0{width}d}{path.suffix}" for i in range(count)]
@@ -244,7 +244,7 @@ def write_results(
                 continue
             if many and not path.with_suffix("").exists():
                 new_folders.append(path.with_suffix(""))
-            targets = _numbered(path, len(motions)) if many else [path] * len(motions)
+            targets = _number_paths(path, len(motions)) if many else [path] * len(motions)
             for i, (motion, target) in enumerate(zip(motions, targets, strict=True)):
                 new_files += [] if target.exists() else [target]
                 export.save(motion, target, **path_options[k])

@@ -91,16 +91,16 @@ def curate(
     quiet: common.Quiet = False,
 ) -> None:
     """Make motion, faces and text on three levels of films. The same command resumes."""
-    from avatargpt.config import merged, resolve
+    from avatargpt.config import merge_settings, resolve
     from avatargpt.curate.pipeline import curate as run
     from avatargpt.curate.recipe import Curation
     from avatargpt.resources import configs
 
     values = resolve(config or configs() / "curate" / "default.yaml", sets or [])
     if llm_limits:
-        values = merged(values, {"limits": limits_of(llm_limits)})
+        values = merge_settings(values, {"limits": limits_of(llm_limits)})
     if licence is not None:
-        values = merged(values, {"dataset": {"licence": licence}})
+        values = merge_settings(values, {"dataset": {"licence": licence}})
     recipe = Curation.read(values, str(config or "curate"))
     about = run(
         films, output, recipe, work, llm.strip(), engine, workers or os.cpu_count() or 1,
@@ -205,7 +205,7 @@ def body(
     """Pose a body model as a motion says: joints of the body's own shape, or its mesh; metres, Y up."""
     import numpy as np
 
-    from vqvae.io.smplx import BodyModel, check_up, find_model, read_parameters, write_obj
+    from vqvae.io.smplx import SmplModel, check_up, find_model, read_parameters, write_obj
 
     suffix = output.suffix.lower()
     if suffix not in (".npz", ".obj", ""):
@@ -217,18 +217,18 @@ def body(
     count = len(motion.poses)
     if suffix == ".obj" and frame >= count:
         raise UserError(f"--frame {frame}: {file} has {count} frames; accepted 0 to {count - 1}")
-    model = BodyModel.load(find_model(models, motion.kind, gender or motion.gender))
+    model = SmplModel.load(find_model(models, motion.kind, gender or motion.gender))
     with progress("posing", quiet):
         if suffix == ".npz":
             joints = model.joints_of(motion, up)
             atomic_write(output, lambda temporary: np.savez(temporary, joints=joints, fps=motion.fps))
             say(f"{output}: joints {joints.shape}")
         elif suffix == ".obj":
-            vertices, _ = next(model.posed(motion.at_frames([frame]), up))
+            vertices, _ = next(model.pose(motion.at_frames([frame]), up))
             say(f"{write_obj(vertices[0], model.faces, output)}: {len(vertices[0])} vertices")
         else:
             frames = list(range(0, count, every))
-            _write_meshes(model, model.posed(motion.at_frames(frames), up), frames, output)
+            _write_meshes(model, model.pose(motion.at_frames(frames), up), frames, output)
             say(f"{output}: {len(frames)} meshes")
 
 

@@ -74,7 +74,7 @@ def _check_fields(row: Any, kinds: dict[str, type], needed: set[str], where: str
 def score_row(score: Score) -> dict[str, Any]:
     """As `read_scores` takes it, times and strengths to the thousandth."""
 
-    def rounded(part: Any) -> Any:
+    def round_part(part: Any) -> Any:
         values = dict(vars(part))
         for name, value in values.items():
             if isinstance(value, float):
@@ -84,7 +84,7 @@ def score_row(score: Score) -> dict[str, Any]:
             values["end"] = max(values["end"], round(values["start"] + 0.001, 3))
         return replace(part, **values)
 
-    events, emotions = (tuple(map(rounded, parts)) for parts in (score.events, score.emotions))
+    events, emotions = (tuple(map(round_part, parts)) for parts in (score.events, score.emotions))
     return replace(score, events=events, emotions=emotions).to_json()
 
 
@@ -352,7 +352,7 @@ def _perform_live(
     # the queue is there before the server: clients may connect while weights are loaded
     commands = CommandQueue()
     with ExitStack() as stack:
-        piped = line.piped(rate)
+        piped = line.read_pipe(rate)
         senders, lines = line.open(stack, FaceSender, "watch the face and tell it what to do", receiver=commands.put)
         # slow imports come after the pipe is opened, whose sound is read from then on
         import numpy as np

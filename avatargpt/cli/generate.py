@@ -72,7 +72,7 @@ def generate(
         for each, words in zip(reading.requests, texts, strict=True):
             which = f"read {words!r} as" if len(texts) > 1 else "read as"
             common.say(f"{which}: {', then '.join(each.captions)}", err=True)
-    stated = _stated_for(on)
+    stated = _state_notes(on)
     with common.text_warnings(stated), common.progress("generating", quiet) as advance:
         made = make_motions(loaded, request, reading, advance)
     details: list[dict[str, Any]]
@@ -85,18 +85,18 @@ def generate(
     common.print_results(motions, files, as_json, details)
 
 
-def _stated_for(on: dict[str, Any]) -> Callable[[str], str]:
+def _state_notes(on: dict[str, Any]) -> Callable[[str], str]:
     """Notes as they hold of the files: velocities of the ground in a character's unit along its axes."""
     from vqvae.moving_ground import MovingGround, ground_note
     from vqvae.transfer import in_file
 
-    def stated(note: str) -> str:
+    def state_note(note: str) -> str:
         if not (on and isinstance(note, MovingGround)):
             return note
         character, reading = on["character"], on["character"].reading
         return ground_note(note.beginning, in_file(note.velocity, reading), reading.rest.up, character.unit)
 
-    return stated
+    return state_note
 
 
 def _waypoints(file: Path) -> list[tuple[float, float]]:

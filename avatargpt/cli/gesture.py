@@ -105,7 +105,9 @@ def gesture(
     folder = network_folder(model)
     # a sound that cannot be read and an unknown speaker are refused before words are heard
     pipeline = None if file is None else _load(folder, file, how.speaker, threads, quiet)
-    words = speech.timed_words(transcript) if file is None else speech.words_in(file, transcript, asr, model, quiet)[0]
+    words = (
+        speech.read_word_times(transcript) if file is None else speech.words_in(file, transcript, asr, model, quiet)[0]
+    )
     answer = None
     if interlocutor is not None:
         answer, _ = speech.words_in(interlocutor, interlocutor_transcript, asr, model, quiet)
@@ -162,7 +164,7 @@ def _perform_live(
 
     rate = line.sample_rate()
     with ExitStack() as stack:
-        piped = line.piped(rate)
+        piped = line.read_pipe(rate)
         senders, lines = line.open(stack, BodySender, "watch the body")
         # slow imports come after the pipe is opened, whose sound is read from then on
         import numpy as np

@@ -71,13 +71,13 @@ def info(
 
 def _plan(address: str, base: str | None, gpus: int, gpu: str, tokens: int | None, as_json: bool) -> None:
     """Parameters, arithmetic, memory, hours and cost of a configuration."""
-    from avatargpt.train.estimate import estimate, rendered
+    from avatargpt.train.estimate import estimate, render_text
 
     table = estimate(address, base, gpus, gpu, tokens)
     if as_json:
         print_json(table)
     else:
-        say(rendered(table))
+        say(render_text(table))
 
 
 def _language_model() -> dict[str, str]:
@@ -128,7 +128,7 @@ def _planners(model: Path | None) -> dict[str, str]:
     from avatargpt import planning
 
     try:
-        return planning.described(model or resources.weights())
+        return planning.describe_planners(model or resources.weights())
     except UserError:
         return {"retrieval": "none; this installation has no weights"}
 

@@ -130,7 +130,7 @@ class LiveLine:
         check_rate(rate, 1, "--rate")
         return rate if self.file is None else inspect(self.file).rate
 
-    def piped(self, rate: int) -> Iterator[NDArray[Any]] | None:
+    def read_pipe(self, rate: int) -> Iterator[NDArray[Any]] | None:
         """Sound of a pipe, from now on: no faster than it is spoken where frames are sent, else as it comes."""
         from avatargpt.speech import live
 
@@ -155,7 +155,7 @@ class LiveLine:
             return piped
         if self.microphone is not None:
             return live.microphone_blocks(self.microphone, rate)
-        return live.paced(live.silent_blocks(rate, seconds) if self.file is None else blocks(self.file), rate)
+        return live.pace_sound(live.silent_blocks(rate, seconds) if self.file is None else blocks(self.file), rate)
 
     def open(
         self, stack: ExitStack, server_class: Callable[..., WebSocketServer], access: str, **options: Any

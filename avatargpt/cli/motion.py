@@ -77,7 +77,7 @@ def load_motion(
     from vqvae.motion import MAX_FPS, MIN_FPS
 
     common.check_range("--from-fps", fps, MIN_FPS, MAX_FPS, " frames per second")
-    file, named = export.named_animation(path)
+    file, named = export.split_animation_name(path)
     suffix = regular_file(file).suffix.lower()
     if animation is not None and (suffix not in export.PACKS or named is not None):
         reason = "other files hold one motion" if named is None else "the file's name says one already"
@@ -114,7 +114,7 @@ def name_of(path: Path, animation: str | None = None) -> str:
     """The name of a motion: that of its file, or in a pack of its animation."""
     from avatargpt import export
 
-    file, named = export.named_animation(path)
+    file, named = export.split_animation_name(path)
     return animation or named or PureWindowsPath(file.name).stem  # a backslash separates, too
 
 
@@ -303,7 +303,7 @@ def _for_texts(make: Callable[..., Any], request: Any, texts: list[str], label: 
     """The motion of every text, of a method of the model that takes a request."""
     from avatargpt.verbs.request import values_of
 
-    tracked = common.tracked(texts, len(texts), label, quiet)
+    tracked = common.show_progress(texts, len(texts), label, quiet)
     return [make(**values_of(replace(request, text=words))) for words in tracked]
 
 

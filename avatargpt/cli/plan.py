@@ -72,7 +72,7 @@ def plan(
             answer = chosen.answer(task, slots, how.temperature, how.seed)
         _print_answer(task, slots, answer, chosen, as_json)
         return
-    scenes_tracked = common.tracked(scenes, len(scenes), "planning", quiet)
+    scenes_tracked = common.show_progress(scenes, len(scenes), "planning", quiet)
     plans = [chosen.plan(text, how.activities, how.temperature, how.seed, how.seconds) for text in scenes_tracked]
     if as_json:
         print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
@@ -188,7 +188,7 @@ def long(
         if isinstance(e, UserError) and writer.shards:
             raise UserError(f"{e}; {_join_command(output, on)} makes a file of what was made before") from None
         if isinstance(e, KeyboardInterrupt) and writer.shards:
-            _stopped(output, on)
+            _stop_for_good(output, on)
         raise
     if writer.frames == 0:
         writer.abandon()
@@ -202,7 +202,7 @@ def long(
         if not writer.folder.exists():
             say(f"error: interrupted; {target} is whole, `avatargpt export` makes other formats of it", err=True)
             raise typer.Exit(130) from None
-        _stopped(output, on)
+        _stop_for_good(output, on)
     finally:
         writer.close()
     if interrupted:
@@ -216,7 +216,7 @@ def _join_command(output: list[Path], on: dict[str, Any]) -> str:
     return f"`avatargpt long --join {' '.join(options)}`"
 
 
-def _stopped(output: list[Path], on: dict[str, Any]) -> NoReturn:
+def _stop_for_good(output: list[Path], on: dict[str, Any]) -> NoReturn:
     """End for good at a further Ctrl-C; the parts stay."""
     say(f"error: interrupted; {_join_command(output, on)} makes a file of what was made", err=True)
     raise typer.Exit(130)
@@ -260,12 +260,12 @@ def _finish(
 ) -> None:
     """Join the parts, export the other formats, print the files."""
     from avatargpt import export
-    from avatargpt.long.stream import join, joining, parts_folder, remove_parts, timeline_file
+    from avatargpt.long.stream import join, lock_parts, parts_folder, remove_parts, timeline_file
 
     exports = [p for p in output if not _is_npz(p)]
     # an .npz that is no output stays among the parts: a file of this name may be the user's
     hidden = parts_folder(target) / "whole.npz" if len(exports) == len(output) else None
-    with joining(target):
+    with lock_parts(target):
         run = join(target, hidden, common.note)
         if exports:
             motion = export.load(hidden or target)

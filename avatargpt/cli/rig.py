@@ -61,7 +61,7 @@ def _check_output(output: Path, file: Path) -> None:
 
     if output.suffix.lower() not in SUFFIXES:
         raise UserError(f"{output}: cannot write '{output.suffix or output.name}'; accepted {' '.join(SUFFIXES)}")
-    common.check_not_source(export.check_target(output), [export.named_animation(file)[0]])
+    common.check_not_source(export.check_target(output), [export.split_animation_name(file)[0]])
 
 
 def _read(file: Path, animation: str | None, up: str | None, unit: str | None, joints: Path | None) -> Rig:
@@ -75,7 +75,7 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
     from vqvae.io.gltf import read_gltf
     from vqvae.io.gltf_rigs import read_rig
 
-    path, named = export.named_animation(file)
+    path, named = export.split_animation_name(file)
     suffix = regular_file(path).suffix.lower()
     if suffix not in RIGS:
         raise UserError(f"{path}: cannot read '{suffix or path.name}' as a skeleton; accepted {' '.join(RIGS)}")

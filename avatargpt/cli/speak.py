@@ -26,7 +26,7 @@ _EVENTS = "Read stdin: lines of JSON with text, sound, word times, emotion, gest
 
 
 @dataclass(frozen=True)
-class _Talk:
+class _PerformedTalk:
     """What is to be performed."""
 
     line: live.LiveLine
@@ -128,7 +128,7 @@ def speak(
     feelings = parse_emotions(how.emotion, seconds or MAX_SECONDS) if how.emotion else []
     settings |= {"controls": how.controls, "lips": how.lips}
     lower = partial(_body, body, how.seed, model, device, threads, quiet)
-    talk = _Talk(line, events, transcript, asr, text, feelings, lower, settings)
+    talk = _PerformedTalk(line, events, transcript, asr, text, feelings, lower, settings)
     out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
     if not whole:
         _perform_live(talk, model, rate, out)
@@ -138,7 +138,7 @@ def speak(
 
 
 def _perform(
-    talk: _Talk, audio: Path, seconds: float, other: tuple[Path | None, str | None], model: Path | None,
+    talk: _PerformedTalk, audio: Path, seconds: float, other: tuple[Path | None, str | None], model: Path | None,
     threads: int | None, out: Output,
 ) -> None:  # fmt: skip
     """The talk of a file, written at once."""
@@ -165,7 +165,7 @@ def _perform(
             other_words=None if answer is None else answer.words, **talk.settings,
         )  # fmt: skip
     avatar = avatar.with_caption(talk.text or speech.name_of(audio))
-    notes = [*avatar.notes, *_missing_parts(out.paths)]
+    notes = [*avatar.notes, *_note_missing_parts(out.paths)]
     for text in notes:
         note(text)
     doubts = [text for part in (words, answer) if part is not None for text in part.notes]
@@ -173,7 +173,7 @@ def _perform(
     out.finish([avatar], [details])
 
 
-def _load(model: Path | None, talk: _Talk, quiet: bool) -> AvatarPipeline:
+def _load(model: Path | None, talk: _PerformedTalk, quiet: bool) -> AvatarPipeline:
     from avatargpt.avatar.pipeline import AvatarPipeline
 
     with progress("loading", quiet):
@@ -183,7 +183,7 @@ def _load(model: Path | None, talk: _Talk, quiet: bool) -> AvatarPipeline:
     return pipeline
 
 
-def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output) -> None:
+def _perform_live(talk: _PerformedTalk, model: Path | None, rate: int | None, out: Output) -> None:
     """Run until the sound or the events end, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import AvatarSender
     from avatargpt.speech.audio import FPS, MAX_SECONDS, check_rate, inspect
@@ -195,7 +195,7 @@ def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output
     else:
         samples = line.sample_rate()
     with ExitStack() as stack:
-        piped = None if talk.events else line.piped(samples)
+        piped = None if talk.events else line.read_pipe(samples)
         senders, lines = line.open(stack, AvatarSender, "watch the avatar")
         # slow imports come after the pipe is opened, whose sound is read from then on
         import numpy as np
@@ -211,15 +211,15 @@ def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output
         words, feelings = _live_words(talk, model, out.quiet)
         timed = [] if talk.events else None if words is None else list(words.words)
 
-        def begun() -> Any:
+        def begin_once() -> Any:
             seconds = None if line.file is None else inspect(line.file).seconds
             return pipeline.stream(
                 samples, talk.text, feelings, None, body, words=timed, seconds=seconds, **talk.settings
             )
 
-        begun().push(np.zeros(samples // 2, np.float32))  # the first time takes longest
+        begin_once().push(np.zeros(samples // 2, np.float32))  # the first time takes longest
         _warm(pipeline, talk)
-        stream, take = begun(), AvatarTake(sound=line.file)
+        stream, take = begin_once(), AvatarTake(sound=line.file)
         events = EventTalk(pipeline, stream, _report) if talk.events else None
         sound: Iterable[Any]
         if events is not None:
@@ -240,7 +240,7 @@ def _perform_live(talk: _Talk, model: Path | None, rate: int | None, out: Output
     live.finish(out, motion, None, run)
 
 
-def _warm(pipeline: AvatarPipeline, talk: _Talk) -> None:
+def _warm(pipeline: AvatarPipeline, talk: _PerformedTalk) -> None:
     """Use once what the first sentence would load while frames are made."""
     if not talk.events:
         return
@@ -250,11 +250,11 @@ def _warm(pipeline: AvatarPipeline, talk: _Talk) -> None:
     pipeline.gestures.encoder.states(["hello"])
 
 
-def _live_words(talk: _Talk, model: Path | None, quiet: bool) -> tuple[Words | None, Sequence[Feeling]]:
+def _live_words(talk: _PerformedTalk, model: Path | None, quiet: bool) -> tuple[Words | None, Sequence[Feeling]]:
     if talk.events:
         return None, talk.feelings
     if talk.line.file is None:
-        return speech.timed_words(talk.transcript), talk.feelings
+        return speech.read_word_times(talk.transcript), talk.feelings
     return speech.words_in(talk.line.file, talk.transcript, talk.asr, model, quiet, talk.feelings)
 
 
@@ -278,10 +278,10 @@ def _body(
     value: str, seed: int, model: Path | None, device: str | None, threads: int | None, quiet: bool
 ) -> Body:
     """The motion of pelvis and legs; the language model is loaded for a text alone."""
-    from avatargpt.avatar.pipeline import Clip, body_of
+    from avatargpt.avatar.pipeline import BodyClip, body_of
     from avatargpt.options import GenerationConfig
 
-    def generate(text: str) -> Clip:
+    def generate(text: str) -> BodyClip:
         if not text.strip():
             raise UserError("--body: empty; accepted idle, a text, or a file")
         text = common.read_texts(text)[0][0]
@@ -292,12 +292,12 @@ def _body(
             say(line, err=True)
         with progress("generating", quiet) as advance:
             (composition,) = loaded.composer.compose(division, config=GenerationConfig(seed), progress=advance)
-        return Clip(composition.body, composition.score)
+        return BodyClip(composition.body, composition.score)
 
     return body_of(value, generate, seed)
 
 
-def _missing_parts(targets: Sequence[Path]) -> list[str]:
+def _note_missing_parts(targets: Sequence[Path]) -> list[str]:
     """A note where no output file holds the face."""
     bodies = [p for p in targets if p.suffix.lower() in BODY_ONLY]
     if not bodies or len(bodies) < len(targets):

@@ -110,7 +110,7 @@ def words_in(
     return words, feelings
 
 
-def timed_words(transcript: str | None) -> Words | None:
+def read_word_times(transcript: str | None) -> Words | None:
     """Words of sound that has not come yet: times from a file, compared with nothing."""
     from avatargpt.speech.transcripts import parse_transcript
 

@@ -158,7 +158,7 @@ class Client:
 
     def capture(self, film: File, **fields: Any) -> list[Clip]:
         """The motion of a film; `fields`: face, body."""
-        return self._motions("capture", {"film": self._uploaded(film)} | fields)
+        return self._motions("capture", {"film": self._upload(film)} | fields)
 
     # Streams
 
@@ -356,9 +356,9 @@ class Client:
                     yield name, json.loads(value)
 
     def _sound(self, sound: File | None) -> dict[str, str]:
-        return {} if sound is None else {"sound": self._uploaded(sound)}
+        return {} if sound is None else {"sound": self._upload(sound)}
 
-    def _uploaded(self, file: File) -> str:
+    def _upload(self, file: File) -> str:
         """The id of a file, which is sent unless it was before."""
         return (file if isinstance(file, Upload) else self.upload(file)).id
 

@@ -68,7 +68,7 @@ def send_sound(socket: Any, blocks: Iterable[np.ndarray], rate: int, latency: fl
     thread.start()
     try:
         for frames in frames_of(socket, latency):
-            sender.arrived((frames.start + len(frames.root)) / frames.fps)
+            sender.count_arrived((frames.start + len(frames.root)) / frames.fps)
             yield frames
     except Exception:
         if sender.error is not None:  # the cause of the socket's end
@@ -87,7 +87,7 @@ class _Sender:
         self._seconds, self._ended = 0.0, False
         self._changed = threading.Condition()
 
-    def arrived(self, seconds: float) -> None:
+    def count_arrived(self, seconds: float) -> None:
         """Frames up to a second have come."""
         with self._changed:
             self._seconds = seconds

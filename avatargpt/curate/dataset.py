@@ -21,8 +21,8 @@ from typing import Any
 
 from avatargpt.curate.manifest import FilmFile
 from avatargpt.curate.report import write_report
-from avatargpt.curate.run import Entry, Piece, Run
-from avatargpt.curate.tracks import Stored, read_tracks
+from avatargpt.curate.run import CurateRun, Piece, SegmentEntry
+from avatargpt.curate.tracks import StoredTrack, read_tracks
 from avatargpt.speech import word_files
 from avatargpt.speech.words import Word, Words
 from instruct_data.clip import Clip
@@ -53,14 +53,14 @@ def weights_fingerprint() -> str:
 
 
 def write(
-    output: Path, run: Run, films: Sequence[FilmFile], entries: Sequence[Entry], sounds: Mapping[str, dict[str, Any]],
-    pictures: Mapping[str, Path],
+    output: Path, run: CurateRun, films: Sequence[FilmFile], entries: Sequence[SegmentEntry],
+    sounds: Mapping[str, dict[str, Any]], pictures: Mapping[str, Path],
 ) -> dict[str, Any]:  # fmt: skip
     """Write the data set beside its place and put it there, whole."""
     with scratch_folder(output.absolute().parent, output.name) as scratch:
         building = scratch / "new"
         building.mkdir()
-        held_out = _held_out(films, run.recipe.dataset.held_out)
+        held_out = _choose_held_out(films, run.recipe.dataset.held_out)
         clips = _clips(run, entries, held_out)
         for modality, rows in clips.items():
             Store.write(rows, building / modality)
@@ -91,17 +91,17 @@ def write(
     return about
 
 
-def _held_out(films: Sequence[FilmFile], share: float) -> frozenset[str]:
+def _choose_held_out(films: Sequence[FilmFile], share: float) -> frozenset[str]:
     """Names of the films for validation, by their contents; never all of them."""
     out = {f.name for f in films if f.sha256 and int(f.sha256[:8], 16) < share * 2**32}
     return frozenset(out if len(out) < len({f.name for f in films if f.sha256}) else ())
 
 
-def _clips(run: Run, entries: Sequence[Entry], held_out: frozenset[str]) -> dict[str, list[Clip]]:
+def _clips(run: CurateRun, entries: Sequence[SegmentEntry], held_out: frozenset[str]) -> dict[str, list[Clip]]:
     """Clips by modality, in the order of the films."""
     options = run.recipe.dataset
     licences = {e.piece.film.licence or options.licence for e in entries}
-    tracks: dict[tuple[Path, str], Stored] = {}
+    tracks: dict[tuple[Path, str], StoredTrack] = {}
     out: dict[str, list[Clip]] = defaultdict(list)
     for entry in sorted(entries, key=lambda e: e.piece.name):
         piece, film = entry.piece, entry.piece.film
@@ -124,7 +124,7 @@ def _clips(run: Run, entries: Sequence[Entry], held_out: frozenset[str]) -> dict
     return dict(out)
 
 
-def _track(tracks: dict[tuple[Path, str], Stored], piece: Piece) -> Stored:
+def _track(tracks: dict[tuple[Path, str], StoredTrack], piece: Piece) -> StoredTrack:
     """A piece's track; the last one stays in memory, for pieces come in order."""
     key = (piece.arrays, piece.row["key"])
     if key not in tracks:
@@ -133,9 +133,9 @@ def _track(tracks: dict[tuple[Path, str], Stored], piece: Piece) -> Stored:
     return tracks[key]
 
 
-def _scenes(entries: Sequence[Entry]) -> list[tuple[str, dict[str, Any]]]:
+def _scenes(entries: Sequence[SegmentEntry]) -> list[tuple[str, dict[str, Any]]]:
     """Each scene with its activities and steps as `instruct_data.planning` reads them, and the name of its film."""
-    scenes: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+    scenes: dict[tuple[str, int], list[SegmentEntry]] = defaultdict(list)
     for entry in entries:
         if "scene" in entry.extra:
             scenes[entry.piece.film.name, entry.extra["scene_number"]].append(entry)
@@ -151,7 +151,7 @@ def _scenes(entries: Sequence[Entry]) -> list[tuple[str, dict[str, Any]]]:
     return out
 
 
-def _recordings(folder: Path, entries: Sequence[Entry], sounds: Mapping[str, dict[str, Any]]) -> dict[str, int]:
+def _recordings(folder: Path, entries: Sequence[SegmentEntry], sounds: Mapping[str, dict[str, Any]]) -> dict[str, int]:
     """The foremost face and body of each shot with sound, as a whole, beside its sound; counts by kind."""
     import soundfile
 

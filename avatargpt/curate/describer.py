@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from avatargpt.curate.stages import Result, Task, Workshop
+from avatargpt.curate.stages import Result, StageTask, Workshop
 from avatargpt.curate.tracks import read_tracks
 
 
-def described(task: Task, shop: Workshop) -> Result:
+def describe_clip(task: StageTask, shop: Workshop) -> Result:
     """``caption`` of a body or a face."""
     (track,) = read_tracks(Path(task.files["arrays"]), [dict(task.inputs["track"])])
     motion = track.piece(*task.inputs["span"])

@@ -14,17 +14,17 @@ import sys
 from dataclasses import asdict
 from typing import IO
 
-from avatargpt.curate.stages import Outcome, Settings, Task, attempt
+from avatargpt.curate.stages import Outcome, StageSettings, StageTask, attempt
 
 
 class Detached:
     """Runs tasks in a detached process, one at a time; it starts with the first."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StageSettings) -> None:
         self.settings = settings
         self._pipes: tuple[IO[str], IO[str]] | None = None
 
-    def attempt(self, number: int, task: Task) -> Outcome:
+    def attempt(self, number: int, task: StageTask) -> Outcome:
         """As `stages.attempt`; the run stops where the process ends before the task."""
         questions, outcomes = self._pipes = self._pipes or self._start()
         try:
@@ -47,14 +47,14 @@ class Detached:
         return process.stdin, process.stdout
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: StageSettings) -> None:
     """Run tasks, one a line of the standard input, until it ends; outcomes are lines of the standard output."""
     shop = settings.workshop()
     # prints of libraries do not belong between outcomes
     outcomes, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         number, stage, inputs, files = json.loads(line)
-        outcome = attempt(shop, number, Task(stage, inputs, files))
+        outcome = attempt(shop, number, StageTask(stage, inputs, files))
         try:
             print(json.dumps(outcome), file=outcomes, flush=True)
         except BrokenPipeError:  # the worker has gone; the result is stored
@@ -65,4 +65,4 @@ if __name__ == "__main__":
     # a child of nobody: clusters end the children of a worker with it
     if os.fork():
         os._exit(0)
-    serve(Settings(**json.loads(sys.argv[1])))
+    serve(StageSettings(**json.loads(sys.argv[1])))

@@ -20,7 +20,17 @@ from multiprocessing import connection, get_context, parent_process
 from typing import Any, Protocol
 
 from avatargpt.curate.detached import Detached
-from avatargpt.curate.stages import REJECTED, STAGES, Outcome, Result, Settings, Stopped, Task, Workshop, attempt
+from avatargpt.curate.stages import (
+    REJECTED,
+    STAGES,
+    Outcome,
+    Result,
+    StageSettings,
+    StageTask,
+    Stopped,
+    Workshop,
+    attempt,
+)
 from vqvae.errors import UserError
 
 NAMES = ("local", "ray")
@@ -28,10 +38,10 @@ INSTALL_RAY = 'pip install "avatargpt[ray]"'
 BREAKS = 2  # ends of a worker process after which the tasks that were in work are tried one at a time
 
 
-class Engine(Protocol):
+class StageEngine(Protocol):
     """Runs tasks of one stage."""
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
+    def run(self, tasks: Sequence[StageTask]) -> Iterator[tuple[int, Result]]:
         """The number of each task with its result, in any order.
 
         Raises:
@@ -44,7 +54,7 @@ class Engine(Protocol):
         ...
 
 
-def engine(name: str, settings: Settings, workers: int) -> Engine:
+def engine(name: str, settings: StageSettings, workers: int) -> StageEngine:
     """The engine of that name. Raises UserError: unknown, or its extra is not installed."""
     if name == "local":
         return LocalEngine(settings, workers)
@@ -56,12 +66,12 @@ def engine(name: str, settings: Settings, workers: int) -> Engine:
 class LocalEngine:
     """Worker processes, as many as `workers`; 1 = this process, where one that is cut off takes the run with it."""
 
-    def __init__(self, settings: Settings, workers: int) -> None:
+    def __init__(self, settings: StageSettings, workers: int) -> None:
         self.settings, self.workers = settings, workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
-        """See `Engine`."""
+    def run(self, tasks: Sequence[StageTask]) -> Iterator[tuple[int, Result]]:
+        """See `StageEngine`."""
         left = dict(enumerate(tasks))
         breaks = 0
         while left:
@@ -79,9 +89,9 @@ class LocalEngine:
                     del left[number]
                     yield number, {REJECTED: "reading it ends the process (out of memory, or a defect of a decoder)"}
 
-    def _round(self, tasks: dict[int, Task]) -> Iterator[tuple[int, Result]]:
+    def _round(self, tasks: dict[int, StageTask]) -> Iterator[tuple[int, Result]]:
         """All tasks in the pool; a bounded number waits in it."""
-        pool = self._started()
+        pool = self._start_pool()
         waiting: set[Future[Outcome]] = set()
         numbers = iter(sorted(tasks))
         stop = ""
@@ -103,7 +113,7 @@ class LocalEngine:
         if stop:
             raise Stopped(stop)
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _start_pool(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = get_context("spawn")
             ending, self._end = context.Pipe(duplex=False)
@@ -122,7 +132,7 @@ _asking = threading.Lock()  # held while a question may be on its way
 _orphaned = threading.Event()
 
 
-def _begin(settings: Settings, ending: connection.Connection) -> None:
+def _begin(settings: StageSettings, ending: connection.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the others
     _shop[:] = [settings.workshop()]
     threading.Thread(target=_end_with_parent, args=(ending,), daemon=True).start()
@@ -137,7 +147,7 @@ def _end_with_parent(ending: connection.Connection) -> None:
         os._exit(1)
 
 
-def _work(number: int, task: Task) -> Outcome:
+def _work(number: int, task: StageTask) -> Outcome:
     if not STAGES[task.stage].model:
         return attempt(_shop[0], number, task)
     with _asking:
@@ -149,14 +159,14 @@ def _work(number: int, task: Task) -> Outcome:
 class RayEngine:
     """Tasks as rows of a Ray Data set; the folder of results has to be the same on every machine."""
 
-    def __init__(self, settings: Settings, workers: int) -> None:
+    def __init__(self, settings: StageSettings, workers: int) -> None:
         if find_spec("ray") is None:
             raise UserError(f"--engine ray: Ray is not installed; install it: {INSTALL_RAY}")
         self.settings, self.workers = settings, workers
         self._own = False
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
-        """See `Engine`; results come when all are there."""
+    def run(self, tasks: Sequence[StageTask]) -> Iterator[tuple[int, Result]]:
+        """See `StageEngine`; results come when all are there."""
         import ray
 
         if not ray.is_initialized():
@@ -171,7 +181,7 @@ class RayEngine:
         blocks = min(len(rows), 4 * self.workers)
         data = ray.data.from_items([{"row": json.dumps(r)} for r in rows], override_num_blocks=blocks)
         # .count() would run nothing; written out, every task runs once
-        row_class: Any = _Row
+        row_class: Any = _RowTask
         done = data.map(row_class, fn_constructor_args=(self.settings,), concurrency=self.workers).materialize()
         stop = ""
         for row in done.iter_rows():
@@ -191,15 +201,15 @@ class RayEngine:
             self._own = False
 
 
-class _Row:
+class _RowTask:
     """Runs the task of a row, in a process of Ray's."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StageSettings) -> None:
         self.shop, self.questions = settings.workshop(), Detached(settings)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         value = json.loads(row["row"])
-        number, task = value["number"], Task(*value["task"])
+        number, task = value["number"], StageTask(*value["task"])
         if STAGES[task.stage].model:
             return {"row": json.dumps(self.questions.attempt(number, task))}
         return {"row": json.dumps(attempt(self.shop, number, task))}

@@ -26,7 +26,7 @@ def film_reason(film: FilmFile, recipe: Curation) -> str | None:
     return None
 
 
-def shot_reason(shot: Row, options: GateOptions) -> str | None:
+def reject_shot(shot: Row, options: GateOptions) -> str | None:
     """Of a shot, by its pictures."""
     if (seconds := shot["end"] - shot["start"]) < options.seconds:
         return f"short: {seconds:.1f} s; accepted {options.seconds:g} or more"

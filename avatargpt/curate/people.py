@@ -32,14 +32,14 @@ class FilmCapture:
         return f"{self.options.poses} {self.options.faces} {VERSION} {files}"
 
     def ready(self) -> None:
-        """See `avatargpt.curate.tracks.Capture`."""
+        """See `avatargpt.curate.tracks.TrackCapture`."""
         if self.options.body:
             poses.estimator(self.options.poses)
         if self.options.face:
             faces.estimator(self.options.faces, self.options.people).close()
 
     def people(self, film: Path, start: float, end: float) -> Sequence[Track]:
-        """See `avatargpt.curate.tracks.Capture`."""
+        """See `avatargpt.curate.tracks.TrackCapture`."""
         about = inspect(film)
         bodies = list(self._bodies(about, start, end)) if self.options.body else []
         return [*bodies, *(self._faces(about, start, end, bodies) if self.options.face else ())]

@@ -12,9 +12,9 @@ from avatargpt.curate import dataset, gates, shots, sound
 from avatargpt.curate.engines import engine
 from avatargpt.curate.manifest import FilmFile, films_of, words_of_name
 from avatargpt.curate.recipe import Curation
-from avatargpt.curate.run import Entry, Piece, Progress, Run
+from avatargpt.curate.run import CurateRun, Piece, Progress, SegmentEntry
 from avatargpt.curate.segments import STEP
-from avatargpt.curate.stages import Result, Settings, Stopped, Task
+from avatargpt.curate.stages import Result, StageSettings, StageTask, Stopped
 from avatargpt.curate.tracks import capture_of
 from vqvae.errors import UserError
 from vqvae.io.files import folder_lock
@@ -49,16 +49,16 @@ def curate(
     capture = capture_of(recipe.tracks)
     capture.ready()
     work.mkdir(parents=True, exist_ok=True)
-    settings = Settings(str(work.resolve()), recipe.model_dump(mode="json"), llm)
+    settings = StageSettings(str(work.resolve()), recipe.model_dump(mode="json"), llm)
     shop = settings.workshop()
     if llm:
         _ = shop.model  # a wrong name or setting is reported before any work
     with folder_lock(work, BUSY):
         films = films_of(places, work)
-        run = Run(recipe, shop, engine(engine_name, settings, workers), capture.fingerprint, notify, progress)
+        run = CurateRun(recipe, shop, engine(engine_name, settings, workers), capture.fingerprint, notify, progress)
         try:
             pieces, sounds = _pieces(run, films)
-            texts = _asked(run, pieces) if llm else _plain(run, pieces)
+            texts = _ask_texts(run, pieces) if llm else _plain(run, pieces)
             if not texts:
                 raise UserError(f"{', '.join(map(str, places))}: nothing is left of {len(films)} films: {_why(run)}")
             pictures = _samples(run, texts)
@@ -69,7 +69,7 @@ def curate(
         return dataset.write(output, run, films, texts, sounds, pictures)
 
 
-def _why(run: Run) -> str:
+def _why(run: CurateRun) -> str:
     """The most frequent reasons."""
     counts: dict[str, int] = defaultdict(int)
     for row in run.rejects:
@@ -78,7 +78,7 @@ def _why(run: Run) -> str:
     return "; ".join(f"{n} x {r}" for r, n in most) or "nobody in them"
 
 
-def _pieces(run: Run, films: Sequence[FilmFile]) -> tuple[list[Piece], dict[str, dict[str, Any]]]:
+def _pieces(run: CurateRun, films: Sequence[FilmFile]) -> tuple[list[Piece], dict[str, dict[str, Any]]]:
     """All segments that pass the gates, and the sounds of their films with words, by the film's name."""
     recipe = run.recipe
     films = [f for f in films if run.passes(f.name, gates.film_reason(f, recipe))]
@@ -87,7 +87,7 @@ def _pieces(run: Run, films: Sequence[FilmFile]) -> tuple[list[Piece], dict[str,
         (f, about, n, shot)
         for f, about in zip(films, cut, strict=True) if about is not None
         for n, shot in enumerate(about["shots"])
-        if run.passes(f"{f.name}/{n:03d}", gates.shot_reason(shot, recipe.gates))
+        if run.passes(f"{f.name}/{n:03d}", gates.reject_shot(shot, recipe.gates))
     ]  # fmt: skip
     tasks = [
         (f"{f.name}/{n:03d}", _film_task("tracks", f, start=s["start"], end=s["end"], capture=run.capture))
@@ -104,7 +104,8 @@ def _pieces(run: Run, films: Sequence[FilmFile]) -> tuple[list[Piece], dict[str,
     audible = {f.name: f for f, about, *_ in tracks if about["sound"]}
     sounds = _sounds(run, list(audible.values()))
     cuts = run.stage("segments", [
-        (f"{f.name}/{n:03d}_{row['key']}", Task("segments", {"tracks": address, "track": row}, {"arrays": str(arrays)}))
+        (f"{f.name}/{n:03d}_{row['key']}",
+         StageTask("segments", {"tracks": address, "track": row}, {"arrays": str(arrays)}))
         for f, _, n, _, row, arrays, address in tracks
     ], "tracks")  # fmt: skip
     cut_tracks = [
@@ -128,11 +129,11 @@ def _pieces(run: Run, films: Sequence[FilmFile]) -> tuple[list[Piece], dict[str,
     return pieces, sounds
 
 
-def _film_task(stage: str, film: FilmFile, **inputs: Any) -> Task:
-    return Task(stage, {"film": film.sha256, **inputs}, {"film": film.path})
+def _film_task(stage: str, film: FilmFile, **inputs: Any) -> StageTask:
+    return StageTask(stage, {"film": film.sha256, **inputs}, {"film": film.path})
 
 
-def _sounds(run: Run, films: Sequence[FilmFile]) -> dict[str, dict[str, Any]]:
+def _sounds(run: CurateRun, films: Sequence[FilmFile]) -> dict[str, dict[str, Any]]:
     """Sounds whose language is accepted, or is not known; with the file of the samples."""
     tasks = [(f.name, _film_task("sound", f)) for f in films]
     out: dict[str, dict[str, Any]] = {}
@@ -147,7 +148,7 @@ def _sounds(run: Run, films: Sequence[FilmFile]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _asked(run: Run, pieces: Sequence[Piece]) -> list[Entry]:
+def _ask_texts(run: CurateRun, pieces: Sequence[Piece]) -> list[SegmentEntry]:
     """Texts by the language model."""
     bodies = [p for p in pieces if p.modality == "body"]
     tasks = [
@@ -164,17 +165,19 @@ def _asked(run: Run, pieces: Sequence[Piece]) -> list[Entry]:
     for p, d in described:
         scene = levels.get(p.name, {})
         captions = [d["caption"], d["again"]]
-        entries.append(Entry(p, captions, "model", {"place": d["place"], **scene}))
+        entries.append(SegmentEntry(p, captions, "model", {"place": d["place"], **scene}))
     faces = [p for p in pieces if p.modality == "face"]
-    tasks = [(p.name, Task("instructions", {**p.inputs, "words": p.words}, {"arrays": str(p.arrays)})) for p in faces]
+    tasks = [
+        (p.name, StageTask("instructions", {**p.inputs, "words": p.words}, {"arrays": str(p.arrays)})) for p in faces
+    ]
     for p, answer in zip(faces, run.stage("instructions", tasks, "segments"), strict=True):
         if answer is not None:
             texts = [answer["instruction"], *answer["paraphrases"]]
-            entries.append(Entry(p, texts, "model", {"units": answer["units"]}))
+            entries.append(SegmentEntry(p, texts, "model", {"units": answer["units"]}))
     return entries
 
 
-def _levels(run: Run, described: Sequence[tuple[Piece, Result]]) -> dict[str, dict[str, Any]]:
+def _levels(run: CurateRun, described: Sequence[tuple[Piece, Result]]) -> dict[str, dict[str, Any]]:
     """Scene, activity and step by the name of the segment: a scene is asked for of every line of a film's people."""
     films: dict[str, list[tuple[Piece, Result]]] = defaultdict(list)
     for p, d in described:
@@ -186,7 +189,7 @@ def _levels(run: Run, described: Sequence[tuple[Piece, Result]]) -> dict[str, di
         film = rows[0][0].film
         stretches = [{"description": d["caption"], "words": p.words} for p, d in rows]
         inputs = {"title": words_of_name(film), "captions": list(film.captions), "stretches": stretches}
-        tasks.append((rows[0][0].name, Task("scenes", inputs)))
+        tasks.append((rows[0][0].name, StageTask("scenes", inputs)))
     out: dict[str, dict[str, Any]] = {}
     for number, (rows, result) in enumerate(zip(groups, run.stage("scenes", tasks, "scenes"), strict=True)):
         if result is None:
@@ -225,7 +228,7 @@ def _parts(rows: Sequence[Any], longest: int) -> Iterator[Sequence[Any]]:
         yield rows[k : k + longest]
 
 
-def _plain(run: Run, pieces: Sequence[Piece]) -> list[Entry]:
+def _plain(run: CurateRun, pieces: Sequence[Piece]) -> list[SegmentEntry]:
     """Texts without a language model: captions beside the film, its name, or our own network, each marked."""
     texts: dict[str, tuple[list[str], str]] = {}
     left = []
@@ -240,19 +243,24 @@ def _plain(run: Run, pieces: Sequence[Piece]) -> list[Entry]:
         else:
             texts[p.name] = (choices.get(by, []), by or "nobody")
     weights = dataset.weights_fingerprint() if left else ""
-    tasks = [(p.name, Task("describer", {**p.inputs, "weights": weights}, {"arrays": str(p.arrays)})) for p in left]
+    tasks = [
+        (p.name, StageTask("describer", {**p.inputs, "weights": weights}, {"arrays": str(p.arrays)})) for p in left
+    ]
     for p, answer in zip(left, run.stage("describer", tasks, "segments"), strict=True):
         if answer is not None:
             texts[p.name] = ([answer["caption"]], "describer")
-    return [Entry(p, *texts[p.name], {}) for p in pieces if p.name in texts]
+    return [SegmentEntry(p, *texts[p.name], {}) for p in pieces if p.name in texts]
 
 
-def _samples(run: Run, entries: Sequence[Entry]) -> dict[str, Path]:
+def _samples(run: CurateRun, entries: Sequence[SegmentEntry]) -> dict[str, Path]:
     """Pictures of segments from all over the data set, for the report, by the name of the segment."""
     count = min(run.recipe.dataset.samples, len(entries))
     chosen = [entries[round(k * (len(entries) - 1) / max(count - 1, 1))].piece for k in range(count)]
     tasks = [
-        (p.name, Task("pictures", {**p.inputs, "film": p.film.sha256}, {"film": p.film.path, "arrays": str(p.arrays)}))
+        (
+            p.name,
+            StageTask("pictures", {**p.inputs, "film": p.film.sha256}, {"film": p.film.path, "arrays": str(p.arrays)}),
+        )
         for p in chosen
     ]
     results = run.stage("pictures", tasks, "samples")

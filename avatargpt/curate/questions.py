@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, Field, StringConstraints
 
 from avatargpt.curate.recipe import TextOptions
-from avatargpt.curate.stages import Rejected, Result, Task, Workshop
+from avatargpt.curate.stages import Rejected, Result, StageTask, Workshop
 from avatargpt.curate.tracks import read_tracks
 from avatargpt.llm.model import Malformed, prompt
 from avatargpt.metrics.face import MIN_UNIT_LEVEL, three_times
@@ -66,7 +66,7 @@ class FaceInstruction(BaseModel):
     paraphrases: list[Text]
 
 
-def description_of(task: Task, shop: Workshop) -> Result:
+def description_of(task: StageTask, shop: Workshop) -> Result:
     """``caption``, ``again``, ``place`` and ``face`` of a segment, by a model that sees pictures of it."""
     inputs, options = task.inputs, shop.recipe.text
     times, pictures = pictures_of(Path(task.files["film"]), inputs["span"], inputs["box"], options)
@@ -84,7 +84,7 @@ def description_of(task: Task, shop: Workshop) -> Result:
     return {**answer.model_dump(), "caption": _lower(answer.caption), "again": _lower(answer.again)}
 
 
-def scene_of(task: Task, shop: Workshop) -> Result:
+def scene_of(task: StageTask, shop: Workshop) -> Result:
     """``scene`` and ``activities`` of consecutive segments; every segment has a step, by its number from 1 on."""
     stretches = [{"number": k, **s} for k, s in enumerate(task.inputs["stretches"], 1)]
     values = {"title": task.inputs["title"], "captions": task.inputs["captions"], "stretches": stretches}
@@ -104,10 +104,10 @@ def scene_of(task: Task, shop: Workshop) -> Result:
     return {"scene": tidy(answer.scene), "activities": activities}
 
 
-def instruction_of(task: Task, shop: Workshop) -> Result:
+def instruction_of(task: StageTask, shop: Workshop) -> Result:
     """``units`` with their strengths, and an ``instruction`` with ``paraphrases`` for them."""
     (track,) = read_tracks(Path(task.files["arrays"]), [dict(task.inputs["track"])])
-    units = drawn_units(track.piece(*task.inputs["span"]), shop.recipe.text.seed)
+    units = draw_units(track.piece(*task.inputs["span"]), shop.recipe.text.seed)
     if not units:
         raise Rejected("no action unit is active in all of three frames")
     count = shop.recipe.text.paraphrases
@@ -123,7 +123,7 @@ def instruction_of(task: Task, shop: Workshop) -> Result:
     }  # fmt: skip
 
 
-def drawn_units(face: FaceMotion, seed: int) -> list[dict[str, Any]]:
+def draw_units(face: FaceMotion, seed: int) -> list[dict[str, Any]]:
     """Units that are active in all of three frames drawn from a clip, the strongest first, each with its strength.
 
     After InstructAvatar (arXiv 2405.15758, section 3.1); the strength is the mean of the three.

@@ -25,7 +25,7 @@ class ShotOptions(Strict):
 class TrackOptions(Strict):
     """People in a shot."""
 
-    # capture: MODULE:NAME of a class like `avatargpt.curate.tracks.Capture`; its first argument is this section
+    # capture: MODULE:NAME of a class like `avatargpt.curate.tracks.TrackCapture`; its first argument is this section
     capture: str = "avatargpt.curate.people:FilmCapture"
     # poses, faces: estimators of that capture
     poses: str = "mediapipe"
@@ -35,7 +35,7 @@ class TrackOptions(Strict):
     people: PositiveInt = 4  # at most, the largest
 
     @model_validator(mode="after")
-    def _something(self) -> TrackOptions:
+    def _require_something(self) -> TrackOptions:
         if not (self.body or self.face):
             raise ValueError("body and face are both off; accepted: at least one of them")
         return self
@@ -96,7 +96,7 @@ class TextOptions(Strict):
     plain: list[str] = ["beside", "name", "describer"]
 
     @model_validator(mode="after")
-    def _known(self) -> TextOptions:
+    def _require_known(self) -> TextOptions:
         if unknown := [n for n in self.plain if n not in ("beside", "name", "describer")]:
             raise ValueError(f"plain: {unknown[0]!r}; accepted beside, name, describer")
         return self

@@ -15,8 +15,8 @@ import numpy as np
 
 from avatargpt.curate.questions import pictures_of
 from avatargpt.curate.recipe import TextOptions
-from avatargpt.curate.run import Entry, Run
-from avatargpt.curate.stages import Result, Task, Workshop
+from avatargpt.curate.run import CurateRun, SegmentEntry
+from avatargpt.curate.stages import Result, StageTask, Workshop
 from avatargpt.curate.tracks import read_tracks
 from vqvae.io.files import atomic_write
 
@@ -32,7 +32,7 @@ BY = {"model": "by the language model", "beside": "caption beside the film", "na
       "describer": "by the describer", "nobody": "without text"}  # fmt: skip
 
 
-def picture_of(task: Task, shop: Workshop) -> Result:
+def picture_of(task: StageTask, shop: Workshop) -> Result:
     """Pictures of a segment, above our figure at the same times, as .jpg beside the result."""
     from PIL import Image
 
@@ -57,7 +57,7 @@ def picture_of(task: Task, shop: Workshop) -> Result:
 
 
 def write_report(
-    path: Path, run: Run, about: Mapping[str, Any], entries: Sequence[Entry], pictures: Mapping[str, Path]
+    path: Path, run: CurateRun, about: Mapping[str, Any], entries: Sequence[SegmentEntry], pictures: Mapping[str, Path]
 ) -> None:
     """Write the report; nothing in it depends on when the run was made, or on how often it was started."""
     parts = [
@@ -96,7 +96,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return f"<table><tr>{head}</tr>" + "".join(f"<tr>{c}</tr>" for c in cells) + "</table>"
 
 
-def _sample(entry: Entry, picture: Path) -> str:
+def _sample(entry: SegmentEntry, picture: Path) -> str:
     data = base64.b64encode(picture.read_bytes()).decode()
     piece, extra = entry.piece, entry.extra
     lines = [f"<b>{escape(c)}</b>" for c in entry.captions[:1]] + [escape(c) for c in entry.captions[1:]]

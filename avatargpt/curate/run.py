@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatargpt.curate.engines import Engine
+from avatargpt.curate.engines import StageEngine
 from avatargpt.curate.manifest import FilmFile
 from avatargpt.curate.recipe import Curation
-from avatargpt.curate.stages import REJECTED, Result, Task, Workshop
+from avatargpt.curate.stages import REJECTED, Result, StageTask, Workshop
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
 
@@ -45,7 +45,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SegmentEntry:
     """A segment with its texts: `by` whom they are, a key of `avatargpt.curate.dataset.BY`; `extra` of the clip."""
 
     piece: Piece
@@ -64,19 +64,19 @@ class Counts:
 
 
 @dataclass
-class Run:
+class CurateRun:
     """One run, stage by stage."""
 
     recipe: Curation
     shop: Workshop
-    engine: Engine
+    engine: StageEngine
     capture: str  # fingerprint of what reads people off films
     notify: Callable[[str], None]
     progress: Progress
     counts: dict[str, Counts] = field(default_factory=dict)
     rejects: list[dict[str, Any]] = field(default_factory=list)
 
-    def stage(self, name: str, tasks: Sequence[tuple[str, Task]], unit: str) -> list[Result | None]:
+    def stage(self, name: str, tasks: Sequence[tuple[str, StageTask]], unit: str) -> list[Result | None]:
         """Results of the tasks of a stage, each with the name of what it works on; None and a reject where it has none.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.curate.stages import Result, Task, Workshop
+from avatargpt.curate.stages import Result, StageTask, Workshop
 from avatargpt.curate.tracks import read_tracks
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
@@ -23,7 +23,7 @@ CELLS = 400  # steps that are partitioned at a time
 FLOOR = 0.05  # smallest deviation that figures are divided by: m, m/s, weights
 
 
-def segments_of(task: Task, shop: Workshop) -> Result:
+def segments_of(task: StageTask, shop: Workshop) -> Result:
     """``segments`` in seconds of the film, and ``speeds`` of each `STEP`: m/s of a body, weights a second of a face."""
     row = dict(task.inputs["track"])
     (track,) = read_tracks(Path(task.files["arrays"]), [row])

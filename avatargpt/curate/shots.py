@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.curate.recipe import ShotOptions
-from avatargpt.curate.stages import Rejected, Result, Task, Workshop, reason_about
+from avatargpt.curate.stages import Rejected, Result, StageTask, Workshop, reason_about
 from avatargpt.video.frames import INSTALL, MAX_RATE, Film, frames, inspect
 from vqvae.errors import UserError
 from vqvae.io.files import reason
@@ -27,7 +27,7 @@ def check() -> None:
             raise UserError(f"films need {name}; install it: {INSTALL}")
 
 
-def shots_of(task: Task, shop: Workshop) -> Result:
+def shots_of(task: StageTask, shop: Workshop) -> Result:
     """Facts of a film, and its shots: start and end in seconds, ``sharpness`` and ``change`` (medians), ``hashes``."""
     path, options = Path(task.files["film"]), shop.recipe.shots
     try:

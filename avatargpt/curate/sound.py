@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.curate.recipe import SoundOptions
-from avatargpt.curate.stages import Rejected, Result, Task, Workshop, reason_about
+from avatargpt.curate.stages import Rejected, Result, StageTask, Workshop, reason_about
 from avatargpt.speech.audio import blocks, inspect, load, resample
 from avatargpt.video.sound import write_sound
 from vqvae.errors import UserError
@@ -26,7 +26,7 @@ def check(options: SoundOptions) -> None:
         raise UserError(f"sound: whisper: faster-whisper is not installed; install it: {INSTALL_WHISPER}")
 
 
-def sound_of(task: Task, shop: Workshop) -> Result:
+def sound_of(task: StageTask, shop: Workshop) -> Result:
     """``words`` with times, and the ``language``; the sound beside it, as .wav."""
     import av
 

@@ -46,7 +46,7 @@ def reason_about(path: Path, error: Exception) -> str:
 
 
 @dataclass(frozen=True)
-class Stage:
+class CurateStage:
     """A row of `STAGES`.
 
     Attributes:
@@ -64,20 +64,20 @@ class Stage:
 
 
 STAGES = {s.name: s for s in (
-    Stage("shots", 1, "avatargpt.curate.shots:shots_of", ("shots",)),
-    Stage("tracks", 2, "avatargpt.curate.tracks:tracks_of", ("tracks",)),
-    Stage("sound", 1, "avatargpt.curate.sound:sound_of", ("sound",)),
-    Stage("segments", 1, "avatargpt.curate.segments:segments_of", ("segments",)),
-    Stage("descriptions", 1, "avatargpt.curate.questions:description_of", ("text",), model=True),
-    Stage("scenes", 1, "avatargpt.curate.questions:scene_of", ("text",), model=True),
-    Stage("instructions", 1, "avatargpt.curate.questions:instruction_of", ("text",), model=True),
-    Stage("describer", 1, "avatargpt.curate.describer:described"),
-    Stage("pictures", 1, "avatargpt.curate.report:picture_of"),
+    CurateStage("shots", 1, "avatargpt.curate.shots:shots_of", ("shots",)),
+    CurateStage("tracks", 2, "avatargpt.curate.tracks:tracks_of", ("tracks",)),
+    CurateStage("sound", 1, "avatargpt.curate.sound:sound_of", ("sound",)),
+    CurateStage("segments", 1, "avatargpt.curate.segments:segments_of", ("segments",)),
+    CurateStage("descriptions", 1, "avatargpt.curate.questions:description_of", ("text",), model=True),
+    CurateStage("scenes", 1, "avatargpt.curate.questions:scene_of", ("text",), model=True),
+    CurateStage("instructions", 1, "avatargpt.curate.questions:instruction_of", ("text",), model=True),
+    CurateStage("describer", 1, "avatargpt.curate.describer:describe_clip"),
+    CurateStage("pictures", 1, "avatargpt.curate.report:picture_of"),
 )}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Task:
+class StageTask:
     """What one call of a stage works on.
 
     Attributes:
@@ -91,7 +91,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Settings:
+class StageSettings:
     """All that a process needs to run tasks; plain values, to be sent."""
 
     folder: str  # of results
@@ -110,28 +110,28 @@ class Workshop:
         self.folder, self.recipe, self.llm = folder, recipe, llm
         self.tools: dict[str, Any] = {}
 
-    def address(self, task: Task) -> str:
+    def address(self, task: StageTask) -> str:
         """SHA-256 of name, version, options, inputs and, of questions, the model."""
         stage = STAGES[task.stage]
         options = {name: getattr(self.recipe, name).model_dump(mode="json") for name in stage.sections}
         parts = [stage.name, stage.version, options, task.inputs, self.model.backend.fingerprint if stage.model else ""]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def path(self, task: Task, suffix: str = ".json") -> Path:
+    def path(self, task: StageTask, suffix: str = ".json") -> Path:
         """Where a result is, or a file beside it."""
         address = self.address(task)
         return self.folder / task.stage / address[:2] / f"{address}{suffix}"
 
-    def result(self, task: Task) -> Result | None:
+    def result(self, task: StageTask) -> Result | None:
         """The result of a task, None where there is none yet."""
         path = self.path(task)
         return read_object(path) if path.is_file() else None
 
-    def run(self, task: Task) -> Result:
+    def run(self, task: StageTask) -> Result:
         """The result of a task, which is computed and stored where there is none yet."""
         if (present := self.result(task)) is not None:
             return present
-        function: Callable[[Task, Workshop], Result] = resolve_name(STAGES[task.stage].place)
+        function: Callable[[StageTask, Workshop], Result] = resolve_name(STAGES[task.stage].place)
         try:
             result = function(task, self)
         except Rejected as e:
@@ -142,7 +142,7 @@ class Workshop:
         again: Result = json.loads(text)
         return again
 
-    def write_arrays(self, task: Task, arrays: Mapping[str, np.ndarray]) -> None:
+    def write_arrays(self, task: StageTask, arrays: Mapping[str, np.ndarray]) -> None:
         """Store arrays beside the result, before it."""
         atomic_write(self.path(task, ".npz"), lambda p: np.savez(p, **arrays))  # type: ignore[arg-type]
 
@@ -165,11 +165,11 @@ class Workshop:
         limits = self.recipe.limits
         backend = load_llm(self.llm, limits, cached=False).backend
         # tokens and money hold for the folder, not for each process
-        unbounded = limits.changed(tokens=10**12, money=None)
+        unbounded = limits.replace_fields(tokens=10**12, money=None)
         return LanguageModel(Remembered(backend, self.folder / "calls", limits), unbounded)
 
 
-def attempt(shop: Workshop, number: int, task: Task) -> Outcome:
+def attempt(shop: Workshop, number: int, task: StageTask) -> Outcome:
     """Run a task; a failure that is the content's own is a result, any other stops the run.
 
     What no check foresaw leaves one film out and not the others undone; it is tried again by the next run.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from avatargpt.curate.recipe import TrackOptions
-from avatargpt.curate.stages import Rejected, Result, Task, Workshop, reason_about
+from avatargpt.curate.stages import Rejected, Result, StageTask, Workshop, reason_about
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -45,7 +45,7 @@ class Track:
     doubts: tuple[str, ...] = ()
 
 
-class Capture(Protocol):
+class TrackCapture(Protocol):
     """Reads people off a film. Made with the configuration's section `tracks`."""
 
     @property
@@ -62,16 +62,16 @@ class Capture(Protocol):
         ...
 
 
-def capture_of(options: TrackOptions) -> Capture:
+def capture_of(options: TrackOptions) -> TrackCapture:
     """The capture that the configuration names."""
     try:
-        capture: Capture = resolve_name(options.capture)(options)
+        capture: TrackCapture = resolve_name(options.capture)(options)
     except (ImportError, AttributeError, ValueError) as e:
         raise UserError(f"tracks: capture: {options.capture!r}: {e}; accepted MODULE:NAME of a class") from None
     return capture
 
 
-def tracks_of(task: Task, shop: Workshop) -> Result:
+def tracks_of(task: StageTask, shop: Workshop) -> Result:
     """Figures of each track, largest first; motions beside, under ``KIND_NUMBER``."""
     options = shop.recipe.tracks
     capture = shop.tool("capture", lambda: capture_of(options))
@@ -108,7 +108,7 @@ def _arrays(track: Track) -> dict[str, np.ndarray]:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredTrack:
     """A track as it is stored: its row, and its arrays."""
 
     row: dict[str, Any]
@@ -131,10 +131,11 @@ class Stored:
         return part.resampled(modalities.get(self.row["modality"]).fps).canonical()
 
 
-def read_tracks(path: Path, rows: Sequence[dict[str, Any]]) -> list[Stored]:
+def read_tracks(path: Path, rows: Sequence[dict[str, Any]]) -> list[StoredTrack]:
     """The tracks of a result by its file of arrays."""
     with np.load(path) as data:
         names = data.files
         return [
-            Stored(row, {n.split("/", 1)[1]: data[n] for n in names if n.startswith(row["key"] + "/")}) for row in rows
+            StoredTrack(row, {n.split("/", 1)[1]: data[n] for n in names if n.startswith(row["key"] + "/")})
+            for row in rows
         ]

@@ -58,7 +58,7 @@ def run_suite(
     interruption. `outputs` are read anew, and suites in which no model takes part begin anew.
     """
     from avatargpt.evaluation import report
-    from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
+    from avatargpt.evaluation.cache import NO_CACHE, RunCache
 
     kind = KINDS[suite.kind]
     cached = out is not None and outputs is None and model is not None and kind.model is not False
@@ -66,7 +66,7 @@ def run_suite(
     head = report.header(suite, model if outputs is None or suite.kind == "prompt_list" else None)
     cache = NO_CACHE
     if cached and out is not None:
-        cache = AnswerCache.beside(Path(out), report.cache_key(suite, head, data, store, full))
+        cache = RunCache.beside(Path(out), report.cache_key(suite, head, data, store, full))
     if outputs is not None:
         from avatargpt.evaluation.outputs import score
 

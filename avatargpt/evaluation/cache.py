@@ -26,7 +26,7 @@ from vqvae.skeleton import SMPL22, SMPL52
 # ``module:name`` of the data classes that a file may hold.
 STORABLE = frozenset({
     "vqvae.motion:Motion", "vqvae.face:FaceMotion", "avatargpt.evaluation.prompts:Answer",
-    "avatargpt.evaluation.requests:Reading", "instruct_data.dialogue.acts:Act", "avatargpt.planning.types:Plan",
+    "avatargpt.evaluation.requests:JudgedReading", "instruct_data.dialogue.acts:Act", "avatargpt.planning.types:Plan",
     "avatargpt.planning.types:Activity", "instruct_data.face.score:Score", "instruct_data.face.score:Event",
     "instruct_data.face.score:Emotion", "avatargpt.speech.words:Words", "avatargpt.speech.words:Word",
     "avatargpt.speech.phones:Phone",
@@ -126,7 +126,7 @@ def _answer_class(name: str) -> type[Any]:
 
 
 @dataclass(frozen=True)
-class AnswerCache:
+class RunCache:
     """The folder with one run's answers."""
 
     folder: Path | None = None  # ``RESULT.parts``; None = nothing is stored, every call is made
@@ -174,10 +174,10 @@ class AnswerCache:
         """A function whose answers are stored."""
 
         @wraps(function)
-        def cached(*arguments: Any, **keywords: Any) -> Any:
+        def answer_from_cache(*arguments: Any, **keywords: Any) -> Any:
             return self.compute(what, (arguments, keywords), partial(function, *arguments, **keywords))
 
-        return cached  # type: ignore[return-value]
+        return answer_from_cache  # type: ignore[return-value]
 
     def wrap_model(self, model: Any, *methods: str) -> Any:
         """A model with some methods whose answers are stored; all else is the model's."""
@@ -215,7 +215,7 @@ def _fresh(work: Callable[[], Answer]) -> Answer:
 
 
 class _CachedModel:
-    def __init__(self, cache: AnswerCache, model: Any, methods: Sequence[str]) -> None:
+    def __init__(self, cache: RunCache, model: Any, methods: Sequence[str]) -> None:
         self._cache, self._model, self._methods = cache, model, methods
 
     def __getattr__(self, name: str) -> Any:
@@ -224,4 +224,4 @@ class _CachedModel:
 
 
 # No file is written: the work is done in memory.
-NO_CACHE = AnswerCache()
+NO_CACHE = RunCache()

@@ -19,12 +19,12 @@ from avatargpt.evaluation import corpus
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Run
 from avatargpt.train.data.clip_tables import LONGEST, ClipTable
-from avatargpt.train.data.exchange import changed
+from avatargpt.train.data.exchange import find_changed
 from avatargpt.train.data.prompts import Wording
-from avatargpt.train.tokenizer import tokenised
-from instruct_data.attributes import Measures, described
+from avatargpt.train.tokenizer import tokenise_clip
+from instruct_data.attributes import Measures, describe_figures
 from instruct_data.clip import Clip
-from instruct_data.factory.cleaning import CleaningReport, cleaned
+from instruct_data.factory.cleaning import CleaningReport, clean_clips
 from instruct_data.factory.synth.families import families
 from instruct_data.registry import Prompt
 
@@ -35,7 +35,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     """The suite on a run's model."""
     options = run.suite.options
     count = int(options["full" if run.full else "per_family"])
-    clips = list(cleaned(corpus.keyframed_clips(count, corpus.HELD_OUT, list(families())), CleaningReport()))
+    clips = list(clean_clips(corpus.make_keyframed_clips(count, corpus.HELD_OUT, list(families())), CleaningReport()))
     return {"results": score(run.model.body.model, clips, int(options["generated"]), run.suite.seeds[0])}
 
 
@@ -46,21 +46,21 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
         model: an `avatargpt.body.model.BodyModel`. generated: motions for the exchanged prompts.
     """
     loaded, rng = model.loaded, np.random.default_rng(seed)
-    items = [replace(tokenised(c, model.tokenizer), split="train") for c in clips]
+    items = [replace(tokenise_clip(c, model.tokenizer), split="train") for c in clips]
     wording = Wording(loaded.text, loaded.model.config, {"body": model.tokenizer.tokens_per_second})
     table = ClipTable(items, wording, loaded.model.config, False)
     numbers = np.arange(len(items))
     text = table.text(numbers, "caption", rng)
-    symbols, words, possible = table.exchanged(numbers, table.attributes, text, rng)
+    symbols, words, possible = table.exchange_attribute(numbers, table.attributes, text, rng)
     rows: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
     chosen = numbers[possible]
-    fields = [changed(table.attributes[n], symbols[n]) for n in chosen]
+    fields = [find_changed(table.attributes[n], symbols[n]) for n in chosen]
     actions = [table.typed[n]["action"] for n in chosen]
 
     def add(name: str, which: Sequence[int], right: Sequence[bool] | np.ndarray) -> None:
         rows[name] += [(fields[i], actions[i], float(r)) for i, r in zip(which, right, strict=True)]
 
-    pairs = [(_typed(wording, table.attributes[n]), _typed(wording, symbols[n])) for n in chosen]
+    pairs = [(_list_types(wording, table.attributes[n]), _list_types(wording, symbols[n])) for n in chosen]
     codes = [items[n].codes[:LONGEST] for n in chosen]
     fits, other = (_likelihoods(loaded, codes, [p[k] for p in pairs], None) for k in (0, 1))
     every = list(range(len(chosen)))
@@ -86,13 +86,13 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
     prompts = [_prompt(loaded, pairs[i][1], None) for i in drawn]
     lengths, seeds = [len(codes[i]) for i in drawn], [seed + i for i in drawn]
     answers = loaded.sample(prompts, lengths, seeds, 1, 1.0, 0.8) if drawn else []
-    figures = [described(Measures.of(model.tokenizer.decode(a[0])).figures()) for a in answers]
+    figures = [describe_figures(Measures.of(model.tokenizer.decode(a[0])).figures()) for a in answers]
     wanted = [pairs[i][1].get(fields[i]) for i in drawn]
     add("generation", drawn, [s.get(fields[i]) == w for s, i, w in zip(figures, drawn, wanted, strict=True)])
     return _figures(rows)
 
 
-def _typed(wording: Wording, symbols: np.ndarray) -> dict[str, str]:
+def _list_types(wording: Wording, symbols: np.ndarray) -> dict[str, str]:
     pairs = (wording.texts[s].partition("=") for s in symbols.tolist() if s >= 0)
     return {name: value for name, _, value in pairs}
 

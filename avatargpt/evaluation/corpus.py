@@ -51,7 +51,7 @@ def action_names() -> list[str]:
     return sorted(actions())
 
 
-def keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] | None = None) -> Iterator[Clip]:
+def make_keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] | None = None) -> Iterator[Clip]:
     """`per_family` keyframed clips of every action with a file (or of `only`), with the seeds from `first` on.
 
     Args:
@@ -68,7 +68,7 @@ def keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] 
             yield from keyframed(every[name], seeds)
 
 
-def stored_keyframed(store: Path, split: str | None) -> list[Clip]:
+def load_keyframed(store: Path, split: str | None) -> list[Clip]:
     """Keyframed clips of a split of a motion store (train, val, test, or None for all)."""
     return [c for c in Store.open(store, verify=False).clips(split) if c.source in KEYFRAMED_SOURCES]
 

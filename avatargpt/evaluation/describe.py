@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation import corpus
-from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
+from avatargpt.evaluation.cache import NO_CACHE, RunCache
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, load
 from avatargpt.metrics import checks, text
@@ -41,7 +41,7 @@ def action_of(sentence: str) -> str:
     return next((name for name, (words, _) in _classes().items() if words.search(text)), "")
 
 
-def stated_side(sentence: str) -> str:
+def find_stated_side(sentence: str) -> str:
     """``left``, ``right``, ``both`` or "" (no side, or left and right separately)."""
     text = _NOISE.sub(" ", sentence.lower())
     left, right = (bool(re.search(rf"\b{side}(ward|wards|-handed)?\b", text)) for side in ("left", "right"))
@@ -66,7 +66,7 @@ def _active_side(text: str) -> str:
 
 
 Describe = Callable[[list[Motion]], Sequence[str]]
-FamilyTable = dict[str, checks.Family]
+FamilyTable = dict[str, checks.FamilyChecks]
 OWN_CAPTION = "own caption"
 WORDING: dict[str, Callable[..., float]] = {
     "bleu1": partial(text.bleu, order=1), "bleu4": partial(text.bleu, order=4), "rouge_l": text.rouge_l,
@@ -88,9 +88,9 @@ def evaluate_synthetic(run: Run) -> dict[str, Any]:
     """The suite `describe_synthetic` on clips of a store, or on clips of held-out seeds."""
     per_family = int(run.suite.options["full" if run.full and "full" in run.suite.options else "per_family"])
     if run.store is not None:
-        clips, training = (corpus.stored_keyframed(run.store, split) for split in ("val", "train"))
+        clips, training = (corpus.load_keyframed(run.store, split) for split in ("val", "train"))
     else:  # training draws from the seeds from 0 on
-        clips, training = (list(corpus.keyframed_clips(per_family, first)) for first in (corpus.HELD_OUT, 0))
+        clips, training = (list(corpus.make_keyframed_clips(per_family, first)) for first in (corpus.HELD_OUT, 0))
     return score_synthetic(run.suite, clips, run.model.describe, training, run.cache)
 
 
@@ -108,7 +108,7 @@ def reference_actions(clip: Clip) -> tuple[set[str], str]:
     return {a for a, n in named.items() if 3 * n >= len(clip.captions)}, ""
 
 
-def descriptions(describe: Describe, clips: Sequence[Clip], batch: int, cache: AnswerCache = NO_CACHE) -> list[str]:
+def descriptions(describe: Describe, clips: Sequence[Clip], batch: int, cache: RunCache = NO_CACHE) -> list[str]:
     """One sentence for each clip, `batch` clips at a time."""
     def describe_batch(motions: list[Motion]) -> list[str]:
         sentences = [str(text) for text in describe(motions)]
@@ -137,7 +137,7 @@ class Marks:
         self.only.append(float(ok and not named - accepted))
         self.by_class[name].append(float(ok))
         if side and ok:  # A wrong action is counted once, above.
-            self.side.append(float(stated_side(sentence) == side))
+            self.side.append(float(find_stated_side(sentence) == side))
         return ok
 
     def figures(self, name: str, mean: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _result(
 
 
 def score(
-    suite: Suite, clips: list[Clip], describe: Describe, training: Sequence[Clip] = (), cache: AnswerCache = NO_CACHE
+    suite: Suite, clips: list[Clip], describe: Describe, training: Sequence[Clip] = (), cache: RunCache = NO_CACHE
 ) -> dict[str, Any]:
     """All figures of the describe suite.
 
@@ -221,13 +221,13 @@ def reference_side(clip: Clip) -> str:
     """The side that at least half of a clip's captions mention, or ""."""
     if not clip.captions:
         return ""
-    sides = Counter(stated_side(c) for c in clip.captions)
+    sides = Counter(find_stated_side(c) for c in clip.captions)
     best = max(("left", "right"), key=lambda s: sides[s])
     return best if 2 * sides[best] >= len(clip.captions) and not sides["left" if best == "right" else "right"] else ""
 
 
 def score_synthetic(
-    suite: Suite, clips: list[Clip], describe: Describe, training: Sequence[Clip] = (), cache: AnswerCache = NO_CACHE
+    suite: Suite, clips: list[Clip], describe: Describe, training: Sequence[Clip] = (), cache: RunCache = NO_CACHE
 ) -> dict[str, Any]:
     """All figures.
 
@@ -286,7 +286,7 @@ def templates() -> dict[str, checks.Words]:
     return {name: checks.template(c.text for c in family.captions) for name, family in actions().items()}
 
 
-def families_named(table: dict[str, checks.Family], sentence: str) -> set[str]:
+def families_named(table: dict[str, checks.FamilyChecks], sentence: str) -> set[str]:
     """Families that a sentence names: by one of their words, or by the pattern of a caption."""
     text = sentence.lower().strip().rstrip(".")
     captions = templates()

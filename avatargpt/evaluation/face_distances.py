@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
-from avatargpt.metrics.degradations import fitting
+from avatargpt.metrics.degradations import fit_length
 from avatargpt.metrics.statistics import fid
 from instruct_data.face.score import Score
 from vqvae import arkit
@@ -109,12 +109,12 @@ def score_baselines(scores: Sequence[Score]) -> dict[str, list[FaceMotion]]:
     offset = max(len(rendered) // 2, 1)
     return {
         RENDERED: rendered,
-        SHUFFLED: [fitting(rendered[(i + offset) % len(rendered)], len(m)) for i, m in enumerate(rendered)],
+        SHUFFLED: [fit_length(rendered[(i + offset) % len(rendered)], len(m)) for i, m in enumerate(rendered)],
         NEUTRAL: [FaceMotion.from_curves(np.zeros((len(m), WIDTH), np.float32), m.fps) for m in rendered],
     }
 
 
-def recording_baselines(recorded: Sequence[np.ndarray], training: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
+def make_baselines(recorded: Sequence[np.ndarray], training: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
     """Baseline -> curves per recorded take.
 
     Returns:
@@ -133,7 +133,7 @@ def recording_baselines(recorded: Sequence[np.ndarray], training: Sequence[np.nd
 
 # Vertices of the lips, and those of the upper face that weights of brows, eyes, cheeks or nose move.
 @cache
-def _measured_vertices() -> tuple[np.ndarray, np.ndarray]:
+def _measure_vertices() -> tuple[np.ndarray, np.ndarray]:
     from avatargpt.export.head import head
 
     shape = head()
@@ -156,7 +156,7 @@ def distances(name: str, faces: Sequence[FaceMotion], real: Sequence[FaceMotion]
     """LVE (mm), FDD (mm^2) and face FID of clips against their references, over the frames that both have."""
     from avatargpt.export.head import head
 
-    lips, upper = _measured_vertices()
+    lips, upper = _measure_vertices()
     rest_points = head().points[upper].astype(np.float64) * MM
     errors, dynamics = [], []
     for m, r in zip(faces, real, strict=True):
@@ -170,10 +170,10 @@ def distances(name: str, faces: Sequence[FaceMotion], real: Sequence[FaceMotion]
     return {f"lve/{name}": figure(errors), f"fdd/{name}": figure(dynamics), f"face_fid/{name}": plain(distance)}
 
 
-def recording_distances(
+def measure_recordings(
     faces: Mapping[str, Sequence[np.ndarray]], recorded: Sequence[np.ndarray], training: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """`distances` of faces generated for recorded takes and of `recording_baselines`.
+    """`distances` of faces generated for recorded takes and of `make_baselines`.
 
     Args:
         faces: row -> (T, 55) curves at 30 fps per held-out take. recorded: (T, 55) of these. training: of other takes.
@@ -182,7 +182,7 @@ def recording_distances(
         ``FIGURE/ROW``, over windows of `WINDOW` seconds.
     """
     real = _windows(recorded)
-    rows = {**faces, **recording_baselines(recorded, training)}
+    rows = {**faces, **make_baselines(recorded, training)}
     return {k: v for row, takes in rows.items() for k, v in distances(row, _windows(takes), real).items()}
 
 

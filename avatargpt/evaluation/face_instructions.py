@@ -27,14 +27,14 @@ from avatargpt.metrics.face import (
     events_kept,
     f1,
     read_emotions,
-    reading_score,
+    score_reading,
 )
 from avatargpt.metrics.face_events import LOOKS, STATES, check_score, looks_at_head
 from avatargpt.requests.english import unreadable
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.corpus import SpeechClip, load
 from instruct_data.face.actions import action_names
-from instruct_data.face.described import described, feelings_described, parse_description
+from instruct_data.face.described import describe_score, feelings_described, parse_description
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, parse_score, read_instructions
@@ -85,19 +85,19 @@ def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path 
     for name, scores in sources.items():
         read = [performer.read([s.text], [s.length])[0] for s in scores]  # with the length, as by --seconds
         faces = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(scores, read, strict=True)]
-        results |= measured(name, faces, scores) | baseline_figures(name, scores)
+        results |= measure_faces(name, faces, scores) | baseline_figures(name, scores)
         results_of = [[float(r.passed) for r in check_score(m, s)] for m, s in zip(faces, scores, strict=True)]
         passed[name] = [(s.text, values) for s, values in zip(scores, results_of, strict=True)]
-        results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, scores).items()}
+        results |= {f"reading_{k}/{name}": plain(v) for k, v in score_reading(read, scores).items()}
         # From true scores: what the driver can do when the reading is right.
         from_scores = [performer.perform(s.text, score=s, seconds=s.length) for s in scores]
-        results |= {k.replace("/", "_told/"): v for k, v in followed(name, from_scores, scores).items()}
+        results |= {k.replace("/", "_told/"): v for k, v in measure_following(name, from_scores, scores).items()}
         for m, r, s in list(zip(faces, read, scores, strict=True))[:20]:
             faults = {f"{x.event.action} at {x.event.start:g} s": x.faults for x in check_score(m, s) if x.faults}
             samples.append({"text": s.text, "read": _parts(r), "faults": faults})
     if data is not None:
         results |= all_events([*passed["own"], *passed["corpus"]], (folder() / LEARNT).read_text("utf-8").splitlines())
-    results |= _rising(performer)
+    results |= _measure_rise(performer)
     if speech is not None:
         results |= _with_speech(performer, speech, sources["own"])
     return {"results": results, "samples": samples, "baselines": [*score_baselines(())]}
@@ -114,18 +114,18 @@ def all_events(passed: Sequence[tuple[str, Sequence[float]]], learnt: Sequence[s
     return {"events/together": figure([x for _, row in passed for x in row]), "events/unlearnt": figure(left)}
 
 
-def measured(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, Any]:
-    """`followed`, and the distances from the rendered scores."""
-    return followed(name, faces, scores) | distances(name, faces, [render(s, 1) for s in scores])
+def measure_faces(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, Any]:
+    """`measure_following`, and the distances from the rendered scores."""
+    return measure_following(name, faces, scores) | distances(name, faces, [render(s, 1) for s in scores])
 
 
 def baseline_figures(name: str, scores: Sequence[Score]) -> dict[str, Any]:
     """The same of `score_baselines`: ``FIGURE/NAME/BASELINE``."""
     return {f"{k}/{row}": v for row, faces in score_baselines(scores).items()
-            for k, v in measured(name, faces, scores).items()}  # fmt: skip
+            for k, v in measure_faces(name, faces, scores).items()}  # fmt: skip
 
 
-def followed(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, Any]:
+def measure_following(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, Any]:
     """Events done, feelings shown, and action units beside those of the rendered score."""
     events = [[r.passed for r in check_score(m, s)] for m, s in zip(faces, scores, strict=True) if s.events]
     emotions = [x for m, s in zip(faces, scores, strict=True) for x in emotions_shown(m, s)]
@@ -157,7 +157,7 @@ def _levels(performer: FacePipeline, scores: Sequence[Score], measure: Callable[
 
 
 # Share of the steps slightly < no word < very < extremely that rise: by scores, and as read from words.
-def _rising(performer: FacePipeline) -> dict[str, Any]:
+def _measure_rise(performer: FacePipeline) -> dict[str, Any]:
     scored: list[float] = []
     worded: list[float] = []
     for name in action_names():
@@ -250,7 +250,7 @@ def score_outputs(suite: Suite, faces: Mapping[str, FaceMotion], data: Path | No
         pairs = [(i, faces[i], s) for i, s in zip(ids, scores, strict=True) if i in faces]
         if not pairs:
             continue
-        results |= measured(source, [m for _, m, _ in pairs], [s for _, _, s in pairs])
+        results |= measure_faces(source, [m for _, m, _ in pairs], [s for _, _, s in pairs])
         rows += [{"id": i, "text": s.text, "done": [int(x.passed) for x in check_score(m, s)]} for i, m, s in pairs]
     return {"results": results, "instructions": rows}
 
@@ -258,8 +258,8 @@ def score_outputs(suite: Suite, faces: Mapping[str, FaceMotion], data: Path | No
 def same_reading(read: Score, norm: Score, construct: str) -> bool:
     """Whether a reading has the norm's actions, counts and feelings, and the times and degrees that words state."""
     events = [e for e in sorted(read.events, key=lambda e: e.start) if e.action not in AT_REST]
-    emotions = _merged([f for f in read.emotions if f.name != "neutral"])
-    expected = _merged(norm.emotions)
+    emotions = _merge_emotions([f for f in read.emotions if f.name != "neutral"])
+    expected = _merge_emotions(norm.emotions)
     if construct in ("rise", "fade"):
         return _changes(events, emotions, norm, 1 if construct == "rise" else -1)
     if [e.action for e in events] != [e.action for e in norm.events] or len(emotions) != len(expected):
@@ -282,7 +282,7 @@ def same_reading(read: Score, norm: Score, construct: str) -> bool:
 
 
 # Feelings in order, the same in a row as one: name, start, strength at its start and at its end.
-def _merged(emotions: Sequence[Emotion]) -> list[tuple[str, float, float, float]]:
+def _merge_emotions(emotions: Sequence[Emotion]) -> list[tuple[str, float, float, float]]:
     out: list[tuple[str, float, float, float]] = []
     for f in sorted(emotions, key=lambda f: f.start):
         end = f.intensity if f.to is None else f.to
@@ -331,8 +331,10 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
         speech: dict[str, Any] = {"words": [words]} if takes_words else {}
         read += performer.read([s.text], [s.length], **speech)
     faces = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(scores, read, strict=True)]
-    results: dict[str, Any] = {k: v for k, v in measured("fresh", faces, scores).items() if not k.startswith("events")}
-    results |= {f"reading_{k}/fresh": plain(v) for k, v in reading_score(read, scores).items()}
+    results: dict[str, Any] = {
+        k: v for k, v in measure_faces("fresh", faces, scores).items() if not k.startswith("events")
+    }
+    results |= {f"reading_{k}/fresh": plain(v) for k, v in score_reading(read, scores).items()}
     events: dict[str, list[float]] = defaultdict(list)
     correct: dict[str, list[float]] = defaultdict(list)
     denied, rows = [], []
@@ -394,19 +396,19 @@ def score_language(suite: Suite, model: Any, data: Path | None) -> dict[str, Any
         scores = [s for s in instructions if s.length <= longest]
         rendered = [render(s, RENDERING + i) for i, s in enumerate(scores)]
         faces = model.face([s.text for s in scores], [s.length for s in scores], seed=suite.seeds[0])
-        results |= followed(name, faces, scores)
+        results |= measure_following(name, faces, scores)
         descriptions = model.describe_face(rendered)
-        results |= {f"{k}/{name}": plain(v) for k, v in reading(descriptions, scores).items()}
+        results |= {f"{k}/{name}": plain(v) for k, v in score_descriptions(descriptions, scores).items()}
         results |= {f"{k}/{name}": plain(v) for k, v in tokens(model, rendered, scores).items()}
         results |= {f"{k}/{name}": v for k, v in between(model, rendered).items()}
-        samples += [{"instruction": s.text, "shown": described(s), "described": t}
+        samples += [{"instruction": s.text, "shown": describe_score(s), "described": t}
                     for s, t in list(zip(scores, descriptions, strict=True))[:20]]  # fmt: skip
     return {"results": results | feelings(model, suite.seeds[0]), "samples": samples}
 
 
-def reading(descriptions: Sequence[str], scores: Sequence[Score]) -> dict[str, float]:
+def score_descriptions(descriptions: Sequence[str], scores: Sequence[Score]) -> dict[str, float]:
     """How well descriptions name what was rendered: F1 of actions and feelings, exact sequences, right counts."""
-    read, targets = [parse_description(t) for t in descriptions], [parse_description(described(s)) for s in scores]
+    read, targets = [parse_description(t) for t in descriptions], [parse_description(describe_score(s)) for s in scores]
     actions = [(Counter(a for a, _ in r.actions), Counter(a for a, _ in w.actions))
                for r, w in zip(read, targets, strict=True)]  # fmt: skip
     feeling_pairs = [(Counter(set(r.feelings)), Counter(set(w.feelings))) for r, w in zip(read, targets, strict=True)]

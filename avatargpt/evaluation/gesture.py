@@ -15,7 +15,7 @@ from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.gesture.semantics import Manner
 from avatargpt.metrics import gesture_motion as beats
-from avatargpt.metrics.gesture_features import FRAMES, GestureFeatures, fgd
+from avatargpt.metrics.gesture_features import FRAMES, GestureFeatureEncoder, fgd
 from avatargpt.speech import audio as sounds
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from avatargpt.speech.word_files import WRITE_SUFFIXES
@@ -100,7 +100,7 @@ def read_rows(path: Path) -> Motion:
         return Motion(data["rot"] / np.float32(INT16_ONE), data["root"], float(data["fps"]), "gesture")
 
 
-def read_strokes(folder: Path) -> list[beats.Stroke]:
+def read_strokes(folder: Path) -> list[beats.MeasuredStroke]:
     """The co-speech gestures of ``smartbody`` in a folder (``motions.npz``, ``clips.jsonl``); none where it is missing.
 
     Clips that jump are left out, and so are those without the time of an emphasis.
@@ -121,7 +121,7 @@ def read_strokes(folder: Path) -> list[beats.Stroke]:
             rotations = arrays["rot"][part] / np.float32(INT16_ONE)
             motion = Motion(rotations, arrays["root"][part], float(clip["fps"]), "gesture")
             if 0 <= emphasis <= motion.seconds:
-                out.append(beats.Stroke(motion, float(emphasis)))
+                out.append(beats.MeasuredStroke(motion, float(emphasis)))
     return out
 
 
@@ -146,7 +146,7 @@ _Finder = Callable[[np.ndarray], np.ndarray]
 ALIGNMENTS: dict[str, tuple[_Finder, Callable[[Motion, np.ndarray], _Beats]]] = {
     "beat_alignment": (beats.onsets, beats.motion_beats),
     "beat_alignment_01": (beats.onsets, lambda motion, usual: beats.motion_beats(motion, usual, beats.BARELY_MOVING)),
-    "wrist_beat_alignment": (beats.backtracked, lambda motion, usual: beats.wrist_beats(motion)),
+    "wrist_beat_alignment": (beats.find_onset_minima, lambda motion, usual: beats.wrist_beats(motion)),
     "emphasis_alignment": (
         lambda audio: beats.emphases(audio)[0], lambda motion, usual: beats.wrist_beats(motion, beats.WRISTS)
     ),
@@ -251,9 +251,12 @@ def attention(name: str, row: Sequence[TalkMotion]) -> dict[str, Any]:
     for talk_motion in row:
         if talk_motion.talk.interlocutor is None:
             continue
-        voice, interlocutor = beats.speaking(talk_motion.talk.audio), beats.speaking(talk_motion.talk.interlocutor)
+        voice, interlocutor = (
+            beats.find_speech_by_level(talk_motion.talk.audio),
+            beats.find_speech_by_level(talk_motion.talk.interlocutor),
+        )
         speeds = beats.hand_speeds(talk_motion.motion).mean(1)
-        when = beats.listening(voice, interlocutor)[: len(speeds)]
+        when = beats.find_listening(voice, interlocutor)[: len(speeds)]
         talking = voice[: len(speeds)]
         loud += speeds[: len(talking)][talking].tolist()
         if not when.any():
@@ -266,7 +269,7 @@ def attention(name: str, row: Sequence[TalkMotion]) -> dict[str, Any]:
         chance.append(timing.chance)
         # Half its length away the voice has the same statistics and no relation to the nods.
         turned = np.roll(interlocutor, len(interlocutor) // 2)
-        if beats.listening(voice, turned)[: len(speeds)].any():
+        if beats.find_listening(voice, turned)[: len(speeds)].any():
             swapped += beats.nod_timing(talk_motion.motion, voice, turned).hits
     if not still:
         return {}
@@ -312,7 +315,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     """
     if run.data is None:
         raise UserError("gesture: measured on recorded talks; name their folder")
-    features = GestureFeatures.load(run.store)
+    features = GestureFeatureEncoder.load(run.store)
     networks = {name: run.cache.wrap(f"gestures by {name}", make) for name, make in _generators(run.model).items()}
     return score(run.suite, read_talks(run.data), networks, read_strokes(run.data), features)
 
@@ -331,8 +334,12 @@ def _generators(model: Any) -> dict[str, Generator]:
 
 
 def score(
-    suite: Suite, talks: Sequence[Talk], networks: Mapping[str, Generator], strokes: Sequence[beats.Stroke] = (),
-    features: GestureFeatures | None = None, reduced: bool = True,
+    suite: Suite,
+    talks: Sequence[Talk],
+    networks: Mapping[str, Generator],
+    strokes: Sequence[beats.MeasuredStroke] = (),
+    features: GestureFeatureEncoder | None = None,
+    reduced: bool = True,
 ) -> dict[str, Any]:
     """All figures, ``figure/row``.
 
@@ -362,7 +369,7 @@ def score(
     usual = beats.mean_speeds(motions)
     rows = {"real": real}
     for name, make in _makers(talks, motions, networks, strokes, reduced).items():
-        rows[name] = [TalkMotion(t, _fitting(name, make(t, n), n)) for t, n in zip(talks, frames, strict=True)]
+        rows[name] = [TalkMotion(t, _fit_length(name, make(t, n), n)) for t, n in zip(talks, frames, strict=True)]
     beats_of = SoundBeats([t.audio for t in talks])
     results: dict[str, Any] = {}
     for name, row in rows.items():
@@ -386,7 +393,7 @@ _Maker = Callable[[Talk, int], Motion]
 # How the rows beside ``real`` are made: (talk, frames) -> motion.
 def _makers(
     talks: Sequence[Talk], motions: Sequence[Motion], networks: Mapping[str, Generator],
-    strokes: Sequence[beats.Stroke], reduced: bool = True,
+    strokes: Sequence[beats.MeasuredStroke], reduced: bool = True,
 ) -> dict[str, _Maker]:  # fmt: skip
     out: dict[str, _Maker] = {"mean pose": lambda talk, frames: beats.mean_pose(motions, frames)}
     if strokes:
@@ -410,7 +417,7 @@ def _makers(
 
 
 # A motion at 30 fps, cut to the length of its talk; one that ends half a second before is refused.
-def _fitting(name: str, motion: Motion, frames: int) -> Motion:
+def _fit_length(name: str, motion: Motion, frames: int) -> Motion:
     out = motion.resampled(FPS)
     if len(out) < frames - FPS // 2:
         raise UserError(f"{name}: {len(out) / FPS:.1f} s of motion for a talk of {frames / FPS:.1f} s")
@@ -419,7 +426,7 @@ def _fitting(name: str, motion: Motion, frames: int) -> Motion:
 
 # Distances from the real set; for that set itself those between the halves of its clips: the noise floor.
 def _against(
-    name: str, motions: list[Motion], real: list[Motion], features: GestureFeatures | None
+    name: str, motions: list[Motion], real: list[Motion], features: GestureFeatureEncoder | None
 ) -> dict[str, Any]:
     a, b = motions, real
     if name == "real":

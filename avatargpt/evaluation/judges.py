@@ -38,14 +38,14 @@ def evaluate_families(run: Run) -> dict[str, Any]:
     """The suite `families` on keyframed clips of held-out seeds."""
     options = run.suite.options
     per_family = int(options["full" if run.full and "full" in options else "per_family"])
-    return score_families(run.suite, corpus.keyframed_clips(per_family))
+    return score_families(run.suite, corpus.make_keyframed_clips(per_family))
 
 
 def evaluate_retrieval(run: Run) -> dict[str, Any]:
     """The suite `retrieval_judge` on recorded and keyframed clips."""
     options = run.suite.options
     recorded = corpus.load_clips(run.data, str(options.get("split", "val")))
-    keyframed = list(corpus.keyframed_clips(int(options["keyframed"])))
+    keyframed = list(corpus.make_keyframed_clips(int(options["keyframed"])))
     return score_evaluator(run.suite, recorded, keyframed, MotionEvaluator.load(run.store))
 
 
@@ -122,7 +122,7 @@ def score_families(suite: Suite, clips: Iterable[Clip], compared: int = 4) -> di
     return {"results": results, "clips": total, "also_true_for": also, "families_without_checks": dict(lost)}
 
 
-class Settings(Strict):
+class JudgeSettings(Strict):
     """Options of the suite."""
 
     keyframed: PositiveInt = 2  # clips of every family, from seeds that no training has seen
@@ -143,7 +143,7 @@ def score_evaluator(
         ``agreement/FIGURE``: Spearman's rank correlation of the figure (negated where lower is better) with that
         share, over the degradations and the clips as they are.
     """
-    options = suite.settings(Settings)
+    options = suite.settings(JudgeSettings)
     # Degradations need four frames.
     held_out = [c for c in (*recorded, *keyframed) if c.captions and len(c.load()) >= 4]
     if len(held_out) < options.pool:
@@ -166,14 +166,14 @@ def score_evaluator(
         fit = fits(evaluator, [captions[i] for i in rows], [sides[i] for i in rows], vectors[rows], options.pool,
                    options.repeats, options.captions, seed)  # fmt: skip
         results |= {f"{k}/{name}": figure(fit[k]) for k in ("top1", "top2", "top3", "mm_dist")}
-    results |= _degraded(held_out, captions, sides, vectors, evaluator, options, seed)
+    results |= _degrade_clips(held_out, captions, sides, vectors, evaluator, options, seed)
     return {"results": results, "clips": len(held_out), "evaluator": evaluator.fingerprint}
 
 
 # Figures and pass rates of all clips as they are and made worse, and how far both agree.
-def _degraded(
+def _degrade_clips(
     held_out: list[Clip], captions: list[np.ndarray], sides: list[np.ndarray], real: np.ndarray,
-    evaluator: MotionEvaluator, options: Settings, seed: int,
+    evaluator: MotionEvaluator, options: JudgeSettings, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     from scipy.stats import spearmanr
 

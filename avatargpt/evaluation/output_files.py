@@ -47,7 +47,7 @@ _BONES_LENGTH = float(np.linalg.norm(SMPL22.offsets[1:], axis=-1).sum())
 
 
 @dataclass(frozen=True)
-class Item:
+class ExpectedFile:
     """One answer that a suite expects: the name of its file, and the prompt."""
 
     id: str
@@ -72,12 +72,12 @@ class OutputFiles:
         return total.hexdigest()
 
 
-def normalised_prompt(text: str) -> str:
+def normalise_prompt(text: str) -> str:
     """A prompt without what lists change in it: case, spaces, the point at its end."""
     return " ".join(text.split()).rstrip(".").casefold()
 
 
-def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) -> OutputFiles:
+def match_files(folder: Path, items: Sequence[ExpectedFile], names: Path | None = None) -> OutputFiles:
     """Match the files of a folder with the items of a suite."""
     if not folder.is_dir():
         raise UserError(f"--outputs {folder}: no such folder; accepted one of {', '.join(SUFFIXES)}")
@@ -98,7 +98,7 @@ def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) 
             failed.append({"item": path.name, "reason": f"{files[path.stem].name} has its name; accepted one of both"})
         else:
             files[path.stem] = path
-    failed += _overlooked(ignored, expected, files)
+    failed += _list_overlooked(ignored, expected, files)
     if names is not None:
         failed += [{"item": n, "reason": f"no file of this name, which {names.name} lists"}
                    for n in prompts_by_name or () if n not in files]  # fmt: skip
@@ -114,7 +114,9 @@ def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) 
 
 
 # Reasons for unread folders and formats that hold an expected name of which there is no other file.
-def _overlooked(ignored: Sequence[Path], expected: _Expected, files: Mapping[str, Path]) -> Iterator[dict[str, str]]:
+def _list_overlooked(
+    ignored: Sequence[Path], expected: _Expected, files: Mapping[str, Path]
+) -> Iterator[dict[str, str]]:
     def is_expected(path: Path) -> bool:
         return path.is_file() and path.stem not in files and bool(expected.item(path.stem) or expected.item(path.name))
 
@@ -131,20 +133,20 @@ def _overlooked(ignored: Sequence[Path], expected: _Expected, files: Mapping[str
 class _Expected:
     """Items by the names of their files."""
 
-    items: Mapping[str, Item]  # by id, or by their words where there is a list
+    items: Mapping[str, ExpectedFile]  # by id, or by their words where there is a list
     prompts_by_name: Mapping[str, str] | None  # of the list; None = names are ids
     list_name: str  # of the list's file
 
     @classmethod
-    def of(cls, items: Sequence[Item], prompts_by_name: Mapping[str, str] | None, list_name: str) -> Self:
-        keys = [i.id if prompts_by_name is None else normalised_prompt(i.text) for i in items]
+    def of(cls, items: Sequence[ExpectedFile], prompts_by_name: Mapping[str, str] | None, list_name: str) -> Self:
+        keys = [i.id if prompts_by_name is None else normalise_prompt(i.text) for i in items]
         return cls(dict(zip(keys, items, strict=True)), prompts_by_name, list_name)
 
-    def item(self, name: str) -> tuple[Item, int] | None:
+    def item(self, name: str) -> tuple[ExpectedFile, int] | None:
         """What a file of this name answers, and its number among the samples; None = nothing."""
         if self.prompts_by_name is not None:
             prompt = self.prompts_by_name.get(name)
-            item = None if prompt is None else self.items.get(normalised_prompt(prompt))
+            item = None if prompt is None else self.items.get(normalise_prompt(prompt))
             return None if item is None else (item, 0)
         stem, _, sample = name.rpartition("_")
         if name in self.items:
@@ -156,15 +158,17 @@ class _Expected:
         if self.prompts_by_name is not None:
             prompt = self.prompts_by_name.get(name)
             return f"{self.list_name} does not name it" if prompt is None else f"the suite does not ask: {prompt}"
-        unpadded_ids = {_unpadded(i): i for i in self.items}
+        unpadded_ids = {_strip_zeros(i): i for i in self.items}
         stem, _, sample = name.rpartition("_")
-        hint = unpadded_ids.get(_unpadded(name)) or (unpadded_ids.get(_unpadded(stem)) if sample.isdecimal() else None)
+        hint = unpadded_ids.get(_strip_zeros(name)) or (
+            unpadded_ids.get(_strip_zeros(stem)) if sample.isdecimal() else None
+        )
         suggestion = f", did you mean {hint}?" if hint else ""
         return f"the suite has no such item{suggestion}; accepted ids of `eval ask`"
 
 
 # A name with its numbers as integers: 007 and 7 are equal.
-def _unpadded(name: str) -> str:
+def _strip_zeros(name: str) -> str:
     return re.sub(r"\d+", lambda m: str(int(m[0])), name)
 
 
@@ -290,7 +294,7 @@ def read_body(path: Path, fps: float | None = None, on_joints: JointsCallback | 
 def read_motion(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> Motion:
     """A body with rotations; of positions alone those that put the bones there (`hml263.swing_rotations`)."""
     positions = _positions(path, fps, on_joints)
-    return _motion(path, fps, on_joints) if positions is None else _swung(path, positions[0], positions[1])
+    return _motion(path, fps, on_joints) if positions is None else _swing_up(path, positions[0], positions[1])
 
 
 def read_both(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> tuple[Motion, Signals]:
@@ -299,10 +303,10 @@ def read_both(path: Path, fps: float | None = None, on_joints: JointsCallback | 
     if positions is None:
         loaded = _motion(path, fps, on_joints)
         return loaded, Signals(loaded)
-    return _swung(path, positions[0], positions[1]), Signals.of_joints(*positions)
+    return _swing_up(path, positions[0], positions[1]), Signals.of_joints(*positions)
 
 
-def _swung(path: Path, joints: np.ndarray, fps: float) -> Motion:
+def _swing_up(path: Path, joints: np.ndarray, fps: float) -> Motion:
     with parsing(path, "a body of 22 joints"):
         return Motion(hml263.swing_rotations(joints), joints[:, 0], fps)
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from avatargpt.evaluation import corpus, output_files, prompts
-from avatargpt.evaluation.output_files import Item, OutputFiles, match_files
+from avatargpt.evaluation.output_files import ExpectedFile, OutputFiles, match_files
 from avatargpt.evaluation.suites import Suite, kinds_with
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.geometry import predicates
-from avatargpt.metrics.gesture_features import GestureFeatures
+from avatargpt.metrics.gesture_features import GestureFeatureEncoder
 from avatargpt.speech.audio import RATE
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
@@ -33,7 +33,7 @@ class Outputs:
     fps: float | None = None  # rate of files that state none
 
 
-def items(suite: Suite, data: Path | None = None) -> list[Item]:
+def items(suite: Suite, data: Path | None = None) -> list[ExpectedFile]:
     """What a suite expects, by the names of files.
 
     Prompt suites number their prompts from 1, the neutral ones of style checks behind the others; a suite of faces
@@ -42,22 +42,24 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
     if suite.kind == "prompts":
         texts = [e.prompt for e in suite.entries]
         texts += [t for t in dict.fromkeys(e.neutral for e in suite.entries if e.neutral) if t not in texts]
-        return [Item(f"{n:03d}", text) for n, text in enumerate(texts, 1)]
+        return [ExpectedFile(f"{n:03d}", text) for n, text in enumerate(texts, 1)]
     if suite.kind == "prompt_list":
-        return [Item(f"{n:03d}", str(row["prompt"])) for n, row in enumerate(suite.options["prompts"], 1)]
+        return [ExpectedFile(f"{n:03d}", str(row["prompt"])) for n, row in enumerate(suite.options["prompts"], 1)]
     if suite.kind == "retrieval":
-        return [Item(f"{n:03d}", c.captions[0]) for n, c in enumerate(_captioned(suite, data), 1)]
+        return [ExpectedFile(f"{n:03d}", c.captions[0]) for n, c in enumerate(_load_captioned(suite, data), 1)]
     if suite.kind == "face_instructions":
         from avatargpt.evaluation.face_instructions import instruction_sources
 
         sources = instruction_sources(suite, data)
-        return [Item(f"{name}_{n:03d}", s.text) for name, scores in sources.items() for n, s in enumerate(scores, 1)]
+        return [
+            ExpectedFile(f"{name}_{n:03d}", s.text) for name, scores in sources.items() for n, s in enumerate(scores, 1)
+        ]
     if suite.kind == "gesture":
         from avatargpt.evaluation.gesture import read_talks
 
         if data is None:
             raise UserError(f"{suite.name}: measured on recorded talks; name their folder with --data")
-        return [Item(t.name, f"{len(t.audio) / 16000:.1f} s of talk") for t in read_talks(data)]
+        return [ExpectedFile(t.name, f"{len(t.audio) / 16000:.1f} s of talk") for t in read_talks(data)]
     raise UserError(f"{suite.name}: takes no outputs of others; accepted suites of kind "
                     f"{', '.join(kinds_with(outputs=True))}")  # fmt: skip
 
@@ -109,7 +111,7 @@ def _read(
 
 def _prompts(
     suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback,
-    expected: Sequence[Item],
+    expected: Sequence[ExpectedFile],
 ) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
     clips = _read(matches, partial(output_files.read_body, on_joints=on_joints), outputs.fps, failed)
@@ -122,7 +124,7 @@ def _prompts(
     lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}
             for e in suite.entries if e.neutral and e.prompt in motions and e.neutral not in motions]  # fmt: skip
     judgeable = replace(prompts.JudgeablePrompts.of(suite), counters={})  # of the harness, not of what it measures
-    return prompts.judged(suite, judgeable, motions, [*failed, *lost], unjudged)
+    return prompts.judge_motions(suite, judgeable, motions, [*failed, *lost], unjudged)
 
 
 def _lacks_face(motions: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
@@ -135,14 +137,14 @@ def _prompt_list(
     failed: list[dict[str, str]] = []
     clips = _read(matches, partial(output_files.read_both, on_joints=on_joints), outputs.fps, failed)
     numbered = {int(name) - 1: clips_of for name, clips_of in clips.items()}
-    result = prompts.judged_list(suite, {n: [m for m, _ in clips_of] for n, clips_of in numbered.items()}, model)
+    result = prompts.judge_list(suite, {n: [m for m, _ in clips_of] for n, clips_of in numbered.items()}, model)
     # Positions as they are: rotations of our own skeleton put other bones only nearly there.
     joints = {n: [s.joints for _, s in clips_of] for n, clips_of in numbered.items()}
-    result["results"] |= prompts.fitting(suite, joints)
+    result["results"] |= prompts.measure_fit(suite, joints)
     return {**result, "failed": failed}
 
 
-def _captioned(suite: Suite, data: Path | None) -> list[Clip]:
+def _load_captioned(suite: Suite, data: Path | None) -> list[Clip]:
     if data is None:
         raise UserError(f"{suite.name}: asks captions of the body corpus; name its folder with --data")
     return [c for c in corpus.load_clips(data, str(suite.options.get("split", "val"))) if c.captions]
@@ -156,14 +158,16 @@ def _retrieval(
 
     failed: list[dict[str, str]] = []
     signals_of = _read(matches, partial(output_files.read_body, on_joints=on_joints), outputs.fps, failed)
-    rows = [(c, signals_of[f"{n:03d}"]) for n, c in enumerate(_captioned(suite, data), 1) if f"{n:03d}" in signals_of]
+    rows = [
+        (c, signals_of[f"{n:03d}"]) for n, c in enumerate(_load_captioned(suite, data), 1) if f"{n:03d}" in signals_of
+    ]
     evaluator = MotionEvaluator.load(store)
     if len(rows) < retrieval.pool(suite):
         reason = f"{len(rows)} captions answered; at least {retrieval.pool(suite)} are needed"
         return {"results": {}, "failed": [*failed, {"item": suite.name, "reason": reason}]}
     real = evaluator.motions([c.load() for c, _ in rows])
     motions = evaluator.joints([clips_of[0].joints for _, clips_of in rows])
-    vectors = {**retrieval.recorded_rows(suite, real), retrieval.MODEL: motions}
+    vectors = {**retrieval.make_recorded_rows(suite, real), retrieval.MODEL: motions}
     captions = [c.captions[0] for c, _ in rows]
     return {**retrieval.result(suite, captions, evaluator, vectors), "failed": failed}
 
@@ -204,7 +208,7 @@ def _gestures(
         talks.append(talk)
     if not talks:
         return {"results": {}, "failed": failed}
-    features = GestureFeatures.load(store)
+    features = GestureFeatureEncoder.load(store)
     network = {"outputs": lambda talk: clips[talk.name]}
     return {**gesture.score(suite, talks, network, (), features, reduced=False), "failed": failed}
 

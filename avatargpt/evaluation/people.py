@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 from avatargpt.chat.intent import Intent, open_intent
-from avatargpt.chat.turn_text import ChatTurn, named_files
+from avatargpt.chat.turn_text import ChatTurn, find_file_names
 from avatargpt.chat.turns import acts_of
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.requests import same_act
 from avatargpt.evaluation.suites import Run, folder
-from avatargpt.reading.judging import compare, done_items, meant_names
+from avatargpt.reading.judging import compare, list_done, name_done
 from avatargpt.reading.judging import read_names as read_items
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.dialogue.acts import Act, write
@@ -53,7 +53,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         raise UserError("the suite people: a model without a reading network; accepted: one with reading.json")
     known = set(index.classes)
     rows: list[dict[str, Any]] = [
-        {"author": e.author, "text": e.text, "meant": meant_names(e, known), "read": read_names(index, e.text)}
+        {"author": e.author, "text": e.text, "meant": name_done(e, known), "read": read_names(index, e.text)}
         for e in read_authors([TEXTS], "read", run.suite.options["authors"])
     ]
     results: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         chosen = figures([(r["meant"], r["read"]) for r in rows if author in ("", r["author"])])
         results |= {f"{k}/{author}" if author else k: v for k, v in chosen.items()}
     captions = list(dict.fromkeys(c[""] for c in index.captions if c[""] in index.rows))[::EVERY]
-    alone = [read_items(done_items(r.items)) for r in index.reads.reader.read(captions)]
+    alone = [read_items(list_done(r.items)) for r in index.reads.reader.read(captions)]
     for part, names in (("", [read_names(index, c) for c in captions]), ("/network", alone)):
         right = [[index.classes[index.rows[c]]] == own for c, own in zip(captions, names, strict=True)]
         results[f"own{part}"] = figure([float(x) for x in right])
@@ -119,8 +119,8 @@ def judge_dialogue(intent: Intent, dialogue: Mapping[str, Any]) -> list[dict[str
     before: list[tuple[str, str]] = []
     last: tuple[str, ...] = ()
     for said, example in zip(dialogue["turns"], examples, strict=True):
-        turn = told_turn(said["user"], timeline, before, last)
-        meant = meant_acts(example, turn)
+        turn = tell_turn(said["user"], timeline, before, last)
+        meant = find_meant_acts(example, turn)
         try:
             acts = intent.understand(turn) or []
         except UserError:
@@ -143,7 +143,7 @@ def judge_dialogue(intent: Intent, dialogue: Mapping[str, Any]) -> list[dict[str
     return rows
 
 
-def told_turn(
+def tell_turn(
     request: str, timeline: Sequence[str], before: Sequence[tuple[str, str]], last: Sequence[str]
 ) -> ChatTurn:
     """A turn behind the lines of a timeline."""
@@ -151,11 +151,11 @@ def told_turn(
     texts = tuple(m[1] for m in segments)
     return ChatTurn(
         request, texts, (1.0,) * len(texts), ("",) * len(texts), ("",) * len(texts), tuple(timeline), 9,
-        tuple(before[-2:]), tuple(last), tuple(n.lower() for n in named_files(request)), len(texts),
+        tuple(before[-2:]), tuple(last), tuple(n.lower() for n in find_file_names(request)), len(texts),
     )  # fmt: skip
 
 
-def meant_acts(example: Example, turn: ChatTurn) -> list[Act]:
+def find_meant_acts(example: Example, turn: ChatTurn) -> list[Act]:
     """The acts of a labelled turn, none where its author asks back or refuses."""
     acts: list[Act] = []
     with suppress(UserError):

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from avatargpt import resources
-from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
+from avatargpt.evaluation.cache import NO_CACHE, RunCache
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics import text
 from avatargpt.metrics.statistics import roc_auc
 from avatargpt.planning.compose import violations
-from avatargpt.planning.library import PlanLibrary, bare_text, embedded, fill, gender_of, neutral, unnamed
+from avatargpt.planning.library import PlanLibrary, bare_text, fill, gender_of, neutral, replace_name, word_for_encoder
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.scorer import Overlap, Question, Scorer, batch
 from avatargpt.planning.types import Activity, Plan
@@ -81,7 +81,7 @@ def same_activity_rates(plans: Sequence[Plan]) -> dict[str, float]:
     return out
 
 
-def shared_steps_rate(plans: Sequence[Plan]) -> float:
+def rate_shared_steps(plans: Sequence[Plan]) -> float:
     """Share of activities at least half of whose steps are in one activity of another scene's plan, by their words."""
     sets = [(i, frozenset(key(a.task, a.steps)[1:])) for i, p in enumerate(plans) for a in p.activities]
     holders: dict[str, list[int]] = {}
@@ -89,14 +89,14 @@ def shared_steps_rate(plans: Sequence[Plan]) -> float:
         for step in steps:
             holders.setdefault(step, []).append(at)
 
-    def shared(i: int, steps: frozenset[str]) -> bool:
+    def is_shared(i: int, steps: frozenset[str]) -> bool:
         met = Counter(at for s in steps for at in holders[s] if sets[at][0] != i)
         return any(2 * n >= len(steps) for n in met.values())
 
-    return float(np.mean([shared(i, steps) for i, steps in sets])) if sets else float("nan")
+    return float(np.mean([is_shared(i, steps) for i, steps in sets])) if sets else float("nan")
 
 
-def copied(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
+def measure_copying(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
     """Shares of activities and of steps that are in the library word for word (but for the person)."""
     steps = {s for k in library for s in k[1:]}
     keys = [key(a.task, a.steps) for p in plans for a in p.activities]
@@ -179,7 +179,7 @@ class Corruptor:
         steps, siblings = list(true.steps), lib.tasks_of(true.scene)
         n = len(steps)
         if kind == "shuffled" and n > 1:
-            steps = _permuted(steps, rng)
+            steps = _permute_rows(steps, rng)
         elif kind == "repeated" and n > 1:
             i, j = rng.choice(n, 2, replace=False)
             steps[i] = steps[j]
@@ -204,7 +204,7 @@ class Corruptor:
         if kind == "repeated":
             following = [self.wrong(r.task, "repeated", rng) for r in following]
         elif kind == "shuffled":
-            steps = _permuted([i for r in following for i in r.steps], rng)
+            steps = _permute_rows([i for r in following for i in r.steps], rng)
             ends = np.cumsum([len(r.steps) for r in following])
             following = [
                 replace(r, steps=tuple(steps[e - len(r.steps) : e])) for r, e in zip(following, ends, strict=True)
@@ -216,7 +216,7 @@ class Corruptor:
         return following
 
 
-def _permuted(rows: list[int], rng: np.random.Generator) -> list[int]:
+def _permute_rows(rows: list[int], rng: np.random.Generator) -> list[int]:
     order = rng.permutation(len(rows))
     while (order == np.arange(len(rows))).all():
         order = rng.permutation(len(rows))
@@ -238,11 +238,13 @@ def tabulate(plans: Sequence[PlannedScene], encode: Any, like: PlanLibrary) -> P
             for step in activity.steps:
                 steps.append(neutral(step, gender))
                 step_task.append(len(tasks))
-            tasks.append(neutral(unnamed(activity.task, plan.scene), gender, False))
+            tasks.append(neutral(replace_name(activity.task, plan.scene), gender, False))
             task_scene.append(len(scenes))
         scenes.append(plan.scene)
         genders.append(gender)
-    vectors = [encode(texts) for texts in (scenes, [embedded(t) for t in tasks], [embedded(s) for s in steps])]
+    vectors = [
+        encode(texts) for texts in (scenes, [word_for_encoder(t) for t in tasks], [word_for_encoder(s) for s in steps])
+    ]
     basis, width = like.basis, like.task_vectors.shape[1]
     return PlanLibrary(
         scenes, genders, tasks, steps, np.array(task_scene), np.array(step_task),
@@ -340,7 +342,7 @@ def evaluate_coverage(run: Run) -> dict[str, Any]:
     return score_coverage(run.suite, steps, run.model, cache=run.cache)
 
 
-def planning_folder(data: Path | None, files: Sequence[str]) -> Path:
+def find_planning_folder(data: Path | None, files: Sequence[str]) -> Path:
     """The folder of the planning corpus that has `files`: `data`, or its `planning` or `data/planning`."""
     if data is None:
         raise UserError("this suite needs the planning corpus; name its folder, or the one above it, with --data")
@@ -351,8 +353,8 @@ def planning_folder(data: Path | None, files: Sequence[str]) -> Path:
 
 
 def plan_steps(data: Path | None) -> list[str]:
-    """Every distinct step of the planning corpus, in order; `data` as in `planning_folder`."""
-    folder = planning_folder(data, PLAN_FILES)
+    """Every distinct step of the planning corpus, in order; `data` as in `find_planning_folder`."""
+    folder = find_planning_folder(data, PLAN_FILES)
     rows = (row for name in PLAN_FILES for row in read_scenes(folder / name))
     return list(dict.fromkeys(s for row in rows for a in row.activities for s in a.steps))
 
@@ -364,7 +366,7 @@ def sample_steps(every: Sequence[str], count: int, seed: int) -> list[str]:
 
 
 def describe_generated(
-    model: Any, texts: Sequence[str], seed: int, batch: int, cache: AnswerCache = NO_CACHE, **options: Any
+    model: Any, texts: Sequence[str], seed: int, batch: int, cache: RunCache = NO_CACHE, **options: Any
 ) -> list[str]:  # fmt: skip
     """Text to motion to text, each text with a seed of its own from `seed` on."""
     def describe(part: list[str], seeds: list[int]) -> list[str]:
@@ -379,7 +381,7 @@ def describe_generated(
 
 
 def score_coverage(
-    suite: Suite, chosen: list[str], model: Any, encode: Encode | None = None, cache: AnswerCache = NO_CACHE
+    suite: Suite, chosen: list[str], model: Any, encode: Encode | None = None, cache: RunCache = NO_CACHE
 ) -> dict[str, Any]:
     """Text to motion to text.
 
@@ -423,7 +425,7 @@ def score_coverage(
 
 def validation_plans(data: Path | None) -> list[PlannedScene]:
     """The validation plans. `data`: the folder ``planning``, or one that has it as `planning` or `data/planning`."""
-    return read_scenes(planning_folder(data, ("val.jsonl",)) / "val.jsonl")
+    return read_scenes(find_planning_folder(data, ("val.jsonl",)) / "val.jsonl")
 
 
 def reference_plan(row: PlannedScene) -> Plan:
@@ -478,7 +480,7 @@ def likeness(plans: Sequence[Plan], references: Sequence[Plan], planner: Retriev
 
 
 def score_plans(
-    suite: Suite, planner: RetrievalPlanner, rows: Sequence[PlannedScene], cache: AnswerCache = NO_CACHE
+    suite: Suite, planner: RetrievalPlanner, rows: Sequence[PlannedScene], cache: RunCache = NO_CACHE
 ) -> dict[str, Any]:
     """Plan every validation scene and every scene of the suite.
 
@@ -506,11 +508,11 @@ def score_plans(
         key(fill(t, "he"), [fill(library.steps[i], "he") for i in library.steps_of(row)])
         for row, t in enumerate(library.tasks)
     )
-    shares = copied(plans, known_plans)
+    shares = measure_copying(plans, known_plans)
     results |= {f"copied/{k}": plain(v) for k, v in shares.items()}
     for part, share in same_activity_rates(plans).items():
         results["same_activity" if part == "either" else f"same_activity/{part}"] = plain(share)
-    results["shared_steps"] = plain(shared_steps_rate(plans))
+    results["shared_steps"] = plain(rate_shared_steps(plans))
     return {"results": results, "plans": [p.to_json() for p in plans]}
 
 

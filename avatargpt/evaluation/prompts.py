@@ -10,15 +10,15 @@ import numpy as np
 
 from avatargpt.body.generate import GenerationResult
 from avatargpt.evaluation import corpus
-from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
+from avatargpt.evaluation.cache import NO_CACHE, RunCache
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.requests import Judge
-from avatargpt.evaluation.suites import SEEN_IN, Entry, Run, Suite
+from avatargpt.evaluation.suites import SEEN_IN, Run, Suite, SuitePrompt
 from avatargpt.kinematics.joints import Signals
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.evaluator import FPS, POOL, MotionEvaluator, fits, sides_of
 from avatargpt.metrics.geometry import predicates
-from avatargpt.metrics.geometry.counts import KNOWN, counted_in
+from avatargpt.metrics.geometry.counts import KNOWN, count_in
 from vqvae.errors import UserError
 from vqvae.io.files import reason
 from vqvae.motion import Motion
@@ -52,27 +52,27 @@ def answer_of(result: Motion | GenerationResult) -> Answer:
     return Answer(Motion(motion.rotations, motion.root, motion.fps), seams)
 
 
-def score(suite: Suite, generate: Generator, batch: int = 64, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
+def score(suite: Suite, generate: Generator, batch: int = 64, cache: RunCache = NO_CACHE) -> dict[str, Any]:
     """Every prompt of the suite with every seed.
 
     Returns:
-        See `judged`.
+        See `judge_motions`.
     """
     # A counter that miscounts known clips would judge the counter and not the model.
     chosen = JudgeablePrompts.of(suite)
     pairs = [(text, seed) for text in chosen.texts for seed in suite.seeds]
     signals: dict[str, dict[int, Signals]] = defaultdict(dict)
     failed = []
-    for (text, seed), answer in zip(pairs, generated(pairs, generate, batch, cache), strict=True):
+    for (text, seed), answer in zip(pairs, generate_answers(pairs, generate, batch, cache), strict=True):
         if answer.motion is None:
             failed.append({"item": f"{text} (seed {seed})", "reason": answer.reason})
         else:
             signals[text][seed] = Signals(answer.motion, answer.seams)
-    return judged(suite, chosen, signals, failed)
+    return judge_motions(suite, chosen, signals, failed)
 
 
-def generated(
-    pairs: Sequence[tuple[str, int]], generate: Generator, batch: int = 64, cache: AnswerCache = NO_CACHE
+def generate_answers(
+    pairs: Sequence[tuple[str, int]], generate: Generator, batch: int = 64, cache: RunCache = NO_CACHE
 ) -> list[Answer]:
     """An answer per (text, seed), in the order of `pairs`.
 
@@ -108,7 +108,7 @@ class OutOfStepError(UserError):
 class JudgeablePrompts:
     """The prompts that are judged: those whose counters are right often enough."""
 
-    entries: tuple[Entry, ...]  # in the suite's order
+    entries: tuple[SuitePrompt, ...]  # in the suite's order
     left_out: tuple[str, ...]  # prompts that need an unsure counter
     counters: dict[str, dict[str, Any]]  # accuracy of each
 
@@ -125,7 +125,7 @@ class JudgeablePrompts:
         return sorted({e.prompt for e in self.entries} | {e.neutral for e in self.entries if e.neutral})
 
 
-def judged(
+def judge_motions(
     suite: Suite, chosen: JudgeablePrompts, signals: Mapping[str, Mapping[int, Signals]],
     failed: Sequence[Mapping[str, str]] = (), unjudged: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:  # fmt: skip
@@ -194,14 +194,14 @@ def counter_accuracy(suite: Suite) -> dict[str, dict[str, Any]]:
     """Share of keyframed clips with a known count that each counter of the suite counts rightly."""
     names = sorted({name for e in suite.entries for name in _counters(e.checks)})
     clips = int(suite.options.get("counter_clips", 40))
-    return {name: figure(list(_counted(name, clips))) for name in names}
+    return {name: figure(list(_count_actions(name, clips))) for name in names}
 
 
-def _counted(name: str, clips: int) -> Iterator[float]:
+def _count_actions(name: str, clips: int) -> Iterator[float]:
     for source in KNOWN[name]:
-        for clip in corpus.keyframed_clips(clips, only=[source.family]):
+        for clip in corpus.make_keyframed_clips(clips, only=[source.family]):
             if times := source.times(clip.extra["params"]):
-                yield float(counted_in(Signals(clip.load()), name) == times)
+                yield float(count_in(Signals(clip.load()), name) == times)
 
 
 RANDOM_PAIRING = "random pairing"
@@ -213,12 +213,12 @@ def evaluate_list(run: Run) -> dict[str, Any]:
     return score_list(run.suite, run.model, run.generate, cache=run.cache)
 
 
-def score_list(suite: Suite, model: Any, generate: Generator, batch: int = 64, cache: AnswerCache = NO_CACHE
+def score_list(suite: Suite, model: Any, generate: Generator, batch: int = 64, cache: RunCache = NO_CACHE
           ) -> dict[str, Any]:  # fmt: skip
     """Generate, describe, judge."""
     rows = suite.options["prompts"]
     pairs = [(row["prompt"], seed) for row in rows for seed in suite.seeds]
-    answers = generated(pairs, generate, batch, cache)
+    answers = generate_answers(pairs, generate, batch, cache)
     failed = [{"item": f"{text} (seed {seed})", "reason": a.reason}
               for (text, seed), a in zip(pairs, answers, strict=True) if a.motion is None]  # fmt: skip
     motions: dict[int, list[Motion]] = defaultdict(list)
@@ -226,12 +226,14 @@ def score_list(suite: Suite, model: Any, generate: Generator, batch: int = 64, c
         if answer.motion is not None:
             motions[number // len(suite.seeds)].append(answer.motion)
     joints = {n: [m.resampled(FPS).joints for m in samples] for n, samples in motions.items()}
-    result = judged_list(suite, motions, model, cache=cache)
-    result["results"] |= fitting(suite, joints)
+    result = judge_list(suite, motions, model, cache=cache)
+    result["results"] |= measure_fit(suite, joints)
     return {**result, **({"failed": failed} if failed else {})}
 
 
-def fitting(suite: Suite, motions: Mapping[int, Sequence[np.ndarray]], folder: Path | None = None) -> dict[str, Any]:
+def measure_fit(
+    suite: Suite, motions: Mapping[int, Sequence[np.ndarray]], folder: Path | None = None
+) -> dict[str, Any]:
     """How well the motions fit their prompts, by the learnt evaluator.
 
     Args:
@@ -258,8 +260,8 @@ def fitting(suite: Suite, motions: Mapping[int, Sequence[np.ndarray]], folder: P
     return results
 
 
-def judged_list(
-    suite: Suite, motions: Mapping[int, Sequence[Motion]], model: Any, batch: int = 64, cache: AnswerCache = NO_CACHE
+def judge_list(
+    suite: Suite, motions: Mapping[int, Sequence[Motion]], model: Any, batch: int = 64, cache: RunCache = NO_CACHE
 ) -> dict[str, Any]:
     """The figures of available motions.
 

@@ -74,12 +74,12 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
         prints[f"tokenizer_fingerprint/{modality}"] = str(tokenizer.fingerprint)
     return {
         "suite": suite.name, "version": suite.version, "kind": suite.kind, "description": suite.description,
-        "seeds": list(suite.seeds), "model": prints, "decoding": decoding(suite, model),
+        "seeds": list(suite.seeds), "model": prints, "decoding": list_decoding(suite, model),
         "metrics": suite.metrics, "targets": suite.targets,
     }  # fmt: skip
 
 
-def decoding(suite: Suite, model: Any) -> dict[str, Any]:
+def list_decoding(suite: Suite, model: Any) -> dict[str, Any]:
     """The settings under which the suite decodes: the defaults of the public method that it calls, and its options."""
     method = getattr(model, KINDS[suite.kind].method or "no method", None)
     if method is None or callable(model):
@@ -231,10 +231,10 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
     only: dict[str, list[str]] = {"first": [], "second": []}
     with parsing(second, f"comparable with {first}"):
         for name in [k for k in a if k in b]:
-            if pairs := _paired(a[name], b[name], only):
+            if pairs := _pair_rows(a[name], b[name], only):
                 figures |= _figures(pairs)
                 rows += _rows(pairs)
-        unpaired = _unpaired(a["results"], b["results"])
+        unpaired = _list_unpaired(a["results"], b["results"])
         left, right = (dict(x.get("model", {})) for x in (a, b))
         models = {k: [left.get(k), right.get(k)] for k in {**left, **right} if left.get(k) != right.get(k)}
     return {"suite": a["suite"], "version": a["version"], "figures": figures, "rows": rows,
@@ -245,15 +245,15 @@ _Pair = tuple[str, Mapping[str, Any], Mapping[str, Any]]
 
 
 # Rows by name, where they are rows that have one.
-def _named(rows: Any) -> dict[str, dict[str, Any]]:
+def _name_rows(rows: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
         return {}
     key = next((n for n in NAMES if rows and all(isinstance(r.get(n), str) for r in rows)), None)
     return {} if key is None else {r[key]: r for r in rows}
 
 
-def _paired(a: Any, b: Any, only: dict[str, list[str]]) -> list[_Pair]:
-    left, right = _named(a), _named(b)
+def _pair_rows(a: Any, b: Any, only: dict[str, list[str]]) -> list[_Pair]:
+    left, right = _name_rows(a), _name_rows(b)
     if not left or not right:
         return []
     only["first"] += [k for k in left if k not in right]
@@ -315,7 +315,7 @@ def _rows(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
 
 
 # Differences of figures by their own intervals, as of independent samples; None where one has no interval.
-def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+def _list_unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     out = {}
     for name in [n for n in a if n in b]:
         x, y = a[name], b[name]

@@ -15,14 +15,14 @@ from pydantic import model_validator
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent, open_intent
 from avatargpt.chat.timeline import Timeline
-from avatargpt.chat.turn_text import TEMPO, ChatTurn, named_files
-from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
+from avatargpt.chat.turn_text import TEMPO, ChatTurn, find_file_names
+from avatargpt.evaluation.cache import NO_CACHE, RunCache
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.english import lemmas, times
 from instruct_data.dialogue.acts import SHAPES, Act, outline, read, write
-from instruct_data.factory.dialogues import Turn, read_dialogues, replayed
+from instruct_data.factory.dialogues import DialogueTurn, read_dialogues, replay_dialogues
 from instruct_data.reading.examples import Shown, write_timeline
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
@@ -54,7 +54,7 @@ class Understood(Protocol):
 
 
 @dataclass(frozen=True)
-class Reading:
+class JudgedReading:
     """An `Understood` as it is judged; for a system that only gives captions and warnings everything is known."""
 
     captions: tuple[str, ...]
@@ -86,16 +86,18 @@ def read_rows(name: str) -> list[Row]:
     return [Row.read(raw, f"{path}: line {i}") for i, raw in json_rows(path)]
 
 
-def readings(model: Any, texts: Sequence[str], cache: AnswerCache = NO_CACHE) -> list[Reading]:
-    """`understood`, stored for `READ_AT_ONCE` texts at a time."""
-    def read(batch: list[str]) -> list[Reading]:
-        return [Reading(tuple(a.captions), tuple(a.warnings), bool(a.known)) for a in understood(model, batch)]
+def readings(model: Any, texts: Sequence[str], cache: RunCache = NO_CACHE) -> list[JudgedReading]:
+    """`understand_texts`, stored for `READ_AT_ONCE` texts at a time."""
+    def read(batch: list[str]) -> list[JudgedReading]:
+        return [
+            JudgedReading(tuple(a.captions), tuple(a.warnings), bool(a.known)) for a in understand_texts(model, batch)
+        ]
 
     chunks = [(list(texts[i : i + READ_AT_ONCE]),) for i in range(0, len(texts), READ_AT_ONCE)]
     return [answer for chunk in chunks for answer in cache.compute("understood", chunk, partial(read, *chunk))]
 
 
-def understood(model: Any, texts: Sequence[str]) -> list[Understood]:
+def understand_texts(model: Any, texts: Sequence[str]) -> list[Understood]:
     """How a system takes requests: ours by `MotionGeneration.resolve`, another by its method ``understood(texts)``,
     else by ``read_as``, one by one."""
     if body := getattr(model, "body", None):
@@ -107,7 +109,7 @@ def understood(model: Any, texts: Sequence[str]) -> list[Understood]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             captions = model.read_as([text])[0]
-        out.append(Reading(tuple(captions), tuple(str(w.message) for w in caught)))
+        out.append(JudgedReading(tuple(captions), tuple(str(w.message) for w in caught)))
     return out
 
 
@@ -198,7 +200,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     return score(run.suite, run.model, run.cache)
 
 
-def score(suite: Suite, model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
+def score(suite: Suite, model: Any, cache: RunCache = NO_CACHE) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -252,7 +254,7 @@ def evaluate_clauses(run: Run) -> dict[str, Any]:
     return {"results": {**results, "shown": figure(performed), "said": figure(warned)}, "requests": request_rows}
 
 
-def baseline_readings(model: Any, texts: Sequence[str], seed: int) -> dict[str, list[Reading]]:
+def baseline_readings(model: Any, texts: Sequence[str], seed: int) -> dict[str, list[JudgedReading]]:
     """Readings without a reader, of a model with a phrase index: the phrasing nearest to the whole request by the
     sentence encoder, or a random one; nothing is called unknown."""
     index = getattr(model, "phrase_index", None)
@@ -261,7 +263,7 @@ def baseline_readings(model: Any, texts: Sequence[str], seed: int) -> dict[str, 
     nearest = index.index.cosines(SentenceGrounder().sentence(list(texts))).argmax(1)
     drawn = np.random.default_rng(seed).integers(len(index.keys), size=len(texts))
     chosen = {"nearest phrasing": nearest, "random phrasing": drawn}
-    return {name: [Reading((index.captions[int(i)][""],)) for i in rows] for name, rows in chosen.items()}
+    return {name: [JudgedReading((index.captions[int(i)][""],)) for i in rows] for name, rows in chosen.items()}
 
 
 # The figures of one way to read the requests, and a row for each.
@@ -340,7 +342,7 @@ def similar_wording(a: str, b: str) -> bool:
     return 2 * len(set(x) & set(y)) / (len(set(x)) + len(set(y))) >= MIN_WORD_F1
 
 
-def normalised_act(act: Act, count: int) -> Act:
+def normalise_act(act: Act, count: int) -> Act:
     """The length of the only segment is the length of all, and a tempo in words is a speed."""
     if act.do == "edit" and act.text is None and (tempo := TEMPO.get(str(act.change).removeprefix("much "))):
         return Act("speed", segment=act.segment or count or None, factor=tempo[str(act.change).startswith("much ")])
@@ -383,7 +385,7 @@ def evaluate_chat(run: Run) -> dict[str, Any]:
     return score_chat(run.suite, run.data, run.model, run.cache)
 
 
-def score_chat(suite: Suite, data: Path | None, model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
+def score_chat(suite: Suite, data: Path | None, model: Any, cache: RunCache = NO_CACHE) -> dict[str, Any]:
     """Every turn of the validation dialogues, replayed over the true acts before it; or every turn, and every chain of
     turns, of the option ``rows``, a file beside the suites.
 
@@ -401,7 +403,7 @@ def score_chat(suite: Suite, data: Path | None, model: Any, cache: AnswerCache =
     else:
         if data is None or not (Path(data) / "val.jsonl").is_file():
             raise UserError("chat: needs the recorded dialogues; name their folder (with val.jsonl) with --data")
-        turns = replayed(read_dialogues(Path(data) / "val.jsonl"), np.random.default_rng(suite.seeds[0]))
+        turns = replay_dialogues(read_dialogues(Path(data) / "val.jsonl"), np.random.default_rng(suite.seeds[0]))
         turn_rows = [{"user": t.user, "timeline": t.timeline, "acts": write(t.acts)} for t in turns]
     intent = open_intent(model)
     answers = read_all(intent, turns, cache)
@@ -421,17 +423,17 @@ def score_chat(suite: Suite, data: Path | None, model: Any, cache: AnswerCache =
     return {"results": results, "turns": turn_rows, "chains": ends}
 
 
-def incoming_turn(turn: Turn) -> ChatTurn:
+def receive_turn(turn: DialogueTurn) -> ChatTurn:
     """A recorded turn as a conversation receives it, with the true acts of all turns before it."""
     request = " ".join(turn.user.split())
     segments, _, takes = turn.timeline.partition("| takes ")
     lengths = [float(row.split()[-1].rstrip("s")) for row in segments.split(" | ")[0].split("; ") if row[:1].isdigit()]
     lengths = [*[DEFAULT_SECONDS] * (len(turn.captions) - len(lengths)), *lengths]
     before = [(said, "") for said in turn.history]
-    return asked_turn(request, turn.captions, lengths, len(takes.split(" |")[0].split()), before=before)
+    return ask_turn(request, turn.captions, lengths, len(takes.split(" |")[0].split()), before=before)
 
 
-def asked_turn(
+def ask_turn(
     request: str, captions: Sequence[str], seconds: Sequence[float], takes: int = 0, activities: Sequence[str] = (),
     before: Sequence[tuple[str, str]] = (), last: Sequence[str] = (),
 ) -> ChatTurn:  # fmt: skip
@@ -443,17 +445,17 @@ def asked_turn(
     shown = [Shown(c, s, name) for c, s, name in zip(captions, seconds, names, strict=True)]
     return ChatTurn(
         request, tuple(captions), tuple(seconds), ("",) * len(names), names, tuple(write_timeline(shown)), takes,
-        tuple(before), tuple(last), tuple(n.lower() for n in named_files(request)),
+        tuple(before), tuple(last), tuple(n.lower() for n in find_file_names(request)),
     )  # fmt: skip
 
 
-def read_all(intent: Intent, turns: Sequence[Turn], cache: AnswerCache = NO_CACHE) -> list[list[Act]]:
+def read_all(intent: Intent, turns: Sequence[DialogueTurn], cache: RunCache = NO_CACHE) -> list[list[Act]]:
     """The acts that an intent reads in every turn; empty = it asks back."""
-    def read(batch: list[Turn]) -> list[list[Act]]:
+    def read(batch: list[DialogueTurn]) -> list[list[Act]]:
         answers: list[list[Act]] = []
         for turn in batch:
             try:
-                answers.append(intent.understand(incoming_turn(turn)) or [])
+                answers.append(intent.understand(receive_turn(turn)) or [])
             except UserError:  # an order that leaves something open is asked back, too
                 answers.append([])
         return answers
@@ -463,14 +465,14 @@ def read_all(intent: Intent, turns: Sequence[Turn], cache: AnswerCache = NO_CACH
     return [answer for chunk in chunks for answer in cached(chunk)]
 
 
-def figures(name: str, turns: Sequence[Turn], answers: Sequence[Sequence[Act]]) -> dict[str, Any]:
+def figures(name: str, turns: Sequence[DialogueTurn], answers: Sequence[Sequence[Act]]) -> dict[str, Any]:
     """The figures of one reading."""
     kinds: dict[str, list[float]] = defaultdict(list)
     acts: dict[str, list[float]] = defaultdict(list)
     clarified = []
     for turn, answer in zip(turns, answers, strict=True):
-        predicted = [normalised_act(a, turn.count) for a in answer] or [Act("clarify")]
-        expected = [normalised_act(a, turn.count) for a in turn.acts]
+        predicted = [normalise_act(a, turn.count) for a in answer] or [Act("clarify")]
+        expected = [normalise_act(a, turn.count) for a in turn.acts]
         right = [a.do for a in predicted] == [a.do for a in expected]
         full = right and all(same_act(a, b, turn.count) for a, b in zip(predicted, expected, strict=True))
         for key in ("", f"/{turn.acts[0].do}"):
@@ -503,10 +505,10 @@ class StandingModel:
         return [Motion(rotations, root, caption=t) for t in texts]
 
 
-def _turn(row: dict[str, Any]) -> Turn:
+def _turn(row: dict[str, Any]) -> DialogueTurn:
     captions = tuple(s["caption"] for s in row["timeline"])
     line = outline(captions, [s["seconds"] for s in row["timeline"]])
-    return Turn(row["user"], tuple(read(row["acts"])), line, len(captions), (), captions)
+    return DialogueTurn(row["user"], tuple(read(row["acts"])), line, len(captions), (), captions)
 
 
 def final_timeline(turns: list[str], model: Any, intent: Intent) -> Timeline:

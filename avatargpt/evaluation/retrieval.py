@@ -7,18 +7,18 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
+from avatargpt.evaluation.cache import NO_CACHE, RunCache
 from avatargpt.evaluation.corpus import NearestCaption, load_clips
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
-from avatargpt.lm.devices import checked_device
+from avatargpt.lm.devices import check_device
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.evaluator import MotionEvaluator, fits, mm_dist, r_precision, sides_of
-from avatargpt.metrics.humanml3d import BATCH, DIM, Evaluator, drawn_crop, load_evaluator, whole_units
-from avatargpt.metrics.statistics import diversity, fid, multimodality, repeated
+from avatargpt.metrics.humanml3d import BATCH, DIM, Evaluator, draw_crop, load_evaluator, whole_units
+from avatargpt.metrics.statistics import diversity, fid, multimodality, summarise_repetitions
 from instruct_data.clip import Clip
 from instruct_data.sources.corpus import Report
-from instruct_data.sources.humanml3d import FPS, Caption, Pair, read_pairs
+from instruct_data.sources.humanml3d import FPS, Caption, CaptionedFile, read_pairs
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.strict import PositiveInt, Strict
@@ -31,7 +31,7 @@ MODEL = "model"
 RANDOM_PAIRING = "random pairing"
 
 
-class Settings(Strict):
+class RetrievalSettings(Strict):
     """Options of the suite."""
 
     pool: PositiveInt = 32  # motions among which a caption is searched
@@ -52,12 +52,12 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 def pool(suite: Suite) -> int:
     """Motions among which a caption is searched: no fewer may be measured."""
-    return suite.settings(Settings).pool
+    return suite.settings(RetrievalSettings).pool
 
 
 def score(
     suite: Suite, held_out: list[Clip], training: list[Clip], evaluator: MotionEvaluator, generate: Generator | None,
-    cache: AnswerCache = NO_CACHE,
+    cache: RunCache = NO_CACHE,
 ) -> dict[str, Any]:
     """Every held-out clip's first caption.
 
@@ -70,14 +70,14 @@ def score(
         over captions, diversity, multimodality, and FID to the real motions (covariances shrunk, for these are some
         hundred clips).
     """
-    options = suite.settings(Settings)
+    options = suite.settings(RetrievalSettings)
     held_out = [c for c in held_out if c.captions]
     if len(held_out) < options.pool:
         raise UserError(f"{suite.name}: {len(held_out)} held-out clips with captions; "
                         f"at least {options.pool} are needed")  # fmt: skip
     captions = [c.captions[0] for c in held_out]
     real = evaluator.motions([c.load() for c in held_out])
-    rows = recorded_rows(suite, real)
+    rows = make_recorded_rows(suite, real)
     several: dict[str, np.ndarray] = {}
     chosen = np.linspace(0, len(captions) - 1, min(options.several, len(captions))).astype(int).tolist()
     makers: dict[str, Generator] = {"nearest caption": NearestCaption(training)}
@@ -98,7 +98,7 @@ def score(
     return report
 
 
-def recorded_rows(suite: Suite, real: np.ndarray) -> dict[str, np.ndarray]:
+def make_recorded_rows(suite: Suite, real: np.ndarray) -> dict[str, np.ndarray]:
     """The rows of recordings, by their (N, D) vectors: as they are, and each for another's caption."""
     # A permutation: the row keeps the distribution of motions and loses the pairing.
     shift = np.random.default_rng(suite.seeds[0]).permutation(len(real))
@@ -113,7 +113,7 @@ def result(
     Args:
         rows: name -> (N, D) vectors of motions; ``real`` is among them, ``random pairing`` may be.
     """
-    options = suite.settings(Settings)
+    options = suite.settings(RetrievalSettings)
     sentences = [s[None] for s in SentenceGrounder().sentence(list(captions))]
     sides = list(sides_of(captions)[:, None])
     results: dict[str, Any] = {}
@@ -136,7 +136,7 @@ def _suffix(name: str) -> str:
 
 # Motions for lists of texts and seeds, in one row.
 def _answers(
-    make: Generator, texts: Sequence[list[str]], seeds: Sequence[list[int]], cache: AnswerCache
+    make: Generator, texts: Sequence[list[str]], seeds: Sequence[list[int]], cache: RunCache
 ) -> list[Motion]:  # fmt: skip
     def generate(texts: list[str], seeds: list[int]) -> list[Motion]:
         return list(make(texts, seeds))
@@ -182,18 +182,18 @@ class ProtocolOptions(Strict):
 class ClipPart(NamedTuple):
     """The part of a clip in one repetition: `frames` from `start`, under one of its captions."""
 
-    pair: Pair
+    pair: CaptionedFile
     caption: Caption
     start: int
     frames: int
 
 
-def drawn_parts(pairs: Sequence[Pair], rng: np.random.Generator, pool: int) -> list[ClipPart]:
+def draw_parts(pairs: Sequence[CaptionedFile], rng: np.random.Generator, pool: int) -> list[ClipPart]:
     """All clips in a random order, without those that fill no pool; what a clip shows is drawn in the order given."""
     parts = []
     for pair in pairs:
         caption = pair.captions[int(rng.integers(len(pair.captions)))]
-        crop = drawn_crop(len(pair), rng)
+        crop = draw_crop(len(pair), rng)
         parts.append(ClipPart(pair, caption, crop.start, crop.frames))
     order = rng.permutation(len(parts))
     return [parts[i] for i in order[: len(parts) // pool * pool]]
@@ -232,7 +232,7 @@ def features_of(motion: Motion | np.ndarray) -> np.ndarray:
         raise UserError(f"humanml3d: a generated motion of {e}") from None
 
 
-def generated(make: Maker, parts: Sequence[ClipPart], seeds: Sequence[int]) -> Iterator[np.ndarray]:
+def generate_features(make: Maker, parts: Sequence[ClipPart], seeds: Sequence[int]) -> Iterator[np.ndarray]:
     """Features of a motion for each caption, as long as its part of a recording, 64 at a time."""
     for i in range(0, len(parts), GENERATED_AT_ONCE):
         batch = parts[i : i + GENERATED_AT_ONCE]
@@ -243,12 +243,12 @@ def generated(make: Maker, parts: Sequence[ClipPart], seeds: Sequence[int]) -> I
 
 
 def embed_generated(
-    evaluator: Evaluator, make: Maker, parts: Sequence[ClipPart], seeds: Sequence[int], cache: AnswerCache
+    evaluator: Evaluator, make: Maker, parts: Sequence[ClipPart], seeds: Sequence[int], cache: RunCache
 ) -> np.ndarray:  # fmt: skip
     """(N, joint) of a motion generated for each caption."""
 
     def embed(batch: Sequence[ClipPart], batch_seeds: Sequence[int]) -> np.ndarray:
-        return evaluator.embed_motions(generated(make, batch, batch_seeds))
+        return evaluator.embed_motions(generate_features(make, batch, batch_seeds))
 
     judge = evaluator.fingerprint
     out = [np.zeros((0, evaluator.network.shape.joint), np.float32)]
@@ -271,15 +271,20 @@ def _figures(
 
 
 def repetition(
-    pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, options: ProtocolOptions, seed: int, number: int,
-    cache: AnswerCache = NO_CACHE,
+    pairs: Sequence[CaptionedFile],
+    evaluator: Evaluator,
+    make: Maker | None,
+    options: ProtocolOptions,
+    seed: int,
+    number: int,
+    cache: RunCache = NO_CACHE,
 ) -> dict[str, float]:
     """One measurement: figure with its row -> value.
 
     FID compares with a second drawing of the recordings, so that the row `real` states the effect of drawing alone.
     """
     rng = np.random.default_rng([seed, number])
-    parts, reference_parts = drawn_parts(pairs, rng, options.pool), drawn_parts(pairs, rng, options.pool)
+    parts, reference_parts = draw_parts(pairs, rng, options.pool), draw_parts(pairs, rng, options.pool)
     texts = evaluator.embed_texts([s.caption.tokens for s in parts])
     reference = embed_recordings(evaluator, reference_parts)
     draw = int(rng.integers(1 << 31))
@@ -298,8 +303,8 @@ def repetition(
 
 
 def score_humanml3d(
-    suite: Suite, pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, report: Report,
-    cache: AnswerCache = NO_CACHE,
+    suite: Suite, pairs: Sequence[CaptionedFile], evaluator: Evaluator, make: Maker | None, report: Report,
+    cache: RunCache = NO_CACHE,
 ) -> dict[str, Any]:
     """The figures over all repetitions, as plain JSON."""
     options = ProtocolOptions.read(suite.options, f"{suite.name}: options")
@@ -321,7 +326,7 @@ def score_humanml3d(
             values.setdefault(name, []).append(value)
     results = {}
     for name, repetitions in values.items():
-        mean, low, high, n = repeated(repetitions)
+        mean, low, high, n = summarise_repetitions(repetitions)
         results[name] = {"mean": round(mean, 5), "low": round(low, 5), "high": round(high, 5), "n": n}
     return {
         "evaluator": evaluator.fingerprint, "clips": len(pairs), "left_out": report.reasons(),
@@ -336,7 +341,7 @@ def evaluate_humanml3d(run: Run) -> dict[str, Any]:
     """
     if run.data is None:
         raise UserError(f"{run.suite.name}: measured on HumanML3D; name its folder with --data")
-    judge = load_evaluator(run.store if run.store is not None else run.data / EVALUATOR, checked_device(None))
+    judge = load_evaluator(run.store if run.store is not None else run.data / EVALUATOR, check_device(None))
     report = Report()
     pairs = read_pairs(run.data, str(run.suite.options.get("split", ProtocolOptions().split)), report)
     maker = None if run.model is None else maker_of(run.model)

@@ -16,7 +16,7 @@ from avatargpt.chat.intent import Intent, open_intent
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.turn_text import ChatTurn
 from avatargpt.evaluation.report import figure
-from avatargpt.evaluation.requests import StandingModel, asked_turn, normalised_act, same_act
+from avatargpt.evaluation.requests import StandingModel, ask_turn, normalise_act, same_act
 from avatargpt.evaluation.suites import Run, folder
 from instruct_data.dialogue.acts import Act, read, write
 from vqvae.errors import UserError
@@ -86,7 +86,7 @@ def final_faults(segments: Sequence[SegmentRow], session: dict[str, Any]) -> lis
     return out
 
 
-def lost(before: Sequence[SegmentRow], after: Sequence[SegmentRow], keeps: str | dict[str, Any]) -> list[str]:
+def list_lost(before: Sequence[SegmentRow], after: Sequence[SegmentRow], keeps: str | dict[str, Any]) -> list[str]:
     """Captions of segments that a turn lost or changed although it did not name them.
 
     Args:
@@ -127,7 +127,7 @@ def play(session: dict[str, Any], model: Any, intent: Intent | None = None) -> d
             after = segment_rows(talk.timeline)
             turns.append({
                 "user": turn["user"], "asked": not reply.acts, "acts": write(reply.acts) if reply.acts else "-",
-                "reply": reply.text, "lost": lost(before, after, turn["keeps"]),
+                "reply": reply.text, "lost": list_lost(before, after, turn["keeps"]),
             })  # fmt: skip
             before = after
     rows = [f"{s.caption} {s.seconds:.1f}s" for s in before]
@@ -174,7 +174,7 @@ def evaluate_sessions(run: Run) -> dict[str, Any]:
     return {"results": results, "sessions": played}
 
 
-def held_turn(row: dict[str, Any]) -> ChatTurn:
+def receive_held_turn(row: dict[str, Any]) -> ChatTurn:
     """A row of `turns_held` as a conversation receives it."""
     captions = [s["caption"] for s in row["timeline"]]
     seconds = [float(s["seconds"]) for s in row["timeline"]]
@@ -182,14 +182,14 @@ def held_turn(row: dict[str, Any]) -> ChatTurn:
     takes = OPEN_TAKES if row["asked"] == "take" else 0
     done = [f"{a.do} {a.segment}" if a.segment else a.do for a in read(row["done"])] if "done" in row else []
     before = tuple((said, reply) for said, reply in row.get("before", ()))
-    return asked_turn(" ".join(row["user"].split()), captions, seconds, takes, activities, before, done)
+    return ask_turn(" ".join(row["user"].split()), captions, seconds, takes, activities, before, done)
 
 
 def same_acts(a: Sequence[Act], b: Sequence[Act], count: int) -> bool:
     """Whether two turns do the same over `count` segments; one act on several segments has no order."""
     if len({x.do for x in (*a, *b)}) == 1:
         a, b = (sorted(x, key=lambda act: act.segment or count) for x in (a, b))
-    a, b = ([normalised_act(act, count) if act.do == "edit" else act for act in x] for x in (a, b))
+    a, b = ([normalise_act(act, count) if act.do == "edit" else act for act in x] for x in (a, b))
     # a name without a segment is for the one last spoken of
     a, b = ([replace(act, segment=act.segment or count) if act.do == "rename" else act for act in x] for x in (a, b))
     return len(a) == len(b) and all(same_act(x, y, count) for x, y in zip(a, b, strict=True))
@@ -207,7 +207,7 @@ def evaluate_turns(run: Run) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     marks: dict[str, list[float]] = defaultdict(list)
     for _, row in json_rows(folder() / run.suite.options["rows"]):
-        turn = held_turn(row)
+        turn = receive_held_turn(row)
         try:
             acts, reply = intent.understand(turn) or [], ""
         except UserError as e:

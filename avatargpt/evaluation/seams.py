@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.evaluation import corpus
-from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
+from avatargpt.evaluation.cache import NO_CACHE, RunCache
 from avatargpt.evaluation.plans import validation_plans
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
@@ -46,7 +46,7 @@ def evaluate_transitions(run: Run) -> dict[str, Any]:
     return score_transitions(run.suite, clips, run.model, run.cache)
 
 
-def _checked_count(frames: int) -> int:
+def _check_count(frames: int) -> int:
     if frames < 1:
         raise UserError(f"{frames} frames; at least 1 is needed")
     return frames
@@ -60,7 +60,7 @@ def interpolate(start: Motion, end: Motion, frames: int) -> Motion:
     """
     if abs(start.fps - end.fps) > 1e-6:
         raise UserError(f"clips at {start.fps} and {end.fps} fps; both need the same rate")
-    t = (np.arange(_checked_count(frames)) + 1) / (frames + 1)
+    t = (np.arange(_check_count(frames)) + 1) / (frames + 1)
     a, b = start.rotations[-1:].astype(np.float64), end.rotations[:1].astype(np.float64)
     root = start.root[-1] + (end.root[0] - start.root[-1]) * t[:, None]
     return replace(start, rotations=rot.slerp(a, b, t[:, None]), root=root, caption="")
@@ -68,7 +68,7 @@ def interpolate(start: Motion, end: Motion, frames: int) -> Motion:
 
 def hold(motion: Motion, frames: int) -> Motion:
     """The last pose, standing still for `frames` frames ("zero velocity" of Martinez et al. 2017)."""
-    n = _checked_count(frames)
+    n = _check_count(frames)
     rotations, root = np.repeat(motion.rotations[-1:], n, 0), np.repeat(motion.root[-1:], n, 0)
     return replace(motion, rotations=rotations, root=root, caption="")
 
@@ -79,7 +79,7 @@ def extrapolate(motion: Motion, frames: int, window: int = 4) -> Motion:
     Every joint turns on about the axis and at the rate of its relative rotation over the window; the root keeps its
     velocity. A clip of one frame is held.
     """
-    n, back = _checked_count(frames), min(window, len(motion) - 1)
+    n, back = _check_count(frames), min(window, len(motion) - 1)
     if back < 1:
         return hold(motion, n)
     last, before = motion.rotations[-1].astype(np.float64), motion.rotations[-1 - back].astype(np.float64)
@@ -91,7 +91,7 @@ def extrapolate(motion: Motion, frames: int, window: int = 4) -> Motion:
 
 
 @dataclass(frozen=True)
-class Task:
+class SeamTask:
     """One clip, of which the frames [first, last) are to be predicted."""
 
     real: Motion
@@ -103,7 +103,7 @@ class Task:
         return (self.last - self.first) / self.real.fps
 
 
-def cut(clips: list[Clip], kind: str, given_share: float, shortest: int) -> list[Task]:
+def cut(clips: list[Clip], kind: str, given_share: float, shortest: int) -> list[SeamTask]:
     """Tasks of clips of at least `shortest` frames, cut on token boundaries.
 
     Args:
@@ -117,20 +117,20 @@ def cut(clips: list[Clip], kind: str, given_share: float, shortest: int) -> list
         # The model completes whole tokens.
         real = real.slice(0, len(real) // TOKEN_FRAMES * TOKEN_FRAMES)
         first = max(TOKEN_FRAMES, round(given_share * len(real) / TOKEN_FRAMES) * TOKEN_FRAMES)
-        tasks.append(Task(real, first, len(real) - first if kind == "inbetween" else len(real)))
+        tasks.append(SeamTask(real, first, len(real) - first if kind == "inbetween" else len(real)))
     return tasks
 
 
-def methods(kind: str, model: Any) -> dict[str, Callable[[Task, int], Motion]]:
+def methods(kind: str, model: Any) -> dict[str, Callable[[SeamTask, int], Motion]]:
     """The model (if any) and the baselines as functions of (task, seed) -> the completed clip."""
 
-    def start(t: Task) -> Motion:
+    def start(t: SeamTask) -> Motion:
         return t.real.slice(0, t.first)
 
-    def end(t: Task) -> Motion:
+    def end(t: SeamTask) -> Motion:
         return t.real.slice(t.last, len(t.real))
 
-    out: dict[str, Callable[[Task, int], Motion]] = {}
+    out: dict[str, Callable[[SeamTask, int], Motion]] = {}
     if kind == "inbetween":
         if model is not None:
             # The end keeps its place in the world, so that the middle has to lead there.
@@ -148,12 +148,12 @@ def methods(kind: str, model: Any) -> dict[str, Callable[[Task, int], Motion]]:
     return out
 
 
-def score_transitions(suite: Suite, clips: list[Clip], model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
-    """All figures of the model and of the baselines, see `judged`."""
-    return judged(suite, tasks_of(suite, clips), methods(suite.kind, model), cache)
+def score_transitions(suite: Suite, clips: list[Clip], model: Any, cache: RunCache = NO_CACHE) -> dict[str, Any]:
+    """All figures of the model and of the baselines, see `judge_seams`."""
+    return judge_seams(suite, tasks_of(suite, clips), methods(suite.kind, model), cache)
 
 
-def tasks_of(suite: Suite, clips: list[Clip]) -> list[Task]:
+def tasks_of(suite: Suite, clips: list[Clip]) -> list[SeamTask]:
     """The tasks of a suite."""
     options = suite.options
     tasks = cut(clips, suite.kind, float(options["kept"]), int(options["shortest"]))
@@ -162,9 +162,9 @@ def tasks_of(suite: Suite, clips: list[Clip]) -> list[Task]:
     return tasks
 
 
-def judged(
-    suite: Suite, tasks: Sequence[Task], compared: Mapping[str, Callable[[Task, int], Motion]],
-    cache: AnswerCache = NO_CACHE,
+def judge_seams(
+    suite: Suite, tasks: Sequence[SeamTask], compared: Mapping[str, Callable[[SeamTask, int], Motion]],
+    cache: RunCache = NO_CACHE,
 ) -> dict[str, Any]:
     """All figures; names are ``figure`` for the method called ``model`` and ``figure/method`` for the others.
 
@@ -236,7 +236,7 @@ def _over_clips(rows: list[list[float]]) -> dict[str, Any]:
 
 
 # `BETWEEN_FIGURES` of the middle of (T, 22, 3) joints, with the frames that third differences reach.
-def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...]) -> dict[str, float]:
+def _between(joints: np.ndarray, task: SeamTask, usual: float, notes: tuple[str, ...]) -> dict[str, float]:
     # Third differences at the seam reach three frames into what was kept.
     around = slice(max(0, task.first - 3), task.last + 3)
     middle, true = joints[task.first : task.last], task.real.joints[task.first : task.last]
@@ -253,7 +253,7 @@ def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...
 
 
 # The largest `seam_jerk` at any seam of the task.
-def _seams(joints: np.ndarray, task: Task) -> float:
+def _seams(joints: np.ndarray, task: SeamTask) -> float:
     return max(measures.seam_jerk(joints, 20.0, s) for s in (task.first, task.last) if s < len(task.real.joints))
 
 
@@ -314,7 +314,7 @@ def scenes(data: Path | None) -> list[Scene]:
     return [[list(a.steps) for a in row.activities] for row in validation_plans(data)]
 
 
-def closed_loop(
+def run_closed_loop(
     model: AvatarGPT, scene: Scene, seed: int, best_of: int, frames: Sequence[int] = ()
 ) -> tuple[Motion, list[ClauseCodes]]:
     """A scene's steps as motion of the closed loop: the motion, and its parts clause by clause.
@@ -355,7 +355,7 @@ def closed_loop(
     activities = [Activity(" ".join(steps), tuple(steps)) for steps in scene]
     director = Director(_NoPlanner(), "a scene", seed, activities, phrase_index=None if frames else model.phrase_index)
     loop = Loop(director, pipeline, MotionStream(model.tokenizers["body"]), seed)
-    parts = [c.motion for c in loop.acted(len(activities))]
+    parts = [c.motion for c in loop.act_out(len(activities))]
     return concatenate(parts), performed
 
 
@@ -370,7 +370,7 @@ class _NoPlanner:
     plan = answer = next_activity
 
 
-def chained(model: AvatarGPT, performed: Sequence[ClauseCodes], frames: int) -> tuple[Motion, list[float]]:
+def chain_clips(model: AvatarGPT, performed: Sequence[ClauseCodes], frames: int) -> tuple[Motion, list[float]]:
     """The same clips decoded one by one and put one after the other, with `frames` interpolated between (0 = none).
 
     Returns:
@@ -419,7 +419,7 @@ def caption_scenes(captions: CaptionedLengths, transitions: int, seed: int) -> l
 
 def score(
     suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], model: AvatarGPT,
-    captions: CaptionedLengths = (), cache: AnswerCache = NO_CACHE,
+    captions: CaptionedLengths = (), cache: RunCache = NO_CACHE,
 ) -> dict[str, Any]:
     """All figures; names are ``figure`` for the loop and ``figure/other`` for the others.
 
@@ -435,10 +435,10 @@ def score(
     cut: dict[str, list[np.ndarray]] = {"": [], "/concatenation": [], "/interpolation": []}
 
     def in_scene(number: int, scene: Scene) -> dict[str, list[np.ndarray]]:
-        motion, performed = closed_loop(model, scene, mix(suite.seeds[0], number), best_of)
+        motion, performed = run_closed_loop(model, scene, mix(suite.seeds[0], number), best_of)
         windows = {"": seam_windows(motion.joints, _centres(performed, per))}
         for name, frames in (("/concatenation", 0), ("/interpolation", INTERPOLATED)):
-            chain, middles = chained(model, performed, frames)
+            chain, middles = chain_clips(model, performed, frames)
             windows[name] = seam_windows(chain.joints, middles)
         return windows
 
@@ -450,12 +450,12 @@ def score(
             break
     cut = {k: v[:count] for k, v in cut.items()}
     if captions and (caption_count := int(suite.options.get("told", 0))):
-        def captioned(number: int, row: CaptionedLengths) -> list[np.ndarray]:
+        def embed_captions(number: int, row: CaptionedLengths) -> list[np.ndarray]:
             steps, lengths = [[caption] for caption, _ in row], [length for _, length in row]
-            motion, performed = closed_loop(model, steps, mix(suite.seeds[0], 10_000 + number), best_of, lengths)
+            motion, performed = run_closed_loop(model, steps, mix(suite.seeds[0], 10_000 + number), best_of, lengths)
             return seam_windows(motion.joints, _centres(performed, per))
 
-        captioned_of = cache.wrap("captioned", captioned)
+        captioned_of = cache.wrap("captioned", embed_captions)
         rows = enumerate(caption_scenes(captions, caption_count, suite.seeds[0]))
         same = [window for number, row in rows for window in captioned_of(number, row)]
         cut["/same actions"] = same[:caption_count]

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
-from avatargpt.evaluation.face_distances import recording_distances
+from avatargpt.evaluation.cache import NO_CACHE, RunCache
+from avatargpt.evaluation.face_distances import measure_recordings
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.visemes import viseme_curves
 from avatargpt.gesture.features import stress_time
 from avatargpt.gesture.pipeline import GesturePipeline
-from avatargpt.gesture.semantics import ClassGuesser, GestureBank, Manner, packaged_guesser
+from avatargpt.gesture.semantics import ClassGuesser, GestureBank, Manner, load_guesser
 from avatargpt.metrics import face as metrics
 from avatargpt.speech import alignment
 from avatargpt.speech.alignment import MIN_FIT, Aligner, align, align_words, score_sound
@@ -35,7 +35,13 @@ from avatargpt.train.speech_data.augment import noise
 from avatargpt.train.speech_data.clips import SOUNDS, loudness
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.corpus import load as load_clips
-from avatargpt.train.speech_data.recordings import CHOSEN_ON, lj_sentences, lj_texts, paired_clips, timed_speech
+from avatargpt.train.speech_data.recordings import (
+    CHOSEN_ON,
+    lj_sentences,
+    lj_texts,
+    load_paired_clips,
+    load_timed_speech,
+)
 from instruct_data.gesture.plan import MARKS, WordClasses, word_classes
 from instruct_data.gesture.strokes import HAND, SIDES, turns_of, wrists
 from vqvae import rotations as rot
@@ -64,10 +70,10 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 
 def score(
-    suite: Suite, driver: Driver, data: Path | None, whisper: Path | None, cache: AnswerCache = NO_CACHE
+    suite: Suite, driver: Driver, data: Path | None, whisper: Path | None, cache: RunCache = NO_CACHE
 ) -> dict[str, Any]:
     """All figures."""
-    timed = [] if data is None else list(_aligned(data / "aligned_speech_misc"))
+    timed = [] if data is None else list(_load_aligned(data / "aligned_speech_misc"))
     if data is None or not timed:
         raise UserError("word_times needs --data, a folder with aligned_speech_misc (recordings with word times)")
     aligners: list[Aligner] = ["network", "pocketsphinx"] if alignment.has_pocketsphinx() else ["network"]
@@ -91,10 +97,10 @@ def score(
                 results[f"missed/{name}/{way}"] = plain(missed)
             if way != "network" and by_network:
                 results[f"by_network/{name}/{way}"] = plain(by_network)
-    return {"results": results | _fits(suite, driver, [*timed, *_transcribed(data)], cache)}
+    return {"results": results | _fits(suite, driver, [*timed, *_load_transcribed(data)], cache)}
 
 
-def _aligned(folder: Path) -> Iterator[Timed]:
+def _load_aligned(folder: Path) -> Iterator[Timed]:
     for part, inside in ALIGNED.items():
         for path in sorted([*(folder / inside).glob("*.TextGrid"), *(folder / inside).glob("*.phone.json")]):
             stem = path.name.partition(".")[0]
@@ -103,7 +109,7 @@ def _aligned(folder: Path) -> Iterator[Timed]:
             yield Timed(f"{part}_{stem.rpartition('-')[2]}", audio, " ".join(w.text for w in words), words)
 
 
-def _transcribed(data: Path) -> Iterator[Timed]:
+def _load_transcribed(data: Path) -> Iterator[Timed]:
     folder = data / "ljspeech_sample"
     texts = lj_texts(folder) if folder.is_dir() else {}
     for path in sorted((folder / "wavs").glob("*.wav")) if texts else []:
@@ -125,7 +131,7 @@ def _errors(recording: Timed, result: Words) -> tuple[str, list[float], float, f
 
 
 # How well recordings fit their transcripts and those of other recordings, and how many are refused.
-def _fits(suite: Suite, driver: Driver, recordings: list[Timed], cache: AnswerCache) -> dict[str, Any]:
+def _fits(suite: Suite, driver: Driver, recordings: list[Timed], cache: RunCache) -> dict[str, Any]:
     rng = np.random.default_rng(suite.seeds[0])
 
     def fits(recording: Timed, texts: list[str]) -> list[float]:
@@ -163,35 +169,35 @@ FINGERS = 0.1  # m that count as much as one radian of the mean finger
 
 
 @dataclass(frozen=True, eq=False)
-class _Track:
+class _HandTrack:
     """Where hands are, (T, 2, 3) m from the chest, and how fingers are bent, (T, 2, 15, 3) radians."""
 
     hands: np.ndarray
     bent: np.ndarray
 
     @classmethod
-    def of(cls, turns: np.ndarray) -> _Track:
+    def of(cls, turns: np.ndarray) -> _HandTrack:
         return cls(wrists(turns), np.stack([rot.to_axis_angle(turns[:, HAND[s]]) for s in SIDES], 1))
 
-    def cut(self, first: int, stop: int) -> _Track:
+    def cut(self, first: int, stop: int) -> _HandTrack:
         """Frames [first, stop), ends held."""
         at = np.clip(np.arange(first, stop), 0, len(self.hands) - 1)
-        return _Track(self.hands[at], self.bent[at])
+        return _HandTrack(self.hands[at], self.bent[at])
 
 
 class StrokeMatcher:
     """Compares motions with every stroke of a bank and its mirror image."""
 
     def __init__(self, bank: GestureBank) -> None:
-        self._strokes: list[tuple[str, tuple[int, ...], _Track]] = []
+        self._strokes: list[tuple[str, tuple[int, ...], _HandTrack]] = []
         for name in bank.names:
             for s in bank.strokes(name):
-                part = _Track.of(s.turns).cut(s.emphasis - BEFORE, s.emphasis + AFTER + 1)
+                part = _HandTrack.of(s.turns).cut(s.emphasis - BEFORE, s.emphasis + AFTER + 1)
                 self._strokes.append((name, tuple(SIDES.index(x) for x in s.sides), part))
 
     def nearest(self, motion: Motion, seconds: float) -> str:
         """The gesture whose stroke is nearest to what hands do about a time."""
-        track = _Track.of(turns_of(motion.resampled(FPS)))
+        track = _HandTrack.of(turns_of(motion.resampled(FPS)))
         centre, tolerance = round(seconds * FPS), round(WITHIN * FPS)
         best = (np.inf, "")
         for shift in range(-tolerance, tolerance + 1):
@@ -208,7 +214,7 @@ class StrokeMatcher:
 
 def guesses(path: Path, guess: ClassGuesser | None = None, classes: WordClasses | None = None) -> dict[str, Any]:
     """Precision over words with a guessed class, recall over words with a class, false guesses over words without."""
-    table, guess = classes or word_classes(), guess or packaged_guesser()
+    table, guess = classes or word_classes(), guess or load_guesser()
     right: list[bool] = []
     recall: list[bool] = []
     false: list[bool] = []
@@ -232,7 +238,7 @@ def evaluate_gestures(run: Run) -> dict[str, Any]:
     return score_gestures(run.suite, run.model.source, run.cache)
 
 
-def score_gestures(suite: Suite, model: str | Path, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
+def score_gestures(suite: Suite, model: str | Path, cache: RunCache = NO_CACHE) -> dict[str, Any]:
     """Share of the sentences whose gesture is performed, with words and without; and the scores of guesses.
 
     espeak-ng speaks them, so that times are exact. A gesture belongs to all classes of the table that ask for it.
@@ -290,7 +296,7 @@ def evaluate_face(run: Run) -> dict[str, Any]:
 
 
 def score_face(
-    suite: Suite, driver: Driver, data: Path | None, store: Path | None, cache: AnswerCache = NO_CACHE
+    suite: Suite, driver: Driver, data: Path | None, store: Path | None, cache: RunCache = NO_CACHE
 ) -> dict[str, Any]:
     """All figures.
 
@@ -302,11 +308,11 @@ def score_face(
     if store is not None:
         clips = [c for c in load_clips(store) if c.split == "val" and c.kind == "taught"]
         for source in dict.fromkeys(c.source for c in clips):
-            results |= lips(source, [_stored(driver, c) for c in clips if c.source == source])
+            results |= lips(source, [_load_spoken(driver, c) for c in clips if c.source == source])
     if data is not None:
         results |= _real(driver, data, cache)
         if (data / "facegood").is_dir():
-            results |= recorded_faces(driver, list(paired_clips(data / "facegood")))
+            results |= score_recorded_faces(driver, list(load_paired_clips(data / "facegood")))
     if not results:
         raise UserError("speech_face needs --data (a folder with real speech) or --store (a cache of speech data)")
     results |= _still(driver) | _sounds(driver)
@@ -315,14 +321,14 @@ def score_face(
     return {"results": results}
 
 
-def _stored(driver: Driver, clip: SpeechClip) -> Spoken:
+def _load_spoken(driver: Driver, clip: SpeechClip) -> Spoken:
     from avatargpt.train.speech_data.validation import predict
 
     curves = predict(driver.network, clip.features, torch.device("cpu"))
     return curves, [Phone(*p) for p in clip.phone_times], clip.curves.astype(np.float32)
 
 
-def _driven(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> Spoken:
+def _drive_spoken(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> Spoken:
     motion = driver.drive(audio, RATE)
     frames = frames_in(len(audio), RATE)
     taught = viseme_curves(phones, frames, loudness(audio, frames))
@@ -334,9 +340,9 @@ def lips(source: str, clips: list[Spoken]) -> dict[str, Any]:
     measured, r, jaw = metrics.Lips(), [], []
     for curves, phones, taught in clips:
         measured.add(curves, phones, taught)
-        rounded = metrics.rounding(taught)
+        rounded = metrics.measure_rounding(taught)
         if rounded.std() >= MIN_ROUNDING:
-            r.append(metrics.correlation(metrics.rounding(curves), rounded))
+            r.append(metrics.correlation(metrics.measure_rounding(curves), rounded))
         jaw.append(metrics.correlation(metrics.channel(curves, "jawOpen"), metrics.channel(taught, "jawOpen")))
     values = {
         "closure": measured.closure, "false_closure_vowel": measured.closure_vowel,
@@ -351,24 +357,24 @@ def lips(source: str, clips: list[Spoken]) -> dict[str, Any]:
     return out
 
 
-def _real(driver: Driver, data: Path, cache: AnswerCache) -> dict[str, Any]:
-    def aligned(audio: np.ndarray, phones: list[str]) -> list[Phone]:
+def _real(driver: Driver, data: Path, cache: RunCache) -> dict[str, Any]:
+    def lay_phones(audio: np.ndarray, phones: list[str]) -> list[Phone]:
         return list(align_phones(driver, audio, phones)[0])
 
-    lay = cache.wrap("aligned", aligned)
+    lay = cache.wrap("aligned", lay_phones)
     out: dict[str, Any] = {}
     librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
     if librivox.is_dir():
-        read = [(audio, phones) for _, audio, phones in timed_speech(librivox)]
+        read = [(audio, phones) for _, audio, phones in load_timed_speech(librivox)]
         again = [(audio, lay(audio, [p.name for p in phones])) for audio, phones in read]
         for source, timed in (("librivox", read), ("librivox_aligned", again)):
-            out |= lips(source, [_driven(driver, audio, phones) for audio, phones in timed])
+            out |= lips(source, [_drive_spoken(driver, audio, phones) for audio, phones in timed])
             out[f"change/{source}"] = figure([v for audio, phones in timed for v in spectral_changes(audio, phones)])
     if (data / "ljspeech_sample").is_dir():
         clips = []
         for sentence in lj_sentences(data / "ljspeech_sample"):
             if sentence.split == "val":
-                clips.append(_driven(driver, sentence.audio, lay(sentence.audio, list(sentence.phones))))
+                clips.append(_drive_spoken(driver, sentence.audio, lay(sentence.audio, list(sentence.phones))))
         out |= lips("lj", clips)
     return out
 
@@ -421,10 +427,10 @@ def drift(driver: Driver, minutes: float) -> float:
     return metrics.best_lag(late[:, moving], early[:, moving])
 
 
-def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
+def score_recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     """Correlation and amplitude (ratio of standard deviations) on held-out recorded pairs, beside two baselines:
     log energy alone, and ridge regression from the features around a frame, fitted to the training pairs; and the
-    distances of `recording_distances`. Parts of takes on which numbers were chosen (`CHOSEN_ON`) do not count.
+    distances of `measure_recordings`. Parts of takes on which numbers were chosen (`CHOSEN_ON`) do not count.
     """
     from avatargpt.train.speech_data.validation import as_recorded, predict
 
@@ -458,7 +464,7 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
                    * len(c)) for c in held_out]  # fmt: skip
     faces = {head: [x[i:] for x, i in zip(takes, begin, strict=True)] for head, takes in heads.items()}
     recorded = [c.curves[i:] for c, i in zip(held_out, begin, strict=True)]
-    return out | recording_distances(faces, recorded, [c.curves for c in training])
+    return out | measure_recordings(faces, recorded, [c.curves for c in training])
 
 
 # (T, 332) -> (T, 83) means over the quarter frames.

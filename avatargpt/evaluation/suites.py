@@ -19,7 +19,7 @@ from vqvae.io.files import parsing, read_text
 from vqvae.strict import Strict
 
 if TYPE_CHECKING:
-    from avatargpt.evaluation.cache import AnswerCache
+    from avatargpt.evaluation.cache import RunCache
 
 Settings = TypeVar("Settings", bound=Strict)
 
@@ -45,7 +45,7 @@ PLANNING_CORPUS = "the planning corpus"
 
 
 @dataclass(frozen=True)
-class Entry:
+class SuitePrompt:
     """One prompt of a prompt suite."""
 
     prompt: str  # the words
@@ -72,7 +72,7 @@ class Suite:
     # None is better: as real
     metrics: dict[str, dict[str, Any]]
     seeds: tuple[int, ...] = (0,)
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[SuitePrompt, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     classes: list[dict[str, Any]] = field(default_factory=list)
     # Figure (with its part after a slash) -> the number to reach, or the baseline to beat; of figures with a direction
@@ -95,7 +95,7 @@ class Run:
     out: Path | None  # of the result, None = nothing is written
     store: Path | None
     full: bool  # the large sample where a suite has two sizes
-    cache: AnswerCache  # of the model's answers
+    cache: RunCache  # of the model's answers
 
     @property
     def generate(self) -> Callable[..., Any]:
@@ -299,7 +299,7 @@ def read(path: Path) -> Suite:
     )  # fmt: skip
 
 
-def _entry(path: Path, index: int, data: Any) -> Entry:
+def _entry(path: Path, index: int, data: Any) -> SuitePrompt:
     from avatargpt.metrics.geometry import predicates
 
     where = f"{path} prompt {index + 1}"
@@ -319,7 +319,7 @@ def _entry(path: Path, index: int, data: Any) -> Entry:
     needs = any(predicates.needs_reference(c) for c in data["checks"])
     if needs and not data.get("neutral"):
         raise UserError(f"{where}: its checks compare with a neutral motion; give the prompt for it as `neutral`")
-    return Entry(
+    return SuitePrompt(
         str(data["prompt"]), data["kind"], data["checks"], str(data.get("neutral") or ""),
         tuple(str(w) for w in data.get("unseen") or ()), str(data.get("note") or ""),
         str(data.get("seen_in") or ""),

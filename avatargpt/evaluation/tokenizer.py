@@ -29,7 +29,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         run.suite, corpus.load_clips(run.data, str(options.get("split", "val"))),
         lambda motion: coder.reconstruct(motion)[0], run.cache.wrap("codes", tokenizer.encode),
         int(tokenizer.codebooks.shape[1]), None if run.out is None else Path(run.out).with_suffix(".png"),
-        list(corpus.keyframed_clips(int(options.get("keyframed", 0)))),
+        list(corpus.make_keyframed_clips(int(options.get("keyframed", 0)))),
     )  # fmt: skip
 
 

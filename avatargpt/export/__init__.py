@@ -18,9 +18,9 @@ from avatargpt.export.formats import (
     check_target,
     has_option,
     load,
-    named_animation,
     readable,
     save,
+    split_animation_name,
     writable,
 )
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_CLIPS", "PACKS", "check_options", "check_target", "contact_sheet", "has_option", "load",
-    "named_animation", "readable", "save", "writable",
+    "split_animation_name", "readable", "save", "writable",
 ]  # fmt: skip
 
 

@@ -29,16 +29,16 @@ from vqvae.io.gltf import (
     MAX_GLTF_BYTES,
     check_readable,
     is_binary,
-    packed,
+    pack_glb,
     read_gltf,
     self_contained,
-    unpacked,
+    unpack_glb,
 )
-from vqvae.io.gltf_rigs import Skeleton
+from vqvae.io.gltf_rigs import GltfSkeleton
 from vqvae.motion import Motion, atomic_write
-from vqvae.retarget import Reading, add_hands, understand
+from vqvae.retarget import RigReading, add_hands, understand
 from vqvae.rig import ancestors, world
-from vqvae.transfer import carrier_of, moved_to, transferred
+from vqvae.transfer import carrier_of, move_way, transfer_motion
 
 SURE = 0.8  # least confidence in a rest pose by which a character is taken that does not move
 
@@ -52,7 +52,7 @@ class Character(ABC):
     """
 
     path: Path
-    reading: Reading
+    reading: RigReading
 
     unit, has_face = "metres", False
 
@@ -122,7 +122,7 @@ def write_character(
     return load_character(character, root).write(body.with_caption(motion.caption), path, root == "ground", face)
 
 
-def _level(reading: Reading, ways: np.ndarray) -> np.ndarray:
+def _level(reading: RigReading, ways: np.ndarray) -> np.ndarray:
     """The part of ways (T, 3) that is level in the file's world."""
     up = reading.rest.up
     return np.asarray(ways - (ways @ up)[:, None] * up)
@@ -156,12 +156,12 @@ class _BvhCharacter(Character):
                 raise UserError(f"--root ground: {names[j]} has no position channels; accepted: hips")
 
     def write(self, motion: Motion, path: Path, on_ground: bool, face: FaceMotion | None = None) -> Path:
-        rig = transferred(motion, self.reading)
+        rig = transfer_motion(motion, self.reading)
         places, above = world(rig)[0], rig.parents[self.hips]
         if on_ground:
-            rig = moved_to(rig, self.hips, above, _level(self.reading, places[:, self.hips] - places[:, above]))
+            rig = move_way(rig, self.hips, above, _level(self.reading, places[:, self.hips] - places[:, above]))
         elif self.moved != self.hips:
-            rig = moved_to(rig, self.hips, self.moved, places[:, self.hips] - self.reading.places[0, self.hips])
+            rig = move_way(rig, self.hips, self.moved, places[:, self.hips] - self.reading.places[0, self.hips])
         return bvh.write_frames(self.text, rig, path)
 
 
@@ -175,22 +175,22 @@ class _GltfCharacter(Character):
             check_readable(path, document.extensionsRequired)
             self.gltf: dict[str, Any]
             if is_binary(raw):
-                text, self.blob = unpacked(raw)
+                text, self.blob = unpack_glb(raw)
                 self.gltf = json.loads(text)
             else:
                 self.gltf, self.blob = self_contained(path, raw, document)
-            self.skeleton = Skeleton(document, hands=True)
-            self.reading = self._understood()
+            self.skeleton = GltfSkeleton(document, hands=True)
+            self.reading = self._understand_rest()
             self.hips = self.skeleton.nodes[carrier_of(self.reading)]
             if self.hips < 0:
                 raise UserError("the legs have no joint in common; accepted a skeleton with hips")
         self.above, self.has_face = document.parents.get(self.hips, -1), bool(face_targets(document))
 
-    def _understood(self) -> Reading:
+    def _understand_rest(self) -> RigReading:
         """The rest by an animation where the nodes are stored as in no rest pose, the bones as stored."""
-        stored = self.skeleton.stored()
+        stored = self.skeleton.read_stored_rig()
         moving = self.skeleton.up is None and bool(self.skeleton.gltf.animations)
-        reading = understand(self.skeleton.moved(self.skeleton.animations()[0]) if moving else stored)
+        reading = understand(self.skeleton.play_animation(self.skeleton.animations()[0]) if moving else stored)
         if not moving and reading.rest.confidence < SURE:
             raise UserError("no skin, T-pose or A-pose tells how its joints are at rest; accepted a file with one")
         places, turns = world(stored)
@@ -202,21 +202,21 @@ class _GltfCharacter(Character):
             raise UserError(f"--root ground: nothing is above the hips ({name}); accepted: hips")
 
     def write(self, motion: Motion, path: Path, on_ground: bool, face: FaceMotion | None = None) -> Path:
-        rig, hips = transferred(motion, self.reading), carrier_of(self.reading)
+        rig, hips = transfer_motion(motion, self.reading), carrier_of(self.reading)
         level = None
         if on_ground:
-            level = _level(self.reading, world(rig)[0][:, hips] - self.skeleton.stored_pose(self.above)[2])
+            level = _level(self.reading, world(rig)[0][:, hips] - self.skeleton.read_stored_pose(self.above)[2])
         tracks = node_tracks(self.skeleton, rig, hips, level)
         if face is not None:
             tracks |= face_tracks(self.skeleton.gltf, face)
         gltf, blob = add_animation(self.gltf, self.blob, tracks, motion.fps, motion.caption or motion.modality)
         if path.suffix.lower() != ".fbx":
-            content = packed(gltf, blob)
+            content = pack_glb(gltf, blob)
             return atomic_write(path, lambda temporary: temporary.write_bytes(content))
         if not gltf.get("skins"):
             gltf, blob = add_skin(self.skeleton, gltf, blob)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "clip.glb")
-            source.write_bytes(packed(gltf, blob))
+            source.write_bytes(pack_glb(gltf, blob))
             write_as_fbx(source, path, motion.fps)
         return path

@@ -27,7 +27,7 @@ CALMING = 0.75  # share of a mood that yields while somebody talks
 ACTIVE, VERY_ACTIVE = 0.4, 1.6  # weights a second of jaw and lips at which talk begins, and is certain
 ATTACK, RELEASE, HABIT = 0.06, 0.35, 1.5  # s: a mood yields, comes back; pressed lips become its usual pose
 _MOVING = [arkit.INDEX[n] for n in ("jawOpen", "mouthFunnel", "mouthPucker", "mouthPressLeft", "mouthLowerDownLeft")]
-# as `avatargpt.metrics.face.closed` has it: jawOpen below 0.10 and mouthPress above 0.18
+# as `avatargpt.metrics.face.find_closed_lips` has it: jawOpen below 0.10 and mouthPress above 0.18
 _PRESS, _JAW = (0.06, 0.18), (0.10, 0.16)
 
 
@@ -37,7 +37,7 @@ def check_names(names: str) -> None:
         raise UserError(f"names {names!r}: accepted {', '.join(NAMES)}")
 
 
-def spelled(name: str, spelling: str) -> str:
+def spell_shape(name: str, spelling: str) -> str:
     """An ARKit shape as avatars with Perfect Sync spell it: ``jawOpen`` (camel) or ``JawOpen`` (pascal)."""
     return arkit.pascal(name) if spelling == "pascal" else name
 
@@ -113,7 +113,7 @@ def _raw(weights: np.ndarray) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def named_values(weights: np.ndarray, presets: dict[str, np.ndarray], names: str) -> list[tuple[str, float]]:
+def name_values(weights: np.ndarray, presets: dict[str, np.ndarray], names: str) -> list[tuple[str, float]]:
     """Names and values of one frame (52,) for a receiver that knows some of them, each name once.
 
     Args:
@@ -125,7 +125,7 @@ def named_values(weights: np.ndarray, presets: dict[str, np.ndarray], names: str
         out |= {name: float(value[0]) for name, value in presets.items()}
     for spelling in SPELLINGS:
         if names in ("all", spelling):
-            out |= {spelled(n, spelling): float(v) for n, v in zip(arkit.NAMES, weights, strict=True)}
+            out |= {spell_shape(n, spelling): float(v) for n, v in zip(arkit.NAMES, weights, strict=True)}
     return list(out.items())
 
 

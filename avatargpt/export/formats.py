@@ -26,7 +26,7 @@ FACE_JSON = ("audio2face", "beat", "oculus", "azure", "azure_shapes")
 EVERY, EXPRESSIONS = ("body", "face", "avatar"), ("both", "arkit", "presets")
 
 
-class Clip(Protocol):
+class ExportClip(Protocol):
     """The clip of a body, a face or an avatar, as far as the table needs it."""
 
     @property
@@ -122,7 +122,7 @@ def check_target(
     _writer(path)
     form = path.suffix.lower()
     if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
-        raise missing_extra(path, form)
+        raise report_missing_extra(path, form)
     if form in _PROGRAMS:
         resolve_name(_PROGRAMS[form])(path)
     check_output(path)
@@ -178,13 +178,13 @@ def check_size(path: Path, modality: str, size: object) -> None:
         raise UserError(f"{path}: size {size}; accepted {MIN_PIXELS} to {limit} pixels")
 
 
-def missing_extra(path: Path, form: str) -> UserError:
+def report_missing_extra(path: Path, form: str) -> UserError:
     """The error where the extra that files with this suffix need is not installed."""
     _, name, install = _NEEDS[form]
     return UserError(f"{path}: {form} needs {name}; install it with {install}")
 
 
-def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
+def save(motion: ExportClip, path: str | os.PathLike[str], **options: Any) -> Path:
     """Write a motion in the format that the suffix names (docs/formats.md). Atomic.
 
     Args:
@@ -217,7 +217,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     Raises:
         UserError: no such file, unknown suffix or option, or contents that are not a body motion.
     """
-    source, animation = named_animation(path)
+    source, animation = split_animation_name(path)
     if animation is not None:
         if options.get("animation", animation) != animation:
             raise UserError(f"{path}: animation {options['animation']!r} asked for, too; accepted one of both")
@@ -234,7 +234,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     return motion
 
 
-def named_animation(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+def split_animation_name(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """``pack.glb#Walk`` -> the file and the name of an animation in it; other paths, and files that are called so, as
     they are."""
     text = os.fspath(path)

@@ -8,25 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.gltf_write import BufferBuilder, filled, xyzw
+from avatargpt.export.gltf_write import BufferBuilder, drop_empty_fields, xyzw
 from avatargpt.export.viseme_files import oculus_columns, visemes_of
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
 from vqvae.io.gltf import FLOAT, Document, node_transform
-from vqvae.io.gltf_rigs import Skeleton
+from vqvae.io.gltf_rigs import GltfSkeleton
 from vqvae.rig import Rig
 
 # of (node, "rotation", "translation" or "weights"): (T or 1, 4), w first, 3, or a column for each target
 Tracks = dict[tuple[int, str], np.ndarray]
 
 
-def node_tracks(skeleton: Skeleton, rig: Rig, hips: int, level: np.ndarray | None) -> Tracks:
+def node_tracks(skeleton: GltfSkeleton, rig: Rig, hips: int, level: np.ndarray | None) -> Tracks:
     """The tracks that move a file's nodes as a rig of its skeleton: of all joints, for another animation may have left
     them as in its last frame.
 
     Args:
-        rig: of `skeleton.stored()`, with the movement. hips: the joint with the body's way.
+        rig: of `skeleton.read_stored_rig()`, with the movement. hips: the joint with the body's way.
         level: (T, 3) of the file's world, the part of the way that the node above the hips takes; None for none.
     """
     gltf, out = skeleton.gltf, Tracks()
@@ -35,8 +35,8 @@ def node_tracks(skeleton: Skeleton, rig: Rig, hips: int, level: np.ndarray | Non
         if node < 0:
             continue
         p, above = skeleton.joint_parents[j], parents.get(node, -1)
-        turn, linear, place = skeleton.stored_pose(above)
-        joint_turn, _, joint_place = skeleton.stored_pose(skeleton.nodes[p] if p >= 0 else -1)
+        turn, linear, place = skeleton.read_stored_pose(above)
+        joint_turn, _, joint_place = skeleton.read_stored_pose(skeleton.nodes[p] if p >= 0 else -1)
         at_rest = skeleton.rest[0][p] if p >= 0 else rot.identity(())
         # nodes between two joints, or above all, stay as they are
         back = rot.multiply(rot.conjugate(rot.multiply(rot.conjugate(joint_turn), turn)), rot.conjugate(at_rest))
@@ -50,7 +50,7 @@ def node_tracks(skeleton: Skeleton, rig: Rig, hips: int, level: np.ndarray | Non
             way = away @ np.linalg.inv(to_joint @ linear).T
             if level is not None:
                 way = way - level @ np.linalg.inv(linear).T
-                higher = skeleton.stored_pose(parents.get(above, -1))[1]
+                higher = skeleton.read_stored_pose(parents.get(above, -1))[1]
                 out[above, "translation"] = (
                     node_transform(gltf.nodes[above])["translation"] + level @ np.linalg.inv(higher).T
                 )
@@ -103,35 +103,37 @@ def add_animation(
     nodes = list(gltf["nodes"])
     for node in {node for node, path in tracks if path != "weights"}:
         nodes[node] = _without_matrix(nodes[node])
-    out, blob = _extended(gltf, blob, data)
+    out, blob = _extend_accessors(gltf, blob, data)
     return out | {"nodes": nodes, "animations": [*gltf.get("animations", ()), animation]}, blob
 
 
-def add_skin(skeleton: Skeleton, gltf: Mapping[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+def add_skin(skeleton: GltfSkeleton, gltf: Mapping[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
     """JSON and binary chunk of a .glb with a skin that its skeleton lacks: programs know bones from groups by skins."""
     known, nodes = set(skeleton.nodes), skeleton.gltf.nodes
     joints = [n for n in range(len(nodes)) if known & set(skeleton.path(n)) and nodes[n].mesh is None]
     bind = np.tile(np.eye(4), (len(joints), 1, 1))
     for matrix, node in zip(bind, joints, strict=True):
-        _, matrix[:3, :3], matrix[:3, 3] = skeleton.stored_pose(node)
+        _, matrix[:3, :3], matrix[:3, 3] = skeleton.read_stored_pose(node)
     data = BufferBuilder()
     number = len(gltf["accessors"]) + data.add(np.linalg.inv(bind).transpose(0, 2, 1).reshape(-1, 16), FLOAT)
-    out, blob = _extended(gltf, blob, data)
+    out, blob = _extend_accessors(gltf, blob, data)
     return out | {"skins": [{"joints": joints, "inverseBindMatrices": number}]}, blob
 
 
-def _extended(gltf: Mapping[str, Any], blob: bytes, data: BufferBuilder) -> tuple[dict[str, Any], bytes]:
+def _extend_accessors(gltf: Mapping[str, Any], blob: bytes, data: BufferBuilder) -> tuple[dict[str, Any], bytes]:
     """JSON and binary chunk with further accessors, numbered after those that are there."""
     views, accessors = list(gltf.get("bufferViews", ())), list(gltf.get("accessors", ()))
-    buffers, start, blob = _appended(gltf.get("buffers", ()), blob, bytes(data.blob))
+    buffers, start, blob = _append_bytes(gltf.get("buffers", ()), blob, bytes(data.blob))
     number = 0 if start >= 0 else len(buffers) - 1
-    new_views = [filled(v) | {"buffer": number, "byteOffset": v.byteOffset + max(start, 0)} for v in data.views]
-    new_accessors = [filled(a) | {"bufferView": len(views) + a.bufferView} for a in data.accessors]
+    new_views = [
+        drop_empty_fields(v) | {"buffer": number, "byteOffset": v.byteOffset + max(start, 0)} for v in data.views
+    ]
+    new_accessors = [drop_empty_fields(a) | {"bufferView": len(views) + a.bufferView} for a in data.accessors]
     parts = {"buffers": buffers, "bufferViews": views + new_views, "accessors": accessors + new_accessors}
     return {**gltf, **parts}, blob
 
 
-def _appended(buffers: Any, blob: bytes, added: bytes) -> tuple[list[Any], int, bytes]:
+def _append_bytes(buffers: Any, blob: bytes, added: bytes) -> tuple[list[Any], int, bytes]:
     """Buffers and binary chunk with more bytes, and where these begin in the first buffer; -1: in one of their own."""
     buffers = list(buffers)
     if buffers and "uri" in buffers[0]:

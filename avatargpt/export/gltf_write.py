@@ -101,7 +101,7 @@ def _write_body(motion: Motion, path: Path) -> Path:
 
     mesh, data = body_mesh(motion.fingers is not None), BufferBuilder()
     joints = list(range(len(motion.with_fingers[0].names)))
-    primitive = _skinned(
+    primitive = _build_skin(
         data, mesh.points, mesh.normals, mesh.colours, mesh.joints, mesh.weights, mesh.triangles
     )
     bind = data.add(_inverse_binds(mesh.bind), FLOAT)
@@ -124,7 +124,7 @@ def _write_face(motion: FaceMotion, path: Path) -> Path:
     # the format wants 0 as the joint of a weight of 0
     joints[:, 1] *= shape.follow > 0
     share = np.stack([1 - shape.follow, shape.follow, 0 * shape.follow, 0 * shape.follow], 1)
-    primitive = _skinned(data, shape.points, shape.normals, shape.colours, joints, share, shape.triangles)
+    primitive = _build_skin(data, shape.points, shape.normals, shape.colours, joints, share, shape.triangles)
     inverse = np.tile(np.eye(4), (2, 1, 1))
     inverse[:, :3, 3] = -np.stack([NECK, PIVOT])
     bind = data.add(_columns(inverse), FLOAT)
@@ -156,7 +156,7 @@ def write_avatar_glb(motion: AvatarMotion, path: Path, clothed: bool = False) ->
     mesh, data, count = avatar_mesh(clothed), BufferBuilder(), len(SMPL52.names)
     body, face = slice(0, mesh.body), slice(mesh.body, None)
     primitives = [
-        _skinned(data, mesh.points[v], mesh.normals[v], mesh.colours[v], mesh.joints[v], mesh.weights[v], triangles)
+        _build_skin(data, mesh.points[v], mesh.normals[v], mesh.colours[v], mesh.joints[v], mesh.weights[v], triangles)
         for v, triangles in ((body, mesh.triangles[: mesh.faces]), (face, mesh.triangles[mesh.faces :] - mesh.body))
     ]
     primitives[1].targets, primitives[1].material = _morph_targets(data), 1
@@ -193,7 +193,7 @@ def _save(
     return atomic_write(path, lambda temporary: gltf.save_binary(str(temporary)))
 
 
-def _skinned(
+def _build_skin(
     data: BufferBuilder, points: np.ndarray, normals: np.ndarray, colours: np.ndarray, joints: np.ndarray,
     weights: np.ndarray, triangles: np.ndarray,
 ) -> Primitive:  # fmt: skip
@@ -286,6 +286,6 @@ def xyzw(q: np.ndarray) -> np.ndarray:
     return np.roll(q, -1, axis=-1)
 
 
-def filled(row: Any) -> dict[str, Any]:
+def drop_empty_fields(row: Any) -> dict[str, Any]:
     """An accessor or a view as JSON, without its empty fields, which would be invalid."""
     return {k: v for k, v in json.loads(row.to_json()).items() if v not in (None, {}, [])}

@@ -24,7 +24,7 @@ PART_NAMES = (
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadMesh:
     """V vertices at rest."""
 
     # points, normals: (V, 3) float32, metres
@@ -49,7 +49,7 @@ class Head:
 
 
 @lru_cache(maxsize=1)
-def head() -> Head:
+def head() -> HeadMesh:
     """The head at rest, read once per process."""
     from safetensors.numpy import load_file
 
@@ -63,7 +63,7 @@ def head() -> Head:
         morphs[target, vertices], normals[target, vertices] = data["moved_points"][rows], data["moved_normals"][rows]
         start = rows.stop
     landmarks = np.split(data["landmarks"].astype(np.int64), np.cumsum(data["landmark_counts"], dtype=np.int64)[:-1])
-    return Head(
+    return HeadMesh(
         data["points"], data["normals"], data["colours"], data["triangles"].astype(np.uint32), data["gloss"],
         data["follow"], data["parts"].astype(np.int64), data["lips"], tuple(landmarks), morphs, normals,
     )  # fmt: skip
@@ -76,7 +76,7 @@ def shaped(weights: np.ndarray) -> np.ndarray:
     return out
 
 
-def turned(points: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
+def turn_vertices(points: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
     """Vertices (V, 3) with the head turned about its joint (4,); the neck's skin lies between."""
     share = head().follow[:, None].astype(np.float64)
     q = points - PIVOT

@@ -122,7 +122,7 @@ class Figure:
     chains: np.ndarray  # (P,) number: what continues another one in a limb does not bulge where both meet
     eyes: np.ndarray  # (P,) True for the eyes
 
-    def posed(self, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    def pose(self, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
         """End points in the world: positions (..., J, 3), global matrices (..., J, 3, 3) -> (..., P, 2, 3)."""
         turned = np.einsum("...pij,pkj->...pki", matrices[..., self.joint, :, :], self.ends)
         return positions[..., self.joint, None, :] + turned
@@ -176,7 +176,7 @@ _BARE = 0.02  # their share from which on skin is taken to be bare
 
 
 @dataclass(frozen=True)
-class Mesh:
+class BodyMesh:
     """V vertices in the bind pose, metres."""
 
     # points, normals: (V, 3) float32
@@ -203,18 +203,18 @@ def bind_pose(skeleton: Skeleton = SMPL22) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=4)
-def body_mesh(fingers: bool = False, clothed: bool = False) -> Mesh:
+def body_mesh(fingers: bool = False, clothed: bool = False) -> BodyMesh:
     """The skinned body; built once per process. With fingers its joints are those of `SMPL52`."""
     shape, skeleton = figure(fingers, clothed), SMPL52 if fingers else SMPL22
     positions, matrices = bind_pose(skeleton)
-    ends = shape.posed(positions, matrices).astype(np.float32)
+    ends = shape.pose(positions, matrices).astype(np.float32)
     radii = shape.radii.astype(np.float32)
     hands = [_hand(shape, side) for side in "lr"] if fingers else []
     trunk = ~shape.eyes & ~np.any([*hands, np.zeros(len(ends), bool)], 0)
     # hands with fingers are skins of their own, on a finer grid; they reach into the ends of the sleeves
     skins = [_skin(ends[trunk], radii[trunk], shape.chains[trunk], CELL, BLEND)]
     if clothed:
-        skins[0] = (skins[0][0], _averaged(skins[0][1], skins[0][2], SMOOTHED), skins[0][2])
+        skins[0] = (skins[0][0], _average_normals(skins[0][1], skins[0][2], SMOOTHED), skins[0][2])
     skins += [_skin(ends[hand], radii[hand], shape.chains[hand], HAND_CELL, HAND_BLEND) for hand in hands]
     above = np.cumsum([0, *(len(s[0]) for s in skins[:-1])])
     vertices, normals = (np.concatenate([s[k] for s in skins]) for k in (0, 1))
@@ -233,7 +233,7 @@ def body_mesh(fingers: bool = False, clothed: bool = False) -> Mesh:
         weights = np.concatenate([weights, np.tile([1.0, 0, 0, 0], (len(ball), 1))])
     bind = np.tile(np.eye(4), (len(positions), 1, 1))
     bind[:, :3, :3], bind[:, :3, 3] = matrices, positions
-    return Mesh(
+    return BodyMesh(
         vertices.astype(np.float32), normals.astype(np.float32), colours.astype(np.float32),
         joints.astype(np.uint8), weights.astype(np.float32), triangles.astype(np.uint32), bind,
     )  # fmt: skip
@@ -245,7 +245,7 @@ def _hand(shape: Figure, side: str) -> np.ndarray:
     return np.array([SMPL52.names[j] in names for j in shape.joint])
 
 
-def _averaged(normals: np.ndarray, triangles: np.ndarray, times: int) -> np.ndarray:
+def _average_normals(normals: np.ndarray, triangles: np.ndarray, times: int) -> np.ndarray:
     """Unit normals (V, 3), each the mean of its own and its neighbours', so many times."""
     sides = triangles[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2)
     for _ in range(times):
@@ -408,7 +408,7 @@ def _ball(rings: int, segments: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class AvatarMesh(Mesh):
+class AvatarMesh(BodyMesh):
     """A mesh of 52 joints: the body's B vertices first, then the head's, in the head's own order."""
 
     gloss: np.ndarray  # (V,) float32, 0 matt to 1 wet
@@ -453,7 +453,7 @@ def avatar_mesh(clothed: bool = False) -> AvatarMesh:
     )  # fmt: skip
 
 
-def _headless(mesh: Mesh, shirt: np.ndarray) -> Mesh:
+def _headless(mesh: BodyMesh, shirt: np.ndarray) -> BodyMesh:
     """The body without the skin of neck and head, and without vertices that nothing uses."""
     replaced = [SMPL52.index(n) for n in ("neck", "head")]
     share = (mesh.weights * np.isin(mesh.joints, replaced)).sum(1)
@@ -463,7 +463,7 @@ def _headless(mesh: Mesh, shirt: np.ndarray) -> Mesh:
     number[used] = np.arange(len(used))
     # the skin that is left there lies under the collar
     colours = np.where(share[:, None] > _BARE, shirt, mesh.colours)
-    return Mesh(
+    return BodyMesh(
         mesh.points[used], mesh.normals[used], colours[used], mesh.joints[used], mesh.weights[used],
         number[triangles], mesh.bind,
     )  # fmt: skip

@@ -51,7 +51,7 @@ def capsule_ends(motion: Motion) -> np.ndarray:
     """World end points of all capsules, (T, P, 2, 3) float32; with fingers where the motion has some."""
     skeleton, rotations = motion.with_fingers
     positions, matrices = skeleton.fk_full(rotations, motion.root)
-    return figure(motion.fingers is not None).posed(positions, matrices).astype(np.float32)
+    return figure(motion.fingers is not None).pose(positions, matrices).astype(np.float32)
 
 
 def fit_view(ends: np.ndarray, targets: np.ndarray, aspect: float = 1.0, yaw: float = 0.6) -> View:
@@ -144,7 +144,7 @@ class BodyRenderer:
         local = np.asarray(ends, np.float32) - here[:, None, None]
         out = np.empty((len(local), self.height, self.width, 3), np.uint8)
         out[:, : self._horizon] = self._sky
-        covered = _rasterise(self._projected(local), self.width, self.height)
+        covered = _rasterise(self._project_ends(local), self.width, self.height)
         for k, picture in enumerate(out):
             floor = self._floor(here[k], local[k], trail)
             np.copyto(picture[self._horizon :], floor, casting="unsafe")
@@ -152,7 +152,7 @@ class BodyRenderer:
                 continue
             rows = slice(*np.searchsorted(covered.frame, (k, k + 1)))
             at, cover = covered.pixel[rows], covered.cover[rows]
-            body = _shaded(covered.normal[rows], self._colours[covered.part[rows]])
+            body = _shade_normals(covered.normal[rows], self._colours[covered.part[rows]])
             np.minimum(body, 1, out=body)
             body *= 255
             body += 0.5
@@ -243,7 +243,7 @@ class BodyRenderer:
             texture[box] = d.max(0).reshape(high - low)
         return texture
 
-    def _projected(self, local: np.ndarray) -> _Capsules:
+    def _project_ends(self, local: np.ndarray) -> _Capsules:
         """World end points (F, P, 2, 3) about the followed point, on the screen."""
         camera = (local - np.array([0, self.view.height, 0], np.float32)) @ self._axes.T
         depth = np.maximum(DISTANCE - camera[..., 2], 0.2)
@@ -380,7 +380,7 @@ def _rasterise(c: _Capsules, width: int, height: int) -> _Pixels | None:
     return _Pixels(frame, (y * np.int32(width) + x).astype(np.intp), which, cover.ravel().take(at), normal)
 
 
-def _shaded(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:
+def _shade_normals(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """Colours (M, 3) under wrapped key light from the upper left, sky light from above, darker rims; normals (M, 3)."""
     key = normal @ np.array([-0.45, 0.62, 0.64], np.float32)
     up, facing = normal[..., 1], np.clip(normal[..., 2], 0, 1)
@@ -402,7 +402,7 @@ _GLINT = np.array([-0.25, 0.40, 0.88])
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """Another complexion and another light."""
 
     # tints: part of the head (``skin``, ``hair`` for hair and brows, ``eye``, ``cloth``) -> factors (3,) on its
@@ -418,7 +418,7 @@ class Look:
 _TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}
 
 
-def _stretched(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+def _stretch_picture(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """(height, width, 3) of a picture of another size."""
     from PIL import Image
 
@@ -439,8 +439,9 @@ class MeshRenderer:
     """
 
     def __init__(
-        self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2, look: Look | None = None,
-        shape: AvatarMesh | None = None, aim: np.ndarray = _AIM, distance: float = _DISTANCE,
+        self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2,
+        look: Appearance | None = None, shape: AvatarMesh | None = None, aim: np.ndarray = _AIM,
+        distance: float = _DISTANCE,
     ) -> None:  # fmt: skip
         self.width, self.height, self._sharp = width, height, sharp
         self._w, self._h = width * sharp, height * sharp
@@ -452,14 +453,14 @@ class MeshRenderer:
         fade = np.linspace(0, 1, self._h)[:, None]
         self._back = (_TOP + (_BOTTOM - _TOP) * fade).astype(np.float32)
         self._light = self._mesh.colours.astype(np.float64)
-        look = look or Look()
+        look = look or Appearance()
         for name, tint in look.tints.items():
             parts = [i for i, part in enumerate(self._mesh.names) if part.startswith(_TINTED[name])]
             self._light[np.isin(self._mesh.parts, parts)] *= tint
         self._key, self._bright = np.array(_KEY if look.light is None else look.light), look.bright
         if look.back is not None:
             back = np.array(look.back, np.float32)
-            self._back = np.tile(back, (self._h, 1)) if back.ndim == 1 else _stretched(back, self._w, self._h)
+            self._back = np.tile(back, (self._h, 1)) if back.ndim == 1 else _stretch_picture(back, self._w, self._h)
         if look.texture is not None:
             self._light *= look.texture
 

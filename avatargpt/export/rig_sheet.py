@@ -13,7 +13,7 @@ from avatargpt.export.sheet import CELL_HEIGHT, CELL_WIDTH, INK, QUIET, SUPERSAM
 from vqvae import rotations as rot
 from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
-from vqvae.retarget import Reading
+from vqvae.retarget import RigReading
 from vqvae.rig_report import upright_places
 from vqvae.skeleton import SMPL22
 
@@ -29,7 +29,7 @@ _SIDES = {"l_": PALETTE["l_arm"], "r_": PALETTE["r_arm"]}
 _OTHER = (196, 202, 210)
 
 
-def write_rig_sheet(values: dict[str, Any], reading: Reading, motion: Motion, title: str, path: Path) -> Path:
+def write_rig_sheet(values: dict[str, Any], reading: RigReading, motion: Motion, title: str, path: Path) -> Path:
     """Write the picture of :func:`vqvae.rig_report.report`: above the file's own joints, the ones that are ours in
     colour, below our body in the same frames, and which joint is which."""
     from PIL import Image, ImageDraw, ImageFont
@@ -62,7 +62,7 @@ def write_rig_sheet(values: dict[str, Any], reading: Reading, motion: Motion, ti
     return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
-def _sticks(reading: Reading, motion: Motion, index: np.ndarray) -> list[Image]:
+def _sticks(reading: RigReading, motion: Motion, index: np.ndarray) -> list[Image]:
     """The rig's joints and the lines between them, seen as `body_row` sees our body, or from farther where they are
     longer or wider than it."""
     from PIL import Image, ImageDraw
@@ -73,7 +73,7 @@ def _sticks(reading: Reading, motion: Motion, index: np.ndarray) -> list[Image]:
     places = upright_places(reading)[index] @ rot.to_matrix(rot.about_y(np.array(yaw))).T
     pelvis = places[:, [reading.joints["pelvis"]]]
     seen = (places - pelvis * np.array([1, 0, 1]) - np.array([0, view.height, 0])) @ view.axes.T[:, :2]
-    span, middle = _fitted(seen[:, _shown(reading, places - pelvis)], view.span)
+    span, middle = _fit_cell(seen[:, _choose_shown(reading, places - pelvis)], view.span)
     names = {j: n for n, j in reading.joints.items()}
     out = []
     for row in (seen - middle) * [1, -1] * CELL_HEIGHT / span:
@@ -84,7 +84,7 @@ def _sticks(reading: Reading, motion: Motion, index: np.ndarray) -> list[Image]:
     return out
 
 
-def _shown(reading: Reading, from_pelvis: np.ndarray) -> list[int]:
+def _choose_shown(reading: RigReading, from_pelvis: np.ndarray) -> list[int]:
     """The joints that are to be inside the picture: ours, and others about as near to the pelvis, (T, J, 3) metres."""
     reach = np.linalg.norm(from_pelvis, axis=-1).max(0)
     ours, parents = list(reading.joints.values()), reading.rig.parents
@@ -92,7 +92,7 @@ def _shown(reading: Reading, from_pelvis: np.ndarray) -> list[int]:
     return ours + [j for j in drawn if j not in ours and reach[j] <= OTHERS * reach[ours].max()]
 
 
-def _fitted(seen: np.ndarray, span: float) -> tuple[float, np.ndarray]:
+def _fit_cell(seen: np.ndarray, span: float) -> tuple[float, np.ndarray]:
     """Metres that a cell's height covers, `span` or more, and the middle (2,) nearest to 0 that shows all (T, J, 2)."""
     low, high = seen.min((0, 1)), seen.max((0, 1))
     cell = np.array([CELL_WIDTH / CELL_HEIGHT, 1])
@@ -101,7 +101,7 @@ def _fitted(seen: np.ndarray, span: float) -> tuple[float, np.ndarray]:
     return span, np.clip(0, high - half, low + half)
 
 
-def _draw_tree(draw: ImageDraw, points: np.ndarray, reading: Reading, names: dict[int, str]) -> None:
+def _draw_tree(draw: ImageDraw, points: np.ndarray, reading: RigReading, names: dict[int, str]) -> None:
     for j, p in enumerate(reading.rig.parents):
         colour = _SIDES.get(names.get(j, "")[:2], INK) if j in names else _OTHER
         if p >= 0 and not (p == 0 and 0 not in names):  # nothing leads from a root that is no joint of ours

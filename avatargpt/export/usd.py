@@ -18,7 +18,7 @@ from vqvae.io.data_files import read_arrays
 from vqvae.io.files import parsing, regular_file
 from vqvae.motion import MAX_FRAMES, Motion, check_fps
 from vqvae.retarget import retarget
-from vqvae.rig import AXES, Rig, rig_of, stated
+from vqvae.rig import AXES, Rig, rig_of, state_rig
 
 SUFFIXES = (".usd", ".usda", ".usdc", ".usdz")
 SCRIPT = Path(__file__).with_name("usd_convert.py")
@@ -53,7 +53,7 @@ def read_usd_rig(
         _convert(path, target, *(a + b * size for a, b in zip((MEGABYTES, SECONDS), PER_MEGABYTE, strict=True)))
         arrays = read_arrays(target)
     with parsing(path, "a skeleton with an animation", ACCEPTED):
-        return stated(_rig(arrays), up, unit, joints)
+        return state_rig(_rig(arrays), up, unit, joints)
 
 
 def _convert(path: Path, target: Path, megabytes: int, seconds: int) -> None:

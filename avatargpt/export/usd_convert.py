@@ -13,7 +13,7 @@ MAX_FRAMES, MAX_JOINTS, MAX_VALUES = 1_000_000, 1024, 4_000_000
 LEAST = 15  # key frames a second, with fewer the stage's rate is taken
 
 
-def bounded(megabytes: int, seconds: int) -> None:
+def bound_process(megabytes: int, seconds: int) -> None:
     """No more memory and processor time than that, beyond what is in use; elsewhere than on Linux without bounds."""
     if sys.platform != "linux":
         return
@@ -79,5 +79,5 @@ def main(source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    bounded(int(sys.argv[3]), int(sys.argv[4]))
+    bound_process(int(sys.argv[3]), int(sys.argv[4]))
     main(sys.argv[1], sys.argv[2])

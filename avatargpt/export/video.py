@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.export.formats import check_size, missing_extra
+from avatargpt.export.formats import check_size, report_missing_extra
 from avatargpt.export.renderers import FRAMES_TOGETHER, BodyRenderer, capsule_ends, fit_view
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
@@ -58,12 +58,12 @@ def _body_pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
 
 def face_pictures(motion: FaceMotion, size: int) -> Iterator[np.ndarray]:
     """Frames (size, size, 3) uint8 of the head."""
-    from avatargpt.export.head import shaped, turned
+    from avatargpt.export.head import shaped, turn_vertices
     from avatargpt.export.renderers import MeshRenderer
 
     renderer = MeshRenderer(size, size)
     for weights, quaternion in zip(motion.weights, turns(motion.head), strict=True):
-        yield renderer.frame(turned(shaped(weights), quaternion))
+        yield renderer.frame(turn_vertices(shaped(weights), quaternion))
 
 
 def _avatar_pictures(motion: AvatarMotion, size: int) -> Iterator[np.ndarray]:
@@ -147,7 +147,7 @@ def encode_mp4(
     try:
         import av
     except ImportError:
-        raise missing_extra(path, path.suffix.lower()) from None
+        raise report_missing_extra(path, path.suffix.lower()) from None
     size += size % 2
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
 from avatargpt.export.bones import unity_bone
-from avatargpt.export.expressions import PresetMixer, check_names, choose_names, named_values
+from avatargpt.export.expressions import PresetMixer, check_names, choose_names, name_values
 from avatargpt.export.udp_senders import DatagramSender
 from avatargpt.speech.live import INSTALL
 from vqvae import arkit
@@ -70,7 +70,7 @@ class VMCFrames:
         self._mixer = self._mixer or PresetMixer(face.fps)
         presets = self._mixer(face.weights)
         if self._chosen is None:
-            return named_values(face.weights[0], presets, self._names)
+            return name_values(face.weights[0], presets, self._names)
         shapes = {n: face.weights[0, i] for n, i in arkit.INDEX.items()} | {n: v[0] for n, v in presets.items()}
         return [(name, float(shapes[shape])) for shape, name in self._chosen.items()]
 

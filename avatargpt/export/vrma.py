@@ -14,16 +14,16 @@ import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
 from avatargpt.export.bones import bone_of
-from avatargpt.export.expressions import SPELLINGS, PresetMixer, spelled
+from avatargpt.export.expressions import SPELLINGS, PresetMixer, spell_shape
 from avatargpt.export.gltf_read import rotation_above, world_turns
-from avatargpt.export.gltf_write import BufferBuilder, filled, xyzw
+from avatargpt.export.gltf_write import BufferBuilder, drop_empty_fields, xyzw
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.io import gltf_rigs
 from vqvae.io.files import parsing
-from vqvae.io.gltf import FLOAT, Document, Sampler, accessor_values, check_readable, node_transform, packed, read_gltf
+from vqvae.io.gltf import FLOAT, Document, Sampler, accessor_values, check_readable, node_transform, pack_glb, read_gltf
 from vqvae.motion import Motion, atomic_write
 from vqvae.retarget import STANDING
 
@@ -35,7 +35,7 @@ CUSTOM_NAMES = ("all", *SPELLINGS)
 EYES = (0.0, 0.06, 0.0)  # from the head bone to between the eyes
 
 
-class Bone(NamedTuple):
+class HumanoidBone(NamedTuple):
     """A humanoid bone at rest: its parent, empty for the first, and its offset from it in metres."""
 
     name: str
@@ -45,14 +45,15 @@ class Bone(NamedTuple):
 
 # the bones that VRM requires, for a file with a face alone: a T-pose that faces +Z, left = +X
 _FACE_BONES = (
-    Bone("hips", "", (0, 0.95, 0)), Bone("spine", "hips", (0, 0.10, 0)), Bone("chest", "spine", (0, 0.15, 0)),
-    Bone("neck", "chest", (0, 0.22, 0)), Bone("head", "neck", (0, 0.08, 0)),
-    *(Bone(f"{s}UpperArm", "chest", (x * 0.16, 0.18, 0)) for s, x in (("left", 1), ("right", -1))),
-    *(Bone(f"{s}LowerArm", f"{s}UpperArm", (x * 0.27, 0, 0)) for s, x in (("left", 1), ("right", -1))),
-    *(Bone(f"{s}Hand", f"{s}LowerArm", (x * 0.24, 0, 0)) for s, x in (("left", 1), ("right", -1))),
-    *(Bone(f"{s}UpperLeg", "hips", (x * 0.09, -0.05, 0)) for s, x in (("left", 1), ("right", -1))),
-    *(Bone(f"{s}LowerLeg", f"{s}UpperLeg", (0, -0.42, 0)) for s in ("left", "right")),
-    *(Bone(f"{s}Foot", f"{s}LowerLeg", (0, -0.40, 0)) for s in ("left", "right")),
+    HumanoidBone("hips", "", (0, 0.95, 0)), HumanoidBone("spine", "hips", (0, 0.10, 0)),
+    HumanoidBone("chest", "spine", (0, 0.15, 0)), HumanoidBone("neck", "chest", (0, 0.22, 0)),
+    HumanoidBone("head", "neck", (0, 0.08, 0)),
+    *(HumanoidBone(f"{s}UpperArm", "chest", (x * 0.16, 0.18, 0)) for s, x in (("left", 1), ("right", -1))),
+    *(HumanoidBone(f"{s}LowerArm", f"{s}UpperArm", (x * 0.27, 0, 0)) for s, x in (("left", 1), ("right", -1))),
+    *(HumanoidBone(f"{s}Hand", f"{s}LowerArm", (x * 0.24, 0, 0)) for s, x in (("left", 1), ("right", -1))),
+    *(HumanoidBone(f"{s}UpperLeg", "hips", (x * 0.09, -0.05, 0)) for s, x in (("left", 1), ("right", -1))),
+    *(HumanoidBone(f"{s}LowerLeg", f"{s}UpperLeg", (0, -0.42, 0)) for s in ("left", "right")),
+    *(HumanoidBone(f"{s}Foot", f"{s}LowerLeg", (0, -0.40, 0)) for s in ("left", "right")),
 )  # fmt: skip
 _HEAD_BONES = ("neck", "head", "leftEye", "rightEye", "jaw")
 
@@ -60,7 +61,7 @@ _HEAD_BONES = ("neck", "head", "leftEye", "rightEye", "jaw")
 class _File:
     """Nodes, tracks and expressions of one animation."""
 
-    def __init__(self, bones: Sequence[Bone], seconds: np.ndarray) -> None:
+    def __init__(self, bones: Sequence[HumanoidBone], seconds: np.ndarray) -> None:
         self.data = BufferBuilder()
         self.nodes: list[dict[str, Any]] = []
         self.tracks: list[tuple[str, int, str, int]] = []  # kind of expression or "", node, path, accessor
@@ -110,7 +111,7 @@ class _File:
             for i, name in enumerate(arkit.NAMES):
                 values = self._weights(motion.weights[:, i])
                 for spelling in SPELLINGS if names == "all" else (names,):
-                    written = spelled(name, spelling)
+                    written = spell_shape(name, spelling)
                     custom[written] = self._express("custom", written, values)
         return {"expressions": expressions, "lookAt": {"node": eyes, "offsetFromHeadBone": list(EYES)}}
 
@@ -126,7 +127,7 @@ class _File:
             "channels": [{"sampler": k, "target": {"node": n, "path": p}} for k, (_, n, p, _) in enumerate(tracks)],
         }
 
-    def packed(self, extension: dict[str, Any], fps: float, caption: str, name: str) -> bytes:
+    def pack(self, extension: dict[str, Any], fps: float, caption: str, name: str) -> bytes:
         """The file."""
         kinds = [kind for kind in ("preset", "custom") if any(track[0] == kind for track in self.tracks)] or [""]
         ends = {"custom": " (ARKit)"} if len(kinds) > 1 else {}
@@ -135,11 +136,11 @@ class _File:
             "extensions": {EXTENSION: extension}, "extras": {"fps": fps, "caption": caption},
             "scene": 0, "scenes": [{"nodes": self.roots}], "nodes": self.nodes,
             "animations": [self._animation(kind, (caption or name) + ends.get(kind, "")) for kind in kinds],
-            "accessors": [filled(a) for a in self.data.accessors],
-            "bufferViews": [filled(v) for v in self.data.views],
+            "accessors": [drop_empty_fields(a) for a in self.data.accessors],
+            "bufferViews": [drop_empty_fields(v) for v in self.data.views],
             "buffers": [{"byteLength": len(self.data.blob)}],
         }  # fmt: skip
-        return packed(gltf, bytes(self.data.blob))
+        return pack_glb(gltf, bytes(self.data.blob))
 
 
 def write_vrma(
@@ -161,18 +162,18 @@ def write_vrma(
     expressions = {} if face is None else file.add_face(face, layout, names, turns_head=body is None)
     human = {name: {"node": i} for name, i in file.bones.items()}
     extension = {"specVersion": VERSION, "humanoid": {"humanBones": human}, **expressions}
-    content = file.packed(extension, float(motion.fps), motion.caption, motion.modality)
+    content = file.pack(extension, float(motion.fps), motion.caption, motion.modality)
     return atomic_write(path, lambda temporary: temporary.write_bytes(content))
 
 
-def _bones(motion: Motion) -> list[Bone]:
+def _bones(motion: Motion) -> list[HumanoidBone]:
     """Our skeleton at rest, its ankles where those of a standing body are."""
     skeleton = motion.with_fingers[0]
     hips = np.array([0.0, STANDING - skeleton.rest_joints[skeleton.index("l_ankle"), 1], 0.0])
     out = []
     for joint, parent, offset in zip(skeleton.names, skeleton.parents, skeleton.offsets, strict=True):
         x, y, z = (hips if parent < 0 else offset).tolist()
-        out.append(Bone(bone_of(joint), "" if parent < 0 else bone_of(skeleton.names[parent]), (x, y, z)))
+        out.append(HumanoidBone(bone_of(joint), "" if parent < 0 else bone_of(skeleton.names[parent]), (x, y, z)))
     return out
 
 

@@ -104,7 +104,7 @@ class WebSocketServer(FrameSender):
 
         # A connection counts from the moment it is accepted, and the oldest that is no client yet gives way to the
         # next: no number of half-open connections keeps a client out.
-        class Bounded(ServerConnection):
+        class BoundedConnection(ServerConnection):
             def connection_made(self, transport: Any) -> None:
                 super().connection_made(transport)
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -123,9 +123,9 @@ class WebSocketServer(FrameSender):
         for log in (quiet, logging.getLogger("asyncio")):  # without any handler its lines go to stderr
             log.addHandler(logging.NullHandler())
         return await serve(
-            self._serve, host, port, create_connection=Bounded, process_request=self._check_origin, compression=None,
-            max_size=MAX_MESSAGE, open_timeout=HANDSHAKE_TIMEOUT, close_timeout=CLOSE_TIMEOUT, write_limit=1 << 12,
-            logger=quiet,
+            self._serve, host, port, create_connection=BoundedConnection, process_request=self._check_origin,
+            compression=None, max_size=MAX_MESSAGE, open_timeout=HANDSHAKE_TIMEOUT, close_timeout=CLOSE_TIMEOUT,
+            write_limit=1 << 12, logger=quiet,
         )  # fmt: skip
 
     def _check_origin(self, connection: Any, request: Any) -> Any:

@@ -22,7 +22,7 @@ from avatargpt.face.audio_model.idle import Span, calm_spans, jaw_spans, lid_spa
 from avatargpt.face.instructions import scores as score_times
 from avatargpt.face.instructions.scores import WordTimes, anchor_time, arrange, is_beyond, is_timed
 from avatargpt.options import UnheededText, is_text
-from avatargpt.requests.english import is_emoji, worded
+from avatargpt.requests.english import is_emoji, spell_emoji
 from avatargpt.speech.audio import FPS, MAX_SECONDS, check_rate, inspect
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
 from vqvae.errors import UserError
@@ -63,7 +63,7 @@ class FacePipeline:
     Args:
         driver: the network that moves the face. parser: the network that reads instructions.
         grounder: the sentence encoder of the driver's words; None loads the installed one when it is needed.
-        reading: the one of the parser, with the layers that it reads (`parser.reading_grounder`); likewise.
+        reading: the one of the parser, with the layers that it reads (`parser.make_reading_grounder`); likewise.
     """
 
     def __init__(
@@ -111,13 +111,13 @@ class FacePipeline:
     @cached_property
     def reading(self) -> Any:
         """Sentence encoder of the parser, with several layers."""
-        from avatargpt.face.instructions.parser import reading_grounder
+        from avatargpt.face.instructions.parser import make_reading_grounder
 
-        return self._reading or reading_grounder(self.parser.network.config)
+        return self._reading or make_reading_grounder(self.parser.network.config)
 
     def request(self, text: str) -> FaceRequest | None:
         """The clauses of an instruction and their times; None without a reader of requests."""
-        words = worded(text)
+        words = spell_emoji(text)
         return self.requests.read_face(words) if self.requests and any(c.isalnum() for c in words) else None
 
     def read(
@@ -162,7 +162,7 @@ class FacePipeline:
         if by_clauses and (arranged := self._by_clauses(text, request, sound or seconds, words, read)) is not None:
             return arranged
         if certainty >= MIN_CERTAINTY:
-            score = score_times.slowed(score, clauses, read, extend=not (sound or seconds))
+            score = score_times.slow_actions(score, clauses, read, extend=not (sound or seconds))
             score = score_times.deny(score, score_times.read_denied(clauses, read))
         return replace(score, timed=named == "clock", unheard=_unspoken(clauses, words) if readable else ())
 
@@ -460,7 +460,7 @@ class CommandReader:
             change = self._changes.popleft()
             at = self._stream.frames / FPS
             has_text = change.command.text is not None
-            self._direction = self._direction.followed(change.direction, at, has_text)
+            self._direction = self._direction.follow_with(change.direction, at, has_text)
             self._stream.direct(self._direction)
             if has_text:
                 for controls in self._controls:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from avatargpt.export.head import head
 from avatargpt.lm.checkpoint import read_optional
 from vqvae.errors import UserError
-from vqvae.io.tensors import load_tensors, raised
+from vqvae.io.tensors import load_tensors, raise_weights
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
 
@@ -66,7 +66,7 @@ def carried(points: np.ndarray, motion: FaceMotion, head_angles: np.ndarray | No
     Returns:
         (T, 68 or 70, 2) for `avatargpt.face.portrait.Portrait.animate`.
     """
-    from avatargpt.export.head import shaped, turned
+    from avatargpt.export.head import shaped, turn_vertices
     from avatargpt.export.renderers import MeshRenderer
     from vqvae.face import turns
 
@@ -77,11 +77,12 @@ def carried(points: np.ndarray, motion: FaceMotion, head_angles: np.ndarray | No
         lost = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
         raise UserError(f"landmarks of a photo: number {lost} is not finite; accepted: every landmark found")
     base = np.zeros(3) if head_angles is None else np.asarray(head_angles, np.float64)
-    rest = turned(head().points.astype(np.float64), turns(base[None])[0])
+    rest = turn_vertices(head().points.astype(np.float64), turns(base[None])[0])
     project = MeshRenderer(64, 64).project
     still = project(landmarks(rest))[: len(points)]
     ours = [
-        project(landmarks(turned(shaped(w), q))) for w, q in zip(motion.weights, turns(motion.head + base), strict=True)
+        project(landmarks(turn_vertices(shaped(w), q)))
+        for w, q in zip(motion.weights, turns(motion.head + base), strict=True)
     ]
     a, b = still - still.mean(0), points - points.mean(0)
     u, d, v = np.linalg.svd(b.T @ a)
@@ -90,13 +91,13 @@ def carried(points: np.ndarray, motion: FaceMotion, head_angles: np.ndarray | No
     moved = (np.stack(ours)[:, : len(points)] - still) @ matrix.T
     fitted = still @ matrix.T
     for eye in _EYES:
-        share = float(np.clip(_opening(points, eye) / max(_opening(fitted, eye), 1e-6), 0, 2))
+        share = float(np.clip(_measure_opening(points, eye) / max(_measure_opening(fitted, eye), 1e-6), 0, 2))
         carried_along = moved[:, eye[[0, 3]]].mean(1, keepdims=True)  # by the head, as the corners are
         moved[:, eye] = carried_along + share * (moved[:, eye] - carried_along)
     return points + moved
 
 
-def _opening(points: np.ndarray, eye: np.ndarray) -> float:
+def _measure_opening(points: np.ndarray, eye: np.ndarray) -> float:
     """How far the lids of an eye are apart."""
     return float(np.linalg.norm(points[eye[[1, 2]]].mean(0) - points[eye[[4, 5]]].mean(0)))
 
@@ -272,7 +273,7 @@ class Move(NamedTuple):
         """(B, 3, H, W) of a picture of any size (1 or B, 3, H, W), 0..1."""
         flow, paint, share = self
         if picture.shape[-1] != flow.shape[-1]:
-            flow, paint, share = (_resized(x.float(), picture.shape[-1]) for x in self)
+            flow, paint, share = (_resize_maps(x.float(), picture.shape[-1]) for x in self)
         return share * paint + (1 - share) * warp(picture.expand(len(flow), -1, -1, -1), flow)
 
     def since(self, still: Move) -> Move:
@@ -322,7 +323,7 @@ class PortraitNetwork(nn.Module):
         """
         count, size = len(lines), self.shape.size
         picture, maps = seen.picture.expand(count, -1, -1, -1), [m.expand(count, -1, -1, -1) for m in seen.maps]
-        carry = _resized(carry.to(lines.dtype), size)
+        carry = _resize_maps(carry.to(lines.dtype), size)
         drawing = self.landmarks(torch.cat([lines, warp(picture, carry)], 1))
         b, c, h, w = drawing[-1].shape
         query, key = (x.flatten(2).transpose(1, 2) + self.place for x in (drawing[-1], maps[-1]))
@@ -333,11 +334,11 @@ class PortraitNetwork(nn.Module):
             features, guide_map = maps[-1 - level], drawing[-1 - level]
             side = guide_map.shape[-1]
             if level:
-                x, added = _resized(x, side), _resized(added, side)
+                x, added = _resize_maps(x, side), _resize_maps(added, side)
             step = guide(torch.cat([x, guide_map], 1))
             # At most a tenth of the picture at each level: large movements come from several levels.
             added = added + 0.2 * step[:, :2].tanh()
-            fetched = warp(features, added + _resized(carry, side)) * step[:, 2:].sigmoid()
+            fetched = warp(features, added + _resize_maps(carry, side)) * step[:, 2:].sigmoid()
             x = fuse(torch.cat([x, fetched, guide_map], 1))
         painted = self.paint(x)
         # New paint where the picture has nothing to move there (teeth, closed lids), the moved picture elsewhere.
@@ -360,7 +361,7 @@ class PortraitNetwork(nn.Module):
         return spline_flow(here, there, self.shape.size // 4)
 
 
-def _resized(maps: Tensor, side: int) -> Tensor:
+def _resize_maps(maps: Tensor, side: int) -> Tensor:
     if maps.shape[-1] == side:
         return maps
     return F.interpolate(maps, (side, side), mode="bilinear", align_corners=True)
@@ -402,7 +403,7 @@ class Portrait:
             raise UserError(f"portrait: landmarks of the picture {here.shape}; accepted: {points.shape[1:]}")
         if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
             raise UserError(f"portrait: size {size}; accepted: {MIN_SIZE} to {MAX_SIZE}")
-        small, large = (as_tensor(resized(picture, s)[None]) for s in (self.size, size or self.size))
+        small, large = (as_tensor(resize_picture(picture, s)[None]) for s in (self.size, size or self.size))
         seen = self.network.see(small, as_tensor(landmark_image(here, self.size)[None]))
         source = torch.from_numpy(here)[None]
         # what the network would change of the photo as it stands is no motion: its face at rest is the photo itself
@@ -417,12 +418,12 @@ class Portrait:
             yield from (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write ``portrait.safetensors`` into a folder, in `dtype` (``torch.int8``: see `vqvae.io.tensors.lowered`)."""
+        """Write ``portrait.safetensors`` into a folder, in `dtype`; ``torch.int8``: `vqvae.io.tensors.lower_weight`."""
         from safetensors.torch import save_file
 
-        from avatargpt.lm.checkpoint import stored
+        from avatargpt.lm.checkpoint import store_tensors
 
-        state = stored(self.network, dtype)
+        state = store_tensors(self.network, dtype)
         state["shape"] = torch.tensor(list(self.network.shape.model_dump().values()))
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
@@ -432,7 +433,7 @@ class Portrait:
         def build(state: dict[str, Tensor]) -> Portrait:
             fields = zip(PortraitShape.model_fields, state.pop("shape").tolist(), strict=True)
             network = PortraitNetwork(PortraitShape.read(dict(fields), "shape"))
-            network.load_state_dict(raised(state))
+            network.load_state_dict(raise_weights(state))
             return cls(network)
 
         places = [Path(folder) / FOLDER / FILE, Path(folder) / FILE]
@@ -442,7 +443,7 @@ class Portrait:
         return portrait
 
 
-def resized(picture: np.ndarray, size: int) -> np.ndarray:
+def resize_picture(picture: np.ndarray, size: int) -> np.ndarray:
     """A square picture (H, H, 3) uint8 at another size."""
     from PIL import Image
 

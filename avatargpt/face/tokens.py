@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.kinematics.face import LOOKS
-from avatargpt.kinematics.speech import speaking, without_speech, without_sway
+from avatargpt.kinematics.speech import find_speech, without_speech, without_sway
 from avatargpt.lm.adapters import adapter_names
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.metrics.face import emotions_shown
@@ -92,9 +92,9 @@ class FaceTokens:
         """Instructions to faces (task `text_to_face`).
 
         The parser (`face.instructions.parser`) reads each as a score, which the model gets in words
-        (`instruct_data.face.described.scored`); a model folder without a parser gets the instruction itself. Of the
-        candidates that show most of the score's actions and feelings (`metrics.face_events.check_score`) that one is
-        taken for which the score's description is the likeliest (`face_to_text`).
+        (`instruct_data.face.described.describe_timed_score`); a model folder without a parser gets the instruction
+        itself. Of the candidates that show most of the score's actions and feelings (`metrics.face_events.check_score`)
+        that one is taken for which the score's description is the likeliest (`face_to_text`).
 
         Args:
             texts: one or more, "blink twice, then smile"; feelings too, "look very sad".
@@ -123,8 +123,8 @@ class FaceTokens:
         if scores and self._pipeline is not None:
             for text, score in zip(items, scores, strict=True):
                 self._pipeline.warn(text, score, stacklevel=2)
-            captions = [described.scored(s) for s in scores]
-            descriptions = [described.described(s) for s in scores]
+            captions = [described.describe_timed_score(s) for s in scores]
+            descriptions = [described.describe_score(s) for s in scores]
             durations = [s.length for s in scores]
         slots: list[dict[str, Any]] = [{"caption": t} for t in captions]
         return self._faces(
@@ -157,26 +157,26 @@ class FaceTokens:
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Descriptions of actions, feelings and their strengths (task `face_to_text`): one sentence each.
 
-        Of a face that speaks (`kinematics.speech.speaking`) the mouth and the sway of the head are not read: it is
+        Of a face that speaks (`kinematics.speech.find_speech`) the mouth and the sway of the head are not read: it is
         said that it speaks, what it does besides, and the feeling (task `face_to_emotion`).
 
         The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``, the order
         of actions that of `order_actions`. Faces beyond 7.2 s are described in windows, joined by "then".
         """
         items = [faces] if isinstance(faces, FaceMotion) else list(faces)
-        spoken = [speaking(face) for face in items]
+        spoken = [find_speech(face) for face in items]
         still = [without_sway(without_speech(f, s), s) for f, s in zip(items, spoken, strict=True)]
         read = self._read("face_to_text", still)
         answers = [described.plainly(describe_windows(windows)) for windows in read]
         talking = [k for k, s in enumerate(spoken) if s.any()]
         for k, feeling in zip(talking, self.feeling([items[k] for k in talking]), strict=True):
-            answers[k] = described.speaking(answers[k], feeling)
+            answers[k] = described.describe_speaking(answers[k], feeling)
         return answers
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Feelings of faces (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
         items = [faces] if isinstance(faces, FaceMotion) else list(faces)
-        still = [without_speech(face, speaking(face)) for face in items]
+        still = [without_speech(face, find_speech(face)) for face in items]
         return [then([answer for answer, _ in windows]) for windows in self._read("face_to_emotion", still)]
 
     def face_in_between(
@@ -215,17 +215,17 @@ class FaceTokens:
         )[0]  # fmt: skip
         if text:
             read = self._pipeline.read([text]) if self._pipeline is not None else []
-            fits = self._fits(candidates, described.described(read[0]) if read else plain(text))
+            fits = self._fits(candidates, described.describe_score(read[0]) if read else plain(text))
             candidates = [candidates[int(fits.argmax())]]
             if not (doubt := unreadable(text)) and fits.max() < MIN_TEXT_FIT:
-                doubt = f"hardly shows; between the faces: {self.describe_face(self._decoded(candidates[0]))[0]}"
+                doubt = f"hardly shows; between the faces: {self.describe_face(self._decode_codes(candidates[0]))[0]}"
             if doubt:
                 warnings.warn(f"{text[:60]!r} {doubt}", UnheededText, stacklevel=3)
-        stream = _medoid([self._decoded(np.concatenate([a, codes, b])) for codes in candidates])
+        stream = _medoid([self._decode_codes(np.concatenate([a, codes, b])) for codes in candidates])
         begin = len(a) * tokenizer.downsample
         middle = stream.slice(begin, begin + frames_of(seconds, fps))
         before, after = start.curves[-1] - middle.curves[0], end.curves[0] - middle.curves[-1]
-        return joined([start, _faded(middle, before, after), end]).with_caption(text)
+        return joined([start, _fade_ends(middle, before, after), end]).with_caption(text)
 
     def _faces(
         self, task: str, slots: list[dict[str, Any]], captions: Sequence[str], durations: Sequence[float | None],
@@ -257,7 +257,7 @@ class FaceTokens:
                     note = f"{captions[n][:60]!r} hardly shows: {missing}"
                     warnings.warn(note, UnheededText, stacklevel=4)
             else:
-                face = self._decoded(codes[0])
+                face = self._decode_codes(codes[0])
             length = durations[n]
             face = face if length is None else face.slice(0, frames_of(length, face.fps))
             out.append(replace(face.with_caption(captions[n]), notes=(note,) if note else ()))
@@ -267,7 +267,7 @@ class FaceTokens:
         """Of those that show most of the score's actions and feelings the one that the description fits best, and the
         actions that it lacks.
         """
-        faces = [self._decoded(c) for c in candidates]
+        faces = [self._decode_codes(c) for c in candidates]
         results = [[] if score is None else check_score(face, score) for face in faces]
         counts = [sum(r.passed for r in row) + (0 if score is None else sum(emotions_shown(face, score)))
                   for face, row in zip(faces, results, strict=True)]  # fmt: skip
@@ -342,7 +342,7 @@ class FaceTokens:
         motion: Any = face  # tokenizers use only what bodies and faces both offer
         return self.loaded.tokenizer("face").encode(motion)
 
-    def _decoded(self, codes: np.ndarray) -> FaceMotion:
+    def _decode_codes(self, codes: np.ndarray) -> FaceMotion:
         decoded: Motion | FaceMotion = self.loaded.tokenizer("face").decode(codes)
         assert isinstance(decoded, FaceMotion)
         return decoded
@@ -364,7 +364,7 @@ def _medoid(faces: Sequence[FaceMotion]) -> FaceMotion:
     return faces[int(np.argmin(distances))]
 
 
-def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMotion:
+def _fade_ends(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMotion:
     """The middle without jumps at its ends: an offset (55,) at each fades out over a few frames."""
     rows, t, fade = middle.curves, np.arange(len(middle)), min(FADE, len(middle) // 2)
     rows = rows + np.clip(1 - (t + 1) / (fade + 1), 0, 1)[:, None] * before

@@ -133,12 +133,12 @@ class WordRows:
 
     def say(self, words: Iterable[TimedWord]) -> None:
         """Add words, in order; frames that have passed are not changed."""
-        for phrase in phrases(self._checked(words)):
+        for phrase in phrases(self._check_words(words)):
             self._phrases.append([(w.text, stress_time(w)) for w in phrase])
             self._contexts.append(self._context)
             self._context = [*self._context, *(w.text for w in phrase)][-CONTEXT:]
 
-    def _checked(self, words: Iterable[TimedWord]) -> Iterator[TimedWord]:
+    def _check_words(self, words: Iterable[TimedWord]) -> Iterator[TimedWord]:
         for w in words:
             if not (math.isfinite(w.start) and math.isfinite(w.end) and 0 <= w.start <= w.end):
                 raise UserError(f"word {w.text!r} from {w.start} s to {w.end} s; accepted: 0 or later, no end before "
@@ -289,7 +289,7 @@ class InterlocutorAudio:
             parts.append(part)
         return np.concatenate(parts)
 
-    def remaining(self) -> Iterator[np.ndarray]:
+    def drain_blocks(self) -> Iterator[np.ndarray]:
         """Blocks after the end of the speaker's sound."""
         return self._parts
 

@@ -53,7 +53,7 @@ LEFT = tuple(round(0.2 * k, 1) for k in range(10))
 SPREAD, LEFT_SPREAD = 0.08, 0.16
 
 
-class Material(Strict):
+class RowContents(Strict):
     """What the rows of a training cache hold."""
 
     # audio, words: their encoders: ``prosody`` and ``sentence``, or the name of a model
@@ -104,7 +104,7 @@ class GestureShape(Strict):
         return self
 
 
-class GestureConfig(GestureShape, Material):
+class GestureConfig(GestureShape, RowContents):
     """The complete configuration of a gesture network."""
 
     @property
@@ -213,7 +213,7 @@ class RelativeAttention(nn.Module):
 
 
 class BlockStep(NamedTuple):
-    """The weights of a `Block`, collected once. `cross_norm` normalises the other stream; None = it is used as is."""
+    """The weights of an `AttentionBlock`, collected once. `cross_norm` normalises the other stream; None = as it is."""
 
     norms: tuple[Affine, Affine, Affine]
     cross_norm: Affine | None
@@ -241,7 +241,7 @@ class BlockStep(NamedTuple):
         return x + self.drop(F.linear(h, *self.down)), [self_memory, cross_memory]
 
 
-class Block(nn.Module):
+class AttentionBlock(nn.Module):
     """Pre-norm block: self-attention, attention to another stream, and a feed-forward part, each with a residual.
 
     `BlockStep` does the computation. Attribute names are part of the weight file's format.
@@ -297,7 +297,7 @@ class GestureInput:
     present: Tensor | None = None  # (B,) which rows have an interlocutor; None = all, where there is `other_audio`
     left: Tensor | None = None  # (B, T) seconds to the end of the sound; None = not known
 
-    def conversing(self) -> Tensor:
+    def list_conversing(self) -> Tensor:
         """(P,) numbers of the rows with an interlocutor."""
         rows = torch.arange(len(self.audio), device=self.audio.device)
         if self.other_audio is None:
@@ -353,8 +353,8 @@ class GestureNetwork(nn.Module):
         self.role = nn.Parameter(torch.zeros(2, 1, 1, c.width))  # agent, interlocutor
         self.absent = nn.Parameter(torch.randn(c.width) * 0.02)  # replaces a missing interlocutor
         size = c.width, c.heads, c.reach, c.hidden, c.dropout
-        self.encoder = nn.ModuleList(Block(*size, normalise_context=False) for _ in range(c.layers))
-        self.joint = nn.ModuleList(Block(*size, normalise_context=True) for _ in range(c.joint))
+        self.encoder = nn.ModuleList(AttentionBlock(*size, normalise_context=False) for _ in range(c.layers))
+        self.joint = nn.ModuleList(AttentionBlock(*size, normalise_context=True) for _ in range(c.joint))
         self.codes = nn.Embedding(c.levels * c.codebook_size + 1, c.width)  # the last row: unknown
         nn.init.normal_(self.codes.weight, std=0.1)
         self.phase = nn.Parameter(torch.randn(c.downsample, c.width) * 0.02)  # position of a frame in its token
@@ -383,7 +383,7 @@ class GestureNetwork(nn.Module):
         # All rows without an interlocutor share one stream of nobody.
         heard = rows if conversing is None else conversing + (conversing < rows)
         counts = [rows + heard] * len(self.encoder) + [ways * rows] * len(self.joint)
-        blocks = [block for block in (*self.encoder, *self.joint) if isinstance(block, Block)]
+        blocks = [block for block in (*self.encoder, *self.joint) if isinstance(block, AttentionBlock)]
         memory = [block.empty_memory(count) for block, count in zip(blocks, counts, strict=True)]
         return StreamState(memory, [block.step() for block in blocks])
 
@@ -439,7 +439,7 @@ class GestureNetwork(nn.Module):
                 ways, (ways * B, ...), of which each gets its states.
         """
         rows, frames, _ = inputs.audio.shape
-        conversing = inputs.conversing()
+        conversing = inputs.list_conversing()
         x, words = self._encode_inputs(inputs, conversing)
         blind = max(0, self.config.reach - 1 - state.frames)
         memory: list[list[Memory]] = []
@@ -516,7 +516,7 @@ class GestureNetwork(nn.Module):
         if speaker is not None:
             style = torch.where((speaker >= 0)[:, None], self.speakers(speaker.clamp(min=0)), 0.0)
             inputs = replace(inputs, style=style)
-        state, parts = self.initial_state(len(inputs.audio), conversing=len(inputs.conversing())), []
+        state, parts = self.initial_state(len(inputs.audio), conversing=len(inputs.list_conversing())), []
         for start in range(0, inputs.audio.shape[1], segment):
             stop = min(start + segment, inputs.audio.shape[1])
             h, state = self.states(inputs.part(start, stop), before[:, start // n : stop // n], state)

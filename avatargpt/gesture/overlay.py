@@ -285,7 +285,7 @@ class SemanticOverlay:
             else:
                 poses = stroke_poses(target, frame - BEFORE, frame, side)
             offsets = rot.to_axis_angle(rot.multiply(rot.conjugate(poses), np.stack(arm.outputs)))
-            arm.decay, arm.start, arm.stroke = performing.decaying(offsets, blend, blend), frame, target
+            arm.decay, arm.start, arm.stroke = performing.decay_offsets(offsets, blend, blend), frame, target
         if arm.stroke is not None:
             out[joints] = stroke_poses(arm.stroke, frame, frame + 1, side)[0]
         elapsed = frame - arm.start

@@ -13,7 +13,7 @@ import numpy as np
 
 from avatargpt.gesture.features import InterlocutorAudio, TimedWord, WordEncoder, check_lengths, loudness
 from avatargpt.gesture.network import NAME, GestureDriver, GestureOptions
-from avatargpt.gesture.semantics import Manner, StrokePlanner, check_cues, packaged_guesser
+from avatargpt.gesture.semantics import Manner, StrokePlanner, check_cues, load_guesser
 from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.gesture.word_encoders import word_encoder
 from avatargpt.lm.checkpoint import find_part
@@ -26,7 +26,7 @@ from vqvae.motion import Motion, concatenate
 if TYPE_CHECKING:
     from avatargpt.gesture.overlay import SemanticOverlay
     from avatargpt.gesture.semantics import GestureBank
-    from avatargpt.gesture.stream import MotionStream
+    from avatargpt.gesture.stream import GestureMotionStream
 
 SILENCE_PEAK = 10 ** (-55 / 20)  # of full scale: a sound that is never louder has no speech in it
 
@@ -100,7 +100,7 @@ class GesturePipeline:
 
         planner = None
         if words is not None and (manner.share or manner.cues):
-            planner = StrokePlanner(self.bank, word_classes(), manner, packaged_guesser(), seed)
+            planner = StrokePlanner(self.bank, word_classes(), manner, load_guesser(), seed)
         listener = ListenerBehaviour(rate, other_rate, seed)
         before = None if start is None else turns_in(start)
         return SemanticOverlay(self.bank, manner, planner, words or (), loud, listener, before)
@@ -110,7 +110,7 @@ class GesturePipeline:
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None,
         semantics: Manner | None = None, loud: Sequence[float] = (), heard: Sequence[SpeechFile] = (),
         seconds: float | None = None, start_pose: Motion | None = None, **options: Any,
-    ) -> MotionStream:  # fmt: skip
+    ) -> GestureMotionStream:  # fmt: skip
         """A live stream; its pieces joined are the result of `perform`, if `seconds` are the sound's.
 
         Args:
@@ -121,7 +121,7 @@ class GesturePipeline:
             heard: features by file of each voice, for a network that hears these.
             seconds: of the sound, where that is known: hands are at rest by then. The rest: as in `perform`.
         """
-        from avatargpt.gesture.stream import Edges, MotionStream, SpeechGestureStream
+        from avatargpt.gesture.stream import Edges, GestureMotionStream, SpeechGestureStream
 
         if other_words is not None and not other:
             raise UserError("words of an interlocutor who is not heard; accepted: with the sound of both")
@@ -138,7 +138,7 @@ class GesturePipeline:
             self.driver, rate, self.encoder if with_words else None, words or (), other, other_words or (), other_rate,
             settings, heard, frames, start,
         )  # fmt: skip
-        return MotionStream(speech, overlay, Edges(start, self.driver.network.rest.numpy(), frames))
+        return GestureMotionStream(speech, overlay, Edges(start, self.driver.network.rest.numpy(), frames))
 
     def _start(self, pose: Motion | None) -> np.ndarray:
         # (270,) of the last frame of a body, or the network's pose at rest.
@@ -199,7 +199,7 @@ class GesturePipeline:
             if progress is not None:
                 progress(stream.frames)
         # The interlocutor's sound may end a little later.
-        pieces += [stream.push(np.zeros(0, np.float32), block) for block in answers.remaining()]
+        pieces += [stream.push(np.zeros(0, np.float32), block) for block in answers.drain_blocks()]
         pieces.append(stream.finish())
         motion = concatenate([piece for piece in pieces if piece is not None])
         where = "the sound" if isinstance(audio, np.ndarray) else os.fspath(audio)

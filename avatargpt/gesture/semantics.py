@@ -18,9 +18,9 @@ from typing import Any, Self
 import numpy as np
 
 from avatargpt.gesture.features import TimedWord, stress_time
-from avatargpt.requests.vector_index import unpacked, xz
+from avatargpt.requests.vector_index import inflate, xz
 from instruct_data.gesture.plan import BEAT, MARKS, Found, Placed, WordClasses
-from instruct_data.gesture.strokes import FPS, TURNED, Packed, Stroke, pack, packed_joints, unpack
+from instruct_data.gesture.strokes import FPS, TURNED, Packed, Stroke, list_packed_joints, pack, unpack
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, parsing, regular_file
 
@@ -84,7 +84,7 @@ class GestureBank:
         """Stroke `number` with its motion, or its mirror image."""
         if (number, mirrored) not in self._unpacked:
             stroke = unpack(self._packed[number], self._strokes[number], self.rest)
-            self._unpacked[number, mirrored] = stroke.mirrored() if mirrored else stroke
+            self._unpacked[number, mirrored] = stroke.mirror() if mirrored else stroke
         return self._unpacked[number, mirrored]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -131,9 +131,9 @@ class GestureBank:
 
 def _unpack_arrays(strokes: Sequence[Stroke], arrays: dict[str, np.ndarray]) -> list[Packed]:
     # The motions of a file, as `GestureBank.save` stores them.
-    keys = np.frombuffer(unpacked(arrays["keys"]), np.int8)
-    base = np.frombuffer(unpacked(arrays["base"]), np.int16)
-    joints = np.array([len(packed_joints(s.sides)) for s in strokes])
+    keys = np.frombuffer(inflate(arrays["keys"]), np.int8)
+    base = np.frombuffer(inflate(arrays["base"]), np.int16)
+    joints = np.array([len(list_packed_joints(s.sides)) for s in strokes])
     lengths = arrays["lengths"].astype(np.int64)
     sizes = len(keys), len(base), len(arrays["scale"])
     if lengths.min(initial=1) < 1 or sizes != (3 * (lengths * joints).sum(), 4 * joints.sum(), joints.sum()):
@@ -240,7 +240,7 @@ class ClassGuesser:
         return self._cache[plain]
 
 
-def packaged_guesser() -> ClassGuesser:
+def load_guesser() -> ClassGuesser:
     """The guesser for the packaged table. Raises UserError without the sentence encoder."""
     from avatargpt.lm.text_encoder import SentenceGrounder
     from instruct_data.gesture.plan import word_classes

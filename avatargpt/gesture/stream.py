@@ -1,8 +1,8 @@
 """Streams of co-speech gestures, each built on the one before: feature rows, sound with words, and moving bodies.
 
 `GestureStream` maps rows of features to motion features, `SpeechGestureStream` computes the rows from sound and words,
-`MotionStream` decodes the features into a body. Inputs come in chunks of any size; outputs are the same bits whatever
-the chunks were, and memory does not grow.
+`GestureMotionStream` decodes the features into a body. Inputs come in chunks of any size; outputs are the same bits
+whatever the chunks were, and memory does not grow.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from avatargpt.gesture.speech_file import NAME as FEATURES_BY_FILE
 from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
-from instruct_data.gesture.performing import decaying
-from instruct_data.gesture.strokes import ROTATIONS, TURNED, hinged, turns_in
+from instruct_data.gesture.performing import decay_offsets
+from instruct_data.gesture.strokes import ROTATIONS, TURNED, hinge_elbows, turns_in
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
@@ -60,7 +60,7 @@ SMOOTHING_WINDOW, SMOOTHING_DEGREE = 9, 2
 SMOOTHING_DELAY = SMOOTHING_WINDOW // 2
 
 
-class Sampler:
+class CodeSampler:
     """Nucleus sampling (Holtzman et al. 2020) of codes, one after the other; equal seeds draw equal codes.
 
     Args:
@@ -197,7 +197,7 @@ class GestureStream:
         self._decoder = None
         if options.head == "codes":
             self._decoder = WindowedDecoder(driver.tokenizer, c.downsample, c.levels, c.features)
-        self._sampler = Sampler(options.temperature, seed=options.seed)
+        self._sampler = CodeSampler(options.temperature, seed=options.seed)
         self._style = torch.from_numpy(driver.style(options.speaker))[None]
         wide = row_width(c.word_width)
         inputs = (("audio", c.audio_width, True), ("words", wide, words), ("other_audio", c.audio_width, other),
@@ -327,18 +327,18 @@ class GestureStream:
             left = torch.from_numpy(((self.end - at) / FPS).astype(np.float32))[None]
         inputs = GestureInput(rows["audio"], rows.get("words", self._no_words), self._style, rows.get("other_audio"),
                               rows.get("other_words"), left=left)  # fmt: skip
-        h, self._state = self._net.states(inputs, self._preceding(), self._state)
+        h, self._state = self._net.states(inputs, self._get_preceding(), self._state)
         self._tokens += 1
         return h if self._tokens > self._config.look_ahead else None
 
-    def _preceding(self) -> Tensor:
+    def _get_preceding(self) -> Tensor:
         # The code before, and an unknown one, in two rows; for the mean motion an unknown one.
         return self._before if self._decoder is None else torch.cat((self._before, self._unknown))
 
     def _draw(self, h: Tensor) -> np.ndarray:
         # (2, n, D) states -> (R,) codes of a token, fed back to the next one.
         codes = np.full(self._config.levels, UNKNOWN, np.int64)
-        z = self._net.token_states(h, self._preceding())
+        z = self._net.token_states(h, self._get_preceding())
         share = FOLLOW * float(self._net.kind_logits(z)[1, 0].softmax(-1)[-1])
         for level in range(len(codes)):
             following, free = self._net.level_logits(level, z)[:, 0].log_softmax(-1)
@@ -456,7 +456,7 @@ class Edges:
     frames: int | None = None  # None = the end is not known
 
 
-class MotionStream:
+class GestureMotionStream:
     """A `SpeechGestureStream` decoded to a body: 30 fps, upright at the origin, facing +Z, straight legs, with fingers.
 
     Args:
@@ -530,14 +530,14 @@ class MotionStream:
         if not len(rows):
             return None
         motion = self._layout.decode(rows)
-        return replace(motion, rotations=hinged(motion.rotations))
+        return replace(motion, rotations=hinge_elbows(motion.rotations))
 
     def _with_edges(self, rows: np.ndarray, edges: Edges) -> np.ndarray:
         # What the first pose is away from the network's dies out over the first frames, rest comes in over the last.
         if self.frames == 0:
             first, pose = (turns_in(x) for x in (rows[0], edges.start))
             offset = rot.to_axis_angle(rot.multiply(rot.conjugate(first), pose))
-            self._offsets = decaying(np.repeat(offset[None], 3, 0), START, START)
+            self._offsets = decay_offsets(np.repeat(offset[None], 3, 0), START, START)
         out = rows.copy()
         for k, row in enumerate(out):
             frame = self.frames + k
@@ -569,7 +569,7 @@ class Live(LiveRun):
 
 
 class Moving(Protocol):
-    """A stream of motion: `MotionStream`, `avatargpt.avatar.pipeline.AvatarStream`."""
+    """A stream of motion: `GestureMotionStream`, `avatargpt.avatar.pipeline.AvatarStream`."""
 
     frames: int
 
@@ -604,7 +604,7 @@ class _EvenStream:
         return [self._waiting.popleft() for _ in range(min(max(due, 0), len(self._waiting)))]
 
     def finish(self) -> list[Any]:
-        for part in () if self._interlocutor is None else self._interlocutor.remaining():
+        for part in () if self._interlocutor is None else self._interlocutor.drain_blocks():
             self._take(self._stream.push(np.zeros(0, np.float32), part))
         self._take(self._stream.finish())
         return list(self._waiting)

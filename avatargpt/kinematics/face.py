@@ -18,7 +18,7 @@ DEGREE = np.pi / 180
 
 
 @dataclass(frozen=True)
-class Look:
+class ActionSignal:
     """The signal of one action."""
 
     signal: Signal  # FaceMotion -> (T,), 1 = fully done
@@ -45,11 +45,11 @@ def _side(names: dict[str, float], side: str) -> Signal:
     )
 
 
-def _one_sided(names: dict[str, float], side: str, form: str = "hold", power: float = 1.0) -> Look:
+def _one_sided(names: dict[str, float], side: str, form: str = "hold", power: float = 1.0) -> ActionSignal:
     def one_side(m: FaceMotion) -> np.ndarray:
         return np.mean([m.channel(f"{n}{side}") / full for n, full in names.items()], axis=0)
 
-    return Look(_side(names, side), form, power=power, one_side=one_side)
+    return ActionSignal(_side(names, side), form, power=power, one_side=one_side)
 
 
 def _head(axis: str, degrees: float) -> Signal:
@@ -84,63 +84,64 @@ def _nose(m: FaceMotion) -> np.ndarray:
     return np.minimum(m.channel("noseSneerLeft"), m.channel("noseSneerRight")) / 0.88
 
 
-LOOKS: dict[str, Look] = {
-    "smile": Look(_mean("mouthSmile", 0.85), both="mouthSmile"),
-    "broad_smile": Look(_sum(("mouthSmile", 0.6), ("mouthLowerDown", 0.5), ("mouthUpperUp", 0.6)), both="mouthSmile"),
-    "frown": Look(_mean("mouthFrown", 0.7), both="mouthFrown"),
-    "raise_brows": Look(_sum(("browInnerUp", 0.5), ("browOuterUp", 0.6)), both="browOuterUp"),
-    "raise_inner_brows": Look(_sum(("browInnerUp", 1.15), ("browOuterUp", -0.6))),
+LOOKS: dict[str, ActionSignal] = {
+    "smile": ActionSignal(_mean("mouthSmile", 0.85), both="mouthSmile"),
+    "broad_smile": ActionSignal(
+        _sum(("mouthSmile", 0.6), ("mouthLowerDown", 0.5), ("mouthUpperUp", 0.6)), both="mouthSmile"),
+    "frown": ActionSignal(_mean("mouthFrown", 0.7), both="mouthFrown"),
+    "raise_brows": ActionSignal(_sum(("browInnerUp", 0.5), ("browOuterUp", 0.6)), both="browOuterUp"),
+    "raise_inner_brows": ActionSignal(_sum(("browInnerUp", 1.15), ("browOuterUp", -0.6))),
     "raise_left_brow": _one_sided({"browOuterUp": 0.92}, "Left"),
     "raise_right_brow": _one_sided({"browOuterUp": 0.92}, "Right"),
-    "lower_brows": Look(_mean("browDown", 0.95), both="browDown"),
-    "widen_eyes": Look(_mean("eyeWide", 0.9), both="eyeWide"),
-    "squint": Look(_mean("eyeSquint", 0.78), both="eyeSquint"),
-    "close_eyes": Look(_mean("eyeBlink", 1.0), both="eyeBlink", power=0.8),
-    "raise_cheeks": Look(_mean("cheekSquint", 0.87), both="cheekSquint"),
-    "wrinkle_nose": Look(_nose),
+    "lower_brows": ActionSignal(_mean("browDown", 0.95), both="browDown"),
+    "widen_eyes": ActionSignal(_mean("eyeWide", 0.9), both="eyeWide"),
+    "squint": ActionSignal(_mean("eyeSquint", 0.78), both="eyeSquint"),
+    "close_eyes": ActionSignal(_mean("eyeBlink", 1.0), both="eyeBlink", power=0.8),
+    "raise_cheeks": ActionSignal(_mean("cheekSquint", 0.87), both="cheekSquint"),
+    "wrinkle_nose": ActionSignal(_nose),
     "sneer_left": _one_sided({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Left"),
     "sneer_right": _one_sided({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Right"),
     "smirk_left": _one_sided({"mouthSmile": 0.75}, "Left"),
     "smirk_right": _one_sided({"mouthSmile": 0.75}, "Right"),
-    "press_lips": Look(_mean("mouthPress", 0.62), both="mouthPress"),
-    "pucker_lips": Look(_mean("mouthPucker", 0.85)),
-    "funnel_lips": Look(_mean("mouthFunnel", 0.8)),
-    "stretch_lips": Look(_mean("mouthStretch", 0.78), both="mouthStretch"),
-    "suck_lips": Look(_sum(("mouthRollUpper", 0.625), ("mouthRollLower", 0.625))),
-    "bite_lower_lip": Look(_sum(("mouthRollLower", 1.28), ("mouthRollUpper", -1.0))),
-    "chin_raise": Look(_mean("mouthShrugLower", 0.85)),
-    "puff_cheeks": Look(_mean("cheekPuff", 0.85)),
-    "open_mouth": Look(_mean("jawOpen", 0.62)),
-    "wide_open_mouth": Look(_mean("jawOpen", 0.97)),
-    "close_mouth": Look(_mean("jawOpen", 0.62), "shut"),
-    "jaw_forward": Look(_mean("jawForward", 0.8)),
-    "jaw_left": Look(_sum(("jawLeft", 1.25), ("jawRight", -1.25))),
-    "jaw_right": Look(_sum(("jawRight", 1.25), ("jawLeft", -1.25))),
-    "stick_out_tongue": Look(_mean("tongueOut", 1.0), power=0.7),
-    "return_to_neutral": Look(_mean("mouthSmile", 1.0), "rest"),
-    "look_left": Look(lambda m: gaze(m)[0] / 0.8, power=0.7),
-    "look_right": Look(lambda m: -gaze(m)[0] / 0.8, power=0.7),
-    "look_up": Look(lambda m: gaze(m)[1] / 0.75, power=0.7),
-    "look_down": Look(lambda m: -gaze(m)[1] / 0.6, power=0.7),
-    "turn_head_left": Look(_head("headYaw", 32)),
-    "turn_head_right": Look(_head("headYaw", -32)),
-    "tilt_head_left": Look(_head("headRoll", -20)),
-    "tilt_head_right": Look(_head("headRoll", 20)),
-    "look_up_head": Look(_head("headPitch", 22)),
-    "look_down_head": Look(_head("headPitch", -22)),
-    "lean_forward": Look(_lean),
-    "blink": Look(_mean("eyeBlink", 1.0), "pulse", both="eyeBlink", power=0.4),
+    "press_lips": ActionSignal(_mean("mouthPress", 0.62), both="mouthPress"),
+    "pucker_lips": ActionSignal(_mean("mouthPucker", 0.85)),
+    "funnel_lips": ActionSignal(_mean("mouthFunnel", 0.8)),
+    "stretch_lips": ActionSignal(_mean("mouthStretch", 0.78), both="mouthStretch"),
+    "suck_lips": ActionSignal(_sum(("mouthRollUpper", 0.625), ("mouthRollLower", 0.625))),
+    "bite_lower_lip": ActionSignal(_sum(("mouthRollLower", 1.28), ("mouthRollUpper", -1.0))),
+    "chin_raise": ActionSignal(_mean("mouthShrugLower", 0.85)),
+    "puff_cheeks": ActionSignal(_mean("cheekPuff", 0.85)),
+    "open_mouth": ActionSignal(_mean("jawOpen", 0.62)),
+    "wide_open_mouth": ActionSignal(_mean("jawOpen", 0.97)),
+    "close_mouth": ActionSignal(_mean("jawOpen", 0.62), "shut"),
+    "jaw_forward": ActionSignal(_mean("jawForward", 0.8)),
+    "jaw_left": ActionSignal(_sum(("jawLeft", 1.25), ("jawRight", -1.25))),
+    "jaw_right": ActionSignal(_sum(("jawRight", 1.25), ("jawLeft", -1.25))),
+    "stick_out_tongue": ActionSignal(_mean("tongueOut", 1.0), power=0.7),
+    "return_to_neutral": ActionSignal(_mean("mouthSmile", 1.0), "rest"),
+    "look_left": ActionSignal(lambda m: gaze(m)[0] / 0.8, power=0.7),
+    "look_right": ActionSignal(lambda m: -gaze(m)[0] / 0.8, power=0.7),
+    "look_up": ActionSignal(lambda m: gaze(m)[1] / 0.75, power=0.7),
+    "look_down": ActionSignal(lambda m: -gaze(m)[1] / 0.6, power=0.7),
+    "turn_head_left": ActionSignal(_head("headYaw", 32)),
+    "turn_head_right": ActionSignal(_head("headYaw", -32)),
+    "tilt_head_left": ActionSignal(_head("headRoll", -20)),
+    "tilt_head_right": ActionSignal(_head("headRoll", 20)),
+    "look_up_head": ActionSignal(_head("headPitch", 22)),
+    "look_down_head": ActionSignal(_head("headPitch", -22)),
+    "lean_forward": ActionSignal(_lean),
+    "blink": ActionSignal(_mean("eyeBlink", 1.0), "pulse", both="eyeBlink", power=0.4),
     "wink_left": _one_sided({"eyeBlink": 0.95}, "Left", "pulse", 0.4),
     "wink_right": _one_sided({"eyeBlink": 0.95}, "Right", "pulse", 0.4),
-    "roll_eyes": Look(_circle, brief=True, power=0.6),
-    "gasp": Look(_sum(("jawOpen", 0.8), ("eyeWide", 0.4), ("browInnerUp", 0.37)), brief=True),
-    "sigh": Look(_sum(("mouthFunnel", 1.2), ("jawOpen", 1.2), ("mouthPucker", 1.4)), brief=True),
-    "yawn": Look(_mean("jawOpen", 0.98), brief=True, power=0.7),
-    "laugh": Look(_sum(("mouthSmile", 0.6), ("jawOpen", 1.0)), "beat", both="mouthSmile", free=True),
-    "chew": Look(_sum(("jawOpen", 3.3)), "beat", power=0.7, free=True),
-    "blow": Look(_sum(("mouthPucker", 0.86), ("mouthFunnel", 0.7), ("cheekPuff", 0.74))),
-    "nod": Look(_head("headPitch", -16), "beat", power=0.8),
-    "shake_head": Look(_head("headYaw", 18), "beat", power=0.8),
+    "roll_eyes": ActionSignal(_circle, brief=True, power=0.6),
+    "gasp": ActionSignal(_sum(("jawOpen", 0.8), ("eyeWide", 0.4), ("browInnerUp", 0.37)), brief=True),
+    "sigh": ActionSignal(_sum(("mouthFunnel", 1.2), ("jawOpen", 1.2), ("mouthPucker", 1.4)), brief=True),
+    "yawn": ActionSignal(_mean("jawOpen", 0.98), brief=True, power=0.7),
+    "laugh": ActionSignal(_sum(("mouthSmile", 0.6), ("jawOpen", 1.0)), "beat", both="mouthSmile", free=True),
+    "chew": ActionSignal(_sum(("jawOpen", 3.3)), "beat", power=0.7, free=True),
+    "blow": ActionSignal(_sum(("mouthPucker", 0.86), ("mouthFunnel", 0.7), ("cheekPuff", 0.74))),
+    "nod": ActionSignal(_head("headPitch", -16), "beat", power=0.8),
+    "shake_head": ActionSignal(_head("headYaw", 18), "beat", power=0.8),
 }  # fmt: skip
 EXPRESSIVE = [
     i for i, n in enumerate(arkit.NAMES) if not n.startswith(("eyeLook", "eyeBlink", "eyeSquint"))

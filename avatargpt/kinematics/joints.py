@@ -11,7 +11,7 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion, heading, smooth_yaw
 from vqvae.rates import BODY_FPS
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import running_mean
+from vqvae.smoothing import average_window
 
 FPS = BODY_FPS
 _J = {name: i for i, name in enumerate(SMPL22.names)}
@@ -43,7 +43,7 @@ def _between(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(x[i] + (x[np.minimum(i + 1, len(x) - 1)] - x[i]) * f)
 
 
-def _recentred(joints: np.ndarray, yaw: float) -> np.ndarray:
+def _recentre(joints: np.ndarray, yaw: float) -> np.ndarray:
     # (T, J, 3) with the first root at x = z = 0, turned by `yaw` radians about Y.
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
@@ -85,7 +85,7 @@ class Signals:
         at = np.clip(np.arange(count) * fps / FPS, 0, len(joints) - 1)
         x = _between(np.asarray(joints, np.float64), at)
         new = cls.__new__(cls)
-        new.joints = _recentred(x, -heading(x[:1])[0])
+        new.joints = _recentre(x, -heading(x[:1])[0])
         new.motion, new.first, new.seams = None, 0, None
         new.nose = None if nose is None else _between(np.asarray(nose, np.float64), at)
         return new
@@ -94,7 +94,7 @@ class Signals:
     def part(cls, signals: Signals, start: int, stop: int) -> Signals:
         """Frames [start, stop), re-centred on their own first facing without a second FK."""
         new = cls.__new__(cls)
-        new.joints = _recentred(signals.joints[start:stop], -np.deg2rad(signals.yaw[start]))
+        new.joints = _recentre(signals.joints[start:stop], -np.deg2rad(signals.yaw[start]))
         new.motion, new.first = signals.motion, signals.first + start
         new.nose = None if signals.nose is None else signals.nose[start:stop]
         new.seams = None if signals.seams is None else tuple(n - start for n in signals.seams if start < n < stop)
@@ -131,7 +131,7 @@ class Signals:
     @cached_property
     def steps(self) -> np.ndarray:
         """(T, 2) planar steps of the smoothed pelvis in the heading frame: to the left, forward; m per frame."""
-        path = running_mean(self.joints[:, 0][:, [0, 2]], 5)
+        path = average_window(self.joints[:, 0][:, [0, 2]], 5)
         d = np.diff(path, axis=0, prepend=path[:1])
         yaw = np.deg2rad(self.yaw)
         c, s = np.cos(yaw), np.sin(yaw)
@@ -167,7 +167,7 @@ class Signals:
     @cached_property
     def speed(self) -> np.ndarray:
         """(T,) planar pelvis speed, smoothed over half a second."""
-        return running_mean(np.linalg.norm(self.steps, axis=1) * FPS, 10)
+        return average_window(np.linalg.norm(self.steps, axis=1) * FPS, 10)
 
     @cached_property
     def travel_speed(self) -> float:

@@ -12,7 +12,7 @@ from vqvae import rotations as rot
 from vqvae.motion import heading
 from vqvae.rates import BODY_FPS
 from vqvae.skeleton import TOES
-from vqvae.smoothing import longest, running_mean, runs_of
+from vqvae.smoothing import average_window, longest, runs_of
 
 EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
 FEATURES = 228  # of `kinematic_features`
@@ -125,7 +125,7 @@ def foot_skate(joints: np.ndarray, fps: float, height: float = 0.05, speed: floa
     """
     feet = _joints(joints, 2)[:, TOES]
     moved = _planar_speed(feet, fps)
-    average = running_mean(moved, window, "constant")
+    average = average_window(moved, window, "constant")
     low = feet[..., 1] < height
     sliding = low[1:] & low[:-1] & (moved > speed) & (average > speed)
     return float(sliding.any(1).mean())
@@ -290,7 +290,7 @@ def attribute_measures(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     standing = np.stack([left & ~right, right & ~left, left & right, ~left & ~right], 1)
     soles = m.feet - m.joints[..., 1].min(1)[:, None]
     yaw = m.yaw
-    plane = running_mean(m.joints[:, 0][:, [0, 2]], 5)
+    plane = average_window(m.joints[:, 0][:, [0, 2]], 5)
     facing = np.radians(yaw)
     step = np.diff(plane, axis=0, prepend=plane[:1])
     sine, cosine = np.sin(facing), np.cos(facing)
@@ -299,7 +299,7 @@ def attribute_measures(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     ground = m.level + x[:, [7, 8, 10, 11], 1].min(1) * (m.level == 0)
     flights = [b - a for a, b in m.flights]
     shares = np.array([m.postures.count(name) for name in POSTURES]) / len(m.postures)
-    start, end, through = m.posture(1), m.posture(len(x) - 2), m.lasting(POSTURES[1:])
+    start, end, through = m.posture(1), m.posture(len(x) - 2), m.find_longest(POSTURES[1:])
     heights = m.joints[:, LEVELS, 1]
     local = heading_frame(m.joints)
     alone = [longest(standing[:, k]) for k in (0, 1)]
@@ -349,7 +349,7 @@ def _cycles(local: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     ]  # fmt: skip
     counts = [swings(s, max(MIN_SMALL_SWING, SWING_SHARE * float(np.ptp(s)))) for s in signals]
     counts.append(swings(yaw, max(MIN_TURN_SWING, SWING_SHARE * float(np.ptp(yaw)))))
-    fast = local - running_mean(local, QUICK_FRAMES)
+    fast = local - average_window(local, QUICK_FRAMES)
     quick = [*_components(fast).T, *fast[:, (15, 20, 21, 7, 8), 1].T, *fast[:, (15, 20, 21), 2].T]
     quick_counts = [swings(s, max(MIN_QUICK_SWING, QUICK_SWING * float(s.std()))) for s in quick]
     limited, quick_limited = np.minimum(counts, MAX_SWINGS), np.minimum(quick_counts, MAX_SWINGS)

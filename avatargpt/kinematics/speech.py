@@ -27,7 +27,7 @@ _HELD = [i for i in _MOUTH if arkit.NAMES[i].startswith(_MOOD)]
 _JAW = arkit.INDEX["jawOpen"]
 
 
-def speaking(motion: FaceMotion) -> np.ndarray:
+def find_speech(motion: FaceMotion) -> np.ndarray:
     """(T,) bool: in which frames the face speaks; pauses of a second count as speech."""
     mouth = motion.weights[:, _MOUTH].astype(np.float64)
     fast = mouth - gaussian(mouth, SLOW * motion.fps)
@@ -36,12 +36,12 @@ def speaking(motion: FaceMotion) -> np.ndarray:
     last = max(len(mouth) - size, 0)
     for start in sorted({*range(0, last, max(1, round(STEP * motion.fps))), last}):
         part = slice(start, start + size)
-        if _spoken(fast[part], motion.weights[part, _JAW], motion.fps) >= SPOKEN:
+        if _measure_speech(fast[part], motion.weights[part, _JAW], motion.fps) >= SPOKEN:
             out[part] = True
     return out
 
 
-def _spoken(fast: np.ndarray, jaw: np.ndarray, fps: float) -> float:
+def _measure_speech(fast: np.ndarray, jaw: np.ndarray, fps: float) -> float:
     """The product of a window's measures."""
     energy = np.sqrt((fast**2).sum(1).mean())
     parts = np.linalg.svd(fast - fast.mean(0), compute_uv=False) ** 2

@@ -85,12 +85,12 @@ class Remembered:
             lost = costs["open"].pop(key, None)  # asked by a process that was killed
             if lost is not None:
                 costs["prompt"], costs["answer"] = costs["prompt"] + lost[0], costs["answer"] + lost[1]
-            limits, tokens, money = self.limits, *spent(costs, self.limits)
+            limits, tokens, money = self.limits, *sum_spent(costs, self.limits)
             if tokens + prompt + answer > limits.tokens:
                 raise LlmFailed(f"{self.name}: {tokens} of {limits.tokens} tokens are used or reserved; "
                                 "accepted: --llm-limits tokens=N")  # fmt: skip
             costs["open"][key] = [prompt, answer]
-            if limits.money is not None and spent(costs, limits)[1] > limits.money:
+            if limits.money is not None and sum_spent(costs, limits)[1] > limits.money:
                 raise LlmFailed(f"{self.name}: the next call may cost more than is left of {limits.money:g} "
                                 f"({money:.4g} is spent or reserved); accepted: --llm-limits money=M")  # fmt: skip
 
@@ -115,7 +115,7 @@ class Remembered:
             atomic_write(self.folder / COSTS, lambda p: p.write_text(json.dumps(costs), encoding="utf-8"))
 
 
-def spent(costs: Costs, limits: Limits) -> tuple[int, float]:
+def sum_spent(costs: Costs, limits: Limits) -> tuple[int, float]:
     """Tokens and money so far, open questions at their upper bound."""
     rows = [(costs["prompt"], costs["answer"]), *costs["open"].values()]
     prompt, answer = (sum(column) for column in zip(*rows, strict=True))

@@ -32,14 +32,14 @@ FOLDER = Path(__file__).parent / "prompts"
 Messages = list[dict[str, Any]]
 
 
-class Example(Strict):
+class PromptExample(Strict):
     """A question with its answer."""
 
     values: dict[str, Any]
     answer: dict[str, Any]
 
 
-class Prompt(Strict):
+class PromptFile(Strict):
     """One file."""
 
     # name, version: which one; a changed file gets a new version
@@ -47,7 +47,7 @@ class Prompt(Strict):
     version: PositiveInt
     system: str  # the rules, the same for every question
     user: str  # the question, ``$slot`` for values
-    examples: list[Example] = Field(min_length=2)  # sent as earlier turns
+    examples: list[PromptExample] = Field(min_length=2)  # sent as earlier turns
 
     def messages(self, values: Mapping[str, Any], pictures: Sequence[bytes] = ()) -> Messages:
         """The turns to send: the constant part first, so that a model that has read it once need not read it again.
@@ -68,21 +68,21 @@ class Prompt(Strict):
 
     def _question(self, values: Mapping[str, Any]) -> str:
         try:
-            return Template(self.user).substitute({k: written(v) for k, v in values.items()}).strip()
+            return Template(self.user).substitute({k: write_json(v) for k, v in values.items()}).strip()
         except KeyError as e:
             raise UserError(f"prompt {self.name}: no value for {e}; given: {', '.join(values)}") from None
 
 
-def written(value: Any) -> str:
+def write_json(value: Any) -> str:
     """A value as JSON; angle brackets cannot end a fence."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 @lru_cache
-def prompt(name: str) -> Prompt:
+def prompt(name: str) -> PromptFile:
     """The prompt of ``prompts/NAME.yaml``. Raises UserError: none of that name, or a damaged file."""
     path = FOLDER / f"{name}.yaml"
-    return Prompt.read(read_yaml(path), str(path))
+    return PromptFile.read(read_yaml(path), str(path))
 
 
 MAX_BYTES, MAX_FILES = 32 << 20, 5000
@@ -129,12 +129,12 @@ class AnswerCache:
         with suppress(UserError, OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             atomic_write(self._path(key), lambda p: p.write_text(text, encoding="utf-8"))
-            self._bound()
+            self._limit_size()
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
 
-    def _bound(self) -> None:
+    def _limit_size(self) -> None:
         with os.scandir(self.folder) as entries:
             rows = [(e.stat().st_mtime, e.stat().st_size, e.path) for e in entries if e.name.endswith(".json")]
         size = sum(r[1] for r in rows)
@@ -245,7 +245,7 @@ class Meter:
         """Spent so far."""
         return (self.prompt * self.limits.price[0] + self.answer * self.limits.price[1]) / 1000
 
-    def allowed(self, name: str, characters: int) -> float:
+    def allow_seconds(self, name: str, characters: int) -> float:
         """Seconds that a call with a prompt of so many characters may take.
 
         Raises LlmFailed: the call might exceed a bound.
@@ -333,7 +333,7 @@ def read_answer(text: str, model: type[M]) -> M:
         raise Malformed(f"{place or 'the object'}: {first['msg'].lower()}") from None
 
 
-class Worker(Generic[T]):
+class CallWorker(Generic[T]):
     """One piece of work at a time, on a thread that nobody has to wait for.
 
     Some libraries cannot be interrupted (a name is resolved, a prompt is read): such work is left to end by itself,
@@ -412,7 +412,7 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer(Generic[M]):
+class CheckedAnswer(Generic[M]):
     """A validated answer; `note` says why the question was repeated, else empty."""
 
     value: M
@@ -425,7 +425,7 @@ class LanguageModel:
     def __init__(self, backend: Backend, limits: Limits | None = None, cache: AnswerCache | None = None) -> None:
         self.backend, self.cache = backend, cache
         self.meter = Meter(limits or Limits())
-        self._worker: Worker[Any] = Worker(backend.name)
+        self._worker: CallWorker[Any] = CallWorker(backend.name)
         self._ready = False
         self._problem, self._rests_until = "", 0.0  # why nothing is asked, and until when by the monotonic clock
 
@@ -440,10 +440,10 @@ class LanguageModel:
         return self.meter.limits
 
     def ask(
-        self, prompt: Prompt, values: Mapping[str, Any], schema: type[M], seed: int = 0, samples: int = 1,
+        self, prompt: PromptFile, values: Mapping[str, Any], schema: type[M], seed: int = 0, samples: int = 1,
         temperature: float = 0.7, check: Callable[[M], None] | None = None, enough: Callable[[M], bool] | None = None,
         tokens: int | None = None, pictures: Sequence[bytes] = (), attempts: int = MAX_ATTEMPTS,
-    ) -> list[Answer[M]]:  # fmt: skip
+    ) -> list[CheckedAnswer[M]]:  # fmt: skip
         """Answers of which each fits the schema and passes the check.
 
         Args:
@@ -461,7 +461,7 @@ class LanguageModel:
         """
         messages, form = prompt.messages(values, pictures), schema_of(schema)
         max_tokens = min(self.limits.answer, tokens or self.limits.answer)
-        answers: list[Answer[M]] = []
+        answers: list[CheckedAnswer[M]] = []
         failure: LlmFailed | None = None
         for k in range(samples):
             try:
@@ -483,7 +483,7 @@ class LanguageModel:
     def _sample(
         self, messages: Messages, form: dict[str, Any], schema: type[M], seed: int, temperature: float,
         check: Callable[[M], None] | None, max_tokens: int, attempts: int,
-    ) -> Answer[M]:  # fmt: skip
+    ) -> CheckedAnswer[M]:  # fmt: skip
         """One answer; the question is repeated with the reason while the answer cannot be read."""
 
         def read(text: str) -> M:
@@ -495,7 +495,7 @@ class LanguageModel:
         key = AnswerCache.key(self.backend.fingerprint, messages, form, temperature, seed, max_tokens)
         if self.cache is not None and (cached := self.cache.get(key)) is not None:
             try:
-                return Answer(read(cached))
+                return CheckedAnswer(read(cached))
             except Malformed:
                 pass  # another version accepted it
         problem, question = "", messages
@@ -515,7 +515,7 @@ class LanguageModel:
                 continue
             if self.cache is not None:
                 self.cache.put(key, completion.text)
-            return Answer(value, f"Asked {attempt + 1} times: {problem}." if attempt else "")
+            return CheckedAnswer(value, f"Asked {attempt + 1} times: {problem}." if attempt else "")
         raise IllFormed(f"{self.name}: no well-formed answer in {attempts} tries (last: {problem[:200]})")
 
     def _complete(
@@ -525,13 +525,13 @@ class LanguageModel:
         if time.monotonic() < self._rests_until:
             raise LlmFailed(self._problem)
         if not self._ready:
-            self._timed(meter.limits.total - meter.seconds, lambda stop: self.backend.ready())
+            self._run_timed(meter.limits.total - meter.seconds, lambda stop: self.backend.ready())
             self._ready = True
-        seconds = meter.allowed(self.name, characters)
+        seconds = meter.allow_seconds(self.name, characters)
         # a failure may cost, too: without a count the whole prompt and the longest answer are charged
         prompt, answer = characters // MIN_TOKEN_CHARACTERS + 1, max_tokens
         try:
-            completion: Completion = self._timed(
+            completion: Completion = self._run_timed(
                 seconds,
                 lambda stop: self.backend.complete(messages, form, temperature, seed % 2**31, max_tokens, stop),
             )
@@ -542,7 +542,7 @@ class LanguageModel:
             meter.answer += answer
         return completion
 
-    def _timed(self, seconds: float, work: Callable[[threading.Event], Any]) -> Any:
+    def _run_timed(self, seconds: float, work: Callable[[threading.Event], Any]) -> Any:
         began = time.monotonic()
         try:
             return self._worker.within(max(seconds, 0.01), work)

@@ -66,14 +66,14 @@ def write_adapter(
     from safetensors.torch import save_file
 
     from avatargpt.lm.checkpoint import CODES, check_complete
-    from vqvae.io.tensors import lowered
+    from vqvae.io.tensors import lower_weight
 
     check_complete(folder, tensors)
     folder.mkdir(parents=True, exist_ok=True)
     state: dict[str, Any] = {}
     for name, value in tensors.items():
         kind = torch.bfloat16 if name.endswith(CODES) else torch.int8
-        state |= lowered(PREFIX + name, value.detach().cpu().contiguous(), kind if small else None)
+        state |= lower_weight(PREFIX + name, value.detach().cpu().contiguous(), kind if small else None)
     atomic_write(folder / WEIGHTS, lambda p: save_file(state, p, {"format": "pt"}))
     for file, record in ((CONFIG, config), (ABOUT, about)):
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
@@ -99,7 +99,7 @@ class Adapter:
         Raises:
             UserError: missing or damaged files.
         """
-        from vqvae.io.tensors import load_tensors, raised
+        from vqvae.io.tensors import load_tensors, raise_weights
 
         folder = find_adapter("", folder)
         config = read_object(folder / CONFIG)
@@ -107,7 +107,7 @@ class Adapter:
         rank, alpha = config.get("r"), config.get("lora_alpha")
         if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, (int, float)):
             raise UserError(f"--adapter {folder}: {CONFIG}: r {rank}, lora_alpha {alpha}; accepted: numbers above 0")
-        tensors = {k.removeprefix(PREFIX): v.float() for k, v in raised(load_tensors(folder / WEIGHTS)).items()}
+        tensors = {k.removeprefix(PREFIX): v.float() for k, v in raise_weights(load_tensors(folder / WEIGHTS)).items()}
         with parsing(folder / ABOUT, "an adapter's record"):
             prints, entries = dict(about.get("fingerprints", {})), dict(about.get("modalities", {}))
         return cls(folder, float(alpha) / rank, tensors, prints, entries, config)
@@ -157,7 +157,7 @@ class Adapter:
         """
         from avatargpt.lm.checkpoint import fill
         from avatargpt.lm.network import LanguageNetwork
-        from vqvae.io.tensors import no_larger_than, unfilled
+        from vqvae.io.tensors import build_unfilled, no_larger_than
 
         self.check(network)
         config = network.config
@@ -167,7 +167,7 @@ class Adapter:
         added = {k: v for k, v in self.tensors.items() if not k.endswith((DOWN, UP)) and k not in state}
         state |= {k: v.to(network.shared.weight) for k, v in added.items()}
         with parsing(self.folder, "an adapter of this model"):
-            with no_larger_than(state), unfilled():
+            with no_larger_than(state), build_unfilled():
                 copy = LanguageNetwork(replace(config, modalities=modalities, fingerprints=prints))
             fill(copy, state, assign=True)
         self.add(copy)

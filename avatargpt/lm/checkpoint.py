@@ -111,7 +111,7 @@ def save_small(
     import torch
     from safetensors.torch import save_file
 
-    from vqvae.io.tensors import lowered
+    from vqvae.io.tensors import lower_weight
 
     folder = Path(folder)
     shards: list[dict[str, torch.Tensor]] = [{}]
@@ -119,7 +119,7 @@ def save_small(
     for name, value in model.state_dict().items():
         if name not in model._tied_weights_keys:
             kind = torch.bfloat16 if name.endswith(CODES) else torch.int8
-            state = lowered(name, value.detach().cpu().contiguous(), kind, bits)
+            state = lower_weight(name, value.detach().cpu().contiguous(), kind, bits)
             added = sum(t.nbytes for t in state.values())
             if shards[-1] and size + added > max_bytes:
                 shards.append({})
@@ -190,13 +190,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> LanguageNetwork:
     """The model of a folder for use, in float32 and evaluation mode; transformers is not imported."""
     from avatargpt.lm.network import LanguageNetwork
-    from vqvae.io.tensors import no_larger_than, raised, unfilled
+    from vqvae.io.tensors import build_unfilled, no_larger_than, raise_weights
 
     fields, state = _read(Path(folder))
     with parsing(folder, WHAT):
-        with no_larger_than(state), unfilled():
+        with no_larger_than(state), build_unfilled():
             network = LanguageNetwork(NetworkShape.of(fields))
-        fill(network, raised(state), assign=True)
+        fill(network, raise_weights(state), assign=True)
     return network.to(device).eval()
 
 
@@ -213,7 +213,7 @@ def load_model(
     import torch
 
     from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
-    from vqvae.io.tensors import no_larger_than, raised
+    from vqvae.io.tensors import no_larger_than, raise_weights
 
     fields, state = _read(Path(folder))
     if dropout is not None:
@@ -221,7 +221,7 @@ def load_model(
     with parsing(folder, WHAT):
         with no_larger_than(state):
             model = AvatarGPTModel(AvatarGPTConfig(**fields))
-        fill(model, raised(state), assign=False)
+        fill(model, raise_weights(state), assign=False)
     torch.nn.Module.to(model, device, dtype)
     return model.eval()
 
@@ -275,23 +275,23 @@ def fingerprint(weights: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def stored(network: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-    """A network's tensors as a file holds them: in `dtype` (`vqvae.io.tensors.lowered`), but for those in `PRECISE`."""
-    from vqvae.io.tensors import lowered
+def store_tensors(network: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+    """A network's tensors as a file holds them: in `dtype` (`vqvae.io.tensors.lower_weight`) but for `PRECISE` ones."""
+    from vqvae.io.tensors import lower_weight
 
     state: dict[str, torch.Tensor] = {}
     for k, v in network.state_dict().items():
-        state |= lowered(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
+        state |= lower_weight(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
     return state
 
 
 def save_part(
     network: Any, folder: str | os.PathLike[str], name: str, version: int, dtype: torch.dtype | None = None
 ) -> Path:
-    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors`` (see `stored`)."""
+    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors`` (see `store_tensors`)."""
     from safetensors.torch import save_file
 
-    folder, state = Path(folder), stored(network, dtype)
+    folder, state = Path(folder), store_tensors(network, dtype)
     text = json.dumps({"version": version, **network.config.model_dump()}, indent=1) + "\n"
     atomic_write(folder / f"{name}.safetensors", lambda p: save_file(state, p))
     return atomic_write(folder / f"{name}.json", lambda p: p.write_text(text, encoding="utf-8")).parent
@@ -310,7 +310,7 @@ def load_part(
     folder: str | os.PathLike[str], name: str, version: int, make: Callable[[dict[str, Any]], Network]
 ) -> Network:
     """Read the files of `save_part`, in float32; `make`: fields of a configuration -> the network."""
-    from vqvae.io.tensors import load_tensors, no_larger_than, raised
+    from vqvae.io.tensors import load_tensors, no_larger_than, raise_weights
 
     folder = Path(folder)
     for file in (f"{name}.json", f"{name}.safetensors"):
@@ -324,7 +324,7 @@ def load_part(
             raise ValueError("another version")
         with no_larger_than(state):
             network = make(fields)
-        network.load_state_dict(raised(state))
+        network.load_state_dict(raise_weights(state))
         return network.float()
 
 

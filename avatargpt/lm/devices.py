@@ -10,7 +10,7 @@ import torch
 from vqvae.errors import UserError
 
 
-def checked_device(device: str | None) -> str:
+def check_device(device: str | None) -> str:
     """`device` itself where torch can compute on it; None = a GPU when there is one."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     here = ["cpu", *(f"cuda:{i}" for i in range(count)), *(["mps"] if torch.backends.mps.is_available() else [])]

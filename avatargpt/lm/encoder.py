@@ -50,12 +50,12 @@ def effective_weight(linear: Any) -> Tensor:
     return weight
 
 
-def scaled_by(norm: Any, weight: Tensor) -> Tensor:
+def fold_norm(norm: Any, weight: Tensor) -> Tensor:
     """A map's weight (out, in) with the norm before it folded in, so that only x / |x| remains to be computed."""
     return weight.float() * (norm.weight.detach().float() * weight.shape[1] ** 0.5)
 
 
-def _turned(weight: Tensor) -> Tensor:
+def _transpose_weight(weight: Tensor) -> Tensor:
     """weight.T, row by row, with a gap behind rows of full memory pages, which would share lines of the cache."""
     turned = weight.float().t()
     gap = LINE if turned.shape[1] % PAGE == 0 else 0
@@ -80,7 +80,7 @@ def plain_map(weight: Tensor, dtype: torch.dtype) -> Map:
     if dtype != torch.float32:
         half = weight.to(dtype)
         return lambda x: F.linear(x.to(dtype), half)
-    flat = _turned(weight)
+    flat = _transpose_weight(weight)
     return lambda x: torch.mm(x, flat)
 
 
@@ -97,11 +97,11 @@ def plain_added_map(weight: Tensor, dtype: torch.dtype) -> AddedMap:
     if dtype != torch.float32:
         times = plain_map(weight, dtype)
         return lambda x, y: x.add_(times(y))
-    flat = _turned(weight)
+    flat = _transpose_weight(weight)
     return lambda x, y: x.addmm_(y, flat)
 
 
-class _Layer(NamedTuple):
+class _LayerMaps(NamedTuple):
     """Maps of one layer; the norms' weights and sqrt(d) are folded into those behind them."""
 
     qkv: Map  # d -> 3 * H * D
@@ -110,7 +110,7 @@ class _Layer(NamedTuple):
     down: AddedMap
 
 
-class Encoder:
+class T5Encoder:
     """T5's encoder, ready to run. Weights are copied: make a new one after training steps.
 
     `dtype` is that of the matrix products; norms and sums are float32 either way.
@@ -126,15 +126,15 @@ class Encoder:
             self.layers = [self._layer(block) for block in model.encoder.block]
             self.final = (model.encoder.final_layer_norm.weight * self.width**0.5).float()
 
-    def _layer(self, block: Any) -> _Layer:
+    def _layer(self, block: Any) -> _LayerMaps:
         attention, forward = block.layer
         a, f = attention.SelfAttention, forward.DenseReluDense
         qkv = torch.cat([effective_weight(m) for m in (a.q, a.k, a.v)])
         gates = (f.wi_0, f.wi_1) if hasattr(f, "wi_0") else (f.wi,)
-        return _Layer(
-            plain_map(scaled_by(attention.layer_norm, qkv), self.dtype),
+        return _LayerMaps(
+            plain_map(fold_norm(attention.layer_norm, qkv), self.dtype),
             plain_added_map(effective_weight(a.o), self.dtype),
-            tuple(plain_map(scaled_by(forward.layer_norm, effective_weight(g)), self.dtype) for g in gates),
+            tuple(plain_map(fold_norm(forward.layer_norm, effective_weight(g)), self.dtype) for g in gates),
             plain_added_map(effective_weight(f.wo), self.dtype),
         )
 

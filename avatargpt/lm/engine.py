@@ -17,13 +17,13 @@ from torch.nn import functional as F
 
 from avatargpt.lm.encoder import (
     AddedMap,
-    Encoder,
     Map,
+    T5Encoder,
     activation,
     effective_weight,
+    fold_norm,
     make_added_map,
     make_map,
-    scaled_by,
 )
 from avatargpt.lm.shape import TEXT, Shape
 
@@ -70,7 +70,7 @@ class CrossHeads:
         keys, values = weights.keys_values(states)
         self.keys = keys.flatten(1, 2).contiguous().transpose(2, 3).unbind(0)
         self.values = values.flatten(1, 2).contiguous().unbind(0)
-        self.bias = _blocked(mask, weights.dtype).repeat_interleave(self.heads, dim=0)
+        self.bias = _block_scores(mask, weights.dtype).repeat_interleave(self.heads, dim=0)
 
     def __call__(self, layer: int, x: Tensor, y: Tensor) -> None:
         """Adds to x (N, d) what the normalised y (N, d) attends to."""
@@ -97,7 +97,7 @@ class CrossFolded:
         keys, values = (v.float() for v in weights.keys_values(states))
         folded = keys @ weights.queries[:, None], values @ weights.outs[:, None].mT
         keys, values = (v.flatten(2, 3).to(weights.dtype) for v in folded)
-        keys, bias = keys.mT.contiguous(), _blocked(mask, weights.dtype).repeat(1, 1, heads)
+        keys, bias = keys.mT.contiguous(), _block_scores(mask, weights.dtype).repeat(1, 1, heads)
         # (P, d, H * S) and (P, H * S, d), of one prompt as matrices: one product is faster than a batch of one
         self.prompts: tuple[int, ...] = (len(states), repeat, -1)
         self.add: Callable[..., Tensor] = torch.baddbmm
@@ -120,7 +120,7 @@ class CrossFolded:
             self.add_(x.view(self.prompts), p, self.values[layer])
 
 
-def _blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:
+def _block_scores(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """(P, 1, S) bias of scores: 0, or -1e9 where there is no state."""
     return torch.zeros(mask.shape, device=mask.device, dtype=dtype).masked_fill(mask == 0, -1e9)[:, None]
 
@@ -141,7 +141,7 @@ class Layer(NamedTuple):
     down: AddedMap  # d_ff -> d
 
 
-class Head(NamedTuple):
+class OutputHead(NamedTuple):
     """One head: rows of `table` are inputs of the decoder, rows of `weight` its outputs.
 
     Text: both are the V text ids. A modality: K codes, then the start id as input, the end id as output.
@@ -173,23 +173,23 @@ class Engine:
         self.act = activation(c)
         with torch.no_grad():
             cross = [
-                (scaled_by(c.layer_norm, effective_weight(a.q)), *(effective_weight(m) for m in (a.k, a.v, a.o)))
+                (fold_norm(c.layer_norm, effective_weight(a.q)), *(effective_weight(m) for m in (a.k, a.v, a.o)))
                 for c, a in ((b.layer[1], b.layer[1].EncDecAttention) for b in self.model.decoder.block)
             ]
             self.cross = CrossWeights(cross, self.heads_count, dtype)
             self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
         # made on first use: many decodes need one layout of the weights alone
         self._layers: dict[bool, list[Layer]] = {}
-        self._heads: dict[str, Head] = {}
+        self._heads: dict[str, OutputHead] = {}
         self._inputs: dict[str | None, Tensor] = {}
         self._head_maps: dict[tuple[str, bool], Map] = {}
         self._bias: Tensor | None = None
-        self._encoder: Encoder | None = None
+        self._encoder: T5Encoder | None = None
 
     def encode(self, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs of `AvatarGPTModel.inputs` -> encoder states (P, S, d) float32 and their mask (P, S)."""
         if self._encoder is None:
-            self._encoder = Encoder(self.model, self.dtype)
+            self._encoder = T5Encoder(self.model, self.dtype)
         return self._encoder(vectors, mask), mask
 
     def _qkv(self, attention: Any) -> Tensor:
@@ -222,7 +222,7 @@ class Engine:
             table = F.pad(table, (0, 1), value=0.0 if name is None else self.eps)
             if name != TEXT:
                 layer = self.model.decoder.block[0].layer[0]
-                first = table[:, :-1] @ scaled_by(layer.layer_norm, self._qkv(layer.SelfAttention)).t()
+                first = table[:, :-1] @ fold_norm(layer.layer_norm, self._qkv(layer.SelfAttention)).t()
                 table = torch.cat([table, first], 1)
             self._inputs[name] = table
         return self._inputs[name]
@@ -233,15 +233,15 @@ class Engine:
         ups = [effective_weight(m) for m in ((f.wi_0, f.wi_1) if self.gated else (f.wi,))]
 
         def plain(norm: Any, weight: Tensor) -> Map:
-            return make_map(scaled_by(norm, weight), many, self.dtype)
+            return make_map(fold_norm(norm, weight), many, self.dtype)
 
-        def added(linear: Any) -> AddedMap:
+        def add_map(linear: Any) -> AddedMap:
             return make_added_map(effective_weight(linear).float(), many, self.dtype)
 
         return Layer(
-            plain(self_layer.layer_norm, self._qkv(a)), added(a.o),
-            plain(cross.layer_norm, effective_weight(x.q)), added(x.o),
-            plain(forward.layer_norm, torch.cat(ups)), added(f.wo),
+            plain(self_layer.layer_norm, self._qkv(a)), add_map(a.o),
+            plain(cross.layer_norm, effective_weight(x.q)), add_map(x.o),
+            plain(forward.layer_norm, torch.cat(ups)), add_map(f.wo),
         )  # fmt: skip
 
     def head_map(self, name: str, rows: int) -> Map:
@@ -252,7 +252,7 @@ class Engine:
         return self._head_maps[key]
 
     @torch.no_grad()
-    def head(self, name: str) -> Head:
+    def head(self, name: str) -> OutputHead:
         """Tables of one head, made on first use."""
         if name not in self._heads:
             c, m = self.config, self.model
@@ -266,7 +266,7 @@ class Engine:
                 outputs = torch.tensor([*range(codes), codes + 1], device=self.device)
                 linear = m.heads[name]
                 weight, bias, start, end = effective_weight(linear)[outputs], linear.bias[outputs], codes, codes
-            self._heads[name] = Head(table.detach().float(), weight.float(), bias.detach().float(), start, end)
+            self._heads[name] = OutputHead(table.detach().float(), weight.float(), bias.detach().float(), start, end)
         return self._heads[name]
 
     @torch.no_grad()
@@ -279,7 +279,7 @@ class Engine:
         return self._bias
 
 
-class Session:
+class DecodeSession:
     """Caches of one decode: N rows, at most `steps` steps.
 
     Args:

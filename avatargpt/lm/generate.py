@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.lm.engine import BLOCK, Engine, Session
+from avatargpt.lm.engine import BLOCK, DecodeSession, Engine
 from vqvae.errors import UserError
 
 
@@ -117,7 +117,7 @@ class Constraint:
 
 
 def greedy_or_sampled(
-    session: Session, constraint: Constraint, steps: int, streams: Tensor | None, temperature: float, top_k: int,
+    session: DecodeSession, constraint: Constraint, steps: int, streams: Tensor | None, temperature: float, top_k: int,
     top_p: float,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Answers: tokens (N, T), lengths, hidden (N, T, d), log-probs, the end's, ended. Greedy without `streams`."""
@@ -204,14 +204,16 @@ class Answers:
         rank, at = torch.cat([self.rank, new.rank], 1).topk(places, dim=1)
         deep = at[..., None].expand(-1, -1, self.tokens.shape[2])
 
-        def chosen(name: str) -> Tensor:
+        def choose_rows(name: str) -> Tensor:
             values = torch.cat([getattr(self, name), getattr(new, name)], 1)
             return values.gather(1, deep if values.dim() == 3 else at)
 
-        return Answers(rank, *(chosen(n) for n in ("end", "length", "ended", "tokens", "logp", "origin")))
+        return Answers(rank, *(choose_rows(n) for n in ("end", "length", "ended", "tokens", "logp", "origin")))
 
 
-def beam_search(session: Session, constraint: Constraint, prompts: int, beams: int, steps: int) -> tuple[Tensor, ...]:
+def beam_search(
+    session: DecodeSession, constraint: Constraint, prompts: int, beams: int, steps: int
+) -> tuple[Tensor, ...]:
     """The best answer of each prompt: tokens (P, T), lengths, hidden (P, T, d), log-probs, the end's, ended.
 
     A prompt is finished when it has `beams` finished answers and no living beam, were it to end now, would rank
@@ -279,7 +281,7 @@ def beam_search(session: Session, constraint: Constraint, prompts: int, beams: i
 
 
 @dataclass(frozen=True)
-class Prompt:
+class EncodedPrompt:
     """Encoded prompts: `states` (P, S, d_model), `mask` (P, S) int64."""
 
     states: Tensor
@@ -288,22 +290,22 @@ class Prompt:
     def __len__(self) -> int:
         return len(self.states)
 
-    def __getitem__(self, rows: Any) -> Prompt:
+    def __getitem__(self, rows: Any) -> EncodedPrompt:
         """A selection of the prompts (slice, list or index tensor) without superfluous padding."""
         states, mask = self.states[rows], self.mask[rows]
         used = int(mask.any(0).nonzero().max()) + 1
-        return Prompt(states[:, :used], mask[:, :used])
+        return EncodedPrompt(states[:, :used], mask[:, :used])
 
-    def expanded(self, count: int) -> Prompt:
+    def expand(self, count: int) -> EncodedPrompt:
         """A single prompt as `count` equal ones (the empty prompt of guidance)."""
-        return Prompt(self.states.expand(count, -1, -1), self.mask.expand(count, -1)) if len(self) == 1 else self
+        return EncodedPrompt(self.states.expand(count, -1, -1), self.mask.expand(count, -1)) if len(self) == 1 else self
 
-    def concatenated(self, below: Prompt) -> Prompt:
+    def concatenate(self, below: EncodedPrompt) -> EncodedPrompt:
         """The rows of both, padded to the longer."""
         longest = max(self.states.shape[1], below.states.shape[1])
         padded = [(p, longest - p.states.shape[1]) for p in (self, below)]
         states = torch.cat([F.pad(p.states, (0, 0, 0, missing)) for p, missing in padded])
-        return Prompt(states, torch.cat([F.pad(p.mask, (0, missing)) for p, missing in padded]))
+        return EncodedPrompt(states, torch.cat([F.pad(p.mask, (0, missing)) for p, missing in padded]))
 
 
 @dataclass(frozen=True)
@@ -355,14 +357,14 @@ class Generator:
     def encode(
         self, ids: Tensor, mask: Tensor | None = None, residual_codes: Tensor | None = None,
         extra_embeddings: Sequence[tuple[Tensor, Tensor, str]] | None = None,
-    ) -> Prompt:
+    ) -> EncodedPrompt:
         """Run the encoder once; arguments as in `AvatarGPTModel.inputs`."""
-        return Prompt(*self.engine.encode(*self.model.inputs(ids, mask, residual_codes, extra_embeddings)))
+        return EncodedPrompt(*self.engine.encode(*self.model.inputs(ids, mask, residual_codes, extra_embeddings)))
 
     @torch.inference_mode()
     def decode(
-        self, prompt: Prompt, head: str, *, max_tokens: int = 256, length: Sequence[int] | Tensor | None = None,
-        samples: int = 1, uncond: Prompt | None = None, guidance: float = 1.0, temperature: float = 0.0,
+        self, prompt: EncodedPrompt, head: str, *, max_tokens: int = 256, length: Sequence[int] | Tensor | None = None,
+        samples: int = 1, uncond: EncodedPrompt | None = None, guidance: float = 1.0, temperature: float = 0.0,
         top_k: int = 0, top_p: float = 1.0, seed: int | Sequence[int] = 0, beams: int = 1, no_repeat: int = 0,
         min_tokens: int = 0,
     ) -> Decoded:  # fmt: skip
@@ -398,21 +400,21 @@ class Generator:
         # guidance decodes conditional and unconditional rows side by side
         if guided:
             assert uncond is not None
-            prompt = prompt.concatenated(uncond.expanded(count))
+            prompt = prompt.concatenate(uncond.expand(count))
             remaining = None if remaining is None else remaining.repeat(2, 1)
         tables = self.engine.head(head)
-        session = Session(self.engine, head, prompt.states, prompt.mask, steps + 1, repeat, remaining)
+        session = DecodeSession(self.engine, head, prompt.states, prompt.mask, steps + 1, repeat, remaining)
         constraint = Constraint(tables.end, lengths, min_tokens, no_repeat, guidance if guided else None, rows)
         if beams > 1:
             answers = beam_search(session, constraint, count, beams, steps)
         else:
             streams = uniforms(seeds_for(seed, rows), steps + 1).to(self.engine.device) if temperature > 0 else None
             answers = greedy_or_sampled(session, constraint, steps, streams, temperature, top_k, top_p)
-        return self._decoded(head, *answers)
+        return self._collect_decoded(head, *answers)
 
     def _check(
         self, head: str, count: int, max_tokens: int, samples: int, temperature: float, top_p: float, beams: int,
-        guidance: float, uncond: Prompt | None,
+        guidance: float, uncond: EncodedPrompt | None,
     ) -> None:
         self.model.head_names(head, 1)
         if not 1 <= max_tokens <= 100_000:
@@ -426,7 +428,7 @@ class Generator:
         if uncond is not None and len(uncond) not in (1, count):
             raise ValueError(f"{len(uncond)} unconditional prompts for {count} prompts")
 
-    def _decoded(
+    def _collect_decoded(
         self, head: str, tokens: Tensor, lengths: Tensor, hidden: Tensor, log_probs: Tensor, end_score: Tensor,
         ended: Tensor,
     ) -> Decoded:
@@ -441,7 +443,7 @@ class Generator:
         )
 
     @torch.inference_mode()
-    def score(self, prompt: Prompt, targets: Sequence[Sequence[int]] | Tensor, head: str) -> Scores:
+    def score(self, prompt: EncodedPrompt, targets: Sequence[Sequence[int]] | Tensor, head: str) -> Scores:
         """Log-likelihood of given answers with their end, one batched teacher-forced pass.
 
         `targets`: N id lists of the single id space, without start and end; P prompts must be 1 or N.
@@ -451,6 +453,6 @@ class Generator:
         labels = torch.full((len(rows), max(int(counts.max()), 1)), -100)
         for i, row in enumerate(rows):
             labels[i, : len(row)] = torch.tensor(row, dtype=torch.long)
-        prompt = prompt.expanded(len(rows))
+        prompt = prompt.expand(len(rows))
         loss = self.model.likelihood(prompt.states, prompt.mask, labels.to(self.engine.device), head)
         return Scores(-loss.sum(1), -loss, counts)

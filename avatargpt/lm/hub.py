@@ -133,7 +133,7 @@ class Origin:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def shipped(folder: Path) -> list[Path]:
+def list_shipped(folder: Path) -> list[Path]:
     """The files of a model folder but its card and hidden ones, as paths inside it."""
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     return [f for f in files if f != Path(CARD) and not any(part.startswith(".") for part in f.parts)]
@@ -200,7 +200,7 @@ def _table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
 def _files(folder: Path) -> str:
     entries = [
         [f"`{f.as_posix()}`", WHAT.get(f.name, f"part of {f.parts[0]}/" if len(f.parts) > 1 else "weights"),
-         _size(folder / f)] for f in shipped(folder)
+         _size(folder / f)] for f in list_shipped(folder)
     ]  # fmt: skip
     return f"{FILES}\n{_table(['file', 'what', 'size'], entries)}\n"
 
@@ -249,7 +249,7 @@ def write_card(folder: str | os.PathLike[str], origin: Origin | None = None) -> 
     text = read_text(folder / CARD, MAX_CARD_BYTES) if (folder / CARD).is_file() and origin is None else ""
     front, body = split_card(text)
     body = body or _body(folder, origin or Origin())
-    if any(f"`{f.as_posix()}`" not in body for f in shipped(folder)):
+    if any(f"`{f.as_posix()}`" not in body for f in list_shipped(folder)):
         # the table of files is written anew, the text around it stays
         before, _, after = f"\n{body}".partition(f"\n{FILES}\n")
         _, heading, following = after.partition("\n## ")

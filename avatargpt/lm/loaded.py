@@ -15,10 +15,10 @@ import torch
 from avatargpt import resources
 from avatargpt.lm.adapters import Adapter, find_adapter
 from avatargpt.lm.checkpoint import load_network
-from avatargpt.lm.devices import checked_device, fast_bfloat16
+from avatargpt.lm.devices import check_device, fast_bfloat16
 from avatargpt.lm.encoder import encode_prompt, encoder_inputs
+from avatargpt.lm.generate import EncodedPrompt as Encoded
 from avatargpt.lm.generate import Generator
-from avatargpt.lm.generate import Prompt as Encoded
 from avatargpt.lm.hub import folder_of
 from avatargpt.lm.network import LanguageNetwork
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
@@ -80,7 +80,7 @@ class LoadedModel:
         if threads:
             torch.set_num_threads(threads)
         folder = folder_of(path, revision) or resources.weights()
-        where = checked_device(device)
+        where = check_device(device)
         if isinstance(dtype, str) and dtype not in PRODUCTS:
             raise UserError(f"dtype {dtype}: accepted {', '.join(PRODUCTS)}")
         kind = PRODUCTS[dtype] if isinstance(dtype, str) else dtype or torch.float32
@@ -119,7 +119,7 @@ class LoadedModel:
     def to(self, device: str | torch.device) -> Self:
         """Move network, motion tokenizers and sentence encoder; itself. Answers keep their seeds, rounding may differ.
         """
-        where = checked_device(str(device))
+        where = check_device(str(device))
         torch.nn.Module.to(self.model, where)
         for tokenizer in self.tokenizers.values():
             tokenizer.to(where)

@@ -96,7 +96,7 @@ def eight_bits(
         return None
     from transformers.utils import cached_file
 
-    from vqvae.io.tensors import raised
+    from vqvae.io.tensors import raise_weights
 
     places = {k: options[k] for k in LOCATION if options.get(k) is not None}
     optional = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
@@ -106,7 +106,7 @@ def eight_bits(
     config = options.get("config")
     if not isinstance(config, AvatarGPTConfig):
         config = AvatarGPTConfig.from_pretrained(name if config is None else config, **places)
-    return raised(state), config
+    return raise_weights(state), config
 
 
 @dataclass

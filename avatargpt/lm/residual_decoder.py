@@ -105,7 +105,7 @@ class ResidualDecoder(nn.Module):
         return products + self.bias[level]
 
 
-def _expected(logits: Tensor, codebook: Tensor, sharpness: float) -> Tensor:
+def _choose_expected(logits: Tensor, codebook: Tensor, sharpness: float) -> Tensor:
     """One code per row (B, K) without chance, see `ResidualLevels.refine`."""
     if sharpness <= 0:
         return logits.argmax(-1)
@@ -199,7 +199,7 @@ class ResidualLevels(nn.Module):
                 x = F.gelu(addmm(sums.bias, total, from_sum).add_(features).add_(level_rows[level]))
                 logits = addmm(chances[level], addmm(to_logits.bias, x, to_vector), columns[level + 1]).float()
                 if drawn is None:
-                    row.append(_expected(logits, vectors[level + 1], sharpness))
+                    row.append(_choose_expected(logits, vectors[level + 1], sharpness))
                 else:
                     row.append(sample(logits, drawn[n, level], temperature, top_k))
                 total = total + vectors[level + 1].index_select(0, row[-1])

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.lm.checkpoint import read_optional, stored
-from instruct_data.attributes import symbols, written
-from vqvae.io.tensors import load_tensors, raised
+from avatargpt.lm.checkpoint import read_optional, store_tensors
+from instruct_data.attributes import symbols, write_attributes
+from vqvae.io.tensors import load_tensors, raise_weights
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def attribute_vectors(rows: Sequence[Mapping[str, str]]) -> np.ndarray:
     """(B, A) float32: 1 for each attribute that a row has, 0 elsewhere."""
     out = np.zeros((len(rows), len(COLUMNS)), np.float32)
     for i, row in enumerate(rows):
-        out[i, [COLUMNS[s] for s in written(row) if s in COLUMNS]] = 1
+        out[i, [COLUMNS[s] for s in write_attributes(row) if s in COLUMNS]] = 1
     return out
 
 
@@ -125,10 +125,10 @@ class TextMotionScorer:
         return np.asarray(self.network.embed_text(sentences, typed).cpu().numpy())
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write ``matcher.safetensors`` (`checkpoint.stored`): bfloat16 halves it, int8 once more."""
+        """Write ``matcher.safetensors`` (`checkpoint.store_tensors`): bfloat16 halves it, int8 once more."""
         from safetensors.torch import save_file
 
-        state = stored(self.network, dtype)
+        state = store_tensors(self.network, dtype)
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
@@ -145,7 +145,7 @@ class TextMotionScorer:
                 raise ValueError(f"signatures of {size} numbers, {attributes} attributes, not {SIZE}, {len(COLUMNS)}")
             dim = len(state["text.6.bias"]) - READINGS * bool(attributes)
             network = ScorerNetwork(size, width, dim, attributes=attributes)
-            network.load_state_dict(raised(state))
+            network.load_state_dict(raise_weights(state))
             return cls(network)
 
         return read_optional(Path(folder) / FILE, "matcher", load_tensors, make)

@@ -109,7 +109,7 @@ class Sublayer(nn.Module):
         self.layer_norm = Norm(c.d_model)
 
 
-class Block(nn.Module):
+class T5Layer(nn.Module):
     """One layer: self-attention, in a decoder cross-attention, feed-forward."""
 
     layer: Any
@@ -137,7 +137,7 @@ class Stack(nn.Module):
         super().__init__()
         self.shape, self.decoder = c, decoder
         layers = (c.num_decoder_layers if decoder else c.num_layers) or c.num_layers
-        self.block = nn.ModuleList(Block(c, decoder, i == 0) for i in range(layers))
+        self.block = nn.ModuleList(T5Layer(c, decoder, i == 0) for i in range(layers))
         self.final_layer_norm = Norm(c.d_model)
 
     def forward(

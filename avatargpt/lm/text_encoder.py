@@ -54,11 +54,11 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Lower-cased text -> piece ids, without an end id."""
-        return list(self.processor.encode(" ".join(_normalised(text).split())))
+        return list(self.processor.encode(" ".join(_normalise_text(text).split())))
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of many texts."""
-        lines = [" ".join(_normalised(t).split()) for t in texts]
+        lines = [" ".join(_normalise_text(t).split()) for t in texts]
         return [list(ids) for ids in self.processor.encode(lines, num_threads=1)]
 
     def symbol(self, name: str) -> int | None:
@@ -92,7 +92,7 @@ class TextTokenizer:
         out = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=map(_normalised, lines), model_writer=out,
+                sentence_iterator=map(_normalise_text, lines), model_writer=out,
                 vocab_size=vocab_size + len(symbols),
                 normalization_rule_name="identity",  # sentencepiece's own table takes a quarter of a megabyte
                 model_type="unigram", character_coverage=1.0, byte_fallback=True, pad_id=PAD, eos_id=EOS, unk_id=UNK,
@@ -117,7 +117,7 @@ class TextTokenizer:
             return cls(read_bytes(path, MAX_SPIECE_BYTES, f"a model folder holds {SPIECE}"))
 
 
-def _normalised(text: str) -> str:
+def _normalise_text(text: str) -> str:
     return unicodedata.normalize("NFKC", text).lower()
 
 

@@ -20,12 +20,12 @@ from typing import Protocol
 import numpy as np
 
 from avatargpt import planning
-from avatargpt.body.tasks import Body
+from avatargpt.body.tasks import BodyTasks
 from avatargpt.lm.loaded import CHUNK
-from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, measured, unseen, worst
+from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, measure_outcome, unseen, worst
 from avatargpt.long.pipeline import ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
-from avatargpt.long.stream import Frames, MotionStream
+from avatargpt.long.stream import BodyFrames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
 from avatargpt.planning.events import MIN_EVENTS, EventReader
 from avatargpt.planning.language_planner import CheckedPlanner
@@ -81,7 +81,7 @@ class Director:
         if self.first:
             activity = self.first.popleft()
             if self.situations is not None and posture:  # words of a plan may rely on full hands
-                activity = self.situations.begun(activity, Situation(POSES[posture]))
+                activity = self.situations.begin_activity(activity, Situation(POSES[posture]))
         else:
             activity = self._new(described, posture)
         self.count += 1
@@ -153,7 +153,7 @@ class Embodied(Protocol):
     """Anything with a body to move, such as an `AvatarGPT`."""
 
     @property
-    def body(self) -> Body: ...
+    def body(self) -> BodyTasks: ...
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class Chunk:
     spans: tuple[Span, ...]  # steps finished since the last chunk; their frames may come in later chunks
 
     @property
-    def frames(self) -> Frames:
-        return Frames(self.motion.rotations, self.motion.root)
+    def frames(self) -> BodyFrames:
+        return BodyFrames(self.motion.rotations, self.motion.root)
 
 
 def check_long(scene: str, seconds: float, radius: float | None) -> None:
@@ -201,7 +201,7 @@ def long(
     if planner is None or isinstance(planner, str):
         planner = planning.load_planner(planner, body.model)
     if isinstance(planner, CheckedPlanner):
-        planner = planner.unnoted()
+        planner = planner.drop_notes()
     phrases = body.model.phrase_index
     grounder = body.model.grounder
     situations = None if phrases is None or grounder is None else Situations(phrases, grounder)
@@ -235,7 +235,7 @@ class Loop:
         tokens = -(-frames // self.stream.tokenizer.downsample)
         return self._run(lambda: self.tokens < tokens, tokens, frames)
 
-    def acted(self, activities: int) -> Iterator[Chunk]:
+    def act_out(self, activities: int) -> Iterator[Chunk]:
         """So many activities, however long they take."""
         return self._run(lambda: self.director.count < activities, sys.maxsize, sys.maxsize)
 
@@ -260,14 +260,14 @@ class Loop:
         if chunk is not None:
             yield chunk
 
-    def _chunk(self, piece: Frames, frames: int, spans: list[Span]) -> Chunk | None:
-        piece = Frames(piece.rotations[: frames - self.out], piece.root[: frames - self.out])
+    def _chunk(self, piece: BodyFrames, frames: int, spans: list[Span]) -> Chunk | None:
+        piece = BodyFrames(piece.rotations[: frames - self.out], piece.root[: frames - self.out])
         if not len(piece):
             return None
         start, self.out = self.out, self.out + len(piece)
         return Chunk(start, piece.motion(self.stream.spec.fps, self.director.scene), tuple(spans))
 
-    def _activity(self, described: str, posture: str, tokens: int) -> Iterator[Frames | Span]:
+    def _activity(self, described: str, posture: str, tokens: int) -> Iterator[BodyFrames | Span]:
         """The next activity: frames after each clause, and after each step its span with the description."""
         activity, number = self.director.next(described, posture), self.director.count - 1
         steps = [self.director.in_manner(s) for s in activity.steps]
@@ -292,23 +292,23 @@ class Loop:
         # one by one until the stream's first frames are out, so that these come early
         while group := list(islice(remaining, GROUP_SIZE if self.out else 1)):
             for clause, candidates in zip(group, self.pipeline.candidates(group), strict=True):
-                yield self._verified(self.pipeline.choose(clause, candidates, self.tail, self._detour()))
+                yield self._verify_clause(self.pipeline.choose(clause, candidates, self.tail, self._detour()))
 
-    def _verified(self, result: ClauseCodes) -> ClauseCodes:
+    def _verify_clause(self, result: ClauseCodes) -> ClauseCodes:
         """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
         # what plays first is not made again: somebody waits for it; its note says how far it shows its words
         clauses = self.verifier.tries(result.clause) if self.out else ()
-        tries = (Try(partial(self._generated, clause), note, instead) for clause, note, instead in clauses)
-        best = best_of_tries(result, self._judged, tries)
+        tries = (Try(partial(self._generate_clause, clause), note, instead) for clause, note, instead in clauses)
+        best = best_of_tries(result, self._judge_result, tries)
         notes = best.note or result.clause.note, unseen(best.result.clause.caption, best.verdict)
         note = "; ".join(filter(None, notes))
         return replace(best.result, note=note, verdict=best.verdict, takes=best.takes)
 
-    def _judged(self, result: ClauseCodes) -> Judgement:
+    def _judge_result(self, result: ClauseCodes) -> Judgement:
         codes = result.codes[result.transition :]
-        return self.verifier.judged(self.stream.tokenizer.decode(codes), result.clause)
+        return self.verifier.judge_motion(self.stream.tokenizer.decode(codes), result.clause)
 
-    def _generated(self, clause: StepClause) -> ClauseCodes:
+    def _generate_clause(self, clause: StepClause) -> ClauseCodes:
         return self.pipeline.choose(clause, self.pipeline.candidates([clause])[0], self.tail, self._detour())
 
     def _detour(self) -> Callable[[np.ndarray], float]:
@@ -326,7 +326,7 @@ class Loop:
         """The span of one step with its outcome, described from its codes without transitions."""
         tokenizer, step = self.stream.tokenizer, parts[0].clause.step
         codes = np.concatenate([p.codes[p.transition :] for p in parts])
-        outcome = measured(
+        outcome = measure_outcome(
             tokenizer.decode(codes), *self.stream.here(), worst([p.verdict for p in parts]), max(p.takes for p in parts)
         )
         per = tokenizer.downsample

@@ -16,7 +16,7 @@ from avatargpt.long.pipeline import StepClause, Verdict
 from avatargpt.options import mix
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.phrase_index import OVERLAP_WEIGHT
-from avatargpt.requests.vector_index import ranked, unit
+from avatargpt.requests.vector_index import rank_scores, unit
 from instruct_data.attributes import Measures
 from vqvae.motion import Motion
 
@@ -76,7 +76,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return verdicts[0] if len(kinds) == 1 else "partly"
 
 
-def measured(motion: Motion, place: np.ndarray, facing: float, verdict: Verdict, takes: int) -> Outcome:
+def measure_outcome(motion: Motion, place: np.ndarray, facing: float, verdict: Verdict, takes: int) -> Outcome:
     """The outcome of a step's motion, which ends at a place (x, z) with a heading in degrees."""
     seen = Measures.of(motion)
     x, z = (round(float(v), 2) for v in place)
@@ -152,7 +152,7 @@ class Verifier:
         sentences = unit(index.index.vectors_of(np.array([rows[names[i]] for i in chosen])))
         return scorer.sentences(sentences), sentences
 
-    def judged(self, motion: Motion, clause: StepClause) -> Judgement:
+    def judge_motion(self, motion: Motion, clause: StepClause) -> Judgement:
         """Of a clause's motion without its transition; a turn is verified by its degrees already."""
         if clause.turn is not None:
             return Judgement(0, None)
@@ -181,12 +181,12 @@ class Verifier:
         """
         for attempt in range(MAX_RETRIES):
             yield replace(clause, seed=mix(clause.seed, 60 + attempt)), "", False
-        for other in self.reworded(clause):
+        for other in self.reword_clause(clause):
             yield other, f"{clause.caption!r} in other words: {other.caption!r}", False
         for other in self.similar(clause):
             yield other, f"{clause.caption!r} could not be shown; shown instead: {other.caption!r}", True
 
-    def reworded(self, clause: StepClause) -> list[StepClause]:
+    def reword_clause(self, clause: StepClause) -> list[StepClause]:
         """The clause with other captions of its action, the nearest first."""
         return self._near(clause, same=True)
 
@@ -201,7 +201,7 @@ class Verifier:
         scores = index.index.scores(index.index.cosines(grounder.sentence([caption]))[0], OVERLAP_WEIGHT, caption)
         own = {index.classes[i] for i in np.flatnonzero(scores >= scores.max() - 1e-6)}
         captions: dict[str, tuple[str, str]] = {}  # (action, caption) by caption, or by action
-        for row in ranked(scores, NEAR_PHRASINGS):
+        for row in rank_scores(scores, NEAR_PHRASINGS):
             action, other = index.classes[row], index.captions[row][""]
             if (action in own) == same and other != caption and (same or scores[row] >= MIN_REPLACEMENT_SCORE):
                 captions.setdefault(other if same else action, (action, other))

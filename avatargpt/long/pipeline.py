@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constraint_cost
-from avatargpt.body.model import onward, ranked, sample_candidates, with_rests
-from avatargpt.body.tasks import Body
+from avatargpt.body.model import onward, rank_candidates, sample_candidates, with_rests
+from avatargpt.body.tasks import BodyTasks
 from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, mix, then
@@ -83,7 +83,7 @@ class StepClause:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Codes (N, R) for a clause and how well they show it, in the scorer's cosine (`avatargpt.body.model.ranked`).
+    """Codes (N, R) for a clause and how well they show it, by the scorer's cosine (`body.model.rank_candidates`).
 
     `continues`: generated from the codes before it, without a transition.
     """
@@ -108,7 +108,7 @@ class ClauseCodes:
 class StepPipeline:
     """Turns steps into codes that continue the codes before them."""
 
-    def __init__(self, body: Body, config: GenerationConfig) -> None:
+    def __init__(self, body: BodyTasks, config: GenerationConfig) -> None:
         self.body, self.config = body, config
         self.loaded, self.tokenizer = body.model.loaded, body.model.tokenizer
         self.rate = self.tokenizer.tokens_per_second
@@ -123,7 +123,7 @@ class StepPipeline:
         """
         # lazily: the first frames need the first step only
         pending: StepClause | None = None
-        for clause in self._unbounded(steps, seed, seconds):
+        for clause in self._run_unbounded(steps, seed, seconds):
             if pending is None:
                 pending = replace(clause, tokens=max(min(clause.tokens, room), MIN_TOKENS))
                 continue
@@ -141,7 +141,7 @@ class StepPipeline:
             return
         yield replace(pending, tokens=min(max(room, pending.tokens), MAX_TOKENS))
 
-    def _unbounded(self, steps: Sequence[str], seed: int, seconds: Sequence[float]) -> Iterable[StepClause]:
+    def _run_unbounded(self, steps: Sequence[str], seed: int, seconds: Sequence[float]) -> Iterable[StepClause]:
         rng, count = np.random.default_rng([seed % 2**32, 11]), 0
         for number, step in enumerate(steps):
             specs = self.body.model.resolve(step).clauses
@@ -187,7 +187,7 @@ class StepPipeline:
             model, [c.caption for c in clauses], tokens, seeds, config, [c.attributes for c in clauses]
         )
         samples = with_rests(model, samples, [c.turn for c in clauses], tokens, seeds, config)
-        return self._scored(samples, clauses)
+        return self._score_samples(samples, clauses)
 
     def continuations(self, clause: StepClause, tail: np.ndarray) -> list[Candidate]:
         """`best_of` motions that continue `tail` (N, R) without a transition."""
@@ -198,13 +198,13 @@ class StepPipeline:
             [self.loaded.prompt("continuation", slots)], [clause.tokens], [mix(clause.seed, 1)], self.config.best_of,
             self.config.guidance, self.config.temperature, 30,
         )  # fmt: skip
-        return [replace(c, continues=True) for c in self._scored(samples, [clause])[0]]
+        return [replace(c, continues=True) for c in self._score_samples(samples, [clause])[0]]
 
-    def _scored(self, samples: list[list[np.ndarray]], clauses: Sequence[StepClause]) -> list[list[Candidate]]:
+    def _score_samples(self, samples: list[list[np.ndarray]], clauses: Sequence[StepClause]) -> list[list[Candidate]]:
         model, out = self.body.model, []
         for clause, row, motions in zip(clauses, samples, model.candidate_motions(samples), strict=True):
             cost, count = partial(constraint_cost, spec=clause.spec), len(row)
-            scores = ranked(
+            scores = rank_candidates(
                 model, row, motions, [clause.caption] * count, [cost] * count, [clause.attributes] * count
             )
             out.append([Candidate(codes, float(score)) for codes, score in zip(row, scores, strict=True)])
@@ -222,41 +222,41 @@ class StepPipeline:
             detour: cost of a candidate's path, in the scorer's cosine.
         """
         if not len(tail):
-            shown = self._decoded([c.codes for c in candidates])
+            shown = self._decode_codes([c.codes for c in candidates])
             values = [
-                c.score - detour(c.codes) - RISE_COST * self.risen(x, clause)
+                c.score - detour(c.codes) - RISE_COST * self.measure_rise(x, clause)
                 for c, x in zip(candidates, shown, strict=True)
             ]
             first = int(np.argmax(values))
-            return ClauseCodes(clause, self.trimmed(candidates[first].codes, shown[first]), 0)
-        pose = self.poses(self._decoded([tail[-CONTEXT:]])[0])[-1]
+            return ClauseCodes(clause, self.trim_rests(candidates[first].codes, shown[first]), 0)
+        pose = self.poses(self._decode_codes([tail[-CONTEXT:]])[0])[-1]
         pool = list(candidates)
         if pose[HEIGHT] < MAX_LOW_HEIGHT:
             pool += self.continuations(clause, tail)
-        decoded = self._decoded([c.codes for c in pool])
+        decoded = self._decode_codes([c.codes for c in pool])
         scores = []
         for c, features in zip(pool, decoded, strict=True):
             distance = 0.0 if c.continues else float(np.abs(self.poses(features[:1])[0] - pose).mean())
-            cost = POSE_COST * distance + RISE_COST * self.risen(features, clause)
+            cost = POSE_COST * distance + RISE_COST * self.measure_rise(features, clause)
             scores.append(c.score - cost - detour(c.codes))
         row = int(np.argmax(scores))
         best = pool[row]
-        codes = self.trimmed(best.codes, decoded[row], after_transition=not best.continues)
+        codes = self.trim_rests(best.codes, decoded[row], after_transition=not best.continues)
         if best.continues:
             return ClauseCodes(clause, codes, 0)
         transition = self.transition(tail, codes, clause.seed)
         return ClauseCodes(clause, np.concatenate([transition, codes]), len(transition))
 
-    def risen(self, features: np.ndarray, clause: StepClause) -> float:
+    def measure_rise(self, features: np.ndarray, clause: StepClause) -> float:
         """Metres that the ground rises or falls in features (T, 270), against the words of a clause."""
         ground = float(features[:, self.tokenizer.spec.slices().get("rise", slice(0))].sum())
         return {"up": max(-ground, 0.0), "down": max(ground, 0.0)}.get(clause.attributes.get("rise", ""), abs(ground))
 
-    def _decoded(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _decode_codes(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Features (T, 270) of codes (N, R) of one length."""
         return list(self.tokenizer.decode_features(np.stack(codes)))
 
-    def trimmed(self, codes: np.ndarray, features: np.ndarray, after_transition: bool = False) -> np.ndarray:
+    def trim_rests(self, codes: np.ndarray, features: np.ndarray, after_transition: bool = False) -> np.ndarray:
         """Without the rest at either end, but for `MAX_REST_TOKENS`; at least `MIN_TOKENS`.
 
         Motion that rests most of the time (waiting, sitting) is left as it is.
@@ -292,7 +292,7 @@ class StepPipeline:
         before, after = tail[-SEAM_CONTEXT:], head[:SEAM_CONTEXT]
         costs = []
         for row in samples:  # of one length
-            features = self._decoded([np.concatenate([before, codes, after]) for codes in row])
+            features = self._decode_codes([np.concatenate([before, codes, after]) for codes in row])
             costs += [self._visibility(x, len(before), len(before) + len(row[0])) for x in features]
         return [codes for row in samples for codes in row][int(np.argmin(costs))]
 

@@ -103,7 +103,7 @@ class PathKeeper:
             place += step
             self.travel += SMOOTHING * (step - self.travel)
             speed = float(np.linalg.norm(self.travel))
-            self.goal += SMOOTHING * (self._needed_curvature(place + LEAD_FRAMES * self.travel, speed) - self.goal)
+            self.goal += SMOOTHING * (self._find_curvature(place + LEAD_FRAMES * self.travel, speed) - self.goal)
             self.curvature += SMOOTHING * (self.goal - self.curvature)
             bend = float(np.clip(self.curvature * speed, -MAX_YAW_RATE, MAX_YAW_RATE))
             row[3] += bend
@@ -112,7 +112,7 @@ class PathKeeper:
             self.travel = np.array([c * self.travel[0] + s * self.travel[1], c * self.travel[1] - s * self.travel[0]])
         return out
 
-    def _needed_curvature(self, place: np.ndarray, speed: float) -> float:
+    def _find_curvature(self, place: np.ndarray, speed: float) -> float:
         """Curvature of the widest turn that stays inside, 0 where there is room."""
         if speed < 1e-4 or float(self.travel @ place) <= 0:
             return 0.0
@@ -129,7 +129,7 @@ class PathKeeper:
 
 
 @dataclass(frozen=True)
-class Frames:
+class BodyFrames:
     """Frames: `rotations` (T, 22, 4) local quaternions, `root` (T, 3) metres in the world."""
 
     rotations: np.ndarray
@@ -165,18 +165,18 @@ class MotionStream:
         self.state: RootState | None = None
         self.ground = np.zeros(0)  # height of the ground below the frames that are not out yet
 
-    def push(self, codes: np.ndarray) -> Frames:
+    def push(self, codes: np.ndarray) -> BodyFrames:
         """Add (N, R) codes; the frames that are final now."""
-        return self._placed(self.decoder.push(codes))
+        return self._place_frames(self.decoder.push(codes))
 
-    def finish(self) -> Frames:
+    def finish(self) -> BodyFrames:
         """The remaining frames, at the end of the stream."""
-        parts = [self._placed(self.decoder.finish())]
+        parts = [self._place_frames(self.decoder.finish())]
         if self.floor is not None:
             parts.append(self._on_feet(*self.floor.finish()))
         if self.feet is not None:
-            parts.append(Frames(*self.feet.finish()))
-        return Frames(np.concatenate([p.rotations for p in parts]), np.concatenate([p.root for p in parts]))
+            parts.append(BodyFrames(*self.feet.finish()))
+        return BodyFrames(np.concatenate([p.rotations for p in parts]), np.concatenate([p.root for p in parts]))
 
     def ahead(self, codes: np.ndarray) -> np.ndarray:
         """Planar path (F, 2), metres, of the frames not yet out and then of `codes`, unbent."""
@@ -192,9 +192,9 @@ class MotionStream:
         rotations, root, _ = self.spec.decode_chunk(features, self.state)
         return root[-1, [0, 2]], float(np.degrees(Motion(rotations[-1:], root[-1:]).heading[0]))
 
-    def _placed(self, features: np.ndarray) -> Frames:
+    def _place_frames(self, features: np.ndarray) -> BodyFrames:
         if not len(features):
-            return Frames(np.zeros((0, 22, 4)), np.zeros((0, 3)))
+            return BodyFrames(np.zeros((0, 22, 4)), np.zeros((0, 3)))
         # the first frame is at rest above the origin and faces +Z
         if self.state is None:
             rotations, root, _ = self.spec.decode_chunk(features[:1], None)
@@ -225,9 +225,11 @@ class MotionStream:
         out[:, channel] = np.diff(level, prepend=start)[:, None]
         return out
 
-    def _on_feet(self, rotations: np.ndarray, root: np.ndarray) -> Frames:
+    def _on_feet(self, rotations: np.ndarray, root: np.ndarray) -> BodyFrames:
         ground, self.ground = self.ground[: len(root)], self.ground[len(root) :]
-        return Frames(rotations, root) if self.feet is None else Frames(*self.feet.push(rotations, root, ground))
+        return (
+            BodyFrames(rotations, root) if self.feet is None else BodyFrames(*self.feet.push(rotations, root, ground))
+        )
 
 
 SHARD_FRAMES = 200
@@ -275,7 +277,7 @@ class LongWriter:
             )
         (self.folder / SPANS).unlink(missing_ok=True)
         self.about, self.fps, self.caption = dict(about), float(about["fps"]), str(about["scene"])
-        self.pending: list[Frames] = []
+        self.pending: list[BodyFrames] = []
         self.shards = self.frames = 0
         try:
             self.update_head()
@@ -299,7 +301,7 @@ class LongWriter:
         """Unlock the folder."""
         self._lock.close()
 
-    def add(self, frames: Frames, spans: Sequence[Span] = ()) -> None:
+    def add(self, frames: BodyFrames, spans: Sequence[Span] = ()) -> None:
         """Append frames, and spans with their descriptions.
 
         Raises:
@@ -322,7 +324,7 @@ class LongWriter:
         """Write the pending frames as one shard."""
         if not self.pending:
             return
-        frames = Frames(
+        frames = BodyFrames(
             np.concatenate([f.rotations for f in self.pending]), np.concatenate([f.root for f in self.pending])
         )
         frames.motion(self.fps, self.caption).save(self.folder / f"{self.shards:06d}.npz")
@@ -348,7 +350,7 @@ def read_parts(
     shards: list[Path] = []
     while (path := folder / f"{len(shards):06d}.npz").is_file():
         shards.append(path)
-    if shards and (broken := _broken(shards[-1])):
+    if shards and (broken := _find_damage(shards[-1])):
         if len(shards) == 1:
             raise UserError(f"{broken}; the run was interrupted before it had made another part; remove the folder")
         shards.pop()
@@ -395,12 +397,12 @@ def join(
         UserError: no parts, damaged ones, ones that a run is still writing, or the result cannot be written (the parts
             then stay).
     """
-    with joining(target):
+    with lock_parts(target):
         return _join(target, output, note)
 
 
 @contextmanager
-def joining(target: Path) -> Iterator[None]:
+def lock_parts(target: Path) -> Iterator[None]:
     """A lock: no other process writes, joins or removes the parts of `target` meanwhile."""
     folder = parts_folder(target)
     if not folder.is_dir():
@@ -425,14 +427,14 @@ def _join(target: Path, output: Path | None, note: Callable[[str], None]) -> dic
 
 
 def remove_parts(target: Path) -> None:
-    """Remove the folder of parts, from within `joining`."""
+    """Remove the folder of parts, from within `lock_parts`."""
     for path in parts_folder(target).iterdir():
         if path.name != LOCK:
             path.unlink()
     shutil.rmtree(parts_folder(target), ignore_errors=True)  # Windows keeps the lock, which is no part
 
 
-def _broken(shard: Path) -> str:
+def _find_damage(shard: Path) -> str:
     """The error of reading a shard, empty where there is none."""
     try:
         Motion.load(shard)

@@ -60,7 +60,7 @@ KEYS = ("name", "words", "checks", "also")
 
 
 @dataclass(frozen=True)
-class Family:
+class FamilyChecks:
     """One family."""
 
     name: str  # of the family
@@ -71,9 +71,9 @@ class Family:
     also: tuple[str, ...] = ()  # families whose sentences are right for it too, as one is a case of the other
 
 
-def read_families(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Family]:
+def read_families(rows: Sequence[dict[str, Any]], name: str) -> dict[str, FamilyChecks]:
     """The `classes` of a suite of kind ``families``. `rows`: as in the suite's file. `name`: of the suite."""
-    families: dict[str, Family] = {}
+    families: dict[str, FamilyChecks] = {}
     for row in rows:
         where = f"suite {name}, family {row.get('name')!r}"
         if set(row) - set(KEYS) or not {"name", "words", "checks"} <= set(row):
@@ -87,7 +87,7 @@ def read_families(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Family
             predicates.validate(check)
             checks.append((when, check))
         words = pattern(str(row["words"]), where)
-        families[row["name"]] = Family(row["name"], words, tuple(checks), tuple(row.get("also") or ()))
+        families[row["name"]] = FamilyChecks(row["name"], words, tuple(checks), tuple(row.get("also") or ()))
     unknown = {a for e in families.values() for a in e.also} - set(families)
     if unknown:
         raise UserError(f"suite {name}: also names {', '.join(sorted(unknown))}, which are no families of it")
@@ -101,10 +101,10 @@ def facts(clip: Clip) -> dict[str, Any]:
     return {**parameters, "side": side, "other": {"left": "right", "right": "left"}.get(side, "any")}
 
 
-def filled(check: Any, values: dict[str, Any] | None, partial: bool = False) -> Any:
+def fill_check(check: Any, values: dict[str, Any] | None, partial: bool = False) -> Any:
     """A check with every "$name" replaced; without values (None) such parameters are left out."""
     if isinstance(check, list):
-        return [filled(c, values, partial) for c in check]
+        return [fill_check(c, values, partial) for c in check]
     if isinstance(check, dict):
         out = {}
         for key, value in check.items():
@@ -116,7 +116,7 @@ def filled(check: Any, values: dict[str, Any] | None, partial: bool = False) -> 
                         continue
                     raise UserError(f"check {check}: the clip has no parameter {value[1:]}; it has {', '.join(values)}")
                 value = values[value[1:]]
-            out[key] = filled(value, values, partial)
+            out[key] = fill_check(value, values, partial)
         return out
     return check
 
@@ -126,16 +126,16 @@ def applies(when: dict[str, Any], values: dict[str, Any]) -> bool:
     return all(values.get(k) in (v if isinstance(v, list) else [v]) for k, v in when.items())
 
 
-def holds(entry: Family, clip: Clip, s: Signals) -> bool:
+def holds(entry: FamilyChecks, clip: Clip, s: Signals) -> bool:
     """Whether a clip of the family shows what its parameters promise."""
     values = facts(clip)
-    return all(predicates.judge(filled(c, values), s).passed for when, c in entry.checks if applies(when, values))
+    return all(predicates.judge(fill_check(c, values), s).passed for when, c in entry.checks if applies(when, values))
 
 
-def resembles(entry: Family, s: Signals) -> bool:
+def resembles(entry: FamilyChecks, s: Signals) -> bool:
     """Whether any clip satisfies the unconditional checks of a family, sides and counts left open."""
     plain = [c for when, c in entry.checks if not when]
-    return bool(plain) and all(predicates.judge(filled(c, None), s).passed for c in plain)
+    return bool(plain) and all(predicates.judge(fill_check(c, None), s).passed for c in plain)
 
 
 # Sources of keyframed clips, in stores and made on the spot.
@@ -171,20 +171,20 @@ class ClipJudge:
 _SIDED = ("left", "right")
 
 
-def sided(check: Any, side: str | None) -> Any:
+def set_side(check: Any, side: str | None) -> Any:
     """A check of a real class for a caption that names `side`; one that names no side may show either."""
     if not isinstance(check, Mapping):
         return check
     name, body = next(iter(check.items()))
     if isinstance(body, list):
-        return {name: [sided(c, side) for c in body]}
+        return {name: [set_side(c, side) for c in body]}
     if body.get("side") in (None, "both", side):
         return check
     # Captions of real clips often leave the side open.
     return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
 
 
-def _listed(value: Any) -> list[Any]:
+def _make_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
@@ -206,7 +206,7 @@ def _rows(table: str) -> list[dict[str, Any]]:
 
 
 @cache
-def _family_of(action: str) -> Family | None:
+def _family_of(action: str) -> FamilyChecks | None:
     # one alone, for compiling the words of all takes a tenth of a second
     rows = [{**row, "also": ()} for row in _rows("families") if row.get("name") == action]
     return read_families(rows, "families").get(action)
@@ -237,7 +237,7 @@ class CaptionChecks:
         # Such clips show several actions or another manner than their class.
         if clip.source in ("composed", "layered", "styled", "looped") or clip.style not in ("", "normal"):
             return []
-        return [sided(check, side_of(caption)) for check in self.of_class(clip)]
+        return [set_side(check, side_of(caption)) for check in self.of_class(clip)]
 
     def of_action(self, action: str, caption: str) -> list[Any]:
         """Checks that a motion made for `caption` must pass to show an action; empty = nothing known.
@@ -248,11 +248,11 @@ class CaptionChecks:
         entry = _family_of(action)
         if entry is not None:
             # a parameter is as the caption says where it has the word for its value
-            values = ((k, v) for when, _ in entry.checks for k, listed in when.items() for v in _listed(listed))
+            values = ((k, v) for when, _ in entry.checks for k, listed in when.items() for v in _make_list(listed))
             params = {k: v for k, v in values if isinstance(v, str) and v.split()[-1] in caption.lower()}
             return [on_side(check, side_of(caption)) for check in self._family(entry, params, caption)]
         name = action.replace("_", "-")
-        return [sided(check, side_of(caption)) for check, actions, _ in self._classes if name in actions]
+        return [set_side(check, side_of(caption)) for check, actions, _ in self._classes if name in actions]
 
     def of_class(self, clip: ClipCodes) -> list[Any]:
         """Checks of a recorded clip's class, whatever its style and the words of its captions."""
@@ -261,7 +261,7 @@ class CaptionChecks:
             if clip.action in actions or (words and any(words.search(c) for c in clip.captions))
         ]  # fmt: skip
 
-    def _family(self, entry: Family, params: dict[str, Any], caption: str) -> list[Any]:
+    def _family(self, entry: FamilyChecks, params: dict[str, Any], caption: str) -> list[Any]:
         text, side = caption.lower(), side_of(caption)
         values: dict[str, Any] = {}
         if side in _SIDED:
@@ -273,7 +273,7 @@ class CaptionChecks:
             # a caption states a parameter by the last word of its value; derived ones (true or false) are never stated
             stated = all(not isinstance(params.get(k), str) or params[k].split()[-1] in text for k in when)
             if not when or (applies(when, params) and stated):
-                out.append(filled(check, values, partial=True))
+                out.append(fill_check(check, values, partial=True))
         return out
 
 
@@ -287,7 +287,7 @@ Kind = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Manner:
+class StyledAction:
     """One action in one style."""
 
     traits: list[Any]  # checks that compare with a plain rendition
@@ -303,7 +303,7 @@ class Manner:
 
 def manners(
     clips: Sequence[ClipCodes], checks: Callable[[ClipCodes], list[Any]], decode: Callable[[Any], Motion], seed: int = 0
-) -> Mapping[Kind, Manner]:
+) -> Mapping[Kind, StyledAction]:
     """Every action in every style that has traits."""
     rng = np.random.default_rng(seed)
     kinds: dict[Kind, list[ClipCodes]] = defaultdict(list)
@@ -320,7 +320,7 @@ def manners(
         return [Signals(decode(of[i].codes)) for i in rng.permutation(len(of))[:MAX_CLIPS]]
 
     usual = {action: draw(of) for action, of in plain.items() if action in {k[1] for k in kinds}}
-    out: dict[Kind, Manner] = {}
+    out: dict[Kind, StyledAction] = {}
     for kind, of in kinds.items():
         if not (references := usual.get(kind[1])):
             continue
@@ -332,5 +332,5 @@ def manners(
         expected = checks(of[0])
         passing = [c for c in expected if np.mean([predicates.judge(c, s).passed for s in styled]) >= MIN_SHARE]
         if traits and (passing or not expected):
-            out[kind] = Manner(traits, passing, references)
+            out[kind] = StyledAction(traits, passing, references)
     return out

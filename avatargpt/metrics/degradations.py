@@ -33,27 +33,27 @@ def noisy(motion: Either, rng: np.random.Generator) -> Either:
     return replace(motion, rotations=rot.multiply(motion.rotations.astype(np.float64), turn), root=root)
 
 
-def shuffled(motion: Either, rng: np.random.Generator) -> Either:
+def shuffle_frames(motion: Either, rng: np.random.Generator) -> Either:
     """All frames in random order."""
     return motion.at_frames(rng.permutation(len(motion)))
 
 
-def mirrored(motion: Either, rng: np.random.Generator) -> Either:
+def mirror_sides(motion: Either, rng: np.random.Generator) -> Either:
     """Left and right exchanged."""
     return motion.mirrored()
 
 
-def slowed(motion: Either, rng: np.random.Generator) -> Either:
+def slow_down(motion: Either, rng: np.random.Generator) -> Either:
     """At half the speed: twice the frames, those between by slerp, of a face on a line."""
     return motion.sampled(np.arange(2 * len(motion) - 1) / 2)
 
 
-def hurried(motion: Either, rng: np.random.Generator) -> Either:
+def hurry_up(motion: Either, rng: np.random.Generator) -> Either:
     """At twice the speed: every other frame."""
     return motion.at_frames(np.arange(0, len(motion), 2))
 
 
-def halved(motion: Either, rng: np.random.Generator) -> Either:
+def keep_half(motion: Either, rng: np.random.Generator) -> Either:
     """The first half."""
     return motion.slice(0, max(2, len(motion) // 2))
 
@@ -65,8 +65,8 @@ def frozen(motion: Either, rng: np.random.Generator) -> Either:
 
 # Name -> what is done to a motion of a body or a face.
 DEGRADATIONS: dict[str, Degradation] = {
-    "noise": noisy, "shuffled time": shuffled, "mirrored": mirrored, "half speed": slowed, "double speed": hurried,
-    "half length": halved, "constant pose": frozen,
+    "noise": noisy, "shuffled time": shuffle_frames, "mirrored": mirror_sides, "half speed": slow_down,
+    "double speed": hurry_up, "half length": keep_half, "constant pose": frozen,
 }  # fmt: skip
 
 
@@ -85,6 +85,6 @@ def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) ->
     return worse if in_place else worse.canonical()
 
 
-def fitting(clip: Either, frames: int) -> Either:
+def fit_length(clip: Either, frames: int) -> Either:
     """A clip of so many frames: what is beyond is cut off, what is missing is its last frame."""
     return clip.at_frames(np.minimum(np.arange(frames), len(clip) - 1))

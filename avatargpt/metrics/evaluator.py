@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt import resources
-from avatargpt.lm.checkpoint import fingerprint, read_optional, stored
+from avatargpt.lm.checkpoint import fingerprint, read_optional, store_tensors
 from instruct_data.text.english import side_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import smooth_heading
 from vqvae.io.files import atomic_write
-from vqvae.io.tensors import load_tensors, no_larger_than, raised
+from vqvae.io.tensors import load_tensors, no_larger_than, raise_weights
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
@@ -189,7 +189,7 @@ def joint_features(joints: np.ndarray) -> np.ndarray:
     ], -1).astype(np.float32)  # fmt: skip
 
 
-class _Block(nn.Module):
+class _ConvBlock(nn.Module):
     """A residual convolution over time, (B, width, L) -> same."""
 
     def __init__(self, width: int, dilation: int, dropout: float) -> None:
@@ -218,7 +218,7 @@ class EvaluatorNetwork(nn.Module):
         self.register_buffer("std", torch.ones(CHANNELS))
         self.first = nn.Conv1d(CHANNELS, width, 5, 2, 2)
         self.second = nn.Conv1d(width, width, 5, 2, 2)
-        self.blocks = nn.ModuleList(_Block(width, 2**i, dropout) for i in range(blocks))
+        self.blocks = nn.ModuleList(_ConvBlock(width, 2**i, dropout) for i in range(blocks))
         self.out = nn.Linear(4 * width, dim)
         self.text = nn.Sequential(
             nn.Linear(SENTENCE, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
@@ -261,7 +261,7 @@ class EvaluatorNetwork(nn.Module):
         return F.normalize(self.text(LOUD * sentences), dim=-1)
 
 
-def padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+def pad_rows(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     """(T, 137) each -> (B, longest, 137) with zeros behind, and (B,) lengths."""
     lengths = torch.tensor([len(r) for r in rows])
     out = torch.zeros(len(rows), int(lengths.max()), CHANNELS)
@@ -288,7 +288,7 @@ class MotionEvaluator:
         order = np.argsort([len(r) for r in rows], kind="stable")
         for start in range(0, len(rows), BATCH):
             batch = order[start : start + BATCH]
-            out[batch] = self.network.encode_motions(*padded([rows[i] for i in batch])).numpy()
+            out[batch] = self.network.encode_motions(*pad_rows([rows[i] for i in batch])).numpy()
         return out
 
     def joints(self, clips: Sequence[np.ndarray]) -> np.ndarray:
@@ -312,14 +312,14 @@ class MotionEvaluator:
         """Write ``evaluator.safetensors``: matrices as 8-bit integers, unless `dtype` says otherwise."""
         from safetensors.torch import save_file
 
-        state = stored(self.network, dtype)
+        state = store_tensors(self.network, dtype)
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None) -> MotionEvaluator:
         """The evaluator of a folder of the text-motion stage; None = of the packaged weights."""
         def make(stored: dict[str, Tensor]) -> MotionEvaluator:
-            state = raised(stored)
+            state = raise_weights(stored)
             width = len(state["first.bias"])
             hidden, dim = len(state["text.0.bias"]), len(state["out.bias"])
             blocks = sum(k.endswith("wide.bias") for k in state)

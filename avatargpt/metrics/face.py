@@ -168,7 +168,7 @@ def f1(pairs: Sequence[tuple[Counter[str], Counter[str]]]) -> float:
     return 2 * both / total if total else float("nan")
 
 
-def reading_score(read: Sequence[Score], references: Sequence[Score]) -> dict[str, float]:
+def score_reading(read: Sequence[Score], references: Sequence[Score]) -> dict[str, float]:
     """Shares, 0 to 1.
 
     Returns:
@@ -249,23 +249,23 @@ def channel(curves: np.ndarray, name: str) -> np.ndarray:
     return np.asarray(curves[:, [INDEX[n] for n in expand(name)]].mean(1))
 
 
-def closed(curves: np.ndarray) -> np.ndarray:
+def find_closed_lips(curves: np.ndarray) -> np.ndarray:
     """(T,) bool: the lips are pressed together: jawOpen below 0.10 and mouthPress above 0.18."""
     return (channel(curves, "jawOpen") < CLOSED_JAW) & (channel(curves, "mouthPress") > CLOSED_PRESS)
 
 
-def touching(curves: np.ndarray) -> np.ndarray:
+def find_touching_lip(curves: np.ndarray) -> np.ndarray:
     """(T,) bool: the lower lip is at the teeth: jawOpen below 0.16 and mouthRollLower above 0.18, lips not pressed."""
     roll = channel(curves, "mouthRollLower")
-    return (channel(curves, "jawOpen") < CONTACT_JAW) & (roll > CONTACT_ROLL) & ~closed(curves)
+    return (channel(curves, "jawOpen") < CONTACT_JAW) & (roll > CONTACT_ROLL) & ~find_closed_lips(curves)
 
 
-def rounding(curves: np.ndarray) -> np.ndarray:
+def measure_rounding(curves: np.ndarray) -> np.ndarray:
     """(T,) mouthFunnel + mouthPucker."""
     return channel(curves, "mouthFunnel") + channel(curves, "mouthPucker")
 
 
-def pressing(curves: np.ndarray) -> np.ndarray:
+def measure_pressing(curves: np.ndarray) -> np.ndarray:
     """(T,) mouthPress + mouthRollLower + mouthRollUpper: recorded rigs close the lips with either."""
     return channel(curves, "mouthPress") + channel(curves, "mouthRollLower") + channel(curves, "mouthRollUpper")
 
@@ -273,7 +273,7 @@ def pressing(curves: np.ndarray) -> np.ndarray:
 def movements(curves: np.ndarray) -> np.ndarray:
     """(T, 3) jaw, rounding, press: what of recorded faces is compared, a linear map of the curves."""
     c = curves.astype(np.float32)
-    return np.stack([channel(c, "jawOpen"), rounding(c), pressing(c)], 1)
+    return np.stack([channel(c, "jawOpen"), measure_rounding(c), measure_pressing(c)], 1)
 
 
 @dataclass
@@ -297,7 +297,7 @@ class Lips:
 
     def add(self, curves: np.ndarray, phones: Sequence[Phone], teacher: np.ndarray | None = None) -> None:
         """Count one clip: (T, 55) curves at 30 fps, its phones, and what the teacher makes of them."""
-        shut, touch = closed(curves), touching(curves)
+        shut, touch = find_closed_lips(curves), find_touching_lip(curves)
         lips, teeth = ([p for p in phones if p.name in group] for group in (CLOSED, LABIODENTAL))
         # Phones near a p, b, m share its closure, so they prove nothing.
         jaw = channel(curves, "jawOpen")
@@ -357,14 +357,14 @@ def onset_lags(curves: np.ndarray, teacher: np.ndarray, phones: Sequence[Phone],
         a, b = max(0, int((max(start, 0) + SETTLE) * FPS)), int((end + 0.25) * FPS)
         if b > len(curves) or b - a < 4 or end * FPS - a < 4:
             continue
-        here, there = _crossing(signal[a:b], level), _crossing(reference[a:b], level)
+        here, there = _find_crossing(signal[a:b], level), _find_crossing(reference[a:b], level)
         if here is not None and there is not None:
             out.append((here - there) * 1000 / FPS)
     return out
 
 
 # Frame, with its fraction, at which x last rises through `level` of its largest value.
-def _crossing(x: np.ndarray, level: float) -> float | None:
+def _find_crossing(x: np.ndarray, level: float) -> float | None:
     limit = level * x.max()
     below = np.flatnonzero(x < limit)
     if not len(below) or below[-1] + 1 >= len(x):

@@ -24,7 +24,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from avatargpt.kinematics.face import EXPRESSIVE, LOOKS, Look
+from avatargpt.kinematics.face import EXPRESSIVE, LOOKS, ActionSignal
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, mirror_action
 from vqvae import arkit
@@ -88,14 +88,14 @@ def _frames(m: FaceMotion, start: float, end: float) -> slice:
     return slice(a, int(np.clip(round(end * m.fps), a + 1, len(m))))
 
 
-def _related(a: str, b: str) -> bool:
+def _is_related(a: str, b: str) -> bool:
     return a == b or any(a in g and b in g for g in GROUPS)
 
 
 # Events of related actions that are active in that time.
 def _active(score: Score, e: Event, start: float, end: float) -> list[Event]:
     concurrent = [o for o in score.events if o is not e and o.start < end and start < o.end]
-    return [o for o in concurrent if _related(o.action, e.action) or o.action == "return_to_neutral"]
+    return [o for o in concurrent if _is_related(o.action, e.action) or o.action == "return_to_neutral"]
 
 
 def _has_emotion(score: Score, e: Event) -> bool:
@@ -103,15 +103,15 @@ def _has_emotion(score: Score, e: Event) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _rendered_emotions(emotions: tuple[Emotion, ...], length: float) -> FaceMotion:
+def _render_emotions(emotions: tuple[Emotion, ...], length: float) -> FaceMotion:
     return render(Score(length, emotions=emotions), seed=1)
 
 
 # Whether the emotions during the event move its signal by themselves.
-def _moved_by_emotion(score: Score, e: Event) -> bool:
+def _is_moved_by_emotion(score: Score, e: Event) -> bool:
     if not _has_emotion(score, e):
         return False
-    m = _rendered_emotions(score.emotions, score.length)
+    m = _render_emotions(score.emotions, score.length)
     return bool(np.abs(LOOKS[e.action].signal(m)[_frames(m, e.start, e.end)]).max() > MIN_EMOTION_EFFECT)
 
 
@@ -176,7 +176,7 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
     opposite = any(o.action == mirror_action(e.action) != e.action for o in overlapping)
     signal = look.one_side(m) if opposite and look.one_side else look.signal(m)
     target = e.intensity**look.power
-    alone = not overlapping and not _moved_by_emotion(score, e)
+    alone = not overlapping and not _is_moved_by_emotion(score, e)
     after = 0.05 if e.repeat > 1 else 0.2  # what an emotion does after the last repetition is none of them
     inside = signal[_frames(m, e.start - 0.05, e.end + after)]
     share = 96 if look.form in ("pulse", "beat") or look.brief or e.repeat > 1 else 80
@@ -211,7 +211,7 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
 
 # Onset of the event; with `early`, the seconds by which it may begin too early, also whether it is in time.
 def _time(
-    m: FaceMotion, signal: np.ndarray, base: float, result: EventResult, look: Look, early: float | None
+    m: FaceMotion, signal: np.ndarray, base: float, result: EventResult, look: ActionSignal, early: float | None
 ) -> None:
     e = result.event
     half = base + 0.5 * (result.level - base)
@@ -240,7 +240,7 @@ def _floor(inside: np.ndarray, level: float) -> float:
     return float(inside[high[0] : high[-1] + 1].min()) if len(high) else float(inside.min())
 
 
-def _count(inside: np.ndarray, result: EventResult, look: Look, overlapping: Sequence[Event]) -> None:
+def _count(inside: np.ndarray, result: EventResult, look: ActionSignal, overlapping: Sequence[Event]) -> None:
     e = result.event
     still = min(0.0, float(inside.min()))
     floor = float(inside.min()) if e.action in HEAD_BEATS else _floor(inside, result.level) if e.repeat > 1 else still
@@ -251,7 +251,7 @@ def _count(inside: np.ndarray, result: EventResult, look: Look, overlapping: Seq
         return
     if not (e.action in COUNTED or e.repeat > 1):
         return
-    hiding = [o for o in overlapping if o.start < e.end and e.start < o.end and _related(o.action, e.action)]
+    hiding = [o for o in overlapping if o.start < e.end and e.start < o.end and _is_related(o.action, e.action)]
     if any(o.action in (*COUNTED, "close_eyes") for o in hiding):
         return
     if result.peaks != e.repeat:

@@ -67,7 +67,7 @@ def windows(motion: Motion, step: int = STEP) -> np.ndarray:
     return np.stack([x[i : i + FRAMES] for i in range(0, len(x) - FRAMES + 1, step)])
 
 
-class GestureFeatures:
+class GestureFeatureEncoder:
     """The trained encoder: motion -> vectors that FGD compares."""
 
     def __init__(self, network: GestureAutoEncoder) -> None:
@@ -89,9 +89,9 @@ class GestureFeatures:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str] | None = None) -> GestureFeatures:
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> GestureFeatureEncoder:
         """The encoder of a folder; None = of the packaged weights."""
-        def make(state: dict[str, Tensor]) -> GestureFeatures:
+        def make(state: dict[str, Tensor]) -> GestureFeatureEncoder:
             latent = len(state["encoder.7.bias"])
             network = GestureAutoEncoder(len(state["encoder.0.bias"]), latent)
             missing = {k: v for k, v in network.state_dict().items() if k not in state}
@@ -107,7 +107,7 @@ class GestureFeatures:
         return features
 
 
-def fgd(generated: Sequence[Motion], real: Sequence[Motion], features: GestureFeatures) -> float:
+def fgd(generated: Sequence[Motion], real: Sequence[Motion], features: GestureFeatureEncoder) -> float:
     """Frechet distance of the `features` of two sets of motions, in their units squared; 0 for the same set.
 
     Source: Yoon et al. 2020 (Speech Gesture Generation from the Trimodal Context). Comparable only under the same

@@ -13,7 +13,7 @@ from avatargpt.speech.audio import FPS, RATE, frames_in
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-from vqvae.smoothing import running_mean, runs_of
+from vqvae.smoothing import average_window, runs_of
 
 # Spine, neck, collars, head and arms: the upper body of BEAT2's evaluation.
 UPPER = (3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
@@ -145,10 +145,10 @@ def onsets(audio: np.ndarray) -> np.ndarray:
     calls it. There its further conditions, the largest within 30 ms and 30 ms apart, round down to no hops at all: two
     hops in a row may both be onsets, and are so here.
     """
-    return np.asarray(_picked(onset_strength(audio)) * HOP / RATE)
+    return np.asarray(_pick_peaks(onset_strength(audio)) * HOP / RATE)
 
 
-def _picked(strength: np.ndarray) -> np.ndarray:
+def _pick_peaks(strength: np.ndarray) -> np.ndarray:
     if not strength.any():
         return np.zeros(0, int)
     x = strength - strength.min()
@@ -158,7 +158,7 @@ def _picked(strength: np.ndarray) -> np.ndarray:
     return np.flatnonzero(x >= (sums[stop] - sums[first]) / (stop - first) + MIN_RISE)
 
 
-def backtracked(audio: np.ndarray) -> np.ndarray:
+def find_onset_minima(audio: np.ndarray) -> np.ndarray:
     """(N,) times at which the sound is softest just before each onset, seconds.
 
     An onset is moved back to the last minimum of the energy (root mean square of each hop's window), 0 s where there
@@ -174,7 +174,7 @@ def backtracked(audio: np.ndarray) -> np.ndarray:
     energy = np.concatenate(rms)
     dips = 1 + np.flatnonzero((energy[1:-1] <= energy[:-2]) & (energy[1:-1] < energy[2:]))
     dips = np.concatenate([[0], dips])
-    hops = _picked(onset_strength(x))
+    hops = _pick_peaks(onset_strength(x))
     return np.asarray(dips[np.searchsorted(dips, hops, side="right") - 1] * HOP / RATE)
 
 
@@ -187,7 +187,7 @@ def emphases(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (N,) seconds and (N,) dB of onset strength.
     """
     strength = onset_strength(audio)
-    hops = _picked(strength)
+    hops = _pick_peaks(strength)
     free = np.ones(len(strength), bool)
     chosen: list[int] = []
     reach = int(np.ceil(MIN_EMPHASIS_GAP * RATE / HOP)) - 1
@@ -277,7 +277,7 @@ def frame_power(audio: np.ndarray) -> np.ndarray:
     return np.asarray((sums[edges[1:]] - sums[edges[:-1]]) / np.diff(edges))
 
 
-def speaking(audio: np.ndarray) -> np.ndarray:
+def find_speech_by_level(audio: np.ndarray) -> np.ndarray:
     """(T,) bool at 30 fps: whether somebody speaks, by level alone, over 0.1 s, gaps below 0.2 s closed.
 
     Loud enough is what lies within 30 dB of the loud frames (their 95th percentile) and above -60 dB full scale.
@@ -287,7 +287,7 @@ def speaking(audio: np.ndarray) -> np.ndarray:
     """
     power = frame_power(audio)
     frames = len(power)
-    db = 10 * np.log10(running_mean(power, 3) + 1e-12) if frames else np.zeros(0)
+    db = 10 * np.log10(average_window(power, 3) + 1e-12) if frames else np.zeros(0)
     loud = db > max(np.percentile(db, LOUD) - TURN_RANGE, MIN_DB) if frames else np.zeros(0, bool)
     out = np.zeros(frames, bool)
     for start, stop in runs_of(loud, round(MIN_PAUSE * FPS) - 1):
@@ -296,21 +296,21 @@ def speaking(audio: np.ndarray) -> np.ndarray:
 
 
 def pauses(speech: np.ndarray) -> list[tuple[float, float]]:
-    """Start and end (s) of the silences of at least 0.2 s between two stretches of `speaking`."""
+    """Start and end (s) of the silences of at least 0.2 s between two stretches of `find_speech_by_level`."""
     stretches = runs_of(speech)
     return [(a[1] / FPS, b[0] / FPS) for a, b in zip(stretches[:-1], stretches[1:], strict=True)]
 
 
 def turns(speech: np.ndarray) -> np.ndarray:
-    """(T,) bool: `speaking` with gaps below 1 s closed."""
+    """(T,) bool: `find_speech_by_level` with gaps below 1 s closed."""
     out = np.zeros(len(speech), bool)
     for start, stop in runs_of(speech, round(MIN_TURN_GAP * FPS) - 1):
         out[start:stop] = True
     return out
 
 
-def listening(listener: np.ndarray, speaker: np.ndarray) -> np.ndarray:
-    """(T,) bool: the speaker has the turn and the listener has not; of the shorter length of both `speaking`."""
+def find_listening(listener: np.ndarray, speaker: np.ndarray) -> np.ndarray:
+    """(T,) bool: the speaker has the turn, the listener has not, by `find_speech_by_level`; of the shorter length."""
     n = min(len(listener), len(speaker))
     return turns(speaker)[:n] & ~turns(listener)[:n]
 
@@ -329,7 +329,7 @@ def _within(motion: Motion, when: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Nod:
+class MeasuredNod:
     """One nod: seconds at which the face starts down and is up again, degrees of its deepest stroke, strokes down."""
 
     start: float
@@ -338,7 +338,7 @@ class Nod:
     strokes: int
 
 
-def nods(motion: Motion, degrees: float = NOD, max_seconds: float = MAX_NOD_SECONDS) -> list[Nod]:
+def nods(motion: Motion, degrees: float = NOD, max_seconds: float = MAX_NOD_SECONDS) -> list[MeasuredNod]:
     """Where the face goes down against the chest by `degrees` and up again, each within `max_seconds` seconds.
 
     Definition of this project. Strokes that follow one another at once are one nod. Pitch is `Signals.head_turn`, read
@@ -352,7 +352,7 @@ def nods(motion: Motion, degrees: float = NOD, max_seconds: float = MAX_NOD_SECO
     # Against the chest, so that leaning forward is no nod.
     pitch, reach = Signals(motion).head_turn[0], round(max_seconds * SIGNAL_FPS)
     lowest = _lowest(pitch, degrees)
-    out: list[Nod] = []
+    out: list[MeasuredNod] = []
     for before, at, after in zip([0, *lowest], lowest, [*lowest[1:], len(pitch) - 1], strict=False):
         first, last = max(before, at - reach), min(after, at + reach)
         down, up = pitch[first : at + 1], pitch[at : last + 1]
@@ -365,7 +365,7 @@ def nods(motion: Motion, degrees: float = NOD, max_seconds: float = MAX_NOD_SECO
             start, deep, strokes = out[-1].start, max(out[-1].degrees, deep), out.pop().strokes + 1
         else:
             strokes = 1
-        out.append(Nod(float(start), float(end), deep, strokes))
+        out.append(MeasuredNod(float(start), float(end), deep, strokes))
     return out
 
 
@@ -400,11 +400,11 @@ def nod_timing(motion: Motion, listener: np.ndarray, speaker: np.ndarray, about:
 
     Args:
         motion: of the listener, any rate.
-        listener: (T,) bool at 30 fps, see `speaking`; of the listener's voice.
+        listener: (T,) bool at 30 fps, see `find_speech_by_level`; of the listener's voice.
         speaker: the same of the speaker's voice.
         about: seconds.
     """
-    when = listening(listener, speaker)
+    when = find_listening(listener, speaker)
     when = when[: min(len(when), round(motion.seconds * FPS))]
     if not when.any():
         raise UserError("nods while listening: the other never has the turn alone")
@@ -436,7 +436,7 @@ def mean_pose(real: Sequence[Motion], frames: int) -> Motion:
 
 
 @dataclass(frozen=True)
-class Stroke:
+class MeasuredStroke:
     """One gesture of a bank."""
 
     motion: Motion  # from rest to rest or cut out of a longer talk
@@ -451,7 +451,7 @@ class StrokeBank:
     the stroke's emphasis to its end, or to the next emphasis of the sound.
     """
 
-    def __init__(self, strokes: Sequence[Stroke]) -> None:
+    def __init__(self, strokes: Sequence[MeasuredStroke]) -> None:
         """Raises UserError for an empty bank, or a stroke whose emphasis lies outside its motion."""
         if not strokes:
             raise UserError("a bank of no strokes; at least one is needed")
@@ -509,7 +509,7 @@ def prosody_of(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 # Blend a stroke into (T, J, 4) `rotations`, its emphasis at `time`, what lies outside [begin, end] cut off.
-def _lay(rotations: np.ndarray, stroke: Stroke, time: float, begin: float, end: float) -> None:
+def _lay(rotations: np.ndarray, stroke: MeasuredStroke, time: float, begin: float, end: float) -> None:
     first = round((time - stroke.emphasis) * FPS)  # frame of the result in which the stroke's first frame falls
     a = int(max(first, np.ceil(max(begin, 0) * FPS)))
     b = int(min(first + len(stroke.motion), len(rotations), np.floor(min(end * FPS, len(rotations)))))

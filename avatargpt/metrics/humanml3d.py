@@ -33,7 +33,7 @@ class Crop(NamedTuple):
     frames: int
 
 
-def drawn_crop(frames: int, rng: np.random.Generator) -> Crop:
+def draw_crop(frames: int, rng: np.random.Generator) -> Crop:
     """A random part of a clip: whole units of 4 frames, in one of three draws one less, at a random place."""
     if frames < 2 * UNIT:
         raise ValueError(f"{frames} frames; accepted {2 * UNIT} or more")
@@ -53,7 +53,7 @@ POSE = 259  # HumanML3D's 263 features without the contacts of the feet
 DROPOUT, SLOPE = 0.2, 0.2
 
 
-class EvaluatorShape(NamedTuple):
+class PublishedShape(NamedTuple):
     """Sizes of the networks; the defaults are those published."""
 
     word: int = 300  # of a word's vector
@@ -107,7 +107,7 @@ class _Recurrent(nn.Module):
 class TextEncoder(_Recurrent):
     """Words with their classes -> the common embedding."""
 
-    def __init__(self, shape: EvaluatorShape) -> None:
+    def __init__(self, shape: PublishedShape) -> None:
         super().__init__(shape.text, shape.joint)
         self.pos_emb = nn.Linear(shape.tags, shape.word)
         self.input_emb = nn.Linear(shape.word, shape.text)
@@ -120,7 +120,7 @@ class TextEncoder(_Recurrent):
 class MotionEncoder(_Recurrent):
     """Movements -> the common embedding."""
 
-    def __init__(self, shape: EvaluatorShape) -> None:
+    def __init__(self, shape: PublishedShape) -> None:
         super().__init__(shape.motion, shape.joint)
         self.input_emb = nn.Linear(shape.movement, shape.motion)
 
@@ -132,7 +132,7 @@ class MotionEncoder(_Recurrent):
 class MatchingNetwork(nn.Module):
     """The three encoders."""
 
-    def __init__(self, shape: EvaluatorShape) -> None:
+    def __init__(self, shape: PublishedShape) -> None:
         super().__init__()
         self.shape = shape
         self.movement_encoder = MovementEncoder(shape.width, shape.movement)
@@ -157,10 +157,10 @@ class MatchingNetwork(nn.Module):
         return self.of_text(words, tags, lengths), self.of_motion(features, frames)
 
 
-def shape_of(state: Mapping[str, Tensor]) -> EvaluatorShape:
+def shape_of(state: Mapping[str, Tensor]) -> PublishedShape:
     """The sizes that the weights of a `MatchingNetwork` were made with."""
     text, motion = state["text_encoder.input_emb.weight"], state["motion_encoder.input_emb.weight"]
-    return EvaluatorShape(
+    return PublishedShape(
         text.shape[1], state["text_encoder.pos_emb.weight"].shape[1], len(state["movement_encoder.main.0.bias"]),
         motion.shape[1], text.shape[0], motion.shape[0], len(state["text_encoder.output_net.3.bias"]),
     )  # fmt: skip
@@ -195,7 +195,7 @@ PARTS = ("movement_encoder", "text_encoder", "motion_encoder")
 T = TypeVar("T")
 
 
-class Words(NamedTuple):
+class WordArrays(NamedTuple):
     """Texts as arrays: `vectors` (N, 22, 300) float32, `tags` (N, 22, 15) float32 one-hot, `lengths` (N,) int64."""
 
     vectors: np.ndarray
@@ -203,7 +203,7 @@ class Words(NamedTuple):
     lengths: np.ndarray
 
 
-class Vocabulary:
+class WordVectors:
     """Words with their vectors. `words`: distinct. `vectors`: (words, D) float32."""
 
     def __init__(self, words: Sequence[str], vectors: np.ndarray, where: str = "vocabulary") -> None:
@@ -227,7 +227,7 @@ class Vocabulary:
         tag_of_word = self.classes.get(word)
         return row, tag_of_word if tag_of_word is not None else TAGS.index(tag) if tag in TAGS else OTHER
 
-    def encode(self, texts: Sequence[Sequence[str]]) -> Words:
+    def encode(self, texts: Sequence[Sequence[str]]) -> WordArrays:
         """Texts of ``word/TAG`` tokens -> arrays: at most 20 words between marks of beginning and end, then ``unk``."""
         rows = np.zeros((len(texts), PLACES), np.int64)
         tags = np.zeros((len(texts), PLACES, len(TAGS)), np.float32)
@@ -238,10 +238,10 @@ class Vocabulary:
             for k, token in enumerate([*marked, *[f"{UNKNOWN}/OTHER"] * (PLACES - len(marked))]):
                 rows[i, k], tag = self.look_up(token)
                 tags[i, k, tag] = 1
-        return Words(self.vectors[rows], tags, lengths)
+        return WordArrays(self.vectors[rows], tags, lengths)
 
 
-def read_vocabulary(folder: Path) -> Vocabulary:
+def read_vocabulary(folder: Path) -> WordVectors:
     """The published vocabulary: ``our_vab_data.npy`` with the words beside it.
 
     Words are taken from ``our_vab_words.txt`` where it is there; else rows are those of ``our_vab_idx.pkl``, which is
@@ -251,7 +251,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     vectors = map_array(path, ACCEPTED)
     listed = folder / FILES[1]
     if listed.is_file():
-        return Vocabulary(read_text(listed, MAX_BYTES).removesuffix("\n").split("\n"), vectors, str(path))
+        return WordVectors(read_text(listed, MAX_BYTES).removesuffix("\n").split("\n"), vectors, str(path))
     index = read_pickle(folder / FILES[3], ACCEPTED)
     if not isinstance(index, dict) or not all(isinstance(k, str) and type(v) is int for k, v in index.items()):
         raise UserError(f"{folder / FILES[3]}: not a table of words and rows; {ACCEPTED}")
@@ -264,14 +264,14 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     rows = np.array([index[w] for w in words], np.int64)
     if len(rows) and not (rows.min() >= 0 and rows.max() < len(vectors)):
         raise UserError(f"{folder / FILES[3]}: row {rows.max()} of {len(vectors)}; {ACCEPTED}")
-    return Vocabulary(words, np.asarray(vectors)[rows], str(path))
+    return WordVectors(words, np.asarray(vectors)[rows], str(path))
 
 
 class Evaluator:
     """Trained networks with what their inputs are normalised by."""
 
     def __init__(
-        self, network: MatchingNetwork, mean: np.ndarray, std: np.ndarray, vocabulary: Vocabulary,
+        self, network: MatchingNetwork, mean: np.ndarray, std: np.ndarray, vocabulary: WordVectors,
         device: str | torch.device = "cpu", where: str = "evaluator",
     ) -> None:  # fmt: skip
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
@@ -289,7 +289,7 @@ class Evaluator:
     def embed_texts(self, texts: Sequence[Sequence[str]], batch: int = BATCH) -> np.ndarray:
         """Texts as ``word/TAG`` tokens -> (N, joint) float32, in their order; `batch` at a time."""
         out = [np.zeros((0, self.network.shape.joint), np.float32)]
-        for group in _batched(texts, batch):
+        for group in _split_batches(texts, batch):
             words = self.vocabulary.encode(group)
             rows = (torch.from_numpy(x).to(self.device) for x in words)
             out.append(self.network.of_text(*rows).cpu().numpy())
@@ -303,16 +303,16 @@ class Evaluator:
         motion's end, so that another padding would give other vectors.
         """
         out = [np.zeros((0, self.network.shape.joint), np.float32)]
-        for group in _batched(motions, batch):
+        for group in _split_batches(motions, batch):
             features = torch.zeros(len(group), MAX_FRAMES, DIM)
             for row, motion in zip(features, group, strict=True):
-                row[: len(motion)] = torch.from_numpy(self._normalised(motion))
+                row[: len(motion)] = torch.from_numpy(self._normalise(motion))
             frames = torch.tensor([len(m) for m in group])
             out.append(self.network.of_motion(features.to(self.device), frames.to(self.device)).cpu().numpy())
         return np.concatenate(out)
 
     # (T, 263) features in deviations from the mean, float32.
-    def _normalised(self, features: np.ndarray) -> np.ndarray:
+    def _normalise(self, features: np.ndarray) -> np.ndarray:
         x = np.asarray(features, np.float64)
         if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all() or not UNIT <= len(x) <= MAX_FRAMES:
             raise ValueError(f"features {x.shape}; accepted (T, {DIM}), finite, T from {UNIT} to {MAX_FRAMES}")
@@ -333,7 +333,7 @@ class Evaluator:
 
 
 # Lists of up to `size` rows (Python 3.12 has its own).
-def _batched(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+def _split_batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
     left = iter(rows)
     while batch := list(islice(left, size)):
         yield batch

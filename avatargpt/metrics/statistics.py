@@ -47,7 +47,7 @@ def confidence(
     return Interval(float(x.mean()), float(low), float(high), len(x))
 
 
-def repeated(values: Sequence[float] | np.ndarray) -> Interval:
+def summarise_repetitions(values: Sequence[float] | np.ndarray) -> Interval:
     """Mean over repetitions of a whole measurement, and 1.96 s / sqrt(n) to both sides; s divides by n, as published.
 
     Source: Guo et al. 2022 (HumanML3D), n = 20.

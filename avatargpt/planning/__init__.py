@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from avatargpt.planning.language_planner import CheckedPlanner, StepChecker, Tell
     from avatargpt.planning.situation import Situations
 
-__all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
+__all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "describe_planners", "load_planner"]
 ACCEPTED = "retrieval, endpoint or an address https://..."
 _URLS = ("http://", "https://")
 
@@ -30,7 +30,7 @@ def check_spec(spec: str | None) -> str:
     raise UserError(f"planner {name!r}; accepted: {ACCEPTED}")
 
 
-def described(weights: Path) -> dict[str, str]:
+def describe_planners(weights: Path) -> dict[str, str]:
     """The planners of this installation, for people: name -> source, without keys; `weights`: the model's folder."""
     from avatargpt.llm.endpoint import MODEL, URL, setting
     from avatargpt.planning.library import FILE
@@ -65,7 +65,7 @@ def load_planner(
         from avatargpt.planning.language_planner import Fallback
 
         tell = tell or logging.getLogger(__name__).warning
-        planner = Fallback(_asking(llm, model, executable), lambda: _of_kind("", model, executable), tell)
+        planner = Fallback(_build_asking_planner(llm, model, executable), lambda: _of_kind("", model, executable), tell)
     else:
         planner = _of_kind(name, model, executable)
     if executable is None:
@@ -108,10 +108,10 @@ def _of_kind(spec: str, model: MotionSide, executable: StepChecker | None) -> Pl
         return planner
     from avatargpt.llm import load_llm
 
-    return _asking(load_llm(spec), model, executable)
+    return _build_asking_planner(load_llm(spec), model, executable)
 
 
-def _asking(llm: LanguageModel, model: MotionSide, executable: StepChecker | None) -> Planner:
+def _build_asking_planner(llm: LanguageModel, model: MotionSide, executable: StepChecker | None) -> Planner:
     """A planner that asks a language model, with all that the weights know of scenes and movements."""
     from avatargpt.planning.language_planner import LanguagePlanner, SceneMovements
     from avatargpt.planning.library import FILE, PlanLibrary

@@ -1,5 +1,5 @@
 """Composition of a plan: the choice of activities from a whole plan, their physical order, and their wording."""
-# Rules, not a network. Texts carry marks in place of the actor until `Person.says` fills them in.
+# Rules, not a network. Texts carry marks in place of the actor until `ScenePerson.says` fills them in.
 
 import re
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from avatargpt.planning.library import FIRST, LAST, MIDDLE, Part, Person, Story
+from avatargpt.planning.library import FIRST, LAST, MIDDLE, ScenePerson, Story, StoryPart
 from avatargpt.planning.types import Activity
 from instruct_data.text.english import GERUND, THIRD, also_noun, gerund_of, third_of
 
@@ -85,7 +85,7 @@ _GIVE = re.compile(r"\b(?:puts|sets|lays|throws|drops|hands|tosses|gives|places|
 # The base pose (standing, low, sitting, kneeling, lying), being up on a ladder or in the water, and items that were
 # picked up: a small state machine over the words of a plan. A pose that no word changes stays the same.
 @dataclass(frozen=True)
-class Pose:
+class StepPose:
     """The known state of the body between two steps."""
 
     # ``unknown`` (not yet), ``stand``, ``low`` (bent, squatting, fallen), ``sit``, ``kneel``, ``lie``
@@ -95,10 +95,10 @@ class Pose:
     items: frozenset[str] = frozenset()  # picked up, by name
 
 
-START = Pose()
+START = StepPose()
 
 
-def follow(pose: Pose, step: str) -> tuple[Pose, list[str]]:
+def follow(pose: StepPose, step: str) -> tuple[StepPose, list[str]]:
     """The pose after a step, and its impossible movements (empty: none)."""
     text = step.lower()
     wrong: list[str] = []
@@ -133,10 +133,10 @@ def follow(pose: Pose, step: str) -> tuple[Pose, list[str]]:
         if pick.group(1) in items:
             wrong.append(f"picks up the {pick.group(1)} twice")
         items = items | {pick.group(1)}
-    return Pose(base, aloft, water, items), wrong
+    return StepPose(base, aloft, water, items), wrong
 
 
-def violations(steps: Sequence[str], pose: Pose = START) -> list[tuple[int, str]]:
+def violations(steps: Sequence[str], pose: StepPose = START) -> list[tuple[int, str]]:
     """(index of the step, impossible movement) for all steps in order."""
     out = []
     for i, step in enumerate(steps):
@@ -152,7 +152,7 @@ BRIDGES = {
 }
 
 
-def bridge(pose: Pose, step: str, turn: int) -> str | None:
+def bridge(pose: StepPose, step: str, turn: int) -> str | None:
     """A step that makes `step` possible from `pose`, or None; `turn` chooses one of several wordings."""
     _, wrong = follow(pose, step)
     for reason in wrong:
@@ -246,13 +246,13 @@ def with_manner(step: str, manner: str) -> str:
     return f"{head} {manner}{comma}{tail}"
 
 
-def retold(steps: Sequence[str], person: Person, first: bool, moody: bool) -> list[str]:
+def retold(steps: Sequence[str], person: ScenePerson, first: bool, moody: bool) -> list[str]:
     """Steps in the words for a person; `first`: the first step names it by noun; `moody`: the mood is named once."""
     out, pending = [], moody and bool(person.mood)
     for i, step in enumerate(steps):
         text = with_manner(step, person.mood) if pending else step
         pending = pending and text == step
-        out.append(tidy(sided(person.says(text, first and i == 0), person.side)))
+        out.append(tidy(add_side(person.says(text, first and i == 0), person.side)))
     return out
 
 
@@ -261,7 +261,7 @@ def of_others(step: str) -> str:
     return re.sub(r"\b(\w+s) \{him\}", lambda m: f"{m[1]} someone" if m[1] in THIRD else m[0], step)
 
 
-def sided(step: str, side: str) -> str:
+def add_side(step: str, side: str) -> str:
     """A step of one hand, with the hand that the scene names."""
     other_side = {"left": "right", "right": "left"}.get(side, "")
     if not other_side or (re.search(rf"\b{side}\b", step) and re.search(rf"\b{other_side}\b", step)):
@@ -288,10 +288,10 @@ def plain_task(task: str) -> str:
 
 
 @dataclass
-class State:
+class PlanState:
     """The state of a growing plan, for its consistency."""
 
-    pose: Pose  # after the last step
+    pose: StepPose  # after the last step
     steps: set[str]  # so far, with marks
     tasks: set[str]  # so far, as `plain_task` gives them
     begun: bool = False  # the actor was named
@@ -307,13 +307,13 @@ class State:
         """A copy for trials."""
         return replace(self, steps=set(self.steps), tasks=set(self.tasks))
 
-    def knows(self, part: Part) -> bool:
+    def knows(self, part: StoryPart) -> bool:
         """Whether an activity, or most of its steps, is in the plan."""
         repeated = sum(s in self.steps for s in part.steps)
         return plain_task(part.task) in self.tasks or 2 * repeated > len(part.steps)
 
 
-def tell(part: Part, person: Person, state: State) -> Activity | None:
+def tell(part: StoryPart, person: ScenePerson, state: PlanState) -> Activity | None:
     """An activity in the words for a person, with `state` updated; None where too few of its steps are possible."""
     # a step that the pose forbids comes after one that makes it possible, or is left out where none is known
     pose, ordered, count, turns = state.pose, [], 0, state.turns
@@ -341,7 +341,7 @@ def tell(part: Part, person: Person, state: State) -> Activity | None:
     return Activity(sentence(person.says(statement(part.task))), tuple(steps))
 
 
-def stumbles(steps: Sequence[str], pose: Pose) -> int:
+def stumbles(steps: Sequence[str], pose: StepPose) -> int:
     """Number of steps that are impossible after the pose and one another."""
     count = 0
     for step in steps:
@@ -364,7 +364,7 @@ class ActivityChooser:
     """Takes activities from one plan; it never mixes their steps."""
 
     def __init__(
-        self, story: Story, person: Person, rng: np.random.Generator, temperature: float,
+        self, story: Story, person: ScenePerson, rng: np.random.Generator, temperature: float,
         showable: StepCheck | None = None,
     ) -> None:  # fmt: skip
         self.story, self.person, self.showable = story, person, showable
@@ -373,7 +373,7 @@ class ActivityChooser:
         self.worth = story.fits + noise - REFUSAL_COST * np.array(refused)
         self.chosen: list[int] = []
 
-    def activities_of(self, count: int, state: State) -> list[Activity]:
+    def activities_of(self, count: int, state: PlanState) -> list[Activity]:
         """At most `count` activities: a beginning, middles, an end; of a written scene in its order."""
         if self.story.ordered:
             rows = self._of_written(count, state)
@@ -386,11 +386,11 @@ class ActivityChooser:
             activities += [activity] if activity is not None else []
         return activities
 
-    def next(self, state: State, past: np.ndarray) -> Activity | None:
+    def next(self, state: PlanState, past: np.ndarray) -> Activity | None:
         """The next activity of this plan, None after its end; `past`: (n, 384) activities before."""
         parts = self.story.parts
         if self.story.ordered:
-            at = self._reached(state, past)
+            at = self._find_reached(state, past)
             return next((a for a in (self._try(i, state) for i in range(at, len(parts))) if a is not None), None)
         used = [p for p in parts if state.knows(p)]
         if any(p.at == {LAST} for p in used):
@@ -400,17 +400,17 @@ class ActivityChooser:
                 return activity
         return None
 
-    def left(self, state: State, past: np.ndarray) -> Activity | None:
+    def left(self, state: PlanState, past: np.ndarray) -> Activity | None:
         """Whatever of this plan is not used yet."""
         return self._best({FIRST, MIDDLE, LAST}, state, past)
 
-    def _try(self, i: int, state: State) -> Activity | None:
+    def _try(self, i: int, state: PlanState) -> Activity | None:
         return None if state.knows(self.story.parts[i]) else tell(self.story.parts[i], self.person, state)
 
-    def _best(self, places: set[int], state: State, past: np.ndarray | None = None) -> Activity | None:
+    def _best(self, places: set[int], state: PlanState, past: np.ndarray | None = None) -> Activity | None:
         """The best activity for these places; of the best few one that can be shown."""
         possible: list[tuple[int, int]] = []  # steps that cannot be shown, row
-        for i in self._ranked(places, state, past):
+        for i in self._rank_places(places, state, past):
             trial = state.copy()
             if (activity := self._try(i, trial)) is not None:
                 possible.append((0 if self.showable is None else self.showable(activity.steps).count(False), i))
@@ -422,7 +422,7 @@ class ActivityChooser:
         self.chosen.append(chosen)
         return self._try(chosen, state)
 
-    def _ranked(self, places: set[int], state: State, past: np.ndarray | None) -> Sequence[int]:
+    def _rank_places(self, places: set[int], state: PlanState, past: np.ndarray | None) -> Sequence[int]:
         parts, vectors = self.story.parts, self.story.vectors
         rows = [i for i, p in enumerate(parts) if p.at & places and i not in self.chosen]
         rows = [i for i in rows if not any(vectors[i] @ vectors[k] > MAX_PLAN_COSINE for k in self.chosen)]
@@ -431,7 +431,7 @@ class ActivityChooser:
         worth = {i: self.worth[i] - STUMBLE_COST * stumbles(parts[i].steps, state.pose) for i in rows}
         return sorted(rows, key=lambda i: -worth[i])
 
-    def _of_written(self, count: int, state: State) -> list[int]:
+    def _of_written(self, count: int, state: PlanState) -> list[int]:
         """Rows in order: the first and the last, and between them the best."""
         rows = [i for i, p in enumerate(self.story.parts) if not state.knows(p)]
         if len(rows) <= count:
@@ -441,7 +441,7 @@ class ActivityChooser:
         inner = sorted(rows[1:-1], key=lambda i: -self.worth[i])[: count - 2]
         return sorted([rows[0], *inner, rows[-1]])
 
-    def _reached(self, state: State, past: np.ndarray) -> int:
+    def _find_reached(self, state: PlanState, past: np.ndarray) -> int:
         """Row after the last activity of this plan that is used, or is like the last one done."""
         rows = [i for i, p in enumerate(self.story.parts) if state.knows(p)]
         if not rows and len(past):

@@ -10,12 +10,12 @@ from itertools import chain, cycle
 
 import numpy as np
 
-from avatargpt.planning.compose import State, bridge, follow, statement, tell
-from avatargpt.planning.events import Event
-from avatargpt.planning.library import Part, PlanLibrary, embedded, normalized
+from avatargpt.planning.compose import PlanState, bridge, follow, statement, tell
+from avatargpt.planning.events import SceneEvent
+from avatargpt.planning.library import PlanLibrary, StoryPart, normalize_text, word_for_encoder
 from avatargpt.planning.retriever import Retriever
 from avatargpt.planning.types import MAX_STEP_SECONDS, Activity, StepScores
-from avatargpt.requests.vector_index import ranked
+from avatargpt.requests.vector_index import rank_scores
 
 # Of forty events read beside their nearest stored activities: from here on the activity tells of the same; "a person
 # jogs" and "a person runs" have 0.74, lifts and pulls 0.66
@@ -33,15 +33,15 @@ STRETCH = 1.3  # of usual lengths, before steps are added
 
 
 @dataclass(frozen=True)
-class _Row:
+class _StoredActivity:
     """A stored activity that is like an event."""
 
-    part: Part
+    part: StoryPart
     worth: float  # how like it is, and how near its scene
 
 
 @dataclass(frozen=True)
-class _Draft:
+class _EventDraft:
     """The steps of an event, and more of them where there is time."""
 
     steps: tuple[str, ...]
@@ -59,20 +59,20 @@ class EventPlanner:
         self.library, self.retriever, self.checker = library, retriever, checker
         self._kinds = [p for parts in library.kinds.parts for p in parts]
 
-    def activities(self, scene: str, events: Sequence[Event], seconds: float | None = None) -> list[Activity]:
+    def activities(self, scene: str, events: Sequence[SceneEvent], seconds: float | None = None) -> list[Activity]:
         """One activity for each event, in order; with `seconds` their steps last so long together, within a tenth.
 
         Events whose time the scene tells keep it, and the others share what remains.
         """
-        state, drafts, near = State.fresh(), [], self._near(scene)
+        state, drafts, near = PlanState.fresh(), [], self._near(scene)
         for event in events:
             steps, state = self._steps(event, state, near)
             timed = seconds is not None or event.seconds is not None
-            drafts.append(_Draft(tuple(steps), self._further(event, steps, near) if timed else ()))
+            drafts.append(_EventDraft(tuple(steps), self._further(event, steps, near) if timed else ()))
         times = self._times(events, drafts, seconds)
         out = []
         for event, draft, time in zip(events, drafts, times, strict=True):
-            texts = draft.steps if time is None else self._filled(event, draft, time)
+            texts = draft.steps if time is None else self._fill_seconds(event, draft, time)
             lengths = () if time is None else self._lengths(texts, time)
             out.append(Activity(event.task, tuple(texts), lengths))
         return out
@@ -81,7 +81,7 @@ class EventPlanner:
         """Seconds that activities usually take."""
         return self._sum([s for a in activities for s in a.steps])
 
-    def timed(self, activity: Activity, seconds: float) -> Activity:
+    def time_activity(self, activity: Activity, seconds: float) -> Activity:
         """An activity whose steps last so long together."""
         return replace(activity, seconds=self._lengths(activity.steps, seconds))
 
@@ -94,13 +94,13 @@ class EventPlanner:
         np.maximum.at(best, table.key_kind, keys)
         return np.concatenate([written, np.repeat(best, np.diff(table.starts))])
 
-    def alike(self, event: Event, near: np.ndarray) -> list[_Row]:
+    def alike(self, event: SceneEvent, near: np.ndarray) -> list[_StoredActivity]:
         """Stored activities that tell of the same as an event, the likest first, and of those the nearest scene's."""
         lib, words = self.library, f"a person {event.words}"
         vector = self.retriever.full([words])[0]
         reduced = self.retriever.embed([words])[0]
         rough = np.concatenate([lib.task_vectors @ reduced, lib.kinds.vectors @ vector])
-        which = ranked(rough, NEAREST)
+        which = rank_scores(rough, NEAREST)
         which = which[rough[which] >= MIN_ALIKE - MAX_REDUCTION]
         if not len(which):
             return []
@@ -116,16 +116,16 @@ class EventPlanner:
         fits = verbs[1:] @ verbs[0] >= MIN_VERB_ALIKE
         fits &= ~both | (objects[1:] @ objects[0] >= MIN_OBJECT_ALIKE)
         worth = whole + SCENE_WEIGHT * near[which]
-        rows = [_Row(p, float(w)) for p, w, fit in zip(parts, worth, fits, strict=True) if fit]
+        rows = [_StoredActivity(p, float(w)) for p, w, fit in zip(parts, worth, fits, strict=True) if fit]
         return sorted(rows, key=lambda r: -r.worth)
 
-    def _part(self, row: int) -> Part:
+    def _part(self, row: int) -> StoryPart:
         lib = self.library
         if row >= len(lib.tasks):
             return self._kinds[row - len(lib.tasks)]
-        return Part(lib.tasks[row], self.retriever.steps(row), frozenset())
+        return StoryPart(lib.tasks[row], self.retriever.steps(row), frozenset())
 
-    def _steps(self, event: Event, state: State, near: np.ndarray) -> tuple[list[str], State]:
+    def _steps(self, event: SceneEvent, state: PlanState, near: np.ndarray) -> tuple[list[str], PlanState]:
         """The steps of an event where its time does not matter, and the state after them."""
         words = f"a person {event.words}"
         if self._score(words) < MIN_PLAIN:
@@ -144,7 +144,7 @@ class EventPlanner:
     def _showable_steps(self, steps: Sequence[str]) -> list[bool]:
         return [True] * len(steps) if self.checker is None else self.checker.showable(steps)
 
-    def _plain(self, event: Event, state: State) -> list[str]:
+    def _plain(self, event: SceneEvent, state: PlanState) -> list[str]:
         """The event itself, after what makes it possible."""
         steps = [event.marked]
         if follow(state.pose, event.marked)[1] and (between := bridge(state.pose, event.marked, state.turns)):
@@ -160,7 +160,7 @@ class EventPlanner:
         return 1.0 if self.checker is None else self.checker.plain([step])[0]
 
     def _times(
-        self, events: Sequence[Event], drafts: Sequence[_Draft], seconds: float | None
+        self, events: Sequence[SceneEvent], drafts: Sequence[_EventDraft], seconds: float | None
     ) -> list[float | None]:
         """Seconds of each event; None = as its steps take."""
         stated = [e.seconds for e in events]
@@ -190,7 +190,7 @@ class EventPlanner:
     def _sum(self, steps: Sequence[str]) -> float:
         return sum(self._usual(steps))
 
-    def _filled(self, event: Event, draft: _Draft, seconds: float) -> list[str]:
+    def _fill_seconds(self, event: SceneEvent, draft: _EventDraft, seconds: float) -> list[str]:
         """Steps for so many seconds: fewer, or more of the same event, which are done again at last."""
         out = list(draft.steps)
         while len(out) > 1 and seconds < MIN_STEP_SECONDS * len(out):
@@ -201,9 +201,9 @@ class EventPlanner:
             out.append(step)
         return out
 
-    def _further(self, event: Event, steps: Sequence[str], near: np.ndarray) -> tuple[str, ...]:
+    def _further(self, event: SceneEvent, steps: Sequence[str], near: np.ndarray) -> tuple[str, ...]:
         """More steps of an event, of other stored activities that are like it."""
-        state, used = State.fresh(), {normalized(s) for s in _again(event, steps)}
+        state, used = PlanState.fresh(), {normalize_text(s) for s in _again(event, steps)}
         state.begun = True
         for text in steps:
             state.pose = follow(state.pose, text)[0]
@@ -211,8 +211,8 @@ class EventPlanner:
         for row in self.alike(event, near)[:TRIED]:
             activity = tell(row.part, event.person, state)
             for step in () if activity is None else activity.steps:
-                if normalized(step) not in used:
-                    used.add(normalized(step))
+                if normalize_text(step) not in used:
+                    used.add(normalize_text(step))
                     out.append(step)
         return tuple(out)
 
@@ -223,7 +223,7 @@ class EventPlanner:
         return tuple(round(float(s), 2) for s in lengths.clip(0.5, MAX_STEP_SECONDS))
 
 
-def _again(event: Event, steps: Sequence[str]) -> list[str]:
+def _again(event: SceneEvent, steps: Sequence[str]) -> list[str]:
     """Steps as they read later: without the noun for who acts."""
     pronoun, noun = event.person.says("{he}"), event.person.noun
     return [pronoun + s.removeprefix(noun) if s.startswith(noun) else s for s in steps]
@@ -231,5 +231,5 @@ def _again(event: Event, steps: Sequence[str]) -> list[str]:
 
 def _halves(task: str) -> tuple[str, str]:
     """Who acts and the verb ("a person checks"), and what follows ("the list")."""
-    words = embedded(statement(task)).rstrip(".").split()
+    words = word_for_encoder(statement(task)).rstrip(".").split()
     return " ".join(words[:3]), " ".join(words[3:])

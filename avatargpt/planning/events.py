@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from avatargpt.planning.library import Person, who
+from avatargpt.planning.library import ScenePerson, who
 from avatargpt.reading.body import remember, split_sentences
 from avatargpt.reading.reader import Reader, Reading
 from avatargpt.requests.english import lemma
@@ -19,11 +19,11 @@ NEAR = 1  # names of an event's action
 
 
 @dataclass(frozen=True)
-class Event:
+class SceneEvent:
     """What a scene says that happens."""
 
     words: str  # with the verb in the third person: "checks her patients"
-    person: Person  # who does it
+    person: ScenePerson  # who does it
     seconds: float | None = None  # how long, where the scene says it
 
     @property
@@ -41,12 +41,12 @@ class Event:
 class SceneText:
     """A scene as it was read."""
 
-    events: tuple[Event, ...] = ()  # in order; empty for a situation that names none
+    events: tuple[SceneEvent, ...] = ()  # in order; empty for a situation that names none
     seconds: float | None = None  # of the whole, where the scene says it
 
 
 # text -> who acts in it
-Actor = Callable[[str], Person]
+Actor = Callable[[str], ScenePerson]
 
 
 class EventReader:
@@ -72,14 +72,14 @@ class EventReader:
         readings = self._readings[scene]
         actor = _actor((person or (lambda text: who(text, {}, "they")))(scene), readings)
         events = [
-            Event(third_person(item.written), actor, _positive(item.values.get("seconds")))
+            SceneEvent(third_person(item.written), actor, _positive(item.values.get("seconds")))
             for reading in readings for item in reading.items if item.written.strip()
         ]  # fmt: skip
         lengths = [s for r in readings if (s := _positive(r.whole.get("seconds")))]
         return SceneText(tuple(events), sum(lengths) or None)
 
 
-def _actor(named: Person, readings: list[Reading]) -> Person:
+def _actor(named: ScenePerson, readings: list[Reading]) -> ScenePerson:
     """Who acts, of the gender that was read."""
     read = next((str(r.whole["person"]) for r in readings if "person" in r.whole), "they")
     gender = read if read in NOUNS else "they"  # "I", "you"

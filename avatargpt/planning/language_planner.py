@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, Field, create_model
 
-from avatargpt.llm.model import Answer, Failures, LanguageModel, LlmFailed, Malformed, prompt
+from avatargpt.llm.model import CheckedAnswer, Failures, LanguageModel, LlmFailed, Malformed, prompt
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import types
-from avatargpt.planning.events import Event, SceneText
-from avatargpt.planning.library import actor_of, embedded, gender_of, normalized
+from avatargpt.planning.events import SceneEvent, SceneText
+from avatargpt.planning.library import actor_of, gender_of, normalize_text, word_for_encoder
 from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.fidelity import HIGHEST, MIN_FIDELITY, fidelities
 from avatargpt.requests.phrase_index import OVERLAP_WEIGHT, PhraseIndex
-from avatargpt.requests.vector_index import ranked, unit
+from avatargpt.requests.vector_index import rank_scores, unit
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
         if words > MAX_STEP_WORDS:
             raise Malformed(f"step {n}: {words} words; at most {MAX_STEP_WORDS}")
         _no_loop(sentence, f"step {n}")
-        first = numbers.setdefault(normalized(sentence), n)
+        first = numbers.setdefault(normalize_text(sentence), n)
         if first != n:
             raise Malformed(f"step {n} is step {first} again: {sentence[:60]!r}")
         out.append(sentence)
@@ -71,7 +71,7 @@ def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
 
 def loops(text: str) -> bool:
     """Whether words repeat in a loop: one three times in a row, a longer phrase as `_LOOP_WORDS` says."""
-    words = normalized(text).split()
+    words = normalize_text(text).split()
     for size, enough in enumerate(_LOOP_WORDS, 1):
         run = size
         for i in range(size, len(words)):
@@ -162,7 +162,7 @@ def plan_of(count: int, brief: bool = False) -> type[PlanAnswer]:
 def check_new(activity: Activity, past: Sequence[Activity]) -> Activity:
     """The activity; raises Malformed where it was done before."""
     for earlier in past:
-        if normalized(earlier.task) == normalized(activity.task) or earlier.steps == activity.steps:
+        if normalize_text(earlier.task) == normalize_text(activity.task) or earlier.steps == activity.steps:
             raise Malformed(f"that was done before: {activity.task!r}")
     return activity
 
@@ -184,17 +184,17 @@ class SceneMovements:
     def movements(self, texts: Sequence[str], count: int) -> list[str]:
         """At most `count` movements, one per action: the nearest to each text, then the second nearest, and so on."""
         queries = list(dict.fromkeys(t for t in texts if t.strip()))
-        queries += [t for t in self._written(queries[0]) if t not in queries] if queries else []
+        queries += [t for t in self._list_written(queries[0]) if t not in queries] if queries else []
         return list(self.phrase_index.movements(queries, self.grounder, count))
 
-    def _written(self, scene: str) -> list[str]:
+    def _list_written(self, scene: str) -> list[str]:
         """Steps of the nearest written scenes, spread over them."""
         lib = self.library
         if lib is None:
             return []
         vector = lib.basis.reduce(self.grounder.sentence([scene]), lib.scene_vectors.shape[1])[0]
-        rows = [int(s) for s in ranked(lib.scene_vectors @ vector, WRITTEN_SCENES)]
-        steps = [embedded(lib.steps[i]) for s in rows for t in lib.tasks_of(s) for i in lib.steps_of(t)]
+        rows = [int(s) for s in rank_scores(lib.scene_vectors @ vector, WRITTEN_SCENES)]
+        steps = [word_for_encoder(lib.steps[i]) for s in rows for t in lib.tasks_of(s) for i in lib.steps_of(t)]
         at = np.linspace(0, len(steps) - 1, min(MAX_WRITTEN_STEPS, len(steps))).astype(int)
         return [" ".join(steps[i].split()) for i in at]
 
@@ -239,15 +239,17 @@ class LanguagePlanner:
         line = types.check_plan(scene, activities, seconds)
         text = SceneText() if self.written is None else self.written.read(line)
         count = len(text.events) or activities or types.DEFAULT_ACTIVITIES
-        plan = self._planned(line, text, count, temperature, seed)
+        plan = self._plan_scene(line, text, count, temperature, seed)
         seconds = seconds or text.seconds
         if seconds is None or self.written is None:
             return plan
-        return replace(plan, activities=tuple(self.written.lasting(line, plan.activities, seconds, temperature, seed)))
+        return replace(
+            plan, activities=tuple(self.written.time_activities(line, plan.activities, seconds, temperature, seed))
+        )
 
-    def _planned(self, scene: str, text: SceneText, count: int, temperature: float, seed: int) -> Plan:
+    def _plan_scene(self, scene: str, text: SceneText, count: int, temperature: float, seed: int) -> Plan:
         """A plan, of whatever length."""
-        written = self._written(scene, count, temperature, seed)
+        written = self._write_plan(scene, count, temperature, seed)
         if written is not None and self.written is not None and self.written.knows(scene):
             return replace(written, notes=(f"A written plan is about such a scene; {self.name} was not asked.",))
         values = self._about(scene, ()) | {"count": count, "events": [e.words for e in text.events]}
@@ -266,11 +268,11 @@ class LanguagePlanner:
             return plan
         return replace(written, notes=(f"A written plan is worth more than that of {self.name}.",))
 
-    def _check_events(self, activities: Sequence[Activity], events: Sequence[Event]) -> None:
+    def _check_events(self, activities: Sequence[Activity], events: Sequence[SceneEvent]) -> None:
         """Raises Malformed where an activity is not about the event in its place."""
         if self.ranker is None or not events:
             return
-        texts = [f"a person {e.words}" for e in events] + [embedded(a.task) for a in activities]
+        texts = [f"a person {e.words}" for e in events] + [word_for_encoder(a.task) for a in activities]
         if len(activities) != len(events):
             raise Malformed(f"{len(activities)} activities; one for each of the {len(events)} events, in order")
         vectors = unit(self.ranker.grounder.sentence(texts))
@@ -278,7 +280,7 @@ class LanguagePlanner:
             if float(a @ b) < MIN_EVENT_COSINE:
                 raise Malformed(f"the event {event.words!r} is missing; one activity for each event, in order")
 
-    def _written(self, scene: str, activities: int, temperature: float, seed: int) -> Plan | None:
+    def _write_plan(self, scene: str, activities: int, temperature: float, seed: int) -> Plan | None:
         """The whole plan of the library, for a small model; None where there is none of so many activities."""
         if not self.brief or self.written is None or self.ranker is None:
             return None
@@ -292,7 +294,7 @@ class LanguagePlanner:
         """See `avatargpt.planning.types.Planner.next_activity`; raises as `plan`."""
         scene, last = types.check_scene(scene), list(past)[-MEMORY:]
         rows = [{"task": a.task, "steps": list(a.steps)} for a in last]
-        values = self._about(scene, last) | {"done": rows, "seen": _seen(described, posture)}
+        values = self._about(scene, last) | {"done": rows, "seen": _say_seen(described, posture)}
 
         def check(answer: ActivityAnswer | BriefActivity) -> None:
             check_new(answer.activity(), last)
@@ -310,7 +312,7 @@ class LanguagePlanner:
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """See `avatargpt.planning.types.Planner.answer`; raises as `plan`."""
         texts = types.check_slots(task, slots)
-        values: dict[str, Any] = {"given": texts, "task": types.planning_task(task).description}
+        values: dict[str, Any] = {"given": texts, "task": types.get_planning_task(task).description}
         if task in STEP_TASKS:
             values["known"] = self._movements(list(texts.values()))
             steps = self.llm.ask(
@@ -343,11 +345,11 @@ class LanguagePlanner:
         return GOOD_PLAN if self.ranker is None else self.ranker.worth(scene, activities, past).sum
 
     @staticmethod
-    def _best(answers: Sequence[Answer[Any]], worth: Callable[[Any], float]) -> Answer[Any]:
+    def _best(answers: Sequence[CheckedAnswer[Any]], worth: Callable[[Any], float]) -> CheckedAnswer[Any]:
         return answers[0] if len(answers) == 1 else max(answers, key=lambda a: worth(a.value))
 
 
-def _seen(described: str, posture: str) -> str:
+def _say_seen(described: str, posture: str) -> str:
     """What a question says of the last motion."""
     ends = f"; it ends {posture.replace('_', ' ')}" if posture else ""
     return described[:MAX_DESCRIPTION] + ends
@@ -499,7 +501,7 @@ class StepChecker:
         gender = gender_of(step)
         subject = subject_of(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
         text = " and ".join(caption_about(p.request, subject if k == 0 else "", gender) for k, p in enumerate(clauses))
-        return text if normalized(text) != normalized(step) else ""
+        return text if normalize_text(text) != normalize_text(step) else ""
 
     def notes(self, steps: Sequence[str]) -> tuple[str, ...]:
         """A sentence for every step that is not known well enough, with the nearest movement."""
@@ -527,7 +529,7 @@ class CheckedPlanner:
         """Of the planner."""
         return self.planner.name
 
-    def unnoted(self) -> CheckedPlanner:
+    def drop_notes(self) -> CheckedPlanner:
         """The same without notes, for who judges the motion itself."""
         other = CheckedPlanner(self.planner, self.executable, self.situations)
         other.noted = False
@@ -552,7 +554,7 @@ class CheckedPlanner:
         """See `avatargpt.planning.types.Planner.next_activity`."""
         activity = self.planner.next_activity(scene, past, described, temperature, seed, posture)
         if self.situations is not None:
-            activity = self.situations.begun(activity, self.situations.read(described, posture))
+            activity = self.situations.begin_activity(activity, self.situations.read(described, posture))
         self.notes = self._notes(activity.steps)
         return activity
 

@@ -18,14 +18,23 @@ from typing import Any
 import numpy as np
 
 from avatargpt.requests.english import GENDER_OF, PEOPLE, PRONOUNS, WORD, names
-from avatargpt.requests.vector_index import Stored, VectorIndex, read_file, rounded, unit, unpacked, write_file, xz
+from avatargpt.requests.vector_index import (
+    StoredVectors,
+    VectorIndex,
+    inflate,
+    read_file,
+    round_vectors,
+    unit,
+    write_file,
+    xz,
+)
 from instruct_data.text.english import THIRD
 from vqvae.errors import UserError
 
 _NOT_WORDS = re.compile(r"[^\w']+|_")
 
 
-def normalized(text: str) -> str:
+def normalize_text(text: str) -> str:
     """A text without case and punctuation."""
     return _NOT_WORDS.sub(" ", text.lower()).strip()
 
@@ -56,7 +65,7 @@ def actor_of(texts: Sequence[str]) -> str:
     return gender_of(" ".join(subjects)) or gender_of(" ".join(texts))
 
 
-def unmarked(text: str) -> str:
+def strip_marks(text: str) -> str:
     """A text without its marks."""
     return re.sub(r"\{\^?\w+\}", " ", text)
 
@@ -128,14 +137,14 @@ def neutral(text: str, actor: str, step: bool = True) -> str:
     return _PRONOUN.sub(mark, line)
 
 
-def unnamed(task: str, scene: str) -> str:
+def replace_name(task: str, scene: str) -> str:
     """A task of a plan that begins with a name of its scene, with the mark of its actor instead."""
     name, _, predicate = task.partition(" ")
     acts = re.match(r"[a-z]+s ", predicate)
     return "{^he} " + predicate if acts and name.lower() in names(scene) else task
 
 
-def embedded(text: str) -> str:
+def word_for_encoder(text: str) -> str:
     """A text with marks in the words that the sentence encoder reads: a person, their."""
     forms = {"he": "the person", "him": "them", "his": "their", "himself": "themselves"}
     line = re.sub(r"\{\^?(?:o_)?(\w+)\}", lambda m: forms[m.group(1)], text)
@@ -199,7 +208,7 @@ _ADJECTIVES = frozenset(
 
 
 @dataclass(frozen=True)
-class Person:
+class ScenePerson:
     """The actor of a scene."""
 
     gender: str  # ``he``, ``she``, ``it`` or ``they``
@@ -216,7 +225,7 @@ class Person:
         return not set(_AGAINST.get(self.mood, "").split()).isdisjoint(re.findall(r"[a-z]+", step))
 
 
-def who(scene: str, genders: dict[str, str], default: str = "he") -> Person:
+def who(scene: str, genders: dict[str, str], default: str = "he") -> ScenePerson:
     """The actor of a scene."""
     words = WORD.findall(scene)
     low = [w.lower() for w in words]
@@ -245,7 +254,7 @@ def who(scene: str, genders: dict[str, str], default: str = "he") -> Person:
     side = next((w.split("-")[0] for w in low if w in ("left-handed", "right-handed")), "")
     if not side and (hand := _ONE_HAND.search(scene.lower())):
         side = hand.group(1) or hand.group(2)
-    return Person(gender, noun, mood, side)
+    return ScenePerson(gender, noun, mood, side)
 
 
 def _person(word: str) -> bool:
@@ -287,7 +296,7 @@ FIRST, MIDDLE, LAST = 1, 2, 3
 
 
 @dataclass(frozen=True)
-class Part:
+class StoryPart:
     """An activity of a whole plan, marks in place of the actor (`avatargpt.planning.library`)."""
 
     # task, steps: texts
@@ -302,7 +311,7 @@ class Story:
 
     name: str  # the kind, or the written scene
     row: int  # of the written scene in the library, -1 = a kind
-    parts: tuple[Part, ...]  # its activities; of a written scene in its order
+    parts: tuple[StoryPart, ...]  # its activities; of a written scene in its order
     vectors: np.ndarray  # (n, 384) of them, unit
     nearness: float  # to the scene in question
     fits: np.ndarray  # (n,) cosine of each activity to it
@@ -322,7 +331,7 @@ class KindTable:
     """
 
     names: list[str] = field(default_factory=list)  # N
-    parts: list[tuple[Part, ...]] = field(default_factory=list)  # the activities of each kind
+    parts: list[tuple[StoryPart, ...]] = field(default_factory=list)  # the activities of each kind
     persons: list[tuple[str, str]] = field(default_factory=list)  # (name, gender) of who acts in them
     # (M, E) unit vectors of wordings of scenes
     keys: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
@@ -344,7 +353,8 @@ class KindTable:
         rows = [[[p.task, list(p.steps), sorted(p.at)] for p in parts] for parts in self.parts]
         text = json.dumps([self.names, rows, self.persons, self.words], separators=(",", ":"), ensure_ascii=False)
         return {
-            "kinds": xz(text.encode(), 9), "kind_keys": _packed(self.keys), "kind_tasks": _packed(self.vectors),
+            "kinds": xz(text.encode(), 9), "kind_keys": _pack_vectors(self.keys),
+            "kind_tasks": _pack_vectors(self.vectors),
             "keys_per_kind": np.bincount(self.key_kind, minlength=len(self.names)).astype(np.uint8),
         }  # fmt: skip
 
@@ -353,8 +363,8 @@ class KindTable:
         """Of a library's arrays; empty for a library without kinds; KeyError or ValueError for damaged ones."""
         if "kinds" not in data:
             return cls()
-        names, rows, persons, words = json.loads(unpacked(data["kinds"]))
-        parts = [tuple(Part(t, tuple(s), frozenset(at)) for t, s, at in row) for row in rows]
+        names, rows, persons, words = json.loads(inflate(data["kinds"]))
+        parts = [tuple(StoryPart(t, tuple(s), frozenset(at)) for t, s, at in row) for row in rows]
         counts = data["keys_per_kind"].astype(np.int64)
         keys, vectors = (_units(data[name]) for name in ("kind_keys", "kind_tasks"))
         if not len(names) == len(parts) == len(counts) == len(words) or counts.min() < 1 or len(keys) != counts.sum():
@@ -365,7 +375,7 @@ class KindTable:
         return cls(names, parts, [_pair(p) for p in persons], keys, which, vectors, [str(w) for w in words])
 
 
-def _packed(vectors: np.ndarray) -> np.ndarray:
+def _pack_vectors(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors in 6 bits a component: cosines stay within 0.01."""
     import torch
 
@@ -468,7 +478,7 @@ class PlanLibrary:
         rows = (self.tasks_of(scene) for scene in range(len(self.scenes)))
         return [[self.tasks[t] for t in row] + [self.steps[i] for t in row for i in self.steps_of(t)] for row in rows]
 
-    def projected(self, relation: str, side: str, vectors: np.ndarray) -> np.ndarray:
+    def project(self, relation: str, side: str, vectors: np.ndarray) -> np.ndarray:
         """(n, >= K) -> (n, P) unit vectors of one side (``from`` or ``to``) of a relation."""
         matrix = self.projections[f"{relation}/{side}"]
         return unit(vectors[:, : len(matrix)] @ matrix)
@@ -487,8 +497,8 @@ class PlanLibrary:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         out = {  # of unit vectors the scale of a row is lost and made anew
-            "scene_vectors": rounded(self.scene_vectors)[0], "task_vectors": rounded(self.task_vectors)[0],
-            "step_vectors": rounded(self.step_vectors)[0], "mean": self.basis.mean.astype(np.float32),
+            "scene_vectors": round_vectors(self.scene_vectors)[0], "task_vectors": round_vectors(self.task_vectors)[0],
+            "step_vectors": round_vectors(self.step_vectors)[0], "mean": self.basis.mean.astype(np.float32),
             "axes": self.basis.axes.astype(np.float16),
             "tasks_per_scene": np.diff(self.task_starts).astype(np.uint8),
             "steps_per_task": np.diff(self.step_starts).astype(np.uint8),
@@ -510,21 +520,21 @@ class PlanLibrary:
         return library
 
     @classmethod
-    def _from(cls, stored: Stored) -> PlanLibrary:
+    def _from(cls, stored: StoredVectors) -> PlanLibrary:
         data, genders = stored.arrays, list(stored.about["genders"])
-        texts = unpacked(data["texts"]).decode().split("\n")
+        texts = inflate(data["texts"]).decode().split("\n")
         per_scene, per_task = data["tasks_per_scene"].astype(np.int64), data["steps_per_task"].astype(np.int64)
         s, a, x = len(per_scene), int(per_scene.sum()), int(per_task.sum())
         if len(texts) != s + a + x or len(per_task) != a or len(genders) != s:
             raise ValueError(f"{len(texts)} texts for {s} scenes, {a} activities and {x} steps")
 
-        def named(prefix: str) -> dict[str, np.ndarray]:
+        def list_named(prefix: str) -> dict[str, np.ndarray]:
             return {k.removeprefix(prefix): v.astype(np.float32) for k, v in data.items() if k.startswith(prefix)}
 
         return cls(
             texts[:s], genders, texts[s : s + a], texts[s + a :],
             np.repeat(np.arange(s), per_scene), np.repeat(np.arange(a), per_task),
             stored.vectors(s, "scene_vectors"), stored.vectors(a, "task_vectors"), stored.vectors(x, "step_vectors"),
-            Basis(data["mean"], data["axes"].astype(np.float32)), named("projection/"), named("scorer/"),
+            Basis(data["mean"], data["axes"].astype(np.float32)), list_named("projection/"), list_named("scorer/"),
             dict(stored.about["figures"]), KindTable.of(data),
         )  # fmt: skip

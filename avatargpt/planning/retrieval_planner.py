@@ -14,10 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.planning import library as plans
-from avatargpt.planning.compose import ActivityChooser, State, StepCheck, follow, plain_task, sentence, statement, tell
+from avatargpt.planning.compose import (
+    ActivityChooser,
+    PlanState,
+    StepCheck,
+    follow,
+    plain_task,
+    sentence,
+    statement,
+    tell,
+)
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
-from avatargpt.planning.events import MIN_EVENTS, NOUNS, Event, EventReader, SceneText
-from avatargpt.planning.library import Part, PlanLibrary
+from avatargpt.planning.events import MIN_EVENTS, NOUNS, EventReader, SceneEvent, SceneText
+from avatargpt.planning.library import PlanLibrary, StoryPart
 from avatargpt.planning.retriever import MIN_USABLE, Retriever, about
 from avatargpt.planning.types import (
     DEFAULT_ACTIVITIES,
@@ -48,9 +57,9 @@ ENDLESS_SCENES = 60
 
 # what is done after a fall
 RECOVERIES = (
-    Part("{^he} gets up after the fall.", ("{he} gets up slowly", "{he} rubs {his} knee"), frozenset()),
-    Part("{^he} recovers from the fall.", ("{he} gets up", "{he} dusts off {his} clothes"), frozenset()),
-    Part("{^he} picks {himself} up.", ("{he} gets back on {his} feet", "{he} rubs {his} lower back"), frozenset()),
+    StoryPart("{^he} gets up after the fall.", ("{he} gets up slowly", "{he} rubs {his} knee"), frozenset()),
+    StoryPart("{^he} recovers from the fall.", ("{he} gets up", "{he} dusts off {his} clothes"), frozenset()),
+    StoryPart("{^he} picks {himself} up.", ("{he} gets back on {his} feet", "{he} rubs {his} lower back"), frozenset()),
 )
 
 
@@ -118,15 +127,16 @@ class RetrievalPlanner:
             return Plan(scene, tuple(named), self.name, (note,) if more else ())
         chosen, notes = self._of_library(line, person, activities or DEFAULT_ACTIVITIES, temperature, seed, text.events)
         if seconds is not None:
-            chosen = self.lasting(line, chosen, seconds, temperature, seed)
+            chosen = self.time_activities(line, chosen, seconds, temperature, seed)
         return Plan(scene, tuple(chosen), self.name, tuple(notes))
 
     def _of_library(
-        self, scene: str, person: plans.Person, activities: int, temperature: float, seed: int, events: Sequence[Event]
+        self, scene: str, person: plans.ScenePerson, activities: int, temperature: float, seed: int,
+        events: Sequence[SceneEvent],
     ) -> tuple[list[Activity], list[str]]:  # fmt: skip
         """Activities of whole plans, the one event of the scene among them, and notes."""
-        state, rng = State.fresh(), self._rng(scene, temperature, seed)
-        stories = self._drawn(self.retriever.stories(scene), rng, temperature)
+        state, rng = PlanState.fresh(), self._rng(scene, temperature, seed)
+        stories = self._draw_stories(self.retriever.stories(scene), rng, temperature)
         chosen: list[Activity] = []
         notes = []
         if events and not self._shows(stories[0], events[0]):
@@ -149,12 +159,12 @@ class RetrievalPlanner:
             notes.append(f"{len(chosen)} activities instead of {activities}: the stored plans have no more that fit.")
         return chosen, notes
 
-    def _shows(self, story: plans.Story, event: Event) -> bool:
+    def _shows(self, story: plans.Story, event: SceneEvent) -> bool:
         """Whether an activity of a plan is about an event, in whatever words."""
         vector = self.retriever.full([f"a person {event.words}"])[0]
         return story.likeness >= MIN_SAME_SCENE or float((story.vectors @ vector).max()) >= MIN_SHOWS
 
-    def lasting(
+    def time_activities(
         self, scene: str, chosen: Sequence[Activity], seconds: float, temperature: float, seed: int
     ) -> list[Activity]:  # fmt: skip
         """As many activities as so many seconds take, with the lengths of their steps."""
@@ -164,7 +174,7 @@ class RetrievalPlanner:
         while len(out) > 1 and self.events.usual(out[:-1]) > seconds:
             out.pop()
         share = seconds / self.events.usual(out)
-        return [self.events.timed(a, share * self.events.usual([a])) for a in out]
+        return [self.events.time_activity(a, share * self.events.usual([a])) for a in out]
 
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
@@ -223,7 +233,9 @@ class RetrievalPlanner:
         return np.random.default_rng([zlib.crc32(scene.encode()), seed & 0xFFFFFFFF if temperature > 0 else 0])
 
     @staticmethod
-    def _drawn(stories: Sequence[plans.Story], rng: np.random.Generator, temperature: float) -> list[plans.Story]:
+    def _draw_stories(
+        stories: Sequence[plans.Story], rng: np.random.Generator, temperature: float
+    ) -> list[plans.Story]:
         """The nearest first, of about equally near ones any; where none is near, the nearest."""
         if stories[0].nearness < MIN_USABLE:
             return list(stories)
@@ -239,7 +251,7 @@ class RetrievalPlanner:
         if task.endswith("_to_scene"):
             return [self._scene_of(about, steps)]
         if task in ("activity_to_steps", "steps_to_activity"):
-            return self._turned(about, steps, temperature, seed)
+            return self._answer_nearest(about, steps, temperature, seed)
         past = [Activity(about or steps[0], steps or (about,))] if about or steps else []
         if "scene" in texts:
             actor = plans.actor_of([about, *steps])
@@ -248,16 +260,18 @@ class RetrievalPlanner:
             activity = self._after(past[0], temperature, seed)
         return list(activity.steps) if task in STEP_TASKS else [activity.task]
 
-    def _person(self, scene: str, actor: str = "") -> plans.Person:
+    def _person(self, scene: str, actor: str = "") -> plans.ScenePerson:
         """The actor: of gender `actor` where it is given, else as the scene names it."""
         rows = self.retriever.nearest(scene, 9)
         votes = Counter(self.library.genders[i] for i in rows)
         person = plans.who(scene, self.genders, max(("he", "she"), key=lambda g: (votes[g], g)))
         return person if actor in ("", person.gender) else replace(person, gender=actor, noun=NOUNS[actor])
 
-    def _remember(self, past: Sequence[Activity], described: str, person: plans.Person) -> tuple[State, np.ndarray]:
+    def _remember(
+        self, past: Sequence[Activity], described: str, person: plans.ScenePerson
+    ) -> tuple[PlanState, np.ndarray]:
         """The state after past activities, and their (n, 384) vectors."""
-        state = State.fresh()
+        state = PlanState.fresh()
         state.begun, state.turns, state.count = bool(past), len(past), len(past)
         actor = plans.gender_of(" ".join(s for a in past for s in a.steps)) or "they"
         tasks = [plans.neutral(a.task, actor, False) for a in past]
@@ -270,23 +284,23 @@ class RetrievalPlanner:
         state.tasks = {plain_task(t) for t in tasks}
         return state, self.retriever.full([*tasks, described] if described else tasks)
 
-    def _turned(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
+    def _answer_nearest(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
         """Activity -> steps, or steps -> activity: the nearest of the library under the learned projection."""
         lib = self.library
         actor = plans.actor_of([about, *steps]) or "they"
-        person = plans.Person(actor, NOUNS[actor])
+        person = plans.ScenePerson(actor, NOUNS[actor])
         texts = [plans.neutral(about, actor, False)] if about else [plans.neutral(s, actor) for s in steps]
         query = unit(self.retriever.embed(texts).mean(0, keepdims=True))
         side, target = ("from", "to") if about else ("to", "from")
         query_side, target_vectors = (lib.task_vectors, lib.means) if about else (lib.means, lib.task_vectors)
-        scores = lib.projected("task_steps", target, target_vectors) @ lib.projected("task_steps", side, query)[0]
+        scores = lib.project("task_steps", target, target_vectors) @ lib.project("task_steps", side, query)[0]
         scores += query_side @ query[0]  # what is near the question itself
         scores += np.random.default_rng(seed).gumbel(0, 0.02 * max(temperature, 0.0), len(scores))
         best = int(scores.argmax())
         if not about:
             return [sentence(person.says(statement(lib.tasks[best])))]
         steps = tuple(lib.steps[i] for i in lib.steps_of(best))
-        activity = tell(Part(lib.tasks[best], steps, frozenset()), person, State.fresh())
+        activity = tell(StoryPart(lib.tasks[best], steps, frozenset()), person, PlanState.fresh())
         return list(activity.steps) if activity is not None else [person.says(s, i == 0) for i, s in enumerate(steps)]
 
     def _after(self, past: Activity, temperature: float, seed: int) -> Activity:
@@ -309,6 +323,6 @@ class RetrievalPlanner:
         for cosines, relation, vector in parts:
             best = np.full(len(lib.scenes), -1, np.float32)
             np.maximum.at(best, lib.task_scene, cosines)
-            query = lib.projected(relation, "to", vector)[0]
-            score += best + 0.5 * (lib.projected(relation, "from", lib.scene_vectors) @ query)
+            query = lib.project(relation, "to", vector)[0]
+            score += best + 0.5 * (lib.project(relation, "from", lib.scene_vectors) @ query)
         return lib.scenes[int(score.argmax())]

@@ -10,16 +10,16 @@ import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import library as plans
-from avatargpt.planning.library import Part, PlanLibrary
+from avatargpt.planning.library import PlanLibrary, StoryPart
 from avatargpt.requests.english import lemmas, strange_names
-from avatargpt.requests.vector_index import ranked
+from avatargpt.requests.vector_index import rank_scores
 
 MIN_LETTERS = 3  # letters of a word that counts
 
 
 def bag(texts: Iterable[str]) -> frozenset[str]:
     """Lemmas of content words of all texts."""
-    return frozenset(w for t in texts for w in lemmas(plans.embedded(t)) if len(w) >= MIN_LETTERS)
+    return frozenset(w for t in texts for w in lemmas(plans.word_for_encoder(t)) if len(w) >= MIN_LETTERS)
 
 
 class CommonWords:
@@ -93,7 +93,7 @@ class Retriever:
         """Texts with or without marks -> (n, 384) unit vectors; the latest are remembered."""
         missing = [t for t in dict.fromkeys(texts) if t not in self._vectors]
         if missing:
-            vectors = self.grounder.sentence([plans.embedded(t) for t in missing])
+            vectors = self.grounder.sentence([plans.word_for_encoder(t) for t in missing])
             self._vectors.update(zip(missing, vectors, strict=True))
         out = np.stack([self._vectors[t] for t in texts]) if texts else np.zeros((0, 384), np.float32)
         while len(self._vectors) > MAX_REMEMBERED:
@@ -112,7 +112,7 @@ class Retriever:
 
     def nearest(self, scene: str, count: int = NEAREST_SCENES) -> list[int]:
         """Rows of the written scenes nearest by the components that the library keeps."""
-        return [int(i) for i in ranked(self.library.scene_vectors @ self.scene(scene), count)]
+        return [int(i) for i in rank_scores(self.library.scene_vectors @ self.scene(scene), count)]
 
     def stories(self, scene: str, count: int = NEAREST_SCENES) -> list[plans.Story]:
         """All kinds and the nearest written scenes, the nearest first."""
@@ -121,7 +121,7 @@ class Retriever:
         # the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
         # words; of kinds `KIND_BONUS` more.
         vector = self.full([scene])[0]
-        stories = [*self._kinds(scene, vector), *self._written(scene, vector, self.nearest(scene, count))]
+        stories = [*self._kinds(scene, vector), *self._find_written(scene, vector, self.nearest(scene, count))]
         return sorted(stories, key=lambda s: -s.nearness)
 
     def _kinds(self, scene: str, vector: np.ndarray) -> list[plans.Story]:
@@ -136,7 +136,7 @@ class Retriever:
             out.append(plans.Story(name, -1, parts, table.vectors[rows], nearness, fits[rows], likeness))
         return out
 
-    def _written(self, scene: str, vector: np.ndarray, rows: Sequence[int]) -> list[plans.Story]:
+    def _find_written(self, scene: str, vector: np.ndarray, rows: Sequence[int]) -> list[plans.Story]:
         lib = self.library
         like = dict(zip(rows, self.full([lib.scenes[r] for r in rows]) @ vector, strict=True))
         nearest = sorted(rows, key=lambda r: -like[r])[: max(COMPARED_SCENES, len(rows) - NEAREST_SCENES)]
@@ -159,13 +159,13 @@ class Retriever:
         lib, table, vector = self.library, self.library.kinds, self.full([scene])[0]
         reduced = self.embed([scene])[0]
         every = [p for parts in table.parts for p in parts]
-        rows = ranked(np.concatenate([lib.task_vectors @ reduced, table.vectors @ vector]), 4 * NEAREST_PARTS)
+        rows = rank_scores(np.concatenate([lib.task_vectors @ reduced, table.vectors @ vector]), 4 * NEAREST_PARTS)
         n = len(lib.tasks)
-        near = [every[i - n] if i >= n else Part(lib.tasks[i], self.steps(int(i)), frozenset()) for i in rows]
+        near = [every[i - n] if i >= n else StoryPart(lib.tasks[i], self.steps(int(i)), frozenset()) for i in rows]
         anywhere = frozenset((plans.FIRST, plans.MIDDLE, plans.LAST))
-        parts = tuple(Part(p.task, p.steps, anywhere) for p in near)
+        parts = tuple(StoryPart(p.task, p.steps, anywhere) for p in near)
         vectors = self.full([p.task for p in parts])
-        best = ranked(vectors @ vector, NEAREST_PARTS)
+        best = rank_scores(vectors @ vector, NEAREST_PARTS)
         parts, vectors = tuple(parts[i] for i in best), vectors[best]
         return plans.Story("", -1, parts, vectors, 0.0, vectors @ vector)
 
@@ -173,11 +173,11 @@ class Retriever:
         """The steps of an activity of a written scene, by its row."""
         return tuple(self.library.steps[k] for k in self.library.steps_of(task))
 
-    def parts(self, row: int) -> tuple[Part, ...]:
+    def parts(self, row: int) -> tuple[StoryPart, ...]:
         """The activities of a written scene."""
         lib, rows = self.library, self.library.tasks_of(row)
         out = []
         for i in rows:
             at = plans.FIRST if i == rows.start else plans.LAST if i == rows.stop - 1 else plans.MIDDLE
-            out.append(Part(lib.tasks[i], tuple(lib.steps[k] for k in lib.steps_of(i)), frozenset((at,))))
+            out.append(StoryPart(lib.tasks[i], tuple(lib.steps[k] for k in lib.steps_of(i)), frozenset((at,))))
         return tuple(out)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from avatargpt.planning.library import PlanLibrary, actor_of, embedded, neutral, unmarked, who
+from avatargpt.planning.library import PlanLibrary, actor_of, neutral, strip_marks, who, word_for_encoder
 from avatargpt.planning.types import Activity
 from avatargpt.requests.english import GENDER_OF, WORD, WordIndex, lemmas, strange_names, subject_of
 from avatargpt.requests.vector_index import unit
@@ -48,7 +48,7 @@ class Overlap:
         self.bag = lru_cache(60_000)(self._bag)
 
     def _bag(self, text: str) -> dict[str, float]:
-        words = lemmas(unmarked(text))
+        words = lemmas(strip_marks(text))
         return {w: self._weight.get(w, self._rarest) / self._rarest for w in words}
 
     def __call__(self, scene: str, task: str, before: str, steps: Sequence[str]) -> np.ndarray:
@@ -56,13 +56,13 @@ class Overlap:
         scene_bag, about, last = self.bag(scene), self.bag(task), self.bag(before)
         step_bags = [self.bag(s) for s in steps]
         every = {w: v for d in step_bags for w, v in d.items()}
-        follows = sum(_shared(a, b) for a, b in pairwise(step_bags)) / max(len(step_bags) - 1, 1)
+        follows = sum(_measure_shared(a, b) for a, b in pairwise(step_bags)) / max(len(step_bags) - 1, 1)
         pairs = ((scene_bag, about), (scene_bag, every), (about, every), (last, every))
-        first, second, third, fourth = (_shared(a, b) for a, b in pairs)
+        first, second, third, fourth = (_measure_shared(a, b) for a, b in pairs)
         return np.array([first, second, third, follows, fourth], np.float32)
 
 
-def _shared(left: dict[str, float], right: dict[str, float]) -> float:
+def _measure_shared(left: dict[str, float], right: dict[str, float]) -> float:
     return sum(v for w, v in left.items() if w in right)
 
 
@@ -253,7 +253,7 @@ class Ranker:
         marked = [(neutral(a.task, who_acts, False), [neutral(s, who_acts) for s in a.steps]) for a in activities]
         last = neutral(before, who_acts) if before else ""
         texts = [scene, last or scene, *(t for task, steps in marked for t in (task, *steps))]
-        vectors = lib.basis.reduce(self.grounder.sentence([embedded(t) for t in texts]), width)
+        vectors = lib.basis.reduce(self.grounder.sentence([word_for_encoder(t) for t in texts]), width)
         questions, at, behind = [], 2, vectors[1] if before else np.zeros(width, np.float32)
         for task, steps in marked:
             step_vectors = vectors[at + 1 : at + 1 + len(steps)]

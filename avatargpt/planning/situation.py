@@ -81,7 +81,7 @@ class Situations:
         measured = self.phrase_index.measured.get(clauses[0].caption, {}) if clauses else {}
         return POSES.get(measured.get("start", ""), UNKNOWN)
 
-    def begun(self, activity: Activity, situation: Situation) -> Activity:
+    def begin_activity(self, activity: Activity, situation: Situation) -> Activity:
         """The activity, after getting up or putting down what the situation calls for."""
         first: list[str] = []
         says = PRONOUNS[gender_of(" ".join((activity.task, *activity.steps))) or "they"][0]
@@ -110,7 +110,7 @@ class Situations:
         """(385, 6) of ridge regressions in which both sides of a question weigh the same."""
         index = self.phrase_index
         ends = [POSES.get(index.measured.get(c[""], {}).get("end", ""), UNKNOWN) for c in index.captions]
-        fallen, loaded = (_named(index.classes, words) for words in (FALLS, LOADS))
+        fallen, loaded = (_find_named(index.classes, words) for words in (FALLS, LOADS))
         poses = np.array([BASES.index(e) if e in BASES else -1 for e in ends])
         rare = np.flatnonzero((poses > 0) | fallen | loaded)
         usual = np.flatnonzero((poses == 0) & ~fallen & ~loaded)
@@ -135,7 +135,7 @@ def _with_one(vectors: np.ndarray) -> np.ndarray:
     return np.concatenate([vectors, np.ones((len(vectors), 1), vectors.dtype)], 1)
 
 
-def _named(classes: Sequence[str], words: Sequence[str]) -> np.ndarray:
+def _find_named(classes: Sequence[str], words: Sequence[str]) -> np.ndarray:
     return np.array([any(w in name for w in words) for name in classes])
 
 

@@ -154,7 +154,7 @@ def check_plan(scene: str, activities: int | None = None, seconds: float | None 
 
 def check_slots(task: str, slots: Mapping[str, str]) -> dict[str, str]:
     """Slots of a planning task, tidied; steps joined by semicolons."""
-    task_slots = planning_task(task).slots
+    task_slots = get_planning_task(task).slots
     if unknown := sorted(slots.keys() - task_slots.keys()):
         raise UserError(f"task {task}: does not take {unknown[0]}; accepted: {', '.join(task_slots)}")
     if missing := [name for name in task_slots if not str(slots.get(name) or "").strip()]:
@@ -173,7 +173,7 @@ def check_slots(task: str, slots: Mapping[str, str]) -> dict[str, str]:
     return out
 
 
-def planning_task(name: str) -> registry.Task:
+def get_planning_task(name: str) -> registry.Task:
     """A task among the planning directions."""
     if name in PLANNING_TASKS:
         return registry.get_task(name)

@@ -81,7 +81,7 @@ class PieceReader:
 
 
 @dataclass
-class Batch:
+class ReadingBatch:
     """Examples of one program. A number is 0 = none, then a constant, then a piece; a place 0 = none, then a piece;
     `IGNORED` = not labelled.
 
@@ -108,7 +108,7 @@ class Batch:
     written: Tensor
     text: Tensor
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> ReadingBatch:
         """The same on a device."""
         moved = {f.name: value.to(device) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
         return replace(self, **moved, values={kind: value.to(device) for kind, value in self.values.items()})
@@ -164,7 +164,7 @@ MAX_WRITTEN = 48  # pieces of an item in words
 def make_batch(
     examples: Sequence[Example], fields: Sequence[frozenset[str] | None], program: Program, names: Mapping[str, int],
     read: PieceReader, written: Sequence[tuple[int, int]] = (),
-) -> Batch:  # fmt: skip
+) -> ReadingBatch:  # fmt: skip
     """Examples as tensors; a name that is not in `names` is none of them.
 
     Args:
@@ -220,7 +220,7 @@ def make_batch(
     for row, end in enumerate(ends):
         text[row, : len(end)] = end
     as_tensor = torch.from_numpy
-    return Batch(
+    return ReadingBatch(
         ids, mask, counted, lines, as_tensor(present), as_tensor(words), as_tensor(name),
         {kind: as_tensor(v) for kind, v in values.items()}, as_tensor(labelled_words), as_tensor(wholes),
         as_tensor(tags), as_tensor(piece_kinds), torch.tensor(list(written), dtype=torch.long).reshape(-1, 2),

@@ -53,7 +53,7 @@ class BodyReader:
         """
         if text not in self._requests:
             texts = split_sentences(text)
-            readings = self.reader.read([_ended(t) for t in texts], near=NEAR)
+            readings = self.reader.read([_end_text(t) for t in texts], near=NEAR)
             parts = [to_request(reading) for reading in readings]
             places, at = [], 0
             for part, reading in zip(texts, readings, strict=True):
@@ -89,7 +89,7 @@ class BodyReader:
         return [found[t] for t in texts]
 
 
-def _ended(text: str) -> str:
+def _end_text(text: str) -> str:
     """A text with a sign at its end, so that it is read alike whether its writer set one or not."""
     return text if text.rstrip().endswith(ENDS) else f"{text.rstrip()}."
 
@@ -146,7 +146,7 @@ def to_clause(reading: Reading, item: ReadItem) -> Clause:
     for name, most in BOUNDS.items():
         if name in values:
             values[name] = min(values[name], most)
-    words: dict[str, Any] = {k: reading.said(spans) for k, spans in item.words.items()}
+    words: dict[str, Any] = {k: reading.join_spans(spans) for k, spans in item.words.items()}
     return Clause(
         action=words.pop("words"), **likeliest(item.names), **words, **values
     )  # fmt: skip

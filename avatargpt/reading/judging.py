@@ -16,14 +16,14 @@ def read_names(items: Sequence[ReadItem], least: float = MIN_KNOWN) -> list[str 
     return [name if p >= least else None for item in items for name, p in item.names[:1]]
 
 
-def done_items(items: Sequence[Any]) -> list[Any]:
+def list_done(items: Sequence[Any]) -> list[Any]:
     """Items that are to be done."""
     return [i for i in items if not i.values.get("denied")]
 
 
-def meant_names(row: Example, known: set[str], field: str = "action") -> list[str | None]:
+def name_done(row: Example, known: set[str], field: str = "action") -> list[str | None]:
     """The names of the items that are to be done, in order; None where it is none of the known ones."""
-    return [a if (a := i.values.get(field)) in known else None for i in done_items(row.items)]
+    return [a if (a := i.values.get(field)) in known else None for i in list_done(row.items)]
 
 
 def compare(meant: Sequence[str | None], read: Sequence[str | None]) -> dict[str, list[float]]:
@@ -64,12 +64,12 @@ def judge_items(
     figures: dict[str, list[float]] = defaultdict(list)
     false = 0
     for reading, row in zip(readings, rows, strict=True):
-        meant, items = meant_names(row, known, field), done_items(reading.items)
+        meant, items = name_done(row, known, field), list_done(reading.items)
         read = read_names(items, least)
         for name, values in compare(meant, read).items():
             figures[name] += values
         false += max(0, read.count(None) - meant.count(None))
-        same = [_values(a) == _values(b) for a, b in zip(items, done_items(row.items), strict=False)]
+        same = [_values(a) == _values(b) for a, b in zip(items, list_done(row.items), strict=False)]
         figures["values"] += [float(x) for x in same] if len(meant) == len(read) else []
         figures["exact"].append(float(meant == read and all(same)))
     names = ("full", "single", "silent", "count", "found", "noticed", "values", "exact")

@@ -81,7 +81,7 @@ _PLACES = {
 }  # fmt: skip
 
 
-class Encoder(nn.Module):
+class ReadingEncoder(nn.Module):
     """all-MiniLM-L6-v2 with layers that can be trained; its tables stay as they are and are not stored.
 
     `start`: the layers begin as those of all-MiniLM-L6-v2; else the tables are still empty, too (`fill_tables`).
@@ -237,12 +237,12 @@ class WriterLayer(nn.Module):
         return self.own.think(x)
 
 
-class Writer(nn.Module):
+class ItemWriter(nn.Module):
     """Writes an item in words: pieces that it knows, or pieces of the text (a pointer network, See et al. 2017)."""
 
     spoken: Tensor
 
-    def __init__(self, encoder: Encoder, layers: Sequence[int], spoken: Sequence[int], dropout: float) -> None:
+    def __init__(self, encoder: ReadingEncoder, layers: Sequence[int], spoken: Sequence[int], dropout: float) -> None:
         super().__init__()
         if not spoken or list(spoken) != sorted({*spoken}):
             raise ValueError("spoken: not rising numbers of word pieces")
@@ -262,7 +262,7 @@ class Writer(nn.Module):
         self.register_buffer("spoken", torch.tensor(spoken), persistent=False)
 
     def forward(
-        self, encoder: Encoder, step: Tensor, before: Tensor, states: Tensor, mask: Tensor
+        self, encoder: ReadingEncoder, step: Tensor, before: Tensor, states: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Log probabilities of the next piece: of the S that are known, and of a copy of each of the text's N pieces,
         (M, L + 1, S) and (M, L + 1, N); both together sum to 1.
@@ -306,7 +306,7 @@ class ReadingNetwork(nn.Module):
         super().__init__()
         self.config, programs = config, PROGRAMS
         self.apart: dict[str, ReadingNetwork] = {}  # tasks that a network of the same shape reads
-        self.encoder = Encoder(config.dropout, start)
+        self.encoder = ReadingEncoder(config.dropout, start)
         for number, layer in enumerate(self.encoder.layers):
             layer.requires_grad_(number >= config.trained)
         self.encoder.even.requires_grad_(config.trained == 0)
@@ -336,7 +336,7 @@ class ReadingNetwork(nn.Module):
             {table: nn.Parameter(torch.zeros(len(names) + 1)) for table, names in config.tables.items()}
         )
         self.sharp = nn.Parameter(torch.tensor(3.0))
-        self.writer = Writer(self.encoder, config.writer, config.spoken, config.dropout)
+        self.writer = ItemWriter(self.encoder, config.writer, config.spoken, config.dropout)
         self.turn = nn.Sequential(
             nn.Linear(3 * WIDTH, config.wide), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.wide, WIDTH)
         )
@@ -397,13 +397,13 @@ class ReadingNetwork(nn.Module):
 
     def name_logits(self, table: str, steps: Tensor, pooled: Tensor, mean: Tensor) -> Tensor:
         """States of steps and of their words (B, I, D), of the whole (B, D) -> (B, I, V + 1), the last = none."""
-        return self.compare(table, self.turned(steps, pooled, mean))
+        return self.compare(table, self.turn_vectors(steps, pooled, mean))
 
     def compare(self, table: str, z: Tensor) -> Tensor:
         """(B, I, D) -> logits of the names of a table (B, I, V + 1)."""
         return z @ F.normalize(self.names[table], dim=-1).mT * self.sharp.exp() + self.name_bias[table]
 
-    def turned(self, steps: Tensor, pooled: Tensor, mean: Tensor) -> Tensor:
+    def turn_vectors(self, steps: Tensor, pooled: Tensor, mean: Tensor) -> Tensor:
         """What items are compared with names by, unit vectors (B, I, D)."""
         v, whole = F.normalize(pooled, dim=-1), F.normalize(mean, dim=-1)[:, None].expand_as(pooled)
         return F.normalize(v + self.turn(torch.cat([v, whole, steps], -1)), dim=-1)

@@ -70,7 +70,7 @@ class Reading:
     unshown: tuple[Span, ...] = ()
     counted: tuple[Span, ...] = ()
 
-    def said(self, spans: Sequence[Span]) -> str:
+    def join_spans(self, spans: Sequence[Span]) -> str:
         """The words at some places."""
         return " ".join(self.text[a:b] for a, b in spans)
 
@@ -147,7 +147,7 @@ class Reader:
                         if (value := _value(f, logits[i, 0], open_, rows[i])) is not None:
                             read[f.name] = value
                         if kind == "place":
-                            sure *= float(_opened(logits[i, 0], placed[i]).softmax(-1).max())
+                            sure *= float(_close_pieces(logits[i, 0], placed[i]).softmax(-1).max())
                 words = {
                     name: spans for k, name in enumerate(word_names)
                     if found is not None and (spans := _spans(texts[i].text, rows[i], found[i, 0, k] > 0))
@@ -198,7 +198,7 @@ class Reader:
         net, table = self.network, PROGRAMS[task].table
         new = []
         for rows in texts.values():
-            turned = self._turned([self.pieces(t) for t in rows[:BLOCK]], task)
+            turned = self._turn_texts([self.pieces(t) for t in rows[:BLOCK]], task)
             new.append(turned[:, 0].mean(0))
         names, bias = net.names[table].data, net.name_bias[table].data
         net.names[table].data = torch.cat([names[:-1], torch.stack(new), names[-1:]])
@@ -208,16 +208,16 @@ class Reader:
 
     def _name_logits(self, rows: Sequence[Pieces], task: str) -> Tensor:
         """(B, 1, V + 1) logits of texts that are one item each."""
-        return self.network.compare(PROGRAMS[task].table, self._turned(rows, task))
+        return self.network.compare(PROGRAMS[task].table, self._turn_texts(rows, task))
 
-    def _turned(self, rows: Sequence[Pieces], task: str) -> Tensor:
+    def _turn_texts(self, rows: Sequence[Pieces], task: str) -> Tensor:
         """(B, 1, D) what texts that are one item each are compared with names by."""
         net, (ids, mask, _, _) = self.network, (x.to(self.device) for x in pad_texts(rows))
         states, real = net.encode(ids, mask), _real_pieces(rows, mask.shape[1]).to(self.device)
         none = states.new_zeros((len(rows), 0, states.shape[-1]))
         nothing = ids.new_zeros((len(rows), 0))
         step = net.steps(states, mask, task, none, nothing, nothing)
-        return net.turned(step, pool(states, real[:, None]), mean_state(states, mask))
+        return net.turn_vectors(step, pool(states, real[:, None]), mean_state(states, mask))
 
     def _names(self, table: str, shares: Tensor | None, row: int, near: int) -> Names:
         if shares is None:
@@ -263,7 +263,7 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
         best = int(logits.argmax())
         return f.choices[best - 1] if best else None
     assert open_ is not None
-    fixed, best = len(logits) - len(open_), int(_opened(logits, open_).argmax())
+    fixed, best = len(logits) - len(open_), int(_close_pieces(logits, open_).argmax())
     if best == 0:
         return None
     if f.kind == "place":
@@ -271,7 +271,7 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
     return CONSTANTS[best - 1] if best < fixed else pieces.numerals[best - fixed].of(f.name)
 
 
-def _opened(logits: Tensor, open_: Tensor) -> Tensor:
+def _close_pieces(logits: Tensor, open_: Tensor) -> Tensor:
     """Logits of a number or a place with the pieces closed that are none."""
     fixed = len(logits) - len(open_)
     return torch.cat([logits[:fixed], logits[fixed:].masked_fill(open_ == 0, -1e9)])

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from avatargpt.lm.checkpoint import MAX_SHAPE_BYTES, stored
+from avatargpt.lm.checkpoint import MAX_SHAPE_BYTES, store_tensors
 from avatargpt.reading.network import ReadingConfig, ReadingNetwork
 from instruct_data.reading.programs import PROGRAMS
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing
-from vqvae.io.tensors import load_tensors, lowered, no_larger_than, raised, unfilled
+from vqvae.io.tensors import build_unfilled, load_tensors, lower_weight, no_larger_than, raise_weights
 from vqvae.motion import atomic_write
 
 NAME, VERSION = "reading", 1
@@ -33,7 +33,7 @@ def save_network(
     """Write a network; matrices in `dtype`, None = as they are."""
     from safetensors.torch import save_file
 
-    folder, state = Path(folder), stored(network, dtype)
+    folder, state = Path(folder), store_tensors(network, dtype)
     for file, second in zip(FILES, (False, True), strict=True):
         part = {k: v for k, v in state.items() if k.startswith(SECOND) == second}
         atomic_write(folder / file, lambda p, part=part: save_file(part, p))  # type: ignore[misc]
@@ -57,18 +57,18 @@ def save_apart(
             ours[name].copy_(theirs)
         elif not name.startswith(("heads.", "names.", "name_bias.")) and not torch.equal(theirs, ours[name]):
             if theirs.ndim != 2 or min(theirs.shape) <= 2 * rank:
-                out |= lowered(name, theirs.contiguous(), dtype)
+                out |= lower_weight(name, theirs.contiguous(), dtype)
                 continue
             left, sizes, right = torch.linalg.svd(theirs - ours[name], full_matrices=False)
             scale = sizes[:rank].sqrt()
-            out |= lowered(name + LEFT, (left[:, :rank] * scale).contiguous(), dtype)
-            out |= lowered(name + RIGHT, (right[:rank] * scale[:, None]).contiguous(), dtype)
+            out |= lower_weight(name + LEFT, (left[:, :rank] * scale).contiguous(), dtype)
+            out |= lower_weight(name + RIGHT, (right[:rank] * scale[:, None]).contiguous(), dtype)
     atomic_write(Path(folder) / f"{NAME}-{task}.safetensors", lambda p: save_file(out, p))
 
 
 def _load_apart(network: ReadingNetwork, file: Path, what: str) -> ReadingNetwork:
     """The network of a task, by that of all others and its file."""
-    state, whole = raised(load_tensors(file, what)), dict(network.state_dict())
+    state, whole = raise_weights(load_tensors(file, what)), dict(network.state_dict())
     with parsing(file, what):
         for name, value in state.items():
             matrix = name.removesuffix(LEFT).removesuffix(RIGHT)
@@ -78,7 +78,7 @@ def _load_apart(network: ReadingNetwork, file: Path, what: str) -> ReadingNetwor
                 whole[matrix] = whole[matrix] + value @ state[matrix + RIGHT]
             elif matrix + LEFT not in state:
                 raise ValueError(f"no {matrix + LEFT}")
-        with unfilled():
+        with build_unfilled():
             other = ReadingNetwork(network.config, start=False)
         other.load_state_dict(whole, assign=True)
     other.encoder.table, other.encoder.places = network.encoder.table, network.encoder.places
@@ -97,9 +97,9 @@ def load_network(folder: str | os.PathLike[str]) -> ReadingNetwork | None:
     with parsing(folder, what):
         if fields.pop("version") != VERSION:
             raise ValueError("another version")
-        with no_larger_than(state), unfilled():
+        with no_larger_than(state), build_unfilled():
             network = ReadingNetwork(ReadingConfig(**fields), start=False)
-        network.load_state_dict({k: v.float() for k, v in raised(state).items()}, assign=True)
+        network.load_state_dict({k: v.float() for k, v in raise_weights(state).items()}, assign=True)
         network.fill_tables()
     for task in PROGRAMS:
         if (file := folder / f"{NAME}-{task}.safetensors").is_file():

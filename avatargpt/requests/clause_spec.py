@@ -45,7 +45,7 @@ class Turn:
         """A request for such an action, whatever its degrees."""
         return f"a person turns around to the {self.side}" if self.side else "a person turns to face the other way"
 
-    def missed(self, turned: float) -> float:
+    def measure_miss(self, turned: float) -> float:
         """Degrees between the goal and a turn, positive to the left."""
         signed = {"left": turned, "right": -turned}.get(self.side, abs(turned))
         return abs(signed - self.degrees)
@@ -171,7 +171,7 @@ class ClauseSpec:
             return out
         named = side_of(self.caption) or out.get("side")
         if clause.side in ("left", "right") and named in ("left", "right") and named != clause.side:
-            out = attributes.mirrored(out)
+            out = attributes.mirror_attributes(out)
         # It says which limb acts; the one that stands or kneels is measured.
         if clause.side and (clause.side == "both" or not {"left", "right"} & {out.get("support"), out.get("kneel")}):
             out["side"] = clause.side
@@ -304,7 +304,7 @@ def goes(action: str) -> bool:
     return any(lemma(w) in STEPS for w in re.findall("[a-z]+", action))
 
 
-def expanded(clause: Clause) -> list[Clause]:
+def expand_clause(clause: Clause) -> list[Clause]:
     """The clauses that replace one: going back and forth is going, turning round and going again."""
     if clause.path != "back_and_forth" or not _travels(clause):
         return [clause]
@@ -341,7 +341,7 @@ def cycles_in_place(request: MotionRequest) -> MotionRequest:
     return request.model_copy(update={"clauses": clauses, "treadmill": True})
 
 
-def measured(clause: Clause) -> bool:
+def has_measures(clause: Clause) -> bool:
     """Whether a clause has measures besides its words."""
     return bool(clause.times or clause.seconds or clause.turn or clause.path or clause.distance or clause.waypoints)
 
@@ -352,9 +352,9 @@ def lookup_of(clause: Clause) -> Lookup:
     side = clause.side if clause.side in ("left", "right") else ""
     turn = _turn(clause, side)
     route = None if turn else _route(clause, side)
-    words = _sided(action, side) if not (turn or route) else action
+    words = _name_side(action, side) if not (turn or route) else action
     if clause.side == "both" and "both" not in words.split():
-        words = _sided(action, "both")
+        words = _name_side(action, "both")
     if clause.side == "alternating":
         words += " alternately left and right"
     # one goes forward anyway
@@ -382,7 +382,7 @@ def _travels(clause: Clause) -> bool:
     return any(lemma(w) in TRAVEL_VERBS for w in (clause.name.replace("_", " ") or clause.action).split())
 
 
-def _sided(action: str, side: str) -> str:
+def _name_side(action: str, side: str) -> str:
     """An action with its side where English has it: before the limb, else behind the verb phrase."""
     words = action.split()
     if not side or side in words:

@@ -440,7 +440,7 @@ def language_of(text: str) -> str:
     return str(code) if code in LANGUAGES and share > MIN_LANGUAGE_PROBABILITY else ""
 
 
-def named(code: str) -> str:
+def name_language(code: str) -> str:
     """A language's English name; the code itself where it is none of `NAMES`."""
     return LANGUAGES.get(code, f"language {code!r}")
 
@@ -463,7 +463,7 @@ def is_emoji(character: str) -> bool:
     return unicodedata.category(character) == "So" and ord(character) >= _FIRST_EMOJI
 
 
-def worded(text: str) -> str:
+def spell_emoji(text: str) -> str:
     """An instruction as the reader takes it: emoji as words, the same in a row once."""
     # also rows of exclamation or question marks, which the reader would take for a count
     bare = _EMOJI_MODIFIERS.sub("", text)
@@ -477,7 +477,7 @@ def meaningless(text: str) -> bool:
     """Whether an instruction has no word: a number alone, or keys hit at random (`hit_at_random`)."""
     if re.fullmatch(r"[\d\s.,]+", text):
         return True
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", worded(text))  # names of shapes are words, too
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", spell_emoji(text))  # names of shapes are words, too
     return hit_at_random(re.sub(r"(.)\1+", r"\1", words))  # and so are "pfft" and "hmmm"
 
 
@@ -490,7 +490,7 @@ def unreadable(text: str, words: Collection[str] = ()) -> str:
     """
     known = bool(words) and bool(here := lemmas(text)) and all(w in words for w in here)
     if not known and (code := language_of(text)):
-        return f"does not look like English but like {named(code)}, and the model knows English alone"
+        return f"does not look like English but like {name_language(code)}, and the model knows English alone"
     if meaningless(text):
         return "has no word in it; what the model makes of it is chance"
     return ""
@@ -521,6 +521,6 @@ def check_spoken(text: str) -> None:
     except UserError:  # letters of another script, or no words: what is refused anyway
         foreign = True
     if foreign and (code := language_of(text)):
-        raise UserError(f"transcript {' '.join(text.split())[:40]!r}: looks like {named(code)}, and words get times in "
-                        "English alone; accepted: a file with word times (.TextGrid, .srt, .json ...), or none: lips "
-                        "follow the sound in any language")  # fmt: skip
+        raise UserError(f"transcript {' '.join(text.split())[:40]!r}: looks like {name_language(code)}, and words get "
+                        "times in English alone; accepted: a file with word times (.TextGrid, .srt, .json ...), or "
+                        "none: lips follow the sound in any language")  # fmt: skip

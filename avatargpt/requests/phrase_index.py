@@ -25,7 +25,7 @@ from avatargpt.requests.clause_spec import (
     UPRIGHT,
     ClauseSpec,
     Lookup,
-    expanded,
+    expand_clause,
     is_above,
     is_rest,
     lookup_of,
@@ -195,15 +195,17 @@ class PhraseIndex:
 
     def resolve(self, request: MotionRequest, grounder: SentenceGrounder) -> list[ClauseSpec]:
         """The clauses of a typed request, in order or concurrent."""
-        actions = [c for clause in with_bends(request.done) for c in expanded(clause)] or [Clause(action="stand still")]
+        actions = [c for clause in with_bends(request.done) for c in expand_clause(clause)] or [
+            Clause(action="stand still")
+        ]
         style = self.style(request.text) if len(actions) == 1 else ""  # of a subject: "an old man"
-        specs = self._held(self.look_up(actions, grounder, style), grounder)
+        specs = self._keep_endings(self.look_up(actions, grounder, style), grounder)
         actions = [s.clause for s in specs if s.clause is not None]
         denials = [c for c in request.clauses if c.denied]
         denied = self.look_up(denials, grounder) if denials else []
         avoid = tuple((s.action, s.caption) for s in denied if s.action)
         specs = [replace(s, avoid=avoid) for s in specs] if avoid else specs
-        return self._stood_up(self._concurrent(actions, specs, grounder), grounder)
+        return self._stand_up(self._concurrent(actions, specs, grounder), grounder)
 
     def _concurrent(
         self, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder
@@ -247,7 +249,7 @@ class PhraseIndex:
             return replace(joint, clause=first.clause, known=max(joint.known, min(first.known, second.known)))
         return None
 
-    def _held(self, specs: Sequence[ClauseSpec], grounder: SentenceGrounder) -> list[ClauseSpec]:
+    def _keep_endings(self, specs: Sequence[ClauseSpec], grounder: SentenceGrounder) -> list[ClauseSpec]:
         """Clauses that keep what the action before ends in: by one caption for both ("salutes and holds the salute"),
         else by one of rest in its posture. Alone they stand still."""
         out: list[ClauseSpec] = []
@@ -307,7 +309,7 @@ class PhraseIndex:
             phrasing=self.keys[row], measured=self.measured.get(caption, {}),
         )  # fmt: skip
 
-    def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder) -> list[ClauseSpec]:
+    def _stand_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder) -> list[ClauseSpec]:
         """A seated body stands up before it stands."""
         for i, spec in enumerate(specs):
             before = next((s for s in specs[:i][::-1] if not is_above(s.action)), None)
@@ -324,7 +326,7 @@ class PhraseIndex:
         texts = [x.turn.words if x.turn else x.words for x in lookups]
         # a turn by a measure is shown by the caption of its own words
         blank = {"name": "", "others": {}}
-        clauses = self._named([
+        clauses = self._name_clauses([
             (x.clause or Clause(action=x.words)).model_copy(update=blank if x.turn else {}) for x in lookups
         ], texts, grounder)
         vectors = grounder.sentence(texts)
@@ -338,13 +340,15 @@ class PhraseIndex:
                 manner = "" if lookup.turn is not None else manner  # that of a turn is in its words already
                 overlap = self.index.words.scores(text)[members]
                 scores = self.index.vectors_of(members) @ vector + OVERLAP_WEIGHT * overlap
-                spec = self._shown(clause, lookup, members, scores, manner)
+                spec = self._choose_caption(clause, lookup, members, scores, manner)
                 known = clause.sure if clause.known is not False else 0.0
                 spec = replace(spec, known=1.0 if lookup.turn is not None else known)
             out.append(replace(spec, clause=lookup.clause, words=text, turn=lookup.turn, route=lookup.route))
         return out
 
-    def _named(self, clauses: Sequence[Clause], texts: Sequence[str], grounder: SentenceGrounder) -> list[Clause]:
+    def _name_clauses(
+        self, clauses: Sequence[Clause], texts: Sequence[str], grounder: SentenceGrounder
+    ) -> list[Clause]:
         """Clauses with what they are read as; those that have a name keep it. Without a reader: the nearest's."""
         unread = [i for i, c in enumerate(clauses) if not c.name or self.members.get(c.name) is None]
         out = list(clauses)
@@ -358,7 +362,7 @@ class PhraseIndex:
                 out[i] = out[i].model_copy(update=likeliest(names))
         return out
 
-    def _shown(
+    def _choose_caption(
         self, clause: Clause, lookup: Lookup, members: np.ndarray, scores: np.ndarray, manner: str
     ) -> ClauseSpec:
         """The caption of an action that agrees best with a clause; the next one, and other actions, are alternatives.
@@ -424,7 +428,7 @@ class PhraseIndex:
             return {}
         cosines = self.index.cosines(grounder.sentence(list(texts)))
         rows = [
-            vector_index.ranked(self.index.scores(c, OVERLAP_WEIGHT, t), MAX_MOVEMENT_ROWS)
+            vector_index.rank_scores(self.index.scores(c, OVERLAP_WEIGHT, t), MAX_MOVEMENT_ROWS)
             for c, t in zip(cosines, texts, strict=True)
         ]
         out: dict[str, str] = {}
@@ -475,7 +479,7 @@ class PhraseIndex:
     def load(cls, folder: str | os.PathLike[str]) -> PhraseIndex | None:
         """The phrase index of a model folder, or None where it has none; raises UserError for a damaged file."""
 
-        def parse(stored: vector_index.Stored) -> PhraseIndex:
+        def parse(stored: vector_index.StoredVectors) -> PhraseIndex:
             about, keys = stored.about, stored.about["keys"]
             meanings = [about["meanings"][i] for i in stored.arrays["which"].tolist()]
             sides = [SIDES[i] for i in stored.arrays["side"].tolist()]
@@ -483,7 +487,7 @@ class PhraseIndex:
                 raise ValueError(f"{len(meanings)} meanings for {len(keys)} texts")
             index = cls(
                 keys, [m[0] for m in meanings], [m[1] for m in meanings], sides, about["styles"], about["lengths"],
-                stored.reduced(len(keys)), stored.words(about["words"], len(keys)),
+                stored.read_reduced(len(keys)), stored.words(about["words"], len(keys)),
             )  # fmt: skip
             index.attributes, index.measured = about.get("told", {}), about.get("measured", {})
             index.reads, index.reader = BodyReader.of(folder), RequestReader.of(folder)

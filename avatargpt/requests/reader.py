@@ -94,7 +94,7 @@ class Vocabulary:
     def decode(self, numbers: Sequence[int]) -> list[str | int]:
         return [self.tokens[i] if i < len(self) else i - len(self) for i in numbers]
 
-    def allowed(self, before: Sequence[int], words: Sequence[str], domain: str = "face") -> np.ndarray:
+    def mask_allowed(self, before: Sequence[int], words: Sequence[str], domain: str = "face") -> np.ndarray:
         """(V + N,) tokens, and words of N, that may follow in a request of a domain."""
         # an action has a word at least; attributes stand in their order, each at most once; a number is one constant or
         # numerals in a row
@@ -202,7 +202,7 @@ class RequestNetwork(nn.Module):
         """The number that begins a sequence."""
         return self.size + BEGUN.index(domain)
 
-    def fed(self, token: int) -> int:
+    def feed_token(self, token: int) -> int:
         """A token, or V + i for word i, as `decode` is given it."""
         return token if token < self.size else token + len(BEGUN)
 
@@ -216,7 +216,7 @@ class RequestNetwork(nn.Module):
         return out
 
     def decode(self, read: Tensor, words: Tensor | None, tokens: Tensor) -> Tensor:
-        """(B, L) tokens as `fed`, the first of them a `begin` -> (B, L, V + N); no `words`: all places are words."""
+        """(B, L) tokens as `feed_token`, the first of them a `begin` -> (B, L, V + N); no `words`: all places are."""
         length, last = tokens.shape[1], self.size + len(BEGUN) - 1
         is_copy = tokens > last
         sources = read.gather(1, (tokens - last - 1).clamp(min=0)[..., None].expand(-1, -1, read.shape[-1]))
@@ -245,7 +245,7 @@ MAX_WORDS_AT_ONCE = 30
 T = TypeVar("T")
 
 
-def reading_grounder(config: RequestConfig) -> SentenceGrounder:
+def make_word_grounder(config: RequestConfig) -> SentenceGrounder:
     """A sentence encoder that keeps all words that can be read."""
     return SentenceGrounder(max_tokens=512, cache_size=500, layers=config.layers)
 
@@ -268,7 +268,7 @@ class RequestReader:
 
     def __init__(self, network: RequestNetwork, grounder: SentenceGrounder | None = None) -> None:
         self.network, self.vocabulary = network.eval(), Vocabulary()
-        self.grounder = grounder or reading_grounder(network.config)
+        self.grounder = grounder or make_word_grounder(network.config)
         self._faces: dict[str, FaceRequest] = {}
 
     def to(self, device: str | torch.device) -> None:
@@ -279,13 +279,13 @@ class RequestReader:
     def read_face(self, text: str) -> FaceRequest:
         """The typed request of a text to a face; likewise."""
         if text not in self._faces:
-            requests = [r for r in self._assembled(text, "face", assembled_face) if r is not None]
-            shared = _shared(requests, ("seconds", "alternating", "rounds", "in_all"))
+            requests = [r for r in self._assemble_parts(text, "face", assemble_face) if r is not None]
+            shared = _collect_shared(requests, ("seconds", "alternating", "rounds", "in_all"))
             clauses = [c for r in requests for c in r.clauses]
             remember(self._faces, text, FaceRequest(clauses=clauses, text=text, **shared))
         return self._faces[text]
 
-    def _assembled(
+    def _assemble_parts(
         self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]
     ) -> list[T]:
         """The request of each part of a text; by the grammar every part begins with a clause."""
@@ -308,10 +308,10 @@ class RequestReader:
         before: list[int] = []
         probabilities: list[float] = []
         while len(before) < MAX_TARGET:
-            fed = torch.tensor([[net.begin(domain), *(net.fed(i) for i in before)]], device=device)
+            fed = torch.tensor([[net.begin(domain), *(net.feed_token(i) for i in before)]], device=device)
             # torch's check of a mask imports its symbolic shapes and sympy, which takes half a second
             logits = net.decode(encoded, None, fed)[0, -1].cpu()
-            open_ = torch.from_numpy(self.vocabulary.allowed(before, words, domain))
+            open_ = torch.from_numpy(self.vocabulary.mask_allowed(before, words, domain))
             shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
             best = int(shares.argmax())
             probabilities.append(float(shares[best]))
@@ -335,7 +335,7 @@ class RequestReader:
         return cls(load_part(folder, FILE_NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
 
 
-def _shared(requests: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
+def _collect_shared(requests: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
     """What parts say of the whole."""
     return {name: value for r in requests for name in names if (value := getattr(r, name))}
 
@@ -371,9 +371,9 @@ _COUNTS = ("times", "rounds", "in_all")
 _TIMES = ("seconds", "total_s", "at", "until", "wait", "every", "pause")
 
 
-def assembled_face(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> FaceRequest | None:
+def assemble_face(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> FaceRequest | None:
     """As `assembled`, of an instruction for a face."""
-    clauses, overall = _collected(target, words, probabilities)
+    clauses, overall = _collect_attributes(target, words, probabilities)
     for clause in clauses:
         for name in ("from", "to"):
             if name in clause:
@@ -382,7 +382,7 @@ def assembled_face(target: Target, words: Sequence[str], probabilities: Sequence
     return FaceRequest(clauses=[spec.FaceClause(**c) for c in clauses], **overall) if clauses else None
 
 
-def _collected(
+def _collect_attributes(
     target: Target, words: Sequence[str], probabilities: Sequence[float]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The attributes of each clause, and of the whole."""
@@ -398,7 +398,7 @@ def _collected(
             copies.append(int(target[after]))
             after += 1
         if token in OPEN:
-            row = {"action": joined_words(copies, words), "sure": 1.0}
+            row = {"action": join_words(copies, words), "sure": 1.0}
             if token.startswith("act="):
                 row["act"] = token.removeprefix("act=")
             row |= {"together": True} if token == "with" and clauses else {"denied": True} if token == "not" else {}
@@ -410,7 +410,7 @@ def _collected(
             if value and name in CHOICES:
                 row[name] = sure[i] if name == "unknown" else True if value == "yes" else value
             elif name in COPIED:
-                row[name] = joined_words(copies, words)
+                row[name] = join_words(copies, words)
             elif name in VALUES:
                 constant = target[after] if after < len(target) else None
                 if isinstance(constant, str) and constant.startswith("#"):
@@ -430,7 +430,7 @@ def _collected(
     return clauses, overall
 
 
-def joined_words(copies: Iterable[int], words: Sequence[str]) -> str:
+def join_words(copies: Iterable[int], words: Sequence[str]) -> str:
     """Words by their places as text."""
     out = ""
     for i in copies:

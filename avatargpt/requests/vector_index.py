@@ -26,7 +26,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def ranked(scores: np.ndarray, count: int | None = None) -> np.ndarray:
+def rank_scores(scores: np.ndarray, count: int | None = None) -> np.ndarray:
     """Rows of the `count` highest scores (None = of all), the best first; of equal ones the first."""
     if count is None or count >= len(scores):
         return np.argsort(-scores, kind="stable")[:count]
@@ -112,7 +112,7 @@ MAX_TEXT = 16 << 20
 MAX_NUMBERS = 64 << 20
 
 
-def deflated(content: bytes) -> np.ndarray:
+def deflate(content: bytes) -> np.ndarray:
     """(bytes,) uint8: quick to unpack."""
     return np.frombuffer(zlib.compress(content, 9), np.uint8)
 
@@ -122,8 +122,8 @@ def xz(content: bytes, preset: int = 6) -> np.ndarray:
     return np.frombuffer(lzma.compress(content, preset=preset), np.uint8)
 
 
-def unpacked(data: np.ndarray, limit: int = MAX_TEXT) -> bytes:
-    """The inverse of `deflated` and `xz`; earlier files have plain JSON.
+def inflate(data: np.ndarray, limit: int = MAX_TEXT) -> bytes:
+    """The inverse of `deflate` and `xz`; earlier files have plain JSON.
 
     Raises:
         ValueError: damaged, or larger than `limit`.
@@ -141,13 +141,13 @@ def unpacked(data: np.ndarray, limit: int = MAX_TEXT) -> bytes:
     return out
 
 
-def rounded(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def round_vectors(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n, w) float -> (n, w) int8 and the factor of each row, (n, 1)."""
     scale = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-6) / 127
     return np.round(vectors / scale).astype(np.int8), scale
 
 
-def reduced(vectors: np.ndarray, rank: int = 0) -> Reduced:
+def reduce_vectors(vectors: np.ndarray, rank: int = 0) -> Reduced:
     """(n, w) float sentence vectors in 8 bits. Cosines stay within 0.01 without `rank`.
 
     Args:
@@ -158,14 +158,14 @@ def reduced(vectors: np.ndarray, rank: int = 0) -> Reduced:
         _, directions = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
         basis = np.ascontiguousarray(directions[:, ::-1][:, :rank].astype(np.float16))
         vectors = vectors @ basis.astype(np.float32)
-    rows, scale = rounded(vectors)
+    rows, scale = round_vectors(vectors)
     return Reduced(rows, scale.astype(np.float32), basis)
 
 
 def pack_vectors(vectors: np.ndarray | Reduced, rank: int = 0) -> dict[str, np.ndarray]:
     """(n, w) float sentence vectors as small arrays, reduced ones unchanged: ``vectors`` (n, r) int8, ``scale`` (n, 1)
     float16, ``basis`` (w, r) float16."""
-    few = vectors if isinstance(vectors, Reduced) else reduced(vectors, rank)
+    few = vectors if isinstance(vectors, Reduced) else reduce_vectors(vectors, rank)
     basis = {} if few.basis is None else {"basis": few.basis}
     return {"vectors": np.ascontiguousarray(few.rows), "scale": few.scale.astype(np.float16), **basis}
 
@@ -180,19 +180,19 @@ def pack_words(words: WordIndex) -> dict[str, np.ndarray]:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredVectors:
     """The contents of a file: `about`, its JSON, and `arrays` by name."""
 
     about: Any
     arrays: Mapping[str, np.ndarray]
 
     def vectors(self, count: int, name: str = "vectors") -> np.ndarray:
-        """(count, w) float32 from `pack_vectors`, or unit vectors from `rounded` rows alone; raises as `reduced`."""
-        stored = self.reduced(count, name)
+        """(count, w) float32 of `pack_vectors`, or unit vectors of `round_vectors` rows; raises as `read_reduced`."""
+        stored = self.read_reduced(count, name)
         return stored.full() if "scale" in self.arrays else unit(stored.rows.astype(np.float32))
 
-    def reduced(self, count: int, name: str = "vectors") -> Reduced:
-        """`count` vectors as the file holds them; of `rounded` rows alone the scale is one.
+    def read_reduced(self, count: int, name: str = "vectors") -> Reduced:
+        """`count` vectors as the file holds them; of `round_vectors` rows alone the scale is one.
 
         Raises:
             KeyError: an array is missing.
@@ -228,7 +228,7 @@ class Stored:
 
 def write_file(
     path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
-    pack: Callable[[bytes], np.ndarray] = deflated,
+    pack: Callable[[bytes], np.ndarray] = deflate,
 ) -> Path:  # fmt: skip
     """Write a file of arrays, and `about` as packed JSON."""
     from safetensors.numpy import save_file
@@ -238,8 +238,10 @@ def write_file(
     return atomic_write(path, lambda p: save_file(data, p))
 
 
-def read_file(path: Path, what: str, make: Callable[[Stored], T]) -> T | None:
+def read_file(path: Path, what: str, make: Callable[[StoredVectors], T]) -> T | None:
     """`make` of a file's contents, or None where there is no file; raises UserError for a damaged one, named `what`."""
     from vqvae.io.tensors import load_arrays
 
-    return read_optional(path, what, load_arrays, lambda data: make(Stored(json.loads(unpacked(data["about"])), data)))
+    return read_optional(
+        path, what, load_arrays, lambda data: make(StoredVectors(json.loads(inflate(data["about"])), data))
+    )

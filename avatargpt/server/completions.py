@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, body, refusal_of
-from avatargpt.server.exports import written
-from avatargpt.server.jobs import waited
+from avatargpt.server.exports import write_form
+from avatargpt.server.jobs import wait_for_job
 from avatargpt.server.results import SESSIONS
 from avatargpt.server.tool_calls import Message, calls_of, last_motion, results_of
 from avatargpt.server.tools import TOOLS
@@ -96,7 +96,7 @@ async def completions(
         raise bad("messages: no words of the user", "messages")
     if len(turns) > MAX_TURNS:
         raise bad(f"messages: {len(turns)} turns; accepted at most {MAX_TURNS}", "messages")
-    names = _declared(row)
+    names = _list_declared(row)
     results = results_of(row.messages) if names else []
     if results:  # the client has called the tools: what they gave is the answer
         answered = {"text": "\n".join(results), "ok": True}
@@ -104,13 +104,13 @@ async def completions(
         job.settle("done", answered)
     else:
         base = server.settings.public_url or str(request.base_url).rstrip("/")
-        work = _reading(server, row, names) if names else _turn(server, row, base)
+        work = _choose_reader(server, row, names) if names else _turn(server, row, base)
         job = server.submit("completion", work)
     number, created = f"chatcmpl-{secrets.token_urlsafe(16)}", int(time.time())
     if row.stream:
-        rows = _streamed(server, row, job, number, created)
+        rows = _stream_answer(server, row, job, number, created)
         return StreamingResponse(rows, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-    result = await waited(request, server, job, server.settings.wait_seconds)
+    result = await wait_for_job(request, server, job, server.settings.wait_seconds)
     if result is None:
         job.cancel()
         raise Refusal(503, "more work than a completion waits for; POST /v1/sessions goes on without waiting",
@@ -132,7 +132,7 @@ def _turn(server: Server, row: CompletionBody, base: str) -> Any:
     words = next(m.text for m in reversed(row.messages) if m.role == "user")
 
     def work(report: Report) -> dict[str, Any]:
-        number = _known(server, before)
+        number = _find_known(server, before)
         if number is None:
             number = server.sessions.create()
             if row.seed is not None:
@@ -163,7 +163,7 @@ def _digest(messages: Sequence[Message]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _known(server: Server, before: Sequence[Message]) -> str | None:
+def _find_known(server: Server, before: Sequence[Message]) -> str | None:
     """The session in which just these messages were said, and none after them."""
     answers = [m for m in before if m.role == "assistant"]
     links = _LINK.findall(answers[-1].text) if answers else []
@@ -187,7 +187,7 @@ def _gltf(server: Server, number: str) -> dict[str, Any]:
     """The timeline of a session as glTF 2.0 JSON with its buffer in it."""
     memory, state = server.sessions.view(number)
     folder = server.store.session(number)
-    return gltf_of(written(server, folder, memory.now.motion, ".glb", {}, state.digest))
+    return gltf_of(write_form(server, folder, memory.now.motion, ".glb", {}, state.digest))
 
 
 def gltf_of(path: Path) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def gltf_of(path: Path) -> dict[str, Any]:
 # A turn that is read
 
 
-def _declared(row: CompletionBody) -> list[str]:
+def _list_declared(row: CompletionBody) -> list[str]:
     """Names of our tools that a client declares; no other is called. Raises Refusal for a choice of another one."""
     if not row.tools or row.tool_choice == "none":
         return []
@@ -221,7 +221,7 @@ def _declared(row: CompletionBody) -> list[str]:
     return ours
 
 
-def _reading(server: Server, row: CompletionBody, names: list[str]) -> Any:
+def _choose_reader(server: Server, row: CompletionBody, names: list[str]) -> Any:
     """What reads the last turn as calls of tools."""
     words = next(m.text for m in reversed(row.messages) if m.role == "user")
     motion = last_motion(row.messages)
@@ -265,7 +265,9 @@ def _usage(row: CompletionBody, result: dict[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 
 
-async def _streamed(server: Server, row: CompletionBody, job: Job, number: str, created: int) -> AsyncIterator[str]:
+async def _stream_answer(
+    server: Server, row: CompletionBody, job: Job, number: str, created: int
+) -> AsyncIterator[str]:
     """Chunks of an answer: the role at once, the words when they are known, the calls, the motion at the end."""
 
     def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> str:

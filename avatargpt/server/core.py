@@ -22,7 +22,7 @@ from avatargpt.chat.scene import OnDraft, OnSegment
 from avatargpt.chat.timeline import Timeline
 from avatargpt.server.avatar import avatar_glb
 from avatargpt.server.drafts import Drafts
-from avatargpt.server.errors import Refusal, stopping
+from avatargpt.server.errors import Refusal, refuse_stopping
 from avatargpt.server.metrics import Metrics
 from avatargpt.server.results import Results
 from avatargpt.server.session_state import Sessions
@@ -59,9 +59,9 @@ class Server:
         self.metrics = Metrics(
             queue=lambda: self.worker.depth, running=lambda: self.worker.running, store_bytes=lambda: self.store.size
         )
-        load = partial(_loaded, settings.model, settings.device, settings.dtype, settings.threads)
+        load = partial(_load_model, settings.model, settings.device, settings.dtype, settings.threads)
         self.worker = Worker(
-            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked, THREADS
+            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.count_work, THREADS
         )
         self.sessions, self.drafts = Sessions(self.store, self._conversation), Drafts()
         self.jobs: dict[str, Job] = {}
@@ -102,7 +102,7 @@ class Server:
     def _conversation(self, folder: Path, outputs: Path, report: Report | None, draft: OnDraft) -> Conversation:
         return Conversation(
             self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm(), progress=report, served=True,
-            on_segment=_finished(draft), on_draft=draft,
+            on_segment=_report_finished(draft), on_draft=draft,
         )  # fmt: skip
 
     def llm(self) -> Any:
@@ -115,10 +115,10 @@ class Server:
     ) -> Job:  # fmt: skip
         """Work for the model; its `Job`, of which any thread may wait for the `result`. Raises as `Worker.submit`."""
         if self.state == "stopping":
-            raise stopping()
+            raise refuse_stopping()
         return self.worker.submit(kind, function, group, finish, alone)
 
-    async def waited(self, kind: str, function: Function) -> Any:
+    async def wait_for(self, kind: str, function: Function) -> Any:
         """The result of work for the model, which ends where nobody waits any more."""
         job = self.submit(kind, function)
         try:
@@ -129,14 +129,14 @@ class Server:
     def keep(self, job: Job) -> None:
         """Let a job that its client does not wait for be known to every process of the store."""
 
-        def ended(_: object) -> None:
+        def remove_ended(_: object) -> None:
             with self._keeping:
                 self.store.write_job(job.id, job_json(job))
                 self.jobs.pop(job.id, None)
 
         self.jobs[job.id] = job
         self._tend(job)
-        job.future.add_done_callback(ended)
+        job.future.add_done_callback(remove_ended)
 
     def _tend(self, job: Job) -> None:
         with self._keeping:
@@ -157,7 +157,7 @@ class Server:
         """Work with files, beside the event loop; a few at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._files, partial(function, *args))
 
-    async def drawn(self, function: Callable[..., T], *args: Any) -> T:
+    async def draw_in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """As `in_thread`, for films and pictures, which take long: one at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._drawing, partial(function, *args))
 
@@ -196,14 +196,14 @@ def _warm(model: Any, intent: Any) -> None:
     avatar_glb()
 
 
-def _finished(draft: OnDraft) -> OnSegment:
+def _report_finished(draft: OnDraft) -> OnSegment:
     """A finished step of a plan is what there is up to it."""
     if draft is None:
         return None
-    return lambda timeline, number: draft(Timeline().replaced(timeline.segments[:number]))
+    return lambda timeline, number: draft(Timeline().replace_segments(timeline.segments[:number]))
 
 
-def _loaded(model: Path | None, device: str | None, dtype: str | None, threads: int | None) -> Any:
+def _load_model(model: Path | None, device: str | None, dtype: str | None, threads: int | None) -> Any:
     from avatargpt.api import AvatarGPT
 
     return AvatarGPT.from_pretrained(model, device, dtype, threads)

@@ -39,7 +39,7 @@ class Drafts:
         return self._present.get(session)
 
     @contextmanager
-    def watched(self, session: str) -> Iterator[asyncio.Event]:
+    def watch(self, session: str) -> Iterator[asyncio.Event]:
         """An event of the running loop, set by each draft of a session and by each `wake`; the block clears it."""
         loop, event = asyncio.get_running_loop(), asyncio.Event()
 

@@ -68,7 +68,7 @@ def busy(message: str, seconds: float) -> Refusal:
     return Refusal(429, message, headers={"Retry-After": str(max(1, round(seconds)))})
 
 
-def stopping() -> Refusal:
+def refuse_stopping() -> Refusal:
     """The server ends."""
     return Refusal(503, "the server is stopping; try again in a moment", code="stopping", headers={"Retry-After": "5"})
 
@@ -117,7 +117,7 @@ def install(app: FastAPI) -> None:
         server = getattr(request.app.state, "server", None)
         return () if server is None else server.store.private
 
-    async def refused(request: Request, error: Exception) -> JSONResponse:
+    async def answer_refusal(request: Request, error: Exception) -> JSONResponse:
         return refusal_of(error, folders(request)).response()
 
     async def not_valid(_: Request, error: Exception) -> JSONResponse:
@@ -125,5 +125,5 @@ def install(app: FastAPI) -> None:
         return of_validation(error).response()
 
     for kind in (Refusal, UserError, HTTPException, Exception):
-        app.add_exception_handler(kind, refused)
+        app.add_exception_handler(kind, answer_refusal)
     app.add_exception_handler(RequestValidationError, not_valid)

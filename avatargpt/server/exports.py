@@ -17,7 +17,7 @@ from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, without
 from avatargpt.server.frames import frames
-from avatargpt.server.results import EXPORTS, Clip, written_forms
+from avatargpt.server.results import EXPORTS, Clip, list_forms
 from vqvae.errors import UserError, WriteError
 
 router = APIRouter(prefix="/v1/exports", tags=["files"])
@@ -45,7 +45,7 @@ def options_of(query: dict[str, str]) -> dict[str, Any]:
     return out
 
 
-def written(server: Server, folder: Path, clip: Clip, form: str, query: dict[str, str], which: str = "") -> Path:
+def write_form(server: Server, folder: Path, clip: Clip, form: str, query: dict[str, str], which: str = "") -> Path:
     """The file of a clip in a format, written once for the same options, in a folder of the store.
 
     Args:
@@ -57,7 +57,7 @@ def written(server: Server, folder: Path, clip: Clip, form: str, query: dict[str
     query, options = dict(query), {}
     key = hashlib.sha256(json.dumps([which, sorted(query.items())]).encode()).hexdigest()[:20]
     if (fps := query.pop("fps", None)) is not None:
-        clip = resampled(clip, fps)
+        clip = resample_clip(clip, fps)
     if (number := query.pop("character", None)) is not None:
         entry, options["character"] = server.store.upload(number, "character", ("avatar", "motion"))
     options |= options_of(query)
@@ -97,7 +97,7 @@ def _save(clip: Clip, file: Path, options: dict[str, Any]) -> None:
         raise bad(text.replace(f"{options.get('character')}", "the character"), "format") from None
 
 
-def resampled(clip: Clip, fps: str) -> Clip:
+def resample_clip(clip: Clip, fps: str) -> Clip:
     """A clip at another frame rate. Raises Refusal (400)."""
     try:
         rate = float(fps)
@@ -116,13 +116,13 @@ def download(path: Path, name: str) -> Response:
 
 def check_form(form: str, kind: str, character: bool) -> None:
     """Raises Refusal (415) for a format that a motion of that kind is not written as."""
-    worn = [".vrm", *(".fbx" for form in written_forms("body") if form == "fbx")] if character else []
-    forms = [*dict.fromkeys([FRAMES, *(f".{f}" for f in written_forms(kind)), *worn])]
+    worn = [".vrm", *(".fbx" for form in list_forms("body") if form == "fbx")] if character else []
+    forms = [*dict.fromkeys([FRAMES, *(f".{f}" for f in list_forms(kind)), *worn])]
     if form not in forms:
         raise Refusal(415, f"{form or 'no suffix'}; accepted for a {kind}: {' '.join(forms)}", "format")
 
 
-def exported(server: Server, number: str, form: str, query: dict[str, str] | None = None) -> tuple[Path, str]:
+def export_stored(server: Server, number: str, form: str, query: dict[str, str] | None = None) -> tuple[Path, str]:
     """The file of a stored motion in a format, with options, and the name that it goes by.
 
     Raises:
@@ -130,7 +130,7 @@ def exported(server: Server, number: str, form: str, query: dict[str, str] | Non
     """
     entry, suffix = server.store.motion(number), "." + form.lower().removeprefix(".")
     check_form(suffix, entry.about["kind"], "character" in (query or {}))
-    path = written(server, entry.folder, entry.clip(), suffix, query or {})
+    path = write_form(server, entry.folder, entry.clip(), suffix, query or {})
     return path, f"{entry.about['kind']}-{number[:8]}{suffix}"
 
 
@@ -139,5 +139,5 @@ async def get(request: Request, server: AnyServer, name: str) -> Response:
     """``ID.EXT`` with the options of the format in the query: `layout`, `scale`, `size`, `frames`, `root`, `fps`, and
     `character`, the id of an upload that wears the motion."""
     number, _, form = name.partition(".")
-    work = server.drawn if f".{form.lower()}" in DRAWN else server.in_thread
-    return download(*await work(exported, server, number, form, dict(request.query_params)))
+    work = server.draw_in_thread if f".{form.lower()}" in DRAWN else server.in_thread
+    return download(*await work(export_stored, server, number, form, dict(request.query_params)))

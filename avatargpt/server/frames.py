@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.avatar.pipeline import standing
+from avatargpt.avatar.pipeline import hold_stand
 from avatargpt.export.avatar import AvatarMotion
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -62,7 +62,7 @@ def _body_rows(body: Motion) -> tuple[Skeleton, np.ndarray]:
 
 def _under(face: FaceMotion) -> Motion:
     """A body that stands with its arms down, its head turned as the face's."""
-    body = standing(0, len(face), face.fps)
+    body = hold_stand(0, len(face), face.fps)
     rotations = body.rotations.astype(np.float64)
     rotations[:, SMPL22.index("head")] = turns(face.head)
     for name, side in (("l_shoulder", -1), ("r_shoulder", 1)):

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avatargpt.server.core import Server
-from avatargpt.server.errors import Refusal, stopping
+from avatargpt.server.errors import Refusal, refuse_stopping
 
 COOKIE = "avatargpt_key"
 OPEN = ("/", "/healthz", "/favicon.ico")  # without the key: what is the same for everybody
@@ -66,17 +66,17 @@ class Gate:
             raise Refusal(403, "a name of this server that is not accepted", "Host")
         origin = headers.get("origin")
         method = scope.get("method", "SOCKET")
-        accepted = self._accepted(scope, host)
+        accepted = self._accept_origins(scope, host)
         if origin is not None and method not in SAFE_METHODS and origin not in accepted:
             raise Refusal(403, f"a page of {origin[:99]}; accepted {accepted[0]} (--public-url) and --origin", "Origin")
         if self.server.state == "stopping" and path not in ALWAYS:
-            raise stopping()
+            raise refuse_stopping()
         is_open = path in OPEN or path.startswith(OPEN_FOLDERS)
         if settings.api_key is not None and not is_open and not self._has_key(headers):
             raise Refusal(401, "the API key is needed: Authorization: Bearer KEY", "Authorization",
                           headers={"WWW-Authenticate": "Bearer"})  # fmt: skip
 
-    def _accepted(self, scope: Scope, host: str) -> tuple[str, ...]:
+    def _accept_origins(self, scope: Scope, host: str) -> tuple[str, ...]:
         """Origins whose pages may change something, that of this server's own page first."""
         own = f"{ {'ws': 'http', 'wss': 'https'}.get(scope['scheme'], scope['scheme']) }://{host}"
         return self._origin or own, own, *self.server.settings.origins
@@ -99,7 +99,7 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, headers = time.perf_counter(), Headers(scope=scope)
-        body = _Body(self.server, scope, headers, receive)
+        body = _RequestBody(self.server, scope, headers, receive)
         answer = _Answer(scope, send, body, self._cors(headers), self._below)
         try:
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
@@ -179,7 +179,7 @@ def _name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-class _Body:
+class _RequestBody:
     """The body of a request: no larger and no slower than accepted."""
 
     def __init__(self, server: Server, scope: Scope, headers: Headers, receive: Receive) -> None:
@@ -226,7 +226,7 @@ class _Body:
 class _Answer:
     """What is sent: with the headers of every answer; in place of it the refusal of the body, where there is one."""
 
-    def __init__(self, scope: Scope, send: Send, body: _Body, cors: Mapping[str, str], below: str) -> None:
+    def __init__(self, scope: Scope, send: Send, body: _RequestBody, cors: Mapping[str, str], below: str) -> None:
         self._send, self._body, self._cors, self._below = send, body, cors, below
         self.number, self.status, self.count, self.begun = secrets.token_hex(6), 0, 0, False
 

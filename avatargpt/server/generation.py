@@ -14,7 +14,7 @@ from instruct_data.requests.spec import MotionRequest
 from vqvae.motion import Motion
 
 
-class Item(NamedTuple):
+class GenerationItem(NamedTuple):
     """One request among those that are generated together."""
 
     request: str | MotionRequest
@@ -23,7 +23,7 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Batch:
+class GenerationBatch:
     """What requests that are generated together have in common.
 
     Attributes:
@@ -35,7 +35,7 @@ class Batch:
     after: Stored | None
     most: float
 
-    def generate(self, model: Any, items: Sequence[Item], report: Report) -> list[Any]:
+    def generate(self, model: Any, items: Sequence[GenerationItem], report: Report) -> list[Any]:
         """For each request its motions and captions, or its error; those that can be done are decoded together."""
         config, out = self.config, list[Any]([None] * len(items))
         resolved: list[Any] = []

@@ -50,13 +50,13 @@ def post(
     router.post(path, summary=summary, description=description, **answers.work(result))(route)
 
 
-async def gone(request: Request) -> None:
+async def wait_until_gone(request: Request) -> None:
     """Wait until the client leaves; after its body was read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def waited(request: Request, server: Server, job: Job, wait: float) -> Any:
+async def wait_for_job(request: Request, server: Server, job: Job, wait: float) -> Any:
     """The result of a job, waited for at most `wait` seconds; None = it goes on.
 
     A client that leaves meanwhile cancels it.
@@ -66,13 +66,13 @@ async def waited(request: Request, server: Server, job: Job, wait: float) -> Any
     """
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
-    def ended(_: object) -> None:
+    def note_ended(_: object) -> None:
         with suppress(RuntimeError):  # the loop has ended before
             loop.call_soon_threadsafe(done.set)
 
-    job.future.add_done_callback(ended)
+    job.future.add_done_callback(note_ended)
     over = asyncio.ensure_future(done.wait())
-    left = asyncio.ensure_future(gone(request))
+    left = asyncio.ensure_future(wait_until_gone(request))
     try:
         await asyncio.wait({over, left}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         if not job.future.done() and left.done():
@@ -95,7 +95,7 @@ async def answer(request: Request, server: Server, job: Job, wait: float) -> JSO
     if not 0 <= wait <= server.settings.wait_seconds:
         job.cancel()
         raise bad(f"wait: {wait:g}; accepted 0 to {server.settings.wait_seconds:g} seconds", "wait")
-    result = await waited(request, server, job, wait)
+    result = await wait_for_job(request, server, job, wait)
     if result is not None:
         return JSONResponse(result)
     server.keep(job)

@@ -23,10 +23,10 @@ from starlette.types import Receive, Scope, Send
 from avatargpt import __version__
 from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal, refusal_of
-from avatargpt.server.exports import TYPES, exported
+from avatargpt.server.exports import TYPES, export_stored
 from avatargpt.server.results import ID
 from avatargpt.server.tools import TOOLS, Tool
-from avatargpt.server.uploads import taken
+from avatargpt.server.uploads import take_file
 from avatargpt.server.worker import Job
 from avatargpt.verbs.request import Refers, fields_of, marker_of
 
@@ -73,7 +73,7 @@ def _resource(server: Server, form: str) -> Any:
 
     async def read(id: str) -> bytes:
         try:
-            path, _ = await server.in_thread(exported, server, id, form)
+            path, _ = await server.in_thread(export_stored, server, id, form)
         except Refusal as e:
             raise ResourceNotFoundError(e.message) from None
         return await asyncio.to_thread(path.read_bytes)
@@ -90,7 +90,7 @@ def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
             if outputs is not None:
                 given = await server.in_thread(_with_files, server, tool, given)
             job = await server.in_thread(tool.job, server, given)
-            return await _result(server, tool, await _waited(job, ctx), given, outputs)
+            return await _result(server, tool, await _wait_for_job(job, ctx), given, outputs)
         except Exception as e:
             raise ToolError(refusal_of(e, server.store.private).message) from None
 
@@ -129,14 +129,14 @@ def _with_files(server: Server, tool: Tool, arguments: dict[str, Any]) -> dict[s
             with server.store.work() as folder:
                 copy = folder / "part"
                 shutil.copyfile(path, copy)
-                row = taken(server, copy, path.name, path.stat().st_size)
+                row = take_file(server, copy, path.name, path.stat().st_size)
             if kind == "motion" and "motion" not in row:
                 raise Refusal(400, f"{name}: {path.name} is a {row['kind']}; accepted a motion file", name)
             out[name] = row["motion"]["id"] if kind == "motion" else row["id"]
     return out
 
 
-async def _waited(job: Job, ctx: Context) -> Any:
+async def _wait_for_job(job: Job, ctx: Context) -> Any:
     """The result of a job; its progress goes to the client, and a client that cancels ends it."""
     last = -1
     try:
@@ -158,24 +158,24 @@ async def _result(
     content: list[Any] = []
     motions = row.get("motions", [])
     for motion in motions:
-        picture, _ = await server.in_thread(exported, server, motion["id"], SHEET)
+        picture, _ = await server.in_thread(export_stored, server, motion["id"], SHEET)
         data = base64.b64encode(await asyncio.to_thread(picture.read_bytes)).decode()
         content.append(ImageContent(type="image", data=data, mime_type="image/png"))
         content.append(_link(motion["id"], "glb" if motion["kind"] != "face" else "vrma", motion["prompt"]))
     if tool.name == "export":
         query = {"fps": f"{fps:g}"} if (fps := arguments.get("fps")) else {}
         form = arguments.get("format", "glb")
-        path, name = await server.in_thread(exported, server, arguments["motion"], form, query)
+        path, name = await server.in_thread(export_stored, server, arguments["motion"], form, query)
         content.append(_link(arguments["motion"], path.suffix[1:], name))
         if outputs is not None:
             target = outputs / name
-            await server.in_thread(_copied, path, target)
+            await server.in_thread(_copy_file, path, target)
             row["file"]["path"] = str(target)
     text = json.dumps(row if not motions else {**row, "motions": [_short(m) for m in motions]}, ensure_ascii=False)
     return CallToolResult(content=[TextContent(type="text", text=text), *content], structured_content=row)
 
 
-def _copied(path: Path, target: Path) -> None:
+def _copy_file(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
 
@@ -206,7 +206,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-class _Endpoint:
+class _McpEndpoint:
     """Hands a request on to the MCP server of its application."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,4 +215,4 @@ class _Endpoint:
 
 
 router = APIRouter(lifespan=lifespan)
-router.add_route(PATH, _Endpoint(), include_in_schema=False)  # type: ignore[arg-type]
+router.add_route(PATH, _McpEndpoint(), include_in_schema=False)  # type: ignore[arg-type]

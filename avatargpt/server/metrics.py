@@ -45,7 +45,7 @@ class Metrics:
         for name, (text, value) in gauges.items():
             Gauge(name, text, registry=registry).set_function(value)
 
-    def worked(self, kind: str, seconds: float, count: int) -> None:
+    def count_work(self, kind: str, seconds: float, count: int) -> None:
         """A piece of work of the model's thread."""
         self.work.labels(kind).observe(seconds)
         if kind == "generate":

@@ -26,7 +26,7 @@ from motionmcp.server import build_app
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
-from avatargpt.body.keys import EASE, keyed
+from avatargpt.body.keys import EASE, apply_keys
 from avatargpt.options import MIN_SECONDS, GenerationConfig
 from avatargpt.requests.clause_spec import goes
 from avatargpt.server.core import Server
@@ -179,7 +179,7 @@ class MotionBackbone(Backbone):
     async def generate(self, request: GenerateRequest) -> MotionResult:
         """Motion of a validated request, on the model's thread."""
         try:
-            result: MotionResult = await self.server.waited("generate", self._work(request))
+            result: MotionResult = await self.server.wait_for("generate", self._work(request))
             return result
         except ProtocolError:
             raise
@@ -203,7 +203,7 @@ class MotionBackbone(Backbone):
         def work(report: Report) -> MotionResult:
             report(0, 1)
             model = self.server.model
-            typed = typed_request(model, request, keys, fps)
+            typed = type_request(model, request, keys, fps)
             motions = model.generate(
                 [typed], seconds=max(seconds, MIN_SECONDS), seed=config.seed, guidance=config.guidance, num=count,
                 progress=report,
@@ -222,7 +222,7 @@ def _seed(request: GenerateRequest) -> int:
     return int(seeds[0]) % 2**32 if seeds else int(np.random.default_rng().integers(2**32))
 
 
-def typed_request(model: Any, request: GenerateRequest, keys: Keys, fps: float) -> MotionRequest:
+def type_request(model: Any, request: GenerateRequest, keys: Keys, fps: float) -> MotionRequest:
     """The segments of a request as clauses with their lengths, one way through its places, and its places."""
     clauses: list[Clause] = []
     travels = any(np.linalg.norm(p.place) >= NEAR for p in keys.places)
@@ -257,7 +257,7 @@ def result_of(motions: Sequence[Motion], keys: Keys, request: GenerateRequest, f
         for side, name in enumerate(contacts):
             contacts[name].append(on[np.round(at).astype(int), side])
         sampled = replace(motion.sampled(at), fps=fps)
-        sampled, missed = keyed(sampled, keys.places, keys.poses, keys.pins)
+        sampled, missed = apply_keys(sampled, keys.places, keys.poses, keys.pins)
         notes += missed
         placed = keys.in_world(sampled)
         rotations.append(np.roll(placed.rotations, -1, -1))
@@ -278,18 +278,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-class _Endpoint:
+class _MmcpEndpoint:
     """Hands a request on to the protocol's application."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sent(message: Message) -> None:
+        async def send_once(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (429, 503):
                 MutableHeaders(scope=message).setdefault("Retry-After", "5")
             await send(message)
 
-        await scope["app"].state.mmcp(scope, receive, sent)
+        await scope["app"].state.mmcp(scope, receive, send_once)
 
 
 router = APIRouter(lifespan=lifespan)
 for path in ("/capabilities", "/generate"):
-    router.add_route(path, _Endpoint(), include_in_schema=False)  # type: ignore[arg-type]
+    router.add_route(path, _MmcpEndpoint(), include_in_schema=False)  # type: ignore[arg-type]

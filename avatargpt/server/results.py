@@ -49,7 +49,7 @@ def digest(text: str) -> str:
 
 
 @cache
-def written_forms(kind: str) -> tuple[str, ...]:
+def list_forms(kind: str) -> tuple[str, ...]:
     """The formats that motions of a kind are written as here, without the dot: those whose programs are installed."""
     out = []
     for suffix in export.writable(kind):
@@ -193,7 +193,7 @@ class Results:
         return {
             "id": entry.id, "prompt": about.get("prompt", ""), "prompt_sha256": about.get("prompt_sha256", ""),
             **{k: about.get(k) for k in keys}, "read_as": about.get("read_as", []), "seed": about.get("seed"),
-            "links": {form: f"/v1/exports/{entry.id}.{form}" for form in ("frames", *written_forms(about["kind"]))},
+            "links": {form: f"/v1/exports/{entry.id}.{form}" for form in ("frames", *list_forms(about["kind"]))},
             "sound": f"/v1/uploads/{sound}" if sound else None, "expires": self.expires(entry.folder),
         }  # fmt: skip
 
@@ -260,9 +260,9 @@ class Results:
     def sweep(self) -> int:
         """Remove what has expired; how many entries. Counts the bytes of the rest."""
         with self._sweeping:  # a folder that another sweep is emptying looks as if it had just been used
-            return self._swept()
+            return self._sweep()
 
-    def _swept(self) -> int:
+    def _sweep(self) -> int:
         removed, size, now = 0, 0, time.time()
         for kind, life in self.lives.items():
             for entry in (self.root / kind).iterdir():

@@ -44,7 +44,7 @@ def protocol(header_seconds: float, connections: int) -> type[HttpToolsProtocol]
         connections: at most; the next ones are closed at once.
     """
 
-    class Bounded(HttpToolsProtocol):
+    class BoundedProtocol(HttpToolsProtocol):
         _late: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None
 
@@ -88,7 +88,7 @@ def protocol(header_seconds: float, connections: int) -> type[HttpToolsProtocol]
                 self._stuck.cancel()
             super().connection_lost(exc)
 
-    return Bounded
+    return BoundedProtocol
 
 
 class Uvicorn(uvicorn.Server):

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from avatargpt.options import check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
-from avatargpt.server.generation import Batch, Item, body_of, check_seconds_of
+from avatargpt.server.generation import GenerationBatch, GenerationItem, body_of, check_seconds_of
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
 from avatargpt.verbs.describe import DescribeRequest
@@ -136,34 +136,36 @@ def motions(server: Server, body: AdaptedGenerate) -> Job:
     if alone:
         return server.submit("generate", partial(_generate, server, with_bodies(body, entries), prompt))
     after = entries.get("after")
-    batch = Batch(replace(body.config, seed=0), after, server.settings.motion_seconds)
+    batch = GenerationBatch(replace(body.config, seed=0), after, server.settings.motion_seconds)
     config = body.config
     key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after, body.adapter)
-    item = Item(body.request or body.prompt, body.seconds, body.seed)
+    item = GenerationItem(body.request or body.prompt, body.seconds, body.seed)
     group = Group(key, item, partial(_together, server, body, batch))
 
     def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
-        return kept(server, "generate", prompt, body.seed, *result)
+        return keep_motions(server, "generate", prompt, body.seed, *result)
 
     return server.submit("generate", group=group, finish=finish)
 
 
 def _generate(server: Server, body: AdaptedGenerate, prompt: str, report: Report) -> dict[str, Any]:
     """A request that is not made together with others."""
-    model = adapted(server, body.adapter)
+    model = load_adapted(server, body.adapter)
     reading = read_prompts(model, body)
     (request_read,) = reading.requests
     (length,) = model.expected_seconds([request_read], [body.seconds])
     check_seconds_of(length * body.num, server.settings.motion_seconds, "seconds")
     clips = [made.motion for made in make_motions(model, body, reading, report)]
-    return kept(server, "generate", prompt, body.seed, clips, request_read.captions)
+    return keep_motions(server, "generate", prompt, body.seed, clips, request_read.captions)
 
 
-def _together(server: Server, body: AdaptedGenerate, batch: Batch, items: Sequence[Item], report: Report) -> list[Any]:
-    return batch.generate(adapted(server, body.adapter), items, report)
+def _together(
+    server: Server, body: AdaptedGenerate, batch: GenerationBatch, items: Sequence[GenerationItem], report: Report
+) -> list[Any]:
+    return batch.generate(load_adapted(server, body.adapter), items, report)
 
 
-def adapted(server: Server, name: str) -> Any:
+def load_adapted(server: Server, name: str) -> Any:
     """The model with the adapter of a request. Raises Refusal (400) for a name that the model's folder does not have:
     folders of the machine are nobody's business here."""
     if not name:
@@ -196,8 +198,8 @@ def _joined(
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
         asked = replace(with_bodies(body, entries), adapter="")
-        clip = method(adapted(server, body.adapter))(**values_of(asked))
-        return kept(server, operation, body.text, body.seed, [clip], [body.text] if body.text else [])
+        clip = method(load_adapted(server, body.adapter))(**values_of(asked))
+        return keep_motions(server, operation, body.text, body.seed, [clip], [body.text] if body.text else [])
 
     return server.submit(operation, work)
 
@@ -211,7 +213,7 @@ def check_needed(body: Any, names: Sequence[str]) -> None:
 
 def edit(server: Server, body: EditRequest) -> Job:
     """A motion, changed by words; the result is ``{"motions": [Motion]}``."""
-    from avatargpt.server.session_state import edited
+    from avatargpt.server.session_state import edit_motion
 
     check_needed(body, ("motion",))
     source = stored_sources(server, body)["motion"]
@@ -219,8 +221,8 @@ def edit(server: Server, body: EditRequest) -> Job:
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
-        clip = edited(server.model, body_of(source, "motion"), source.about, body.text, body.seed)
-        return kept(server, "edit", clip.caption, body.seed, [clip], [clip.caption])
+        clip = edit_motion(server.model, body_of(source, "motion"), source.about, body.text, body.seed)
+        return keep_motions(server, "edit", clip.caption, body.seed, [clip], [clip.caption])
 
     return server.submit("edit", work)
 
@@ -238,7 +240,7 @@ def keep(server: Server, clip: Clip, prompt: str, seed: int, read_as: Sequence[s
     )
 
 
-def kept(
+def keep_motions(
     server: Server, operation: str, prompt: str, seed: int, clips: Sequence[Clip], read_as: Sequence[str]
 ) -> dict[str, Any]:
     """The answer of a request for motions, which go into the store."""

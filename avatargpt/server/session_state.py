@@ -15,11 +15,11 @@ from typing import Any
 from avatargpt.chat.conversation import Conversation, Reply
 from avatargpt.chat.scene import OnDraft
 from avatargpt.chat.segments import with_segment
-from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, Store, Timeline
-from avatargpt.chat.voices import Voice, key_of
+from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, SessionStore, Timeline
+from avatargpt.chat.voices import PlacedVoice, key_of
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.errors import busy, without
-from avatargpt.server.results import Clip, Results, new_id, written_forms
+from avatargpt.server.results import Clip, Results, list_forms, new_id
 from avatargpt.server.worker import Report
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, from_json, write
 from vqvae.errors import LockedError, UserError
@@ -79,7 +79,7 @@ class Sessions:
                 return self._views[number][1:]
         for again in (True, False):
             try:
-                memory, state = Store(folder, locked=False).load() or Memory(), read_state(folder)
+                memory, state = SessionStore(folder, locked=False).load() or Memory(), read_state(folder)
                 break
             except UserError:  # a turn has just ended, and what it does not need any more has gone
                 if not again:
@@ -153,7 +153,7 @@ class Sessions:
         """A session as clients get it."""
         memory, state = self.view(number)
         now, base = memory.now, f"/v1/sessions/{number}"
-        forms = written_forms("avatar" if any(s.spoken for s in now.segments) else "body")
+        forms = list_forms("avatar" if any(s.spoken for s in now.segments) else "body")
         links = {"frames": f"{base}/frames", **{f: f"{base}/exports.{f}" for f in forms}}
         return {
             "id": number, "version": state.version, "seconds": round(now.seconds, 3), "fps": FPS,
@@ -204,7 +204,7 @@ def _segments(now: Timeline, base: str) -> list[dict[str, Any]]:
     for i, (segment, (start, end), rounds) in enumerate(zip(now.segments, now.spans, now.rounds, strict=True)):
         spoken, seconds = segment.spoken, (end - start) / FPS
         clip = None if spoken is None else f"{base}/clips/{key_of(spoken)}"
-        heard = spoken is not None and Voice(spoken, start / FPS, seconds).sound is not None
+        heard = spoken is not None and PlacedVoice(spoken, start / FPS, seconds).sound is not None
         rows.append({
             "n": i + 1, "caption": segment.caption, "name": segment.name, "activity": segment.activity,
             "start": start / FPS, "seconds": seconds, "rounds": rounds, "note": segment.note,
@@ -232,7 +232,7 @@ def _stamp(folder: Path) -> tuple[int, ...]:
     return tuple(out)
 
 
-def edited(model: Any, motion: Motion, about: dict[str, Any], text: str, seed: int) -> Motion:
+def edit_motion(model: Any, motion: Motion, about: dict[str, Any], text: str, seed: int) -> Motion:
     """A motion changed by words, as a turn of a conversation changes its only segment.
 
     Raises:
@@ -243,7 +243,7 @@ def edited(model: Any, motion: Motion, about: dict[str, Any], text: str, seed: i
     kind: Kind = "made" if about.get("operation") in ("generate", "edit") and caption else "file"
     segment = Segment(caption, motion.resampled(FPS).canonical(), int(about.get("seed") or 0), kind=kind)
     talk = Conversation(model, intent=_NoWords(), seed=seed, served=True)
-    talk.memory.now = Timeline().replaced([segment])
+    talk.memory.now = Timeline().replace_segments([segment])
     reply = talk.do(Act("edit", segment=1, change=text))
     if not reply.ok:
         raise UserError(reply.text.replace("segment 1", "the motion").replace("Segment 1", "The motion"))

@@ -13,12 +13,12 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import Field
 
-from avatargpt.chat.voices import voiced
+from avatargpt.chat.voices import add_voices
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
-from avatargpt.server.exports import DRAWN, check_form, download, written
+from avatargpt.server.exports import DRAWN, check_form, download, write_form
 from avatargpt.server.frames import frames
 from avatargpt.server.jobs import SILENCE, TICK, Wait, answer
 from avatargpt.server.session_state import FILES, lines_of
@@ -83,10 +83,10 @@ def turns(server: Server, number: str, body: TurnBody) -> Job:
         with server.drafts.open(number) as draft:
             return server.sessions.turn(number, report, body.text, body.acts, draft)
 
-    return _submitted(server, number, work)
+    return _submit(server, number, work)
 
 
-def _submitted(server: Server, number: str, work: Any) -> Job:
+def _submit(server: Server, number: str, work: Any) -> Job:
     job = server.submit("turn", work, alone=number)
     server.turns[number] = job
     server.drafts.wake(number)
@@ -108,7 +108,7 @@ async def append(
         services.body_of(entry, "motion")
         return server.sessions.append(id, report, entry.clip(), body.caption or entry.about.get("prompt", ""))
 
-    return await answer(request, server, _submitted(server, id, work), wait)
+    return await answer(request, server, _submit(server, id, work), wait)
 
 
 @router.get("/{id}/frames", summary="The timeline as frames", **answers.FRAMES)
@@ -159,10 +159,10 @@ async def exported(
         whole = first is None and last is None
         motion = now.motion if whole else now.stretch(a, b)
         folder = server.store.session(id)
-        with voiced(motion, now.voices(a, b), suffix) as clip:
-            return written(server, folder, clip, suffix, query, f"{state.digest} {a} {b} {whole}")
+        with add_voices(motion, now.voices(a, b), suffix) as clip:
+            return write_form(server, folder, clip, suffix, query, f"{state.digest} {a} {b} {whole}")
 
-    work = server.drawn if suffix in DRAWN else server.in_thread
+    work = server.draw_in_thread if suffix in DRAWN else server.in_thread
     return download(await work(content), f"motion{suffix}")
 
 
@@ -219,7 +219,7 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
 
     async def rows() -> AsyncIterator[str]:
         state, version, take, last_line = "", -1, 0, time.monotonic()
-        with server.drafts.watched(id) as changed:
+        with server.drafts.watch(id) as changed:
             while server.state != "stopping":
                 changed.clear()
                 job = server.turns.get(id)

@@ -154,8 +154,8 @@ class Studio:
         """Loaded with the first stream."""
         async with self.loading:
             if self._pipeline is None:
-                source = await self.server.waited("stream", lambda report: self.server.model.source)
-                self._pipeline = await self.read(_loaded, source or None)
+                source = await self.server.wait_for("stream", lambda report: self.server.model.source)
+                self._pipeline = await self.read(_load_pipeline, source or None)
             return self._pipeline
 
 
@@ -165,7 +165,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _loaded(folder: str | None) -> AvatarPipeline:
+def _load_pipeline(folder: str | None) -> AvatarPipeline:
     """The networks, used once: the first time takes longest."""
     from avatargpt.avatar.pipeline import AvatarPipeline
 
@@ -234,18 +234,18 @@ class _Client:
             while (item := await self._next(receiving)) is not None:
                 try:
                     if isinstance(item, str):
-                        await self._event(_parsed(item))
+                        await self._event(_parse_message(item))
                     else:
                         await self._sound(bytes(item))
                 except (Refusal, UserError) as e:
-                    await self._refused(e)
+                    await self._send_refusal(e)
                     if self.mistakes >= MAX_MISTAKES:
                         await self.socket.close(_POLICY, f"{MAX_MISTAKES} mistakes")
                         return
                 except (WebSocketDisconnect, RuntimeError, TimeoutError):
                     raise
                 except Exception as e:  # a defect, which the log names
-                    await self._refused(e)
+                    await self._send_refusal(e)
                     await self.socket.close(_DEFECT)
                     return
         finally:
@@ -273,7 +273,9 @@ class _Client:
                     self._waiting.append(bytearray(data))
                 if sum(len(w) for w in self._waiting if isinstance(w, bytearray)) > 2 * self.rate * WAITING_SECONDS:
                     text = "the speed of speech, on a server that keeps up"
-                    await self._refused(busy(f"more than {WAITING_SECONDS:g} s of sound wait; accepted: {text}", 1))
+                    await self._send_refusal(
+                        busy(f"more than {WAITING_SECONDS:g} s of sound wait; accepted: {text}", 1)
+                    )
                     await self.socket.close(_TRY_LATER, "behind")
                     return
             self._come.set()
@@ -303,7 +305,7 @@ class _Client:
             with suppress(asyncio.CancelledError, Exception):
                 await task
 
-    async def _refused(self, error: BaseException) -> None:
+    async def _send_refusal(self, error: BaseException) -> None:
         self.mistakes += 1
         refusal = refusal_of(error, self.server.store.private)
         await self._send({"type": "error", **body(refusal.code, refusal.message, refusal.where)["error"]})
@@ -317,7 +319,7 @@ class _Client:
     async def _event(self, event: Event) -> None:
         actions: dict[str, Callable[[Any], Awaitable[None]]] = {
             "start": self._start, "text": self._direct, "emotion": self._direct, "words": self._say, "end": self._end,
-            "long": self._begin_long, "ack": self._acknowledged, "stop": self._stop,
+            "long": self._begin_long, "ack": self._acknowledge, "stop": self._stop,
         }  # fmt: skip
         await actions[event.type](event)
 
@@ -331,7 +333,7 @@ class _Client:
         feelings = feelings_of(event.emotion, None)
         make_body = body_under(self.server, event.body, event.motion)
         if event.body:
-            under = await self.server.waited("stream", lambda _: make_body(event.seed))
+            under = await self.server.wait_for("stream", lambda _: make_body(event.seed))
         else:
             under = make_body(event.seed)
         pipeline = await self.studio.pipeline()
@@ -349,20 +351,20 @@ class _Client:
         if self.live is not None or (self.long is not None and not self.long.done()):
             raise bad("a stream goes on; accepted after its end", "type")
 
-    def _playing(self) -> AvatarStream:
+    def _start_playing(self) -> AvatarStream:
         if self.live is None:
             raise bad('no stream; accepted after {"type": "start"}', "type")
         return self.live
 
     async def _sound(self, data: bytes) -> None:
-        live = self._playing()
+        live = self._start_playing()
         if len(data) % 2:
             raise bad(f"{len(data)} bytes of sound; accepted 16 bit samples, little-endian, mono", "sound")
         pcm = np.frombuffer(data, "<i2")
         self.samples += len(pcm)
         if len(pcm):
             async with self._using:
-                result = await self.studio.run(_pushed, live, pcm)
+                result = await self.studio.run(_push_sound, live, pcm)
             await self._frames(result)
 
     async def _frames(self, result: tuple[int, bytes]) -> None:
@@ -376,21 +378,21 @@ class _Client:
 
     async def _direct(self, event: Text | Emotion) -> None:
         """Reads words beside the sound, which goes on meanwhile."""
-        live = self._playing()
+        live = self._start_playing()
         feelings = feelings_of(event.emotion, None) if isinstance(event, Emotion) else []
         if len(self._directions) >= MAX_DIRECTIONS:
             raise bad(f"{MAX_DIRECTIONS} instructions are being read; accepted again when one has been done", "type")
-        task = asyncio.create_task(self._directed(live, event, feelings))
+        task = asyncio.create_task(self._change_direction(live, event, feelings))
         self._directions.add(task)
         task.add_done_callback(self._directions.discard)
 
-    async def _directed(self, live: AvatarStream, event: Text | Emotion, feelings: list[Feeling]) -> None:
+    async def _change_direction(self, live: AvatarStream, event: Text | Emotion, feelings: list[Feeling]) -> None:
         face = (await self.studio.pipeline()).face
         text = event.text if isinstance(event, Text) else ""
         try:
             score, direction = await self.studio.read(_read_face, face, text, feelings)
         except UserError as e:
-            await self._refused(e)
+            await self._send_refusal(e)
             return
         async with self._using:
             if live is not self.live:
@@ -402,7 +404,7 @@ class _Client:
         await self._send(row)
 
     async def _say(self, event: Words) -> None:
-        live = self._playing()
+        live = self._start_playing()
         if not self.with_words:
             raise bad('words: accepted after {"type": "start", "words": true}', "words")
         words = [SpokenWord(w.text, w.start, w.end) for w in event.words]
@@ -410,11 +412,11 @@ class _Client:
             await self.studio.run(live.say, words)
 
     async def _end(self, event: End) -> None:
-        live = self._playing()
+        live = self._start_playing()
         if not self.samples:
             raise bad("end: no sound has come", "type")
         async with self._using:
-            result = await self.studio.run(_finished, live)
+            result = await self.studio.run(_finish_stream, live)
             self.live = None
         await self._frames(result)
         await self._send({"type": "done", "frames": self.frames, "seconds": round(self.samples / self.rate, 3)})
@@ -427,7 +429,7 @@ class _Client:
         self.acked, self.room = 0, asyncio.Event()
         self.long = asyncio.create_task(self._make_long(event))
 
-    async def _acknowledged(self, event: Ack) -> None:
+    async def _acknowledge(self, event: Ack) -> None:
         self.acked = max(self.acked, event.frame)
         self.room.set()
 
@@ -439,12 +441,12 @@ class _Client:
         """Chunks of the loop, one piece of the model's work each, as far as the client has taken them."""
         sent = 0
         try:
-            pieces = await self.server.waited("stream", lambda report: chunks(self.server, event))
+            pieces = await self.server.wait_for("stream", lambda report: chunks(self.server, event))
             await self._send(_ready(SMPL22, LONG_FPS, False, 0.0))
-            while (chunk := await self.server.waited("stream", lambda report: next(pieces, None))) is not None:
+            while (chunk := await self.server.wait_for("stream", lambda report: next(pieces, None))) is not None:
                 for first in range(0, len(chunk.motion), PIECE):
                     piece = chunk.motion.slice(first, min(first + PIECE, len(chunk.motion)))
-                    sent = await self._sent(sent, piece)
+                    sent = await self._send_frames(sent, piece)
                 for span in chunk.spans:
                     await self._send({"type": "step", **step_json(span)})
             await self._send({"type": "done", "frames": sent, "seconds": sent / LONG_FPS})
@@ -452,11 +454,11 @@ class _Client:
             with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
                 await asyncio.shield(self._send({"type": "stopped", "frames": sent}))
         except (Refusal, UserError) as e:
-            await self._refused(e)
+            await self._send_refusal(e)
         except (RuntimeError, WebSocketDisconnect, TimeoutError):  # the client has gone
             pass
 
-    async def _sent(self, sent: int, piece: Motion) -> int:
+    async def _send_frames(self, sent: int, piece: Motion) -> int:
         """Send frames when there is room for them; frames in all."""
         while sent + len(piece) - self.acked > AHEAD_SECONDS * LONG_FPS:
             self.room.clear()
@@ -467,7 +469,7 @@ class _Client:
         return sent + len(piece)
 
 
-def _parsed(message: str) -> Event:
+def _parse_message(message: str) -> Event:
     """The event of a message. Raises Refusal for another one."""
     try:
         return _EVENTS.validate_json(message)
@@ -486,11 +488,11 @@ def _ready(skeleton: Skeleton, fps: int, face: bool, latency: float) -> dict[str
     }  # fmt: skip
 
 
-def _pushed(live: AvatarStream, pcm: np.ndarray) -> tuple[int, bytes]:
+def _push_sound(live: AvatarStream, pcm: np.ndarray) -> tuple[int, bytes]:
     return _rows(live.push(pcm))
 
 
-def _finished(live: AvatarStream) -> tuple[int, bytes]:
+def _finish_stream(live: AvatarStream) -> tuple[int, bytes]:
     return _rows(live.finish())
 
 

@@ -51,11 +51,11 @@ def calls_of(server: Server, words: str, motion: str, names: Sequence[str]) -> t
         motion: id of the motion that is spoken of, empty = none. names: of the tools that may be called.
     """
     talk = Conversation(server.model, intent=server.intent, llm=server.llm(), served=True)
-    entry = _stored(server, motion)
+    entry = _get_stored(server, motion)
     if entry is not None:
         clip = body_of(entry, "motion").resampled(FPS).canonical()
         caption = str(entry.about.get("prompt") or clip.caption or "a person moves")
-        talk.memory.now = Timeline().replaced([Segment(caption, clip, int(entry.about.get("seed") or 0))])
+        talk.memory.now = Timeline().replace_segments([Segment(caption, clip, int(entry.about.get("seed") or 0))])
         made = {"user": caption, "acts": [Act("make", text=caption[:MAX_TEXT]).to_json()], "reply": f"Made: {caption}."}
         talk.memory.turns = [{**made, "ok": True}]  # what stands was made in a turn
     try:
@@ -73,7 +73,7 @@ def calls_of(server: Server, words: str, motion: str, names: Sequence[str]) -> t
     return [_row(name, arguments) for name, arguments in calls], text
 
 
-def _stored(server: Server, number: str) -> Stored | None:
+def _get_stored(server: Server, number: str) -> Stored | None:
     try:
         entry = server.store.motion(number) if number else None
     except Refusal:

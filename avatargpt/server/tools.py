@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad
-from avatargpt.server.exports import TYPES, exported
+from avatargpt.server.exports import TYPES, export_stored
 from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import long
 from avatargpt.server.speak import speak
@@ -40,7 +40,7 @@ class ExportRequest:
 def _export(server: Server, body: ExportRequest) -> Job:
     """Writes the file at once, on the calling thread."""
     query = f"fps={body.fps:g}" if body.fps else ""
-    path, name = exported(server, body.motion, body.format, dict(parse_qsl(query)))
+    path, name = export_stored(server, body.motion, body.format, dict(parse_qsl(query)))
     job = Job("export")
     media = TYPES.get(path.suffix, "application/octet-stream")
     job.settle("done", {"file": {

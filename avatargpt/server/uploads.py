@@ -51,7 +51,7 @@ def suffix_of(head: bytes, name: str) -> str:
     given = Path(name).suffix.lower()
     for at, magic, suffixes in _MAGIC:
         if head[at : at + len(magic)] == magic and (at != 1 or given in suffixes):
-            if given and given not in suffixes and given in _known():
+            if given and given not in suffixes and given in _list_known():
                 raise Refusal(415, f"a file called {given} whose contents are {suffixes[0]}", "name")
             return given if given in suffixes else suffixes[0]
     if head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2") and given in ("", ".mp3"):
@@ -64,11 +64,11 @@ def suffix_of(head: bytes, name: str) -> str:
             return given
         if text.startswith(b"{"):
             return ".gltf" if b'"asset"' in head else ".json"
-    accepted = " ".join(sorted({*_known()}))
+    accepted = " ".join(sorted({*_list_known()}))
     raise Refusal(415, f"contents that are not known; accepted {accepted}", "name")
 
 
-def _known() -> set[str]:
+def _list_known() -> set[str]:
     return {*export.readable(), *SOUNDS, *FILMS, *PICTURES}
 
 
@@ -101,10 +101,10 @@ async def upload(
                 file.write(block)
         if not size:
             raise bad("an empty body; accepted: the bytes of a file", "body")
-        return JSONResponse(await server.in_thread(taken, server, part, name, size), 201)
+        return JSONResponse(await server.in_thread(take_file, server, part, name, size), 201)
 
 
-def taken(server: Server, part: Path, name: str, size: int) -> dict[str, Any]:
+def take_file(server: Server, part: Path, name: str, size: int) -> dict[str, Any]:
     """A file that has arrived, into the store."""
     with part.open("rb") as file:
         suffix = suffix_of(file.read(HEAD), name)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Instruction = Field(default="", max_length=MAX_INSTRUCTION)
 
 
-class Sound(NamedTuple):
+class UploadedSound(NamedTuple):
     """An uploaded sound: its id, file and length."""
 
     id: str
@@ -33,14 +33,14 @@ class Sound(NamedTuple):
     seconds: float
 
 
-def sound_of(server: Server, number: str) -> Sound:
+def sound_of(server: Server, number: str) -> UploadedSound:
     """The sound of an upload. Raises Refusal for an unknown id, another kind, or a longer one than is accepted."""
     from avatargpt.speech.audio import inspect
 
     _, path = server.store.upload(number, "sound", ("sound",))
     seconds = inspect(path).seconds
     check_length(server, seconds, "sound")
-    return Sound(number, path, seconds)
+    return UploadedSound(number, path, seconds)
 
 
 def hear(server: Server, body: Any) -> tuple[Any, Any]:
@@ -55,7 +55,7 @@ def hear(server: Server, body: Any) -> tuple[Any, Any]:
         if said and len(said) > MAX_WORDS:
             raise bad(f"{name}: {len(said)} characters; accepted at most {MAX_WORDS}", name)
     check_json(body)
-    sounds: dict[str, Sound] = {}
+    sounds: dict[str, UploadedSound] = {}
 
     def find(kind: str, value: str, name: str) -> Any:
         if kind == "sound":
@@ -92,9 +92,9 @@ def body_under(server: Server, text: str, motion: str) -> Callable[[int], Body]:
     under = server.store.motion(motion, "motion") if motion else None
 
     def make(seed: int) -> Body:
-        from avatargpt.avatar.pipeline import Clip, Standing
+        from avatargpt.avatar.pipeline import BodyClip, Standing
 
-        return Standing(seed) if under is None else Clip(body_of(under, "motion"))
+        return Standing(seed) if under is None else BodyClip(body_of(under, "motion"))
 
     return make
 
@@ -107,7 +107,7 @@ def counter(report: Report, seconds: float, passes: int = 1) -> Any:
 
 
 def one(
-    server: Server, clip: Clip, prompt: str, seed: int, operation: str, sound: Sound | None = None,
+    server: Server, clip: Clip, prompt: str, seed: int, operation: str, sound: UploadedSound | None = None,
     notes: Sequence[str] = (),
 ) -> JsonValue:  # fmt: skip
     """The answer with one motion, which goes into the store with its notes."""

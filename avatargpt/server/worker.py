@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Literal
 
 from avatargpt.lm.engine import PAUSE
-from avatargpt.server.errors import Refusal, busy, refusal_of, stopping
+from avatargpt.server.errors import Refusal, busy, refusal_of, refuse_stopping
 from vqvae.errors import OutOfTime, UserError
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -172,7 +172,7 @@ class Worker:
         job = Job(kind, function, group, finish, alone)
         with self._changed:
             if self._stopping:
-                raise stopping()
+                raise refuse_stopping()
             self._drop_cancelled()
             if len(self._waiting) >= self.queue:
                 raise busy(f"{self.queue} requests are waiting; try again later", self._usual * self.queue / 2)
@@ -195,7 +195,7 @@ class Worker:
             self._changed.notify_all()
         for job in left:
             job.cancel()
-            job.settle("failed", error=stopping())
+            job.settle("failed", error=refuse_stopping())
         return len(left)
 
     def _drop_cancelled(self) -> None:
@@ -218,7 +218,7 @@ class Worker:
                 until = time.monotonic() + self.wait
                 while len(self._waiting) < self.batch and (left := until - time.monotonic()) > 0:
                     self._changed.wait(left)
-            return None if self._ended else self._popped()
+            return None if self._ended else self._pop_group()
 
     def _ready(self) -> list[Job]:
         """Jobs that wait and may begin."""
@@ -226,7 +226,7 @@ class Worker:
         taken = {job.alone for job in self._running} - {None}
         return [job for job in self._waiting if job.alone not in taken]
 
-    def _popped(self) -> list[Job]:
+    def _pop_group(self) -> list[Job]:
         """Take a job, and those of its group up to a batch, out of the queue."""
         jobs = self._ready()[:1]
         if jobs and (group := jobs[0].group) is not None:

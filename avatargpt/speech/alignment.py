@@ -126,7 +126,7 @@ def align(
         source = "pocketsphinx" if count < len(timed) else source
         if 0 < count < len(timed):
             source += f", network for {count} of {len(timed)} words"
-    result = [replace(word, confidence=first.confidence).clamped(0.0, seconds)
+    result = [replace(word, confidence=first.confidence).clamp(0.0, seconds)
               for word, first in zip(timed, aligned.words, strict=True)]  # fmt: skip
     return Words(tuple(result), seconds, source, tuple(_notes(where, words, aligned, scores, refused)))
 
@@ -157,20 +157,22 @@ def _notes(
                      f"be spoken than these: {short}")  # fmt: skip
     lost = [word.text for word in aligned.words if not word.phones]
     if lost:
-        notes.append(f"{where}: not heard at all, and without length: {_listed(lost)}")
-    for start, end in _spoken_gaps(aligned, scores):
+        notes.append(f"{where}: not heard at all, and without length: {_list_texts(lost)}")
+    for start, end in _find_spoken_gaps(aligned, scores):
         notes.append(f"{where}: somebody speaks from {start:.1f} to {end:.1f} s, where the transcript has no words")
     if refused:
         spans = [f"{p.start:.1f} to {p.end:.1f} s" for p in refused]
-        notes.append(f"{where}: pocketsphinx finds no way through {_listed(spans)}; the network gave the times there")
+        notes.append(
+            f"{where}: pocketsphinx finds no way through {_list_texts(spans)}; the network gave the times there"
+        )
     unknown = list(dict.fromkeys(w.text for w in words if not w.in_dictionary))
     if unknown:
         foreign = "; is it English?" if sum(not w.in_dictionary for w in words) > FOREIGN_SHARE * len(words) else ""
-        notes.append(f"{where}: in no dictionary, and read by their letters: {_listed(unknown)}{foreign}")
+        notes.append(f"{where}: in no dictionary, and read by their letters: {_list_texts(unknown)}{foreign}")
     return notes
 
 
-def _listed(texts: Sequence[str]) -> str:
+def _list_texts(texts: Sequence[str]) -> str:
     rest = f" and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else ""
     return ", ".join(texts[:MAX_NAMED]) + rest
 
@@ -187,7 +189,7 @@ def _wrong_runs(fits: Sequence[float]) -> list[tuple[int, int]]:
     return runs
 
 
-def _spoken_gaps(aligned: AlignedText, scores: SoundScores) -> list[tuple[float, float]]:
+def _find_spoken_gaps(aligned: AlignedText, scores: SoundScores) -> list[tuple[float, float]]:
     """Seconds without words in which somebody speaks."""
     ends = [0.0, *(word.end for word in aligned.words)]
     starts = [*(word.start for word in aligned.words), len(scores.scores) / STEPS]

@@ -127,7 +127,7 @@ class FrameBlocks:
         return self._complete()
 
     def _complete(self) -> Iterator[np.ndarray]:
-        while self.needed(self._frame) <= self.samples:
+        while self.count_needed(self._frame) <= self.samples:
             if self._pending:
                 self._buffer = np.concatenate([self._buffer, *self._pending])
                 self._pending = []
@@ -140,7 +140,7 @@ class FrameBlocks:
             self._frame += 1
             yield block
 
-    def needed(self, frame: int) -> int:
+    def count_needed(self, frame: int) -> int:
         """Input samples, from the first on, that the block of a frame needs."""
         end = frame_end(frame)
         return end if self._filters is None else (end - 1) * self._down // self._up + self._half + 1
@@ -227,7 +227,7 @@ def inspect(path: str | os.PathLike[str]) -> AudioInfo:
         hours = header.frames / header.samplerate / 3600
         raise UserError(f"{path}: {hours:.1f} h of sound; accepted: up to {MAX_SECONDS // 3600} h, cut it into parts")
     info = AudioInfo(header.samplerate, header.channels, header.frames)
-    if (ratio := _declared_ratio(path)) is None:
+    if (ratio := _compare_declared(path)) is None:
         raise UserError(f"{path}: cut short, the page that ends an Ogg stream is missing; copy or record it again")
     _check_complete(path, info, info.samples * ratio, info.samples)
     return info
@@ -349,7 +349,7 @@ def silent_stderr(active: bool = True) -> Iterator[None]:
             os.close(null)
 
 
-def _declared_ratio(path: Path) -> float | None:
+def _compare_declared(path: Path) -> float | None:
     """Bytes of sound that the header declares over those in the file; None: an Ogg stream without its last page."""
     # libsndfile reads what is there without a word. FLAC and mp3 are checked by decoding.
     with path.open("rb") as file:

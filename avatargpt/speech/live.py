@@ -115,12 +115,12 @@ def silent_blocks(rate: int, seconds: float | None = None) -> Iterator[np.ndarra
         yield np.zeros(size, np.float32)
 
 
-def paced(
+def pace_sound(
     parts: Iterable[np.ndarray], rate: int, now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Sound at its own speed: the samples of each video frame, when its time is over."""
-    start, sent, frame, needed = now(), 0, 0, FrameBlocks(rate).needed
+    start, sent, frame, needed = now(), 0, 0, FrameBlocks(rate).count_needed
     for part in parts:
         while len(part):
             block, part = np.split(part, [needed(frame) - sent])
@@ -178,7 +178,7 @@ class SoundClock:
     def __init__(self) -> None:
         self._marks: deque[tuple[float, float, bool]] = deque(maxlen=MAX_MARKS)
 
-    def sent(self, stream: float, source: float, is_sound: bool) -> None:
+    def note_sent(self, stream: float, source: float, is_sound: bool) -> None:
         """A block ended at second `stream` of the stream and second `source` of the source."""
         self._marks.append((stream, source, is_sound))
 
@@ -206,7 +206,7 @@ class Playout:
     # once and is held back. Times of arrival tell them apart.
 
     def __init__(self, rate: int, start: float, clock: SoundClock | None = None) -> None:
-        self._rate, self._start, self._needed = rate, start, FrameBlocks(rate).needed
+        self._rate, self._start, self._needed = rate, start, FrameBlocks(rate).count_needed
         self._sound_clock = clock or SoundClock()
         self._parts: deque[tuple[float, np.ndarray]] = deque()
         self._waiting = self._arrived = self._initial = self._dropped = 0  # samples
@@ -226,7 +226,7 @@ class Playout:
         """Whether any sound arrived."""
         return self._arrived > 0
 
-    def arrived(self, part: np.ndarray, now: float, requested: float = -math.inf) -> None:
+    def receive(self, part: np.ndarray, now: float, requested: float = -math.inf) -> None:
         """Samples (n,) that were read at `now`, by a reader that began to wait at `requested`."""
         if not len(part):
             return
@@ -245,7 +245,7 @@ class Playout:
         while self._clock is None and not self.fast and self.waiting >= MAX_WAITING:
             self._drop()
 
-    def ended(self) -> None:
+    def end(self) -> None:
         """No more will arrive."""
         self._over = True
 
@@ -298,7 +298,7 @@ class Playout:
         self._clock, self._filling = over, filling
         self._sent += len(block)
         source = (self._arrived - self._waiting) / self._rate
-        self._sound_clock.sent(self._sent / self._rate, source, not filling)
+        self._sound_clock.note_sent(self._sent / self._rate, source, not filling)
         self._frame += self._sent == self._needed(self._frame)
         return block
 
@@ -328,14 +328,14 @@ class Listener:
             requested = time.monotonic()
             for part in parts:
                 with self._changed:
-                    self._playout.arrived(part, time.monotonic(), requested)
+                    self._playout.receive(part, time.monotonic(), requested)
                     self._changed.notify_all()
                     self._changed.wait_for(lambda: self._playout.waiting < MAX_WAITING)
                 requested = time.monotonic()
         except BaseException as e:  # raised in `blocks`
             self._error = e
         with self._changed:
-            self._playout.ended()
+            self._playout.end()
             self._changed.notify_all()
 
     def blocks(self) -> Iterator[np.ndarray]:

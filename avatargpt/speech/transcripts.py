@@ -14,7 +14,7 @@ from avatargpt.speech import alignment, word_files
 from avatargpt.speech import audio as sound
 from avatargpt.speech.phone_times import PhoneModel
 from avatargpt.speech.pronouncing import TranscriptWord, cmudict, transcript_words
-from avatargpt.speech.words import Word, Words, checked_words
+from avatargpt.speech.words import Word, Words, check_words
 from vqvae.errors import UserError
 
 SUBTITLE_SLACK = 1.5  # s by which the times of subtitles are off, where words share a cue
@@ -83,7 +83,7 @@ def words_of(
         )
     if near.source == "subtitles":
         return alignment.align(audio, "", model, rate, progress=progress, near=near, slack=SUBTITLE_SLACK)
-    words = checked_words(where, [*near.words], near.source, seconds, near.notes)
+    words = check_words(where, [*near.words], near.source, seconds, near.notes)
     return replace(words, notes=(*words.notes, *_doubts(words, audio, rate, where, name, model)))
 
 
@@ -95,7 +95,7 @@ def _doubts(
         cmudict()
     except UserError as e:
         return [f"{where}: not compared with the sound ({e})"]
-    pronounced, owner, unknown = _pronounced(words.words)
+    pronounced, owner, unknown = _pronounce_words(words.words)
     notes = []
     if len(unknown) > alignment.FOREIGN_SHARE * len(words):
         examples = ", ".join(unknown[: alignment.MAX_NAMED])
@@ -134,7 +134,7 @@ def _excerpt(audio: str | os.PathLike[str] | np.ndarray, rate: int, start: float
     return sound.resample(np.concatenate(parts), source.about.rate)
 
 
-def _pronounced(words: Sequence[Word]) -> tuple[list[TranscriptWord], list[int], list[str]]:
+def _pronounce_words(words: Sequence[Word]) -> tuple[list[TranscriptWord], list[int], list[str]]:
     """The words with pronunciations, the number of each, and those that no dictionary has."""
     pronounced: list[TranscriptWord] = []
     owner: list[int] = []
@@ -220,4 +220,4 @@ def recognise(
             progress(round(segment.end), round(seconds))
     if not words:
         raise UserError(f"{where}: no speech is heard in it; accepted: a recording of somebody speaking English")
-    return checked_words(where, words, "Whisper", seconds)
+    return check_words(where, words, "Whisper", seconds)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.speech.phones import VOWELS, Phone, from_arpabet, from_ipa
-from avatargpt.speech.words import Word, Words, checked_words
+from avatargpt.speech.words import Word, Words, check_words
 from vqvae.errors import UserError
 from vqvae.io.data_files import finite_number, parse_json
 from vqvae.io.files import atomic_write, parsing, read_bytes
@@ -38,7 +38,7 @@ _CSV_COLUMNS = ("begin", "end", "label", "type")
 
 
 @dataclass(frozen=True)
-class Interval:
+class TierInterval:
     """A label of a tier and its times in seconds."""
 
     start: float
@@ -123,7 +123,7 @@ def write(words: Words, path: str | os.PathLike[str]) -> Path:
 
 # Tiers: TextGrid, and the JSON and CSV of MFA. Both forms of a TextGrid are quoted texts and numbers in one order with
 # comment between: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
-def _textgrid_tiers(text: str, where: str) -> dict[str, list[Interval]]:
+def _textgrid_tiers(text: str, where: str) -> dict[str, list[TierInterval]]:
     """Interval tiers by name; tiers of points are left out."""
     if any(part not in text[:200] for part in _TEXTGRID_HEAD):
         raise UserError(f"{where}: no TextGrid; accepted: a text file that Praat or an aligner has written as one")
@@ -150,7 +150,7 @@ def _textgrid_tiers(text: str, where: str) -> dict[str, list[Interval]]:
     next_number("the end")
     if next(tokens, [""])[0] != "<exists>":
         raise UserError(f"{where}: no tiers in it; accepted: a TextGrid with a tier of words")
-    tiers: dict[str, list[Interval]] = {}
+    tiers: dict[str, list[TierInterval]] = {}
     total = 0  # intervals of all tiers
     for _ in range(int(next_number("the number of tiers"))):
         kind, name = next_text("the kind of a tier"), next_text("the name of a tier")
@@ -163,14 +163,14 @@ def _textgrid_tiers(text: str, where: str) -> dict[str, list[Interval]]:
             at = f"interval {k + 1} of tier {name}"
             start = next_number(f"the time of {at}")
             end = next_number(f"the end of {at}") if kind == "IntervalTier" else start
-            rows.append(Interval(start, end, next_text(f"the label of {at}").strip()))
+            rows.append(TierInterval(start, end, next_text(f"the label of {at}").strip()))
         if kind == "IntervalTier":
             total += len(rows) - len(tiers.get(name, ()))
             tiers[name] = rows
     return tiers
 
 
-def _words_of_tiers(tiers: dict[str, list[Interval]], where: str, seconds: float | None) -> Words:
+def _words_of_tiers(tiers: dict[str, list[TierInterval]], where: str, seconds: float | None) -> Words:
     """Words of the tier called word or words, with the phones of the tier called phone or phones."""
     names = _tiers_called(tiers, "word")
     if not names and len(tiers) == 1:
@@ -188,19 +188,19 @@ def _words_of_tiers(tiers: dict[str, list[Interval]], where: str, seconds: float
     for row in rows:
         first, stop = (bisect_left(phones, t, key=_middle) for t in (row.start, row.end))
         words.append(Word(row.label, row.start, row.end, tuple(phones[first:stop])))
-    return checked_words(where, words, f"TextGrid, tier {names[0]}", seconds, tuple(notes))
+    return check_words(where, words, f"TextGrid, tier {names[0]}", seconds, tuple(notes))
 
 
 def _middle(phone: Phone) -> float:
     return (phone.start + phone.end) / 2
 
 
-def _tiers_called(tiers: Mapping[str, list[Interval]], name: str) -> list[str]:
+def _tiers_called(tiers: Mapping[str, list[TierInterval]], name: str) -> list[str]:
     """Tiers whose name is `name` or its plural, alone or with that of a speaker."""
     return [n for n in tiers if {name, f"{name}s"} & set(n.lower().replace("-", " ").split())]
 
 
-def _phones_of_tier(rows: Sequence[Interval]) -> tuple[list[Phone], list[str]]:
+def _phones_of_tier(rows: Sequence[TierInterval]) -> tuple[list[Phone], list[str]]:
     """Phones of a tier, and its labels that are none: ARPAbet where all but pauses are, else IPA."""
     labels = [row.label for row in rows if row.label.lower() not in PAUSES and row.label.lower() != "spn"]
     convert = from_arpabet if all(from_arpabet(label) is not None for label in labels) else from_ipa
@@ -222,9 +222,9 @@ def _stress(label: str, name: str) -> int | None:
 def _textgrid(words: Words) -> str:
     """A TextGrid in long form: a tier ``words``, and ``phones`` where they are known."""
     end = words.seconds if words.seconds is not None else words.words[-1].end
-    tiers = {"words": [Interval(w.start, w.end, w.text) for w in words.words if w.end > w.start]}
+    tiers = {"words": [TierInterval(w.start, w.end, w.text) for w in words.words if w.end > w.start]}
     phones = [
-        Interval(p.start, p.end, p.name + ("" if p.stress is None else str(p.stress)))
+        TierInterval(p.start, p.end, p.name + ("" if p.stress is None else str(p.stress)))
         for w in words.words for p in w.phones if p.end > p.start
     ]  # fmt: skip
     if phones:
@@ -242,18 +242,18 @@ def _textgrid(words: Words) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _without_gaps(rows: Sequence[Interval], end: float) -> list[Interval]:
+def _without_gaps(rows: Sequence[TierInterval], end: float) -> list[TierInterval]:
     """The same with empty intervals between, so that they cover all of the sound, as Praat requires."""
-    out: list[Interval] = []
+    out: list[TierInterval] = []
     at = 0.0
     for row in rows:
         start = max(row.start, at)
         if start - at > 1e-6:
-            out.append(Interval(at, start, ""))
+            out.append(TierInterval(at, start, ""))
         if row.end > start:
-            out.append(Interval(start, row.end, row.label))
+            out.append(TierInterval(start, row.end, row.label))
             at = row.end
-    return [*out, Interval(at, end, "")] if end - at > 1e-6 else out
+    return [*out, TierInterval(at, end, "")] if end - at > 1e-6 else out
 
 
 # Subtitles
@@ -283,7 +283,7 @@ def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
             spread |= len(texts) > 1
             _check_count(len(words) + len(texts), where)
             words += spread_words(texts, a, b)
-    return checked_words(where, words, "subtitles", seconds, (f"{where}: {_SPREAD_NOTE}",) if spread else ())
+    return check_words(where, words, "subtitles", seconds, (f"{where}: {_SPREAD_NOTE}",) if spread else ())
 
 
 def _cue_times(line: str, number: int, where: str) -> tuple[str | None, ...] | None:
@@ -373,7 +373,7 @@ def _read_json(text: str, where: str, seconds: float | None) -> Words:
         source = document["source"] or source
     if seconds is None and isinstance(document, Mapping) and document.get("seconds") is not None:
         seconds = _time(document["seconds"], f"{where}: seconds")
-    return checked_words(where, words, source, seconds, tuple(notes))
+    return check_words(where, words, source, seconds, tuple(notes))
 
 
 def _words_of_json(document: Any, where: str) -> tuple[list[Word], str, list[str]]:
@@ -481,8 +481,8 @@ def _time(value: Any, where: str) -> float:
     return number
 
 
-def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[Interval]]:
-    tiers: dict[str, list[Interval]] = {}
+def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[TierInterval]]:
+    tiers: dict[str, list[TierInterval]] = {}
     total = 0  # intervals of all tiers
     for name, tier in document.items():
         entries = tier.get("entries") if isinstance(tier, Mapping) else None
@@ -494,7 +494,7 @@ def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[Interv
         at = f"{where} tier {name}"
         total += len(entries)
         _check_count(total, where)
-        tiers[str(name)] = [Interval(_time(r[0], at), _time(r[1], at), str(r[2]).strip()) for r in entries]
+        tiers[str(name)] = [TierInterval(_time(r[0], at), _time(r[1], at), str(r[2]).strip()) for r in entries]
     return tiers
 
 
@@ -528,7 +528,7 @@ def _is_csv(text: str) -> bool:
 
 def _read_csv(text: str, where: str, seconds: float | None) -> Words:
     """MFA's CSV: columns Begin, End, Label, Type (words, phones), Speaker."""
-    tiers: dict[str, list[Interval]] = {}
+    tiers: dict[str, list[TierInterval]] = {}
     for number, fields in enumerate(csv.DictReader(text.lstrip().splitlines()), 2):
         _check_count(number, where)
         row = {str(k).strip().lower(): v for k, v in fields.items()}
@@ -538,7 +538,7 @@ def _read_csv(text: str, where: str, seconds: float | None) -> Words:
                             "accepted: seconds")  # fmt: skip
         speaker = (row.get("speaker") or "").strip()
         name = f"{speaker} - {row['type']}" if speaker else str(row["type"])
-        tiers.setdefault(name, []).append(Interval(start, end, (row["label"] or "").strip()))
+        tiers.setdefault(name, []).append(TierInterval(start, end, (row["label"] or "").strip()))
     return _words_of_tiers(tiers, where, seconds)
 
 
@@ -580,7 +580,7 @@ def _read_ctm(text: str, where: str, seconds: float | None) -> Words:
     if len(channels) > 1:
         names = ", ".join(sorted(f"{name} {channel}" for name, channel in channels)[:3])
         raise UserError(f"{where}: {len(channels)} recordings or channels ({names}); accepted: one, cut the file")
-    return checked_words(where, words, "CTM", seconds)
+    return check_words(where, words, "CTM", seconds)
 
 
 def _ctm(words: Words, name: str) -> str:

@@ -30,7 +30,7 @@ class Word:
     phones: tuple[Phone, ...] = ()  # in order, without pauses; empty where they are not known
     confidence: float | None = None  # 0 to 1; None = not known
 
-    def clamped(self, start: float, end: float) -> Self:
+    def clamp(self, start: float, end: float) -> Self:
         """The word with its phones as far as they lie between two seconds."""
         def clamp(t: float) -> float:
             return min(max(t, start), end)
@@ -151,7 +151,7 @@ class Words:
         return {"seconds": self.seconds, "source": self.source, "notes": list(self.notes), "words": rows}
 
 
-def checked_words(
+def check_words(
     where: str, words: list[Word], source: str, seconds: float | None = None, notes: tuple[str, ...] = ()
 ) -> Words:
     """Words of a file; those that overlap or pass the end of the sound by 0.1 s at most are cut, which is noted."""
@@ -164,10 +164,10 @@ def checked_words(
         previous = cut[-1] if cut else None
         if previous is not None and previous.start <= word.start < previous.end <= word.start + MAX_OVERLAP:
             overlaps += previous.end - word.start > 1e-3
-            cut[-1] = previous.clamped(-math.inf, word.start)
+            cut[-1] = previous.clamp(-math.inf, word.start)
         if seconds is not None and seconds < word.end <= seconds + SLACK and word.start < seconds:
             beyond += word.end - seconds > 1e-3
-            word = word.clamped(-math.inf, seconds)
+            word = word.clamp(-math.inf, seconds)
         cut.append(word)
     if overlaps:
         lines.append(f"{where}: {overlaps} words ended after the next had begun and were cut there")

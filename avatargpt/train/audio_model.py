@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule
-from avatargpt.face.audio_model.driver import Driver, paired_channels
+from avatargpt.face.audio_model.driver import Driver, list_paired_channels
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.metrics.face import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
@@ -25,7 +25,7 @@ from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data import clips as speech_clips
 from avatargpt.train.speech_data import corpus, expressions, recordings
-from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.batches import SpeechBatches, SpeechSampling
 from avatargpt.train.speech_data.clips import SpeechData
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.expressions import ExpressionClip
@@ -101,7 +101,7 @@ def emphasis(phones: Tensor) -> Tensor:
     return F.max_pool1d(here[:, None], 3, 1, 1)[:, 0]
 
 
-def closing(phones: Tensor, names: Collection[str] = CLOSED) -> Tensor:
+def find_closing(phones: Tensor, names: Collection[str] = CLOSED) -> Tensor:
     """(B, T, 2) phones -> (B, T) bool: a p, b or m (or one of `names`) in the frame or next to it."""
     here = torch.zeros_like(phones, dtype=torch.bool)
     for name in names:
@@ -153,8 +153,8 @@ def driver_losses(
     out["action_units"] = weights.action_units * (binary * taught).sum() / total
     shut, rolled = press > CLOSED_PRESS, curves[..., INDEX["mouthRollLower"]] > CONTACT_ROLL
     gates = {
-        "seal": (output.seal, closing(phones) & shut, weights.seal, weights.shut),
-        "bite": (output.bite, closing(phones, LABIODENTAL) & rolled & ~shut, weights.bite, weights.teeth),
+        "seal": (output.seal, find_closing(phones) & shut, weights.seal, weights.shut),
+        "bite": (output.bite, find_closing(phones, LABIODENTAL) & rolled & ~shut, weights.bite, weights.teeth),
     }
     for name, (gate, active_frames, weight, miss_cost) in gates.items():
         if gate is not None:
@@ -219,7 +219,7 @@ class DriverTraining(Schedule):
     settled_on: str = ""  # source of the validation clips that decide; "" = synthetic voices
     val_every: PositiveInt = 1000
     losses: DriverLosses = DriverLosses()
-    sampling: Sampling = Sampling()
+    sampling: SpeechSampling = SpeechSampling()
 
 
 class DriverRecipe(Strict):
@@ -241,7 +241,7 @@ def speech_data_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     if missing := [str(p) for p in further if not p.is_dir()]:
         raise UserError(f"--spoken: {missing[0]}: no such folder")
     # recorded speech first: it fails at once where pocketsphinx is not installed
-    clips = list(_labelled(faces, further, options)) if further else []
+    clips = list(_label_clips(faces, further, options)) if further else []
     clips += _synthetic(faces, args.texts, options)
     corpus.save(clips, args.output)
     minutes = sum(len(c) for c in clips) / 1800
@@ -263,21 +263,22 @@ def _synthetic(faces: Path, text_folder: str | None, options: SpeechData) -> Ite
         texts = speech_clips.utterances(training, np.random.default_rng([options.seed, 8]), options.flite)
         yield from speech_clips.flite_clips(texts, options, Flite())
     if (faces / "facegood").is_dir():
-        yield from recordings.paired_clips(faces / "facegood", options.copies, options.seed)
+        yield from recordings.load_paired_clips(faces / "facegood", options.copies, options.seed)
 
 
-def _labelled(faces: Path, further: list[Path], options: SpeechData) -> Iterator[SpeechClip]:
+def _label_clips(faces: Path, further: list[Path], options: SpeechData) -> Iterator[SpeechClip]:
     pronounce, labeller = Espeak().pronounce, Labeller()
     folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
     lj = faces / "ljspeech_sample"
     sentences: Iterator[recordings.Sentence] = chain(
-        recordings.lj_sentences(lj) if lj.is_dir() else (), *(recordings.transcribed(p, pronounce) for p in folders)
+        recordings.lj_sentences(lj) if lj.is_dir() else (),
+        *(recordings.load_transcribed(p, pronounce) for p in folders),
     )
-    yield from speech_clips.labelled_clips(sentences, labeller, options.copies, options.seed, options.coded)
+    yield from speech_clips.label_sentences(sentences, labeller, options.copies, options.seed, options.coded)
     for folder in further:
         sentences = sentences_of(folder, pronounce)
         copies = options.further_copies
-        yield from speech_clips.labelled_clips(sentences, labeller, copies, options.seed, options.coded)
+        yield from speech_clips.label_sentences(sentences, labeller, copies, options.seed, options.coded)
     print(f"left out: {labeller.left_out or 'none'}")
 
 
@@ -309,7 +310,7 @@ class DriverStage(Stage):
             from avatargpt.lm.text_encoder import SentenceGrounder
 
             grounder = SentenceGrounder(device=runtime.device)
-        self.batches = Batches(training, directed, grounder, t.sampling, runtime.device)
+        self.batches = SpeechBatches(training, directed, grounder, t.sampling, runtime.device)
         mean, std, spread, of_pairs = (torch.from_numpy(a).to(runtime.device) for a in self.batches.statistics())
         torch.manual_seed(t.seed)
         if start is None:
@@ -319,7 +320,7 @@ class DriverStage(Stage):
         else:
             network = start.network
             network.grow(recipe.model)
-        learnt = paired_channels(network.config.own)
+        learnt = list_paired_channels(network.config.own)
         self.scales = channel_scale(spread.float()), channel_scale(of_pairs.float(), learnt)
         pairs = [c.curves for c in training if c.kind == "paired"]
         if pairs and t.sampling.paired:

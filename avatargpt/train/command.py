@@ -40,7 +40,7 @@ class StageEntry:
     options: dict[str, Option] = field(default_factory=dict)  # beside `_common`
 
 
-def training(place: str, help: str, recipe: str, **options: Option) -> StageEntry:
+def make_training_entry(place: str, help: str, recipe: str, **options: Option) -> StageEntry:
     """A stage that trains a network: with ``--config``, step by step."""
     named = {name.replace("_", "-") if name != "deepspeed_config" else name: o for name, o in options.items()}
     return StageEntry(place, help, recipe, True, True, named)
@@ -75,7 +75,7 @@ STAGES: dict[str, StageEntry] = {
             "packs": Option("folders of .glb, .gltf and .bvh with captions, with commas between"),
         },
     ),
-    "tokenizer": training(
+    "tokenizer": make_training_entry(
         "tokenizer:tokenizer_stage", "train a motion tokenizer", "tokenizer:TokenizerRecipe",
         store=_STORE, start=Option("tokenizer folder that is trained on; with `decoder_only` its codes stay"),
     ),
@@ -87,7 +87,7 @@ STAGES: dict[str, StageEntry] = {
         "data.corpus:ground_stage", "states of the frozen sentence encoder for every training text, computed once",
         options={"store": _STORE, **_CORPORA, "grounding": _GROUNDING},
     ),
-    "language": training(
+    "language": make_training_entry(
         "language:language_stage", "train the language model; without --codes, on text alone",
         "language:LanguageRecipe", tokenizer=Option("tokenizer folders, with commas between"),
         codes=Option("tokenised caches, with commas between"), **_CORPORA,
@@ -108,13 +108,13 @@ STAGES: dict[str, StageEntry] = {
             "codes": _CODES, "texts": _CORPORA["texts"], "grounding": _GROUNDING, "self-training": _PRACTICE,
         },
     ),
-    "reading": training(
+    "reading": make_training_entry(
         "reading:reading_stage", "train the network that reads what people write", "reading:ReadingRecipe",
         texts=Option("folders of authors' files, with commas between; default: the packaged ones"),
         phrasings=Option("folder of an index of phrasings; default: the packaged one"),
         start=Option("folder of a reading network that is trained on, or several, whose mean is"),
     ),
-    "scorer": training(
+    "scorer": make_training_entry(
         "scorer:scorer_stage", "train the scorer of text and motion that ranks candidates", "scorer:ScorerRecipe",
         codes=_CODES, tokenizer=_TOKENIZER, grounding=_GROUNDING, self_training=_PRACTICE,
     ),
@@ -132,7 +132,7 @@ STAGES: dict[str, StageEntry] = {
             "texts": _FACE_TEXTS, "count": Option("clips drawn, and as many composed", number=True, default=2000)
         },
     ),
-    "driver": training(
+    "driver": make_training_entry(
         "audio_model:driver_stage", "train the driver: speech to face", "audio_model:DriverRecipe",
         speech=Option("folders of the speech stage, with commas between", needed=True),
         expressions=Option("folder of the expressions stage"),
@@ -149,7 +149,7 @@ STAGES: dict[str, StageEntry] = {
             "tokenizer": Option("tokenizer folder; without it, motions alone, to train one on"),
         },
     ),
-    "gesture": training(
+    "gesture": make_training_entry(
         "gesture.training:gesture_stage", "train the gesture network: speech and words to gesture",
         "gesture.training:GestureRecipe",
         takes=Option("cache of takes (gesture.json); with --store where it is made, default: in the run's folder"),
@@ -159,12 +159,12 @@ STAGES: dict[str, StageEntry] = {
         speech=Option("with --store: folder of NAME.npy, features of the sounds; default: prosody"),
         start=Option("folder of a gesture network to begin from"),
     ),
-    "parser": training(
+    "parser": make_training_entry(
         "parser:parser_stage", "train the instruction parser: facial instructions -> scores", "parser:ParserRecipe",
         texts=Option("folder of facial instructions (train.jsonl), beside the package's own"),
         start=Option("parser folder to begin from"),
     ),
-    "requests": training(
+    "requests": make_training_entry(
         "request_reader:requests_stage", "train the reader of requests for body motion", "request_reader:RequestRecipe",
         start=Option("folder of a reader to begin from"),
     ),
@@ -176,15 +176,15 @@ STAGES: dict[str, StageEntry] = {
             "count": Option("instructions composed, as many timed, as many feelings", number=True, default=3000),
         },
     ),
-    "fgd": training(
+    "fgd": make_training_entry(
         "gesture.fgd:gesture_features_stage", "train the encoder that FGD compares with",
         "gesture.fgd:GestureFeatureRecipe", store=_STORE,
     ),
-    "text-motion": training(
+    "text-motion": make_training_entry(
         "text_motion:text_motion_stage", "train the evaluator of text and motion", "text_motion:EvaluatorRecipe",
         store=_STORE,
     ),
-    "portrait": training(
+    "portrait": make_training_entry(
         "portrait:portrait_stage", "train a portrait: a picture of a face, moved by landmarks",
         "portrait:PortraitRecipe", clips=Option("folder of videos with landmarks; default: our own head"),
     ),
@@ -319,24 +319,24 @@ def _run(name: str, entry: StageEntry, options: SimpleNamespace) -> None:
     """Run a stage, its recipe checked before anything else is opened."""
     recipes = []
     if entry.recipe:
-        from avatargpt.config import dumped, resolve
+        from avatargpt.config import dump_recipe, resolve
 
         values = resolve(options.config, options.set or [])
         recipes = [resolve_place(entry.recipe).read(values, str(options.config or "--set"))]
         if options.print_config:
-            print(dumped(recipes[0]), end="")
+            print(dump_recipe(recipes[0]), end="")
             return
     check_options(name, options)
     if entry.steps and int(os.environ.get("RANK", 0)) == 0:
-        from avatargpt.train.reporting import starting
+        from avatargpt.train.reporting import remember_start
 
-        starting(options, _arguments)
+        remember_start(options, _arguments)
     resolve_place(entry.place)(*recipes, options)
 
 
 def check_options(name: str, options: SimpleNamespace) -> None:
     """Refuse a stage that lacks an option; options that name texts of the package become folders."""
-    from instruct_data.factory.texts import resolved
+    from instruct_data.factory.texts import resolve_texts
 
     # Checked here, not by Typer: `--print-config` needs no data.
     needed = [flag for flag, option in STAGES[name].options.items() if option.needed]
@@ -347,7 +347,7 @@ def check_options(name: str, options: SimpleNamespace) -> None:
         raise UserError(f"{name}: {', '.join(lacking)} needed; see scripts/train.py {name} --help")
     for flag, value in vars(options).items():
         if isinstance(value, str):
-            setattr(options, flag, resolved(value))
+            setattr(options, flag, resolve_texts(value))
 
 
 def run_stage(argv: Sequence[str]) -> int:
@@ -364,7 +364,7 @@ def run_stage(argv: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def parsed(argv: Sequence[str]) -> SimpleNamespace:
+def parse_options(argv: Sequence[str]) -> SimpleNamespace:
     """The options of a command, without running it."""
     group: Any = typer.main.get_command(app)
     options = SimpleNamespace(**group.commands[argv[0]].make_context(argv[0], [*argv[1:]]).params)

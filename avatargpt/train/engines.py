@@ -20,7 +20,7 @@ from vqvae.errors import UserError
 FORMER = "deepspeed"  # folder of checkpoints that are not read any more
 
 
-class Engine(Protocol):
+class TrainEngine(Protocol):
     """Optimizer and checkpoints of one run. `module` is the stage's, wrapped for the processes that take part."""
 
     module: Any
@@ -33,32 +33,32 @@ class Engine(Protocol):
         it is known. `losses`: `count` of them, each computed after the backward pass of the one before.
         """
 
-    def gathered_weights(self) -> AbstractContextManager[None]:
+    def gather_weights(self) -> AbstractContextManager[None]:
         """Inside, the network has all of its weights, on every process; all processes enter at once."""
 
     def save(self, out: Path, step: int) -> None:
         """Write a checkpoint, the same whatever engine and however many processes write it."""
 
 
-def make_engine(stage: Stage, runtime: Runtime, deepspeed: dict[str, Any] | None) -> Engine:
+def make_engine(stage: Stage, runtime: Runtime, deepspeed: dict[str, Any] | None) -> TrainEngine:
     """The engine of a run; `deepspeed`: its checked configuration, None = plainly."""
     return Plain(stage, runtime) if deepspeed is None else DeepSpeed(stage, runtime, deepspeed)
 
 
-def begun(out: Path) -> bool:
+def has_begun(out: Path) -> bool:
     """Whether a run has got as far as a checkpoint in this folder."""
     return (out / CHECKPOINT).is_file()
 
 
 def check_readable(out: Path) -> None:
     """Raises UserError for a folder whose checkpoint is in DeepSpeed's own format, as earlier versions wrote it."""
-    if (out / FORMER / "latest").is_file() and not begun(out):
+    if (out / FORMER / "latest").is_file() and not has_begun(out):
         raise UserError(f"{out / FORMER}: a checkpoint in DeepSpeed's own format, which is not read any more; "
                         "accepted: a new folder, with --start for the weights")  # fmt: skip
 
 
 class Plain:
-    """PyTorch alone; several processes share the gradients (DistributedDataParallel). See `Engine`."""
+    """PyTorch alone; several processes share the gradients (DistributedDataParallel). See `TrainEngine`."""
 
     def __init__(self, stage: Stage, runtime: Runtime) -> None:
         self.stage, self.runtime = stage, runtime
@@ -90,7 +90,7 @@ class Plain:
         self.stage.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def gathered_weights(self) -> AbstractContextManager[None]:
+    def gather_weights(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def save(self, out: Path, step: int) -> None:

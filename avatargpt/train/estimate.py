@@ -142,7 +142,7 @@ def estimate(
     }  # fmt: skip
 
 
-def rendered(f: Mapping[str, Any]) -> str:
+def render_text(f: Mapping[str, Any]) -> str:
     """An estimate as text."""
     lines = [
         f"network: {f['shape']}, {f['parameters'] / 1e6:.1f} million parameters, {f['trained'] / 1e6:.1f} trained",

@@ -25,12 +25,12 @@ from avatargpt.train.data.corpus import folders_of, read_codes, read_tokenizers,
 from avatargpt.train.data.examples import ExampleOptions, Examples, Rows
 from avatargpt.train.data.judged_answers import lessons
 from avatargpt.train.data.prepare import MADE_UP
-from avatargpt.train.engines import begun, check_readable
+from avatargpt.train.engines import check_readable, has_begun
 from avatargpt.train.loop import run
-from avatargpt.train.lora import LoraOptions, add_lora, merged_state, save_adapter
+from avatargpt.train.lora import LoraOptions, add_lora, merge_state, save_adapter
 from avatargpt.train.optimizers import MovingAverage, OptimizerName, make_optimizer
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.samples import FOLDER, Sampler
+from avatargpt.train.samples import FOLDER, AnswerSampler
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Work
 from avatargpt.train.zero import read_zero
@@ -193,7 +193,7 @@ class LanguageStage(Stage):
         self.pool = Pool(
             examples, t.seed, t.pool, t.batch, t.end, workers, refiners, t.refiner_rows, place, self.even
         )  # fmt: skip
-        self._prepared: Prefetch[StepContext, tuple[StepShare, Batch]] = Prefetch(self._drawn)
+        self._prepared: Prefetch[StepContext, tuple[StepShare, Batch]] = Prefetch(self._draw_share)
         torch.nn.Module.to(model, runtime.device)
         self.codes = torch.from_numpy(examples.clips.codes).to(runtime.device)
         # On a GPU all states fit and are computed in seconds; on a CPU they come from the ground stage.
@@ -218,7 +218,7 @@ class LanguageStage(Stage):
             enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
             enable({"use_reentrant": False})
         self.average = MovingAverage(model, t.ema)
-        self.sampler = Sampler(examples, val, tokenizers, t.refiner_weight > 0) if t.samples_every else None
+        self.sampler = AnswerSampler(examples, val, tokenizers, t.refiner_weight > 0) if t.samples_every else None
         self.work = Work()
         self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster, t.muon_every)
         learning = [p for p in model.named_parameters() if p[1].requires_grad]
@@ -249,17 +249,17 @@ class LanguageStage(Stage):
             if states is not None:
                 states = ResidentStates(states.grounder, source.wording.texts, self.runtime.device)
         batch = Batch.of(rows, chosen, source, None if states else self.grounder, self.even)
-        return self._placed(batch if states is None else batch.grounded(states), codes, states)
+        return self._place_batch(batch if states is None else batch.place_states(states), codes, states)
 
-    def _placed(self, batch: Batch, codes: torch.Tensor, states: ResidentStates | None) -> Batch:
+    def _place_batch(self, batch: Batch, codes: torch.Tensor, states: ResidentStates | None) -> Batch:
         return batch.to(self.runtime.device, codes, None if states is None else states.states)
 
-    def _drawn(self, context: StepContext) -> tuple[StepShare, Batch]:
+    def _draw_share(self, context: StepContext) -> tuple[StepShare, Batch]:
         """The share of a step and its rows in host memory."""
-        share, batch = self.pool.prepared(context, None if self.states else self.grounder)
+        share, batch = self.pool.prepare_part(context, None if self.states else self.grounder)
         if self.states is not None:
-            batch = batch.grounded(self.states)
-        return share, batch if self.runtime.device.type == "cpu" else batch.pinned()
+            batch = batch.place_states(self.states)
+        return share, batch if self.runtime.device.type == "cpu" else batch.pin()
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         if self._trunk and self._trunk[0].requires_grad is (held := context.step < self.schedule.frozen):
@@ -267,8 +267,8 @@ class LanguageStage(Stage):
                 p.requires_grad_(not held)
         # On a CPU the cores compute: a thread would only take their time.
         ahead = self.runtime.device.type != "cpu"
-        share, batch = self._prepared.get(context, context.following(self.schedule.end) if ahead else None)
-        batch = self._placed(batch, self.codes, self.states)
+        share, batch = self._prepared.get(context, context.get_following(self.schedule.end) if ahead else None)
+        batch = self._place_batch(batch, self.codes, self.states)
         self.work += work_of(batch, self.model)
         parts = module(batch, share)
         return parts.pop("total"), parts
@@ -280,7 +280,7 @@ class LanguageStage(Stage):
     def passes(self, step: int) -> dict[str, float]:
         return {f"epochs_{name}": share * step for name, share in self._passes.items()}
 
-    def stepped(self, step: int) -> None:
+    def finish_step(self, step: int) -> None:
         self.average.update()
 
     def state(self) -> dict[str, Any]:
@@ -323,7 +323,7 @@ class LanguageStage(Stage):
     def save(self, out: Path) -> None:
         with self.average.in_place():
             self.examples.text.save(out)
-            weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
+            weights = merge_state(self.model) if hasattr(self.model, "peft_config") else None
             save_model(self.model, out, "15MB", weights)
             if self.recipe.lora is not None and weights is not None:
                 save_adapter(self.model, self.recipe.lora, out / ADAPTER, self.added)
@@ -499,7 +499,7 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
         items += lessons(args.self_training, tokenizers, [i for i in items if i.modality == "body"])
     lines, pairs = text_corpus(folders_of(args), texts)
     start = Path(args.start) if args.start else None
-    source = out if begun(out) else start  # files of a refused run in `out` do not count
+    source = out if has_begun(out) else start  # files of a refused run in `out` do not count
     if source is None:
         actions = sorted({clip_class(i) for i in items if i.modality == "body" and "+" not in i.action})
         symbols = attributes.symbols(actions) if actions else []
@@ -580,7 +580,7 @@ def _model(
         modality = tokenizer.config.modality
         known = (model.config.fingerprints or {}).get(modality)
         if known and known != tokenizer.fingerprint:
-            if not _trained_on(model.codes[modality].codebooks, tokenizer.codebooks):
+            if not _is_trained_on(model.codes[modality].codebooks, tokenizer.codebooks):
                 model.check_fingerprint(modality, tokenizer.fingerprint)
             if runtime.main:
                 print(f"note: {start}: goes on with the codes of tokenizer {tokenizer.fingerprint[:12]}, which was "
@@ -589,7 +589,7 @@ def _model(
     return model
 
 
-def _trained_on(before: Any, codebooks: torch.Tensor) -> bool:
+def _is_trained_on(before: Any, codebooks: torch.Tensor) -> bool:
     """Whether codebooks (R, K, C) are earlier ones that moved: most first entries are the nearest to themselves."""
     if before.shape != codebooks.shape:
         return False

@@ -13,7 +13,7 @@ import torch
 
 from avatargpt.config import changes
 from avatargpt.train.checkpoints import retain_best, retain_last, save_files
-from avatargpt.train.engines import Engine, make_engine
+from avatargpt.train.engines import TrainEngine, make_engine
 from avatargpt.train.reporting import WATCHERS, Log, check_watchers, plot_log, record, write_table
 from avatargpt.train.runtime import Runtime, StopSignal, cosine
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -74,7 +74,8 @@ def _check_begin(stage: Stage, out: Path, runtime: Runtime, step: int, stop: int
 
 
 def _take_steps(
-    stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int, stop: int, log: Log, stop_signal: StopSignal
+    stage: Stage, engine: TrainEngine, out: Path, runtime: Runtime, step: int, stop: int, log: Log,
+    stop_signal: StopSignal,
 ) -> None:  # fmt: skip
     """The steps from `step` to `stop`; fewer after a signal to stop."""
     s = stage.schedule
@@ -91,7 +92,7 @@ def _take_steps(
         step += 1
         # The time of validation and saving is not that of steps.
         throughput.add_step(stage.take_work(), time.perf_counter() - begin)
-        stage.stepped(step)
+        stage.finish_step(step)
         for row in rows if norm is None else [*rows, {"grad": norm}]:
             for k, v in row.items():
                 totals.setdefault(k, []).append(v.detach())  # read when they are logged: a GPU computes on
@@ -101,13 +102,13 @@ def _take_steps(
             log(step=step, **means, lr=rate, **stage.passes(step), **throughput.figures(stop - step))
             totals = {}
         if step % s.val_every == 0 or step == s.steps:
-            with engine.gathered_weights():
+            with engine.gather_weights():
                 figures = stage.validate()
                 log.report(step, figures)
                 if runtime.main:
                     retain_best(stage, out, figures)
         if stage.samples_due(step):
-            with engine.gathered_weights():
+            with engine.gather_weights():
                 for name, pixels in stage.samples(step, out).items() if runtime.main else ():
                     log.picture(step, name, pixels)
         if step == s.steps:
@@ -123,7 +124,7 @@ def _take_steps(
 
 
 def _part_losses(
-    stage: Stage, engine: Engine, runtime: Runtime, step: int, rows: list[Metrics]
+    stage: Stage, engine: TrainEngine, runtime: Runtime, step: int, rows: list[Metrics]
 ) -> Iterator[torch.Tensor]:
     """The loss of each part of a step; its figures are appended to `rows`."""
     parts = stage.schedule.accumulate
@@ -135,8 +136,8 @@ def _part_losses(
         yield total
 
 
-def _save(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int) -> None:
-    with engine.gathered_weights():  # the usable files first: a checkpoint never stands without them
+def _save(stage: Stage, engine: TrainEngine, out: Path, runtime: Runtime, step: int) -> None:
+    with engine.gather_weights():  # the usable files first: a checkpoint never stands without them
         if runtime.main:
             save_files(stage, out)
     engine.save(out, step)

@@ -56,7 +56,7 @@ def _target_pattern(options: LoraOptions) -> str:
     return r"(encoder|decoder)\.block\..*\.(" + "|".join(options.targets) + ")"
 
 
-def _saved_modules(model: AvatarGPTModel, names: Sequence[str]) -> list[str]:
+def _list_saved_modules(model: AvatarGPTModel, names: Sequence[str]) -> list[str]:
     """Modules with fully trained tensors, a container's members one by one, for PEFT's ``modules_to_save``."""
     members = [(top, getattr(model, top)) for top in sorted({name.partition(".")[0] for name in names})]
     return [
@@ -79,7 +79,9 @@ def save_adapter(
     # "default" is the adapter's name in memory; files of PEFT have none.
     tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}
     new = tuple(f"{part}.{name}." for part in ("codes", "heads", "refiners") for name in added)
-    modules = _saved_modules(model, [n for n in state if ".lora_" not in n and (n in trained or n.startswith(new))])
+    modules = _list_saved_modules(
+        model, [n for n in state if ".lora_" not in n and (n in trained or n.startswith(new))]
+    )
     full = {k: v for k, v in state.items() if k.startswith(tuple(f"{m}." for m in modules))}  # PEFT wants buffers, too
     config = {
         "peft_type": "LORA", "r": options.r, "lora_alpha": options.alpha, "lora_dropout": options.dropout,
@@ -92,7 +94,7 @@ def save_adapter(
 
 
 @torch.no_grad()
-def merged_state(model: AvatarGPTModel) -> dict[str, torch.Tensor]:
+def merge_state(model: AvatarGPTModel) -> dict[str, torch.Tensor]:
     """Weights as of a model without adapters, their updates added in. `model` itself stays as it is."""
     from peft.tuners.lora import LoraLayer
 

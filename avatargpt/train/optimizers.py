@@ -19,7 +19,7 @@ NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)  # coefficients of the quintic iteratio
 ITERATIONS = 5
 
 
-def orthogonalised(updates: torch.Tensor) -> torch.Tensor:
+def orthogonalise(updates: torch.Tensor) -> torch.Tensor:
     """Matrices (n, a, b) with their singular values driven to about 1, by a quintic Newton-Schulz iteration.
 
     In bfloat16 where the processor gains by it, else float32.
@@ -38,7 +38,7 @@ def orthogonalised(updates: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Muon):
-    """torch's Muon with `orthogonalised`, matrices of one shape together: torch's own always computes in bfloat16.
+    """torch's Muon with `orthogonalise`, matrices of one shape together: torch's own always computes in bfloat16.
 
     Args:
         every: the weights move in every so many-th step; in the others the momentum alone takes in the gradients.
@@ -73,7 +73,7 @@ class Muon(torch.optim.Muon):
                 # the root mean square of AdamW's steps: Liu et al. 2025, eq. 4
                 size = float(group["lr"]) * 0.2 * max(shape) ** 0.5
                 torch._foreach_mul_(weights, 1 - float(group["lr"]) * group["weight_decay"])
-                torch._foreach_sub_(weights, list(orthogonalised(updates).unbind()), alpha=size)
+                torch._foreach_sub_(weights, list(orthogonalise(updates).unbind()), alpha=size)
 
 
 class MuonAdamW(torch.optim.Optimizer):

@@ -30,7 +30,7 @@ from avatargpt.lm.hub import write_card
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.evaluator import MotionEvaluator
-from avatargpt.metrics.gesture_features import GestureFeatures
+from avatargpt.metrics.gesture_features import GestureFeatureEncoder
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.reading.body import BodyReader
 from avatargpt.reading.network import ReadingNetwork
@@ -221,6 +221,6 @@ def pack_gestures_stage(args: SimpleNamespace) -> None:
             raise UserError(f"{args.bank}: no bank of gestures in it; run the gesture-bank stage")
         bank.save(out)
     if args.fgd:
-        GestureFeatures.load(args.fgd).save(out, torch.bfloat16)
+        GestureFeatureEncoder.load(args.fgd).save(out, torch.bfloat16)
     size = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")

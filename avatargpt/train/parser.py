@@ -24,17 +24,24 @@ from avatargpt.face.instructions.network import (
     pad_states,
     says_when,
 )
-from avatargpt.face.instructions.parser import InstructionParser, reading_grounder
+from avatargpt.face.instructions.parser import InstructionParser, make_reading_grounder
 from avatargpt.face.instructions.scores import fit_score
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.metrics.face import reading_score
+from avatargpt.metrics.face import score_reading
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
 from instruct_data.face import score as face_score
 from instruct_data.face.actions import actions
-from instruct_data.face.score import MAX_SECONDS, Score, mirror_action, read_instructions, reworded
-from instruct_data.factory.face.compose import clash, clip_seconds, composed, named, pick, timed_instructions
+from instruct_data.face.score import MAX_SECONDS, Score, expand_texts, mirror_action, read_instructions
+from instruct_data.factory.face.compose import (
+    clash,
+    clip_seconds,
+    compose_scores,
+    draw_timed_instructions,
+    list_named,
+    pick,
+)
 from instruct_data.factory.face.questions import questions
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Share, Strict
@@ -56,7 +63,7 @@ WRITTEN = (
 SAME = {"reworded": "corpus", "everyday": "corpus", "questions": "corpus"}
 
 
-class Material(Strict):
+class ParserMaterial(Strict):
     """Section `data` of a parser's configuration."""
 
     written: NonNegativeInt = 0  # number of the package's written instructions, the first ones; 0 = all
@@ -99,7 +106,7 @@ class Material(Strict):
 
 
 @dataclass
-class Rows:
+class ParserRows:
     """Training rows of one kind."""
 
     states: list[np.ndarray] = field(default_factory=list)  # token states of the words
@@ -133,12 +140,12 @@ class ParserTraining(Schedule):
 
 def with_mirrored(scores: Sequence[Score]) -> list[Score]:
     """Scores, and the mirror images of those that have sides and name them."""
-    mirrored = ((s, s.mirrored()) for s in scores if s.sided)
+    mirrored = ((s, s.mirror()) for s in scores if s.sided)
     return [*scores, *(m for s, m in mirrored if m.text != s.text)]
 
 
 def material(
-    written: Sequence[Score], options: Material, corpus: Sequence[Score] = (), excluded: Sequence[Score] = ()
+    written: Sequence[Score], options: ParserMaterial, corpus: Sequence[Score] = (), excluded: Sequence[Score] = ()
 ) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones. `excluded`: held-out ones of elsewhere. Neither these
     nor their mirror images are among the training ones, not even composed, mirrored, or with other capitals or stops.
@@ -156,27 +163,28 @@ def material(
     avoid = [s.text for s in held_out]
     forbidden = {bare(s.text) for s in with_mirrored([*held_out, *excluded])}
 
-    def allowed(scores: Sequence[Score]) -> list[Score]:
+    def filter_allowed(scores: Sequence[Score]) -> list[Score]:
         return [s for s in scores if bare(s.text) not in forbidden]
 
     training = {
-        k: allowed(with_mirrored([s for i, s in enumerate(scores) if i % n != n - 1])) for k, scores in sources.items()
+        k: filter_allowed(with_mirrored([s for i, s in enumerate(scores) if i % n != n - 1]))
+        for k, scores in sources.items()
     }
-    rows = reworded() if options.reworded_share else []
+    rows = expand_texts() if options.reworded_share else []
     # All paraphrases of a row or none: one of them may name what is held out.
-    rewordings = allowed(with_mirrored([s for row in rows if len(allowed(row)) == len(row) for s in row]))
+    rewordings = filter_allowed(with_mirrored([s for row in rows if len(filter_allowed(row)) == len(row) for s in row]))
     asked = questions(options.questions, options.seed, avoid) if options.questions_share else []
     single = [*(s for scores in training.values() for s in scores), *rewordings]
     pairs = pairs_of(single, options.joined, np.random.default_rng([options.seed, 7]))
-    by_rule = composed(options.composed, options.seed + 1, avoid)
-    timed = timed_instructions(options.timed, options.seed, avoid)
-    names = named() if options.named_share else []
-    groups = {**training, "reworded": rewordings, "joined": allowed(pairs), "named": allowed(names)}
-    groups["questions"] = allowed(asked)
-    return {**groups, "timed": allowed(timed), "composed": allowed(by_rule)}, held_out
+    by_rule = compose_scores(options.composed, options.seed + 1, avoid)
+    timed = draw_timed_instructions(options.timed, options.seed, avoid)
+    names = list_named() if options.named_share else []
+    groups = {**training, "reworded": rewordings, "joined": filter_allowed(pairs), "named": filter_allowed(names)}
+    groups["questions"] = filter_allowed(asked)
+    return {**groups, "timed": filter_allowed(timed), "composed": filter_allowed(by_rule)}, held_out
 
 
-def thinned(scores: Sequence[Score], most: int) -> Sequence[Score]:
+def thin_scores(scores: Sequence[Score], most: int) -> Sequence[Score]:
     """At most so many of the scores, evenly from all of them; 0 = all."""
     if not most or len(scores) <= most:
         return scores
@@ -191,9 +199,9 @@ def longer(score: Score, seconds: float) -> Score:
 
 def rows_of(
     scores: Sequence[Score], parser: InstructionParser, grounder: SentenceGrounder, seed: int = 0, kind: str = ""
-) -> Rows:  # fmt: skip
+) -> ParserRows:  # fmt: skip
     """Rows of the scores whose words and tokens fit; one in ten gets a much longer clip than its actions take."""
-    out, rng = Rows(kind=parser.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])
+    out, rng = ParserRows(kind=parser.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])
     for i in range(0, len(scores), 256):
         chunk = scores[i : i + 256]
         for score, states in zip(chunk, grounder.states([s.text for s in chunk]), strict=True):
@@ -216,7 +224,7 @@ class ParserBatches:
     """
 
     def __init__(
-        self, groups: dict[str, Rows], shares: Mapping[str, float], training: ParserTraining, begin: int,
+        self, groups: dict[str, ParserRows], shares: Mapping[str, float], training: ParserTraining, begin: int,
         lengths: bool = False,
     ) -> None:  # fmt: skip
         self.groups = {k: g for k, g in groups.items() if g.tokens and shares[k] > 0}
@@ -225,9 +233,9 @@ class ParserBatches:
         total = sum(shares[k] for k in self.groups)
         self.shares = {k: shares[k] / total for k in self.groups}
         self.training, self.begin, self.lengths = training, begin, lengths
-        self._pool: tuple[tuple[int, ...], list[list[tuple[Rows, int]]]] = ((), [])
+        self._pool: tuple[tuple[int, ...], list[list[tuple[ParserRows, int]]]] = ((), [])
 
-    def _batches(self, rows: int, seed: tuple[int, ...], number: int) -> list[list[tuple[Rows, int]]]:
+    def _batches(self, rows: int, seed: tuple[int, ...], number: int) -> list[list[tuple[ParserRows, int]]]:
         """Pool `number`: batches of rows (group and place in it), in random order."""
         key = (*seed, rows, number)
         if self._pool[0] != key:
@@ -302,28 +310,28 @@ def in_sequence(first: Score, second: Score, rng: np.random.Generator) -> Score:
     start = max(e.end for e in first.events) + PAUSE - min(e.start for e in second.events)
     events = tuple(replace(e, start=round(e.start + start, 3)) for e in second.events)
     length = clip_seconds(max(e.end for e in events))
-    text = first.text.rstrip(" .!") + pick(JOINTS, rng) + _lowered(second.text)
+    text = first.text.rstrip(" .!") + pick(JOINTS, rng) + _lower_first(second.text)
     return Score(length, (*first.events, *events), (), text)
 
 
-def felt_in_turn(first: Score, second: Score, rng: np.random.Generator) -> Score:
+def draw_feelings_in_turn(first: Score, second: Score, rng: np.random.Generator) -> Score:
     """Two feelings one after the other; either takes the greater part of the time that it has alone."""
     change = round(first.length / 2 + 0.5, 1)
     length = round(change + second.length / 2 + 0.5, 1)
     emotions = [replace(f, start=0.0, end=change) for f in first.emotions]
     emotions += [replace(f, start=change, end=length) for f in second.emotions]
-    text = first.text.rstrip(" .!") + pick(JOINTS, rng) + _lowered(second.text)
+    text = first.text.rstrip(" .!") + pick(JOINTS, rng) + _lower_first(second.text)
     return Score(length, (), tuple(emotions), text)
 
 
-def felt_meanwhile(feeling: Score, acts: Score, rng: np.random.Generator) -> Score:
+def draw_feeling_meanwhile(feeling: Score, acts: Score, rng: np.random.Generator) -> Score:
     """Actions during a feeling, whose words stand before or after theirs."""
     emotions = tuple(replace(f, start=0.0, end=acts.length) for f in feeling.emotions)
     texts = [feeling.text, acts.text]
     if rng.random() < 0.4:
         texts.reverse()
     joint = pick(WITHS, rng)
-    after = texts[1] if joint == ". " else _lowered(texts[1])
+    after = texts[1] if joint == ". " else _lower_first(texts[1])
     return Score(acts.length, acts.events, emotions, texts[0].rstrip(" .!") + joint + after)
 
 
@@ -338,7 +346,7 @@ def during(first: Score, second: Score, rng: np.random.Generator) -> Score:
     return Score(clip_seconds(end), events, (), text[:1].upper() + text[1:])
 
 
-def clocked(first: Score, second: Score, rng: np.random.Generator) -> Score:
+def draw_clocked(first: Score, second: Score, rng: np.random.Generator) -> Score:
     """Each of two instructions at a stated second."""
     form, at, parts, events = pick(CLOCK, rng), float(rng.choice((0.0, 0.5, 1.0, 1.5, 2.0))), [], []
     for score in (first, second):
@@ -361,7 +369,7 @@ def once_more(first: Score, _: Score, rng: np.random.Generator) -> Score:
 
 
 def _inside(text: str) -> str:
-    return _lowered(text.rstrip(" .!"))
+    return _lower_first(text.rstrip(" .!"))
 
 
 def _can_last(score: Score) -> bool:
@@ -382,9 +390,9 @@ def pairs_of(written: Sequence[Score], count: int, rng: np.random.Generator) -> 
     free = [s for s in even if not says_when(s.text)]
     rate = 1 - FEELINGS_SHARE - WITH_SHARE
     kinds: list[tuple[float, Join, list[Score], list[Score]]] = [
-        (FEELINGS_SHARE, felt_in_turn, free, free), (WITH_SHARE, felt_meanwhile, even, acts),
+        (FEELINGS_SHARE, draw_feelings_in_turn, free, free), (WITH_SHARE, draw_feeling_meanwhile, even, acts),
         (0.5 * rate, in_sequence, acts, later), (0.18 * rate, during, lasting, plain),
-        (0.16 * rate, clocked, plain, plain), (0.16 * rate, once_more, plain, plain),
+        (0.16 * rate, draw_clocked, plain, plain), (0.16 * rate, once_more, plain, plain),
     ]  # fmt: skip
     kinds = [k for k in kinds if k[2] and k[3]]
     shares = np.array([k[0] for k in kinds]) / sum(k[0] for k in kinds)
@@ -402,7 +410,7 @@ def pairs_of(written: Sequence[Score], count: int, rng: np.random.Generator) -> 
     return out
 
 
-def _lowered(text: str) -> str:
+def _lower_first(text: str) -> str:
     """A sentence as a part of another; abbreviations ("AU12") and "I" stay."""
     first = text.split()[0] if text.split() else ""
     return text if len(first) == 1 or first[1:2].isupper() or first[1:2] == "'" else text[:1].lower() + text[1:]
@@ -416,7 +424,7 @@ RESIDUAL = ("out_proj.weight", "out_proj.bias", "linear2.weight", "linear2.bias"
 class ParserRecipe(Strict):
     """A configuration of the parser stage."""
 
-    data: Material = Material()
+    data: ParserMaterial = ParserMaterial()
     model: ParserConfig = ParserConfig()
     train: ParserTraining = ParserTraining()
 
@@ -434,7 +442,7 @@ def parser_stage(recipe: ParserRecipe, args: SimpleNamespace) -> None:
     corpus = read_scores([texts / "train.jsonl"]) if texts else []
     excluded = read_scores([texts / "val.jsonl"]) if texts and (texts / "val.jsonl").is_file() else []
     start = Path(args.start) if args.start else None
-    grounder = reading_grounder(recipe.model)
+    grounder = make_reading_grounder(recipe.model)
     stage = ParserStage(recipe, written, runtime, grounder, str(args.config), start, corpus, excluded)
     run(stage, Path(args.output), runtime, args.until)
 
@@ -471,7 +479,7 @@ class ParserStage(AveragedStage):
         groups, held_out = material(written, recipe.data, corpus, excluded)
         both = zip(held_out, grounder.states([s.text for s in held_out]), strict=True)
         self.val = [s for s, states in both if len(states) <= MAX_WORDS]
-        chosen = {k: thinned(v, recipe.data.most) for k, v in groups.items()}
+        chosen = {k: thin_scores(v, recipe.data.most) for k, v in groups.items()}
         rows = {k: rows_of(v, self.parser, grounder, t.seed, k) for k, v in chosen.items()}
         self.batches = ParserBatches(rows, recipe.data.shares, t, self.network.begin, recipe.model.lengths)
         self.identity = {"shape": recipe.model.model_dump()}
@@ -503,7 +511,7 @@ class ParserStage(AveragedStage):
         if not self.val:
             return {}
         texts, lengths = [s.text for s in self.val], [s.length for s in self.val]
-        return reading_score(self.take_mean().read(texts, self.grounder, 0, lengths), self.val)
+        return score_reading(self.take_mean().read(texts, self.grounder, 0, lengths), self.val)
 
     def save(self, out: Path) -> None:
         self.take_mean().save(out)
@@ -521,7 +529,7 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
         start = start.with_rank(network.config.rank)
     # Tuned layers are numbered from the lowest one; with more of them the numbers shift.
     shift = start.config.first - network.config.first if start.tuned is not None else 0
-    source = {_shifted(k, shift): v for k, v in start.state_dict().items()}
+    source = {_shift_layer(k, shift): v for k, v in start.state_dict().items()}
     state = {k: v.clone() for k, v in network.state_dict().items()}  # a refused parser changes nothing
     theirs, ours = start.config, network.config
     strange = [k for k in ("heads", "layers") if getattr(theirs, k) != getattr(ours, k)]  # no tensor shows it
@@ -548,7 +556,7 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
     network.load_state_dict(state)
 
 
-def _shifted(name: str, layers: int) -> str:
+def _shift_layer(name: str, layers: int) -> str:
     """The name of a tensor of a tuned layer as that of the layer so many above; other names stay."""
     if not name.startswith(TUNED):
         return name

@@ -63,7 +63,7 @@ def _own_words(clip: ClipCodes) -> list[str]:
     return [c.lower().rstrip(".") for c in clip.captions if c[:1].islower()]
 
 
-def known_captions(
+def find_known_captions(
     clips: Sequence[ClipCodes], bank: CaptionBank, grounder: SentenceGrounder, rates: Mapping[str, float] | None = None
 ) -> dict[str, dict[str, str]]:
     """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual` and
@@ -93,7 +93,7 @@ def _side(text: str) -> str:
     return side if side != "both" else ""
 
 
-def keyframed_captions(clips: Sequence[ClipCodes], every: bool = True) -> dict[str, dict[str, Counter[str]]]:
+def count_keyframed_captions(clips: Sequence[ClipCodes], every: bool = True) -> dict[str, dict[str, Counter[str]]]:
     """Keyframed action -> side its captions name ("" = none) -> number of clips with each sentence. `every`: count all
     clips, else `usual` ones alone.
     """
@@ -183,7 +183,7 @@ def make_phrase_index(
     """Phrasings of every action of the clips, with the captions that they stand for. `rates`: share of a model's
     answers to each caption that passed (self-training), which captions are chosen by.
     """
-    captions = known_captions([c for c in clips if c.source not in MADE_UP], bank, grounder, rates)
+    captions = find_known_captions([c for c in clips if c.source not in MADE_UP], bank, grounder, rates)
     rows: dict[str, tuple[dict[str, str], str, str]] = {}  # phrasing -> captions by style, action, side
 
     def add(phrase: str, key: str, style: str = "") -> None:
@@ -198,7 +198,7 @@ def make_phrase_index(
             add(f"a person {text}", key)
         add(captions[key][""], key)
     # a keyframed clip's sentences state counts, places and hands: each stands for itself
-    keyframed = keyframed_captions(clips)
+    keyframed = count_keyframed_captions(clips)
     for action, by_side in keyframed.items():
         for side, texts_counts in by_side.items():
             # Sentences that differ in the person alone are one: the commonest stands for them.
@@ -219,7 +219,7 @@ def make_phrase_index(
         for text in own_words:
             rows.setdefault(text, ({"": own_words[0]}, own_words[0], _side(text)))
     for item in rewrites.items:
-        for request in (item, item.mirrored()):
+        for request in (item, item.mirror()):
             keys = [k for k in request.actions if k]
             if len(request.plain) != 1 or not keys or keys[0] not in captions:
                 continue
@@ -229,7 +229,7 @@ def make_phrase_index(
                 continue
             add(request.prompt, keys[0], request.styles[0] or "")
             add(request.plain[0], keys[0], request.styles[0] or "")
-    requests, usual_captions = everyday_requests(), keyframed_captions(clips, False)
+    requests, usual_captions = everyday_requests(), count_keyframed_captions(clips, False)
     unsettled: dict[str, Counter[str]] = {}
     for name in requests.classes():
         clip_name = name if name in captions or name in keyframed else CLIP_CLASSES.get(name, name)
@@ -286,7 +286,7 @@ MIN_AGREEMENT = 0.8  # of the clips with a caption on an attribute that stands f
 RELATIVE = ("tempo", "size", "quality")  # attributes that say how a clip differs from others of its action
 
 
-def measured_attributes(clips: Sequence[ClipCodes]) -> dict[str, dict[str, str]]:
+def measure_attributes(clips: Sequence[ClipCodes]) -> dict[str, dict[str, str]]:
     """Caption (lower case, without its full stop) -> attributes that nearly all clips with it share; of a caption that
     names a side the supporting leg and the knee that nearly all have in whom it can be told, at least half of them."""
     counts: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
@@ -319,7 +319,7 @@ def phrase_index_stage(args: SimpleNamespace) -> None:
     clips = list(Store.open(args.codes).codes("train"))
     index = make_phrase_index(clips, bank, rewrites, grounder, rates)
     used = {c for by_style in index.captions for c in by_style.values()} | {*index.keys}
-    index.measured = {c: a for c, a in measured_attributes(clips).items() if c in used and a}
+    index.measured = {c: a for c, a in measure_attributes(clips).items() if c in used and a}
     index.save(args.output)
     print(f"{args.output}: {len(index.keys)} phrasings")
 

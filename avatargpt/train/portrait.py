@@ -16,7 +16,7 @@ from avatargpt.config import Schedule
 from avatargpt.face.portrait import Move, Portrait, PortraitNetwork, PortraitShape, as_tensor
 from avatargpt.train.checkpoints import INSTEAD
 from avatargpt.train.loop import run
-from avatargpt.train.portrait_pictures import Take, all_points, draw, filmed, rendered
+from avatargpt.train.portrait_pictures import PortraitTake, all_points, draw, load_films, render_people
 from avatargpt.train.processes import cores
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -72,14 +72,14 @@ def portrait_stage(recipe: PortraitRecipe, args: SimpleNamespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     data, size = recipe.data, recipe.model.size
     if args.clips:
-        takes = filmed(Path(args.clips), size)
+        takes = load_films(Path(args.clips), size)
         cuts = [max(len(t.frames) - data.held_frames, 2) for t in takes]
         ends = [t.rows(slice(c, None)) for t, c in zip(takes, cuts, strict=True)]
         groups = [t.rows(slice(c)) for t, c in zip(takes, cuts, strict=True)], [t for t in ends if len(t.frames) > 1]
     else:
         workers = cores(args.threads)
-        learnt = rendered(data.people, data.frames, size, 0, workers)
-        groups = learnt, rendered(data.held, data.frames, size, HELD_SEED, workers)
+        learnt = render_people(data.people, data.frames, size, 0, workers)
+        groups = learnt, render_people(data.held, data.frames, size, HELD_SEED, workers)
     out = Path(args.output)
     run(PortraitStage(recipe, *groups, out, runtime, str(args.config)), out, runtime, args.until)
 
@@ -95,7 +95,7 @@ def loss_of(output: torch.Tensor, true: torch.Tensor, lines: torch.Tensor, weigh
     return loss
 
 
-def recoloured(pictures: Sequence[torch.Tensor], strength: float, seed: Sequence[int]) -> list[torch.Tensor]:
+def recolour(pictures: Sequence[torch.Tensor], strength: float, seed: Sequence[int]) -> list[torch.Tensor]:
     """Pictures (B, 3, S, S) in other colours: channels mixed, contrast and brightness changed, in all alike."""
     rng, count = np.random.default_rng([*seed, 1]), len(pictures[0])
     mix = np.eye(3) + rng.normal(0, 0.25 * strength, (count, 3, 3))
@@ -107,7 +107,7 @@ def recoloured(pictures: Sequence[torch.Tensor], strength: float, seed: Sequence
 
 
 @torch.inference_mode()
-def moved(network: PortraitNetwork, take: Take, frames: slice, device: torch.device) -> torch.Tensor:
+def move_first_frame(network: PortraitNetwork, take: PortraitTake, frames: slice, device: torch.device) -> torch.Tensor:
     """(N, 3, S, S) the first frame of a take, moved by the landmarks of some of its frames."""
     seen = network.see(as_tensor(take.frames[:1], device), as_tensor(take.lines[:1], device))
     points = torch.from_numpy(all_points(take.points)).to(device)
@@ -118,7 +118,7 @@ def moved(network: PortraitNetwork, take: Take, frames: slice, device: torch.dev
     return torch.cat(out)
 
 
-def measured(network: PortraitNetwork, takes: Sequence[Take], device: torch.device) -> dict[str, float]:
+def measure_portrait(network: PortraitNetwork, takes: Sequence[PortraitTake], device: torch.device) -> dict[str, float]:
     """Peak signal-to-noise ratio in dB of pictures of held-out people, and of the first frame unchanged.
 
     ``face_db`` and ``face_db_copy``: of the pixels around landmarks alone, in pictures that have some.
@@ -128,7 +128,10 @@ def measured(network: PortraitNetwork, takes: Sequence[Take], device: torch.devi
         first = as_tensor(take.frames[:1], device)
         true, lines = as_tensor(take.frames[1:], device), as_tensor(take.lines[1:], device)
         face = F.max_pool2d(lines.amax(1, keepdim=True), 5, 1, 2) > 0.3
-        for output, name in ((moved(network, take, slice(1, None), device), ""), (first.expand_as(true), "_copy")):
+        for output, name in (
+            (move_first_frame(network, take, slice(1, None), device), ""),
+            (first.expand_as(true), "_copy"),
+        ):
             wrong = (output - true).square()
             errors[name] += wrong.mean((1, 2, 3)).tolist()
             pixels = 3 * face.sum((1, 2, 3))
@@ -138,7 +141,9 @@ def measured(network: PortraitNetwork, takes: Sequence[Take], device: torch.devi
     return {names[k]: float(-10 * np.log10(max(float(np.mean(v)), MIN_ERROR))) for k, v in errors.items() if v}
 
 
-def sheet(network: PortraitNetwork, takes: Sequence[Take], path: Path, device: torch.device, columns: int = 5) -> None:
+def sheet(
+    network: PortraitNetwork, takes: Sequence[PortraitTake], path: Path, device: torch.device, columns: int = 5
+) -> None:
     """A picture: of each person the first frame, then columns of landmarks, output and truth."""
     from PIL import Image
 
@@ -146,7 +151,7 @@ def sheet(network: PortraitNetwork, takes: Sequence[Take], path: Path, device: t
     for take in takes[:4]:
         step = max(1, (len(take.frames) - 1) // columns)
         shown = slice(1, 1 + step * columns, step)
-        output = (moved(network, take, shown, device) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        output = (move_first_frame(network, take, shown, device) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         cells = [np.concatenate(list(x), 1) for x in (take.lines[shown], output, take.frames[shown])]
         left = np.zeros((3 * take.frames.shape[1], take.frames.shape[1], 3), np.uint8)
         left[: take.frames.shape[1]] = take.frames[0]
@@ -162,8 +167,8 @@ class PortraitStage(Stage):
     schedule: PortraitTraining
 
     def __init__(
-        self, recipe: PortraitRecipe, takes: Sequence[Take], val: Sequence[Take], out: Path, runtime: Runtime,
-        where: str,
+        self, recipe: PortraitRecipe, takes: Sequence[PortraitTake], val: Sequence[PortraitTake], out: Path,
+        runtime: Runtime, where: str,
     ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.val, self.out, self.runtime = recipe, recipe.train, val, out, runtime
         t = self.schedule
@@ -181,7 +186,7 @@ class PortraitStage(Stage):
         device, pairs = self.runtime.device, draw(self.takes, self.rows, context.row_seed)
         first, here, lines, true = (as_tensor(x, device) for x in pairs[:4])
         if self.schedule.colour:
-            first, true = recoloured([first, true], self.schedule.colour, context.row_seed)
+            first, true = recolour([first, true], self.schedule.colour, context.row_seed)
         points = torch.from_numpy(pairs.points).to(device)
         carry = self.network.carry(points[:, 0], points[:, 1])
         with self.runtime.autocast():
@@ -194,7 +199,7 @@ class PortraitStage(Stage):
     def validate(self) -> dict[str, float]:
         if not self.val:
             return {}
-        figures = measured(self.network.eval(), self.val, self.runtime.device)
+        figures = measure_portrait(self.network.eval(), self.val, self.runtime.device)
         if self.runtime.main:
             sheet(self.network, self.val, self.out / PICTURE, self.runtime.device)
         self.network.train()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from avatargpt.export.head import head, shaped, turned
-from avatargpt.export.renderers import Look, MeshRenderer
+from avatargpt.export.head import head, shaped, turn_vertices
+from avatargpt.export.renderers import Appearance, MeshRenderer
 from avatargpt.face.portrait import COUNT, landmark_image, landmarks, square_around
-from avatargpt.train.processes import ordered_map
+from avatargpt.train.processes import map_in_order
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import turns
@@ -33,7 +33,7 @@ SKINS = ((1.0, 1.0, 1.0), (0.75, 0.68, 0.62), (0.48, 0.38, 0.33), (0.28, 0.21, 0
 
 
 @dataclass(frozen=True)
-class Take:
+class PortraitTake:
     """One person in one light."""
 
     frames: np.ndarray  # (T, S, S, 3) uint8
@@ -41,19 +41,19 @@ class Take:
     points: np.ndarray  # (T, 68 or 70, 2), in shares of the picture
     name: str = ""  # of its source
 
-    def rows(self, frames: slice | list[int]) -> Take:
+    def rows(self, frames: slice | list[int]) -> PortraitTake:
         """Those of the frames."""
         return replace(self, frames=self.frames[frames], lines=self.lines[frames], points=self.points[frames])
 
 
-def random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: np.random.Generator) -> Appearance:
     """Skin, hair, eyes, clothes, light and background drawn at random."""
     skin = np.array(SKINS[int(rng.integers(len(SKINS)))]) * rng.uniform(0.9, 1.1)
     hair = rng.choice([[1.0, 1.0, 1.0], [0.3, 0.3, 0.35], [4.0, 2.6, 1.4], [3.0, 1.0, 0.5], [7, 7, 7.5]])
     tints = {"skin": skin, "hair": hair * rng.uniform(0.8, 1.2), "eye": rng.uniform(0.8, 1.1, 3),
              "cloth": rng.uniform(0.2, 2.5, 3)}  # fmt: skip
     side = rng.uniform(-0.9, 0.9)
-    return Look(
+    return Appearance(
         {k: (float(v[0]), float(v[1]), float(v[2])) for k, v in tints.items()},
         (float(side), float(rng.uniform(0.0, 0.8)), 0.7), float(rng.uniform(0.8, 1.15)),
         tuple(rng.uniform(0.1, 0.95, 3).tolist()),
@@ -76,16 +76,16 @@ def random_expression(rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def rendered(people: int, frames: int, size: int, seed: int, workers: int = 1) -> list[Take]:
+def render_people(people: int, frames: int, size: int, seed: int, workers: int = 1) -> list[PortraitTake]:
     """Our own head as `people` persons: colours, shapes, light, backgrounds and distance differ.
 
     `workers`: processes that draw.
     """
-    return list(ordered_map(partial(rendered_person, frames=frames, size=size, seed=seed), range(people), workers))
+    return list(map_in_order(partial(render_person, frames=frames, size=size, seed=seed), range(people), workers))
 
 
-def rendered_person(person: int, frames: int, size: int, seed: int) -> Take:
-    """One of `rendered`."""
+def render_person(person: int, frames: int, size: int, seed: int) -> PortraitTake:
+    """One of `render_people`."""
     rng = np.random.default_rng([seed, person])
     span, yaw = float(rng.uniform(0.25, 0.34)), float(rng.normal(0, 0.12))
     look = replace(random_look(rng), back=_background(rng), texture=1 + rng.uniform(0, 0.15) * rng.normal(
@@ -99,7 +99,7 @@ def rendered_person(person: int, frames: int, size: int, seed: int) -> Take:
     for k, quaternion in enumerate(turns(rng.normal(0, [0.16, 0.10, 0.06], (frames, 3)))):
         # a quarter at rest, as most photos are
         weights = np.zeros(len(arkit.NAMES)) if k < frames // 4 else random_expression(rng)
-        moved = turned(shaped(weights) + bumps, quaternion) * stretch
+        moved = turn_vertices(shaped(weights) + bumps, quaternion) * stretch
         pictures.append(renderer.frame(moved))
         points.append(renderer.project(landmarks(moved)) + opinion)
     return take_of(np.stack(pictures), np.stack(points), f"our head {seed}/{person}")
@@ -128,11 +128,11 @@ def _background(rng: np.random.Generator) -> np.ndarray:
     return np.asarray(out.clip(0, 1))
 
 
-def take_of(frames: np.ndarray, points: np.ndarray, name: str) -> Take:
-    return Take(frames, np.stack([landmark_image(p, frames.shape[1]) for p in points]), points, name)
+def take_of(frames: np.ndarray, points: np.ndarray, name: str) -> PortraitTake:
+    return PortraitTake(frames, np.stack([landmark_image(p, frames.shape[1]) for p in points]), points, name)
 
 
-def filmed(folder: Path, size: int) -> list[Take]:
+def load_films(folder: Path, size: int) -> list[PortraitTake]:
     """Videos with landmarks beside them: every NAME.mp4 (.mov, .mkv, .webm, .avi) beside a NAME.npz.
 
     The .npz holds ``landmarks`` (T, 68, 2) or (T, 70, 2), pixels of the upright video, a row for each frame, in iBUG's
@@ -142,10 +142,10 @@ def filmed(folder: Path, size: int) -> list[Take]:
     videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds) if folder.is_dir() else []
     if not videos:
         raise UserError(f"{folder}: no video in it; accepted: NAME{kinds[0]} ({', '.join(kinds[1:])}) and NAME.npz")
-    return [_filmed(video, size) for video in videos]
+    return [_load_film(video, size) for video in videos]
 
 
-def _filmed(video: Path, size: int) -> Take:
+def _load_film(video: Path, size: int) -> PortraitTake:
     beside = video.with_suffix(".npz")
     try:
         points = np.asarray(read_arrays(beside, ("landmarks",))["landmarks"], np.float64)
@@ -209,7 +209,7 @@ def _pictures(video: Path, limit: int) -> Iterator[Image.Image]:
         raise UserError(f"{video}: not a readable video ({e})") from None
 
 
-class Pairs(NamedTuple):
+class FramePairs(NamedTuple):
     """Frames j and i of the same person, B of them."""
 
     # first, true: (B, S, S, 3) uint8 frames j and i; here, lines: their landmark images
@@ -221,7 +221,7 @@ class Pairs(NamedTuple):
     points: np.ndarray
 
 
-def draw(takes: Sequence[Take], batch: int, seed: Sequence[int]) -> Pairs:
+def draw(takes: Sequence[PortraitTake], batch: int, seed: Sequence[int]) -> FramePairs:
     """Random pairs. Two different frames of one person: what stays is the person, what changes follows the
     landmarks."""
     rng = np.random.default_rng(list(seed))
@@ -230,7 +230,7 @@ def draw(takes: Sequence[Take], batch: int, seed: Sequence[int]) -> Pairs:
         take = takes[int(k)]
         j, i = rng.choice(len(take.frames), 2, replace=False)
         rows.append((take.frames[j], take.lines[j], take.lines[i], take.frames[i], all_points(take.points[[j, i]])))
-    return Pairs(*(np.stack(x) for x in zip(*rows, strict=True)))
+    return FramePairs(*(np.stack(x) for x in zip(*rows, strict=True)))
 
 
 def all_points(points: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def cores(threads: int | None) -> int:
     return threads or os.cpu_count() or 1
 
 
-def ordered_map(
+def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int = 1
 ) -> Iterator[Result]:
     """`function` of every item, in their order; several processes begin at once, one computes when asked.
@@ -44,12 +44,12 @@ def ordered_map(
     first = list(islice(chunks, 2 * workers))
     if len(first) <= 1:
         return map(function, chain(*first))
-    results = _forked(function, first, chunks, min(workers, len(first)))
+    results = _map_forked(function, first, chunks, min(workers, len(first)))
     next(results)
     return results
 
 
-def _forked(
+def _map_forked(
     function: Callable[[Any], Any], first: list[list[Any]], chunks: Iterator[list[Any]], workers: int
 ) -> Iterator[Any]:
     context = get_context("fork")
@@ -57,7 +57,7 @@ def _forked(
     pool = ProcessPoolExecutor(workers, context, _begin, (function, ending))
     waiting: deque[Future[list[Any]]] = deque(pool.submit(_apply, part) for part in first)
     try:
-        yield None  # for `ordered_map`, which starts the processes by it
+        yield None  # for `map_in_order`, which starts the processes by it
         while waiting:
             results = waiting.popleft().result()
             waiting.extend(pool.submit(_apply, part) for part in islice(chunks, 1))

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from avatargpt.config import Schedule
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.reading.batches import IGNORED, VALUED, Batch, PieceReader, make_batch, where_lines_begin
+from avatargpt.reading.batches import IGNORED, VALUED, PieceReader, ReadingBatch, make_batch, where_lines_begin
 from avatargpt.reading.judging import judge_items, judge_turns
 from avatargpt.reading.network import MAX_ITEMS, WIDTH, ReadingConfig, ReadingNetwork, mean_state, pool
 from avatargpt.reading.reader import Asked, Reader
@@ -72,7 +72,7 @@ class ReadingRecipe(Strict):
     test: list[str] = []
 
 
-def reading_stage(recipe: ReadingRecipe, args: SimpleNamespace) -> None:
+def train_reading(recipe: ReadingRecipe, args: SimpleNamespace) -> None:
     """Train the reading network."""
     runtime = Runtime.start(args.threads, args.device)
     folders = [Path(f) for f in args.texts.split(",")] if args.texts else [TEXTS]
@@ -146,7 +146,7 @@ class ReadingStage(AveragedStage):
         self.rows = runtime.share(t.batch, "reading: train")
         torch.manual_seed(t.seed)
         self.pieces = PieceReader()
-        shape = recipe.model.model_copy(update={"tables": names, "spoken": self._spoken(people)})
+        shape = recipe.model.model_copy(update={"tables": names, "spoken": self._list_spoken(people)})
         self.network = self.module = ReadingNetwork(shape).to(runtime.device).train()
         with torch.no_grad():
             self.network.names["actions"][:-1].copy_(mean_vectors(phrasings, names["actions"], t.seed))
@@ -169,7 +169,7 @@ class ReadingStage(AveragedStage):
         self.meanings: dict[str, np.ndarray] = {}  # of plain captions
         self.pool: tuple[tuple[int, ...], list[tuple[str, list[Drawn]]]] = (), []
 
-    def _spoken(self, people: Mapping[str, Sequence[Example]]) -> list[int]:
+    def _list_spoken(self, people: Mapping[str, Sequence[Example]]) -> list[int]:
         """The pieces that items are written in; all others are only copied."""
         counts = Counter(
             piece for rows in people.values() for e in rows for i in e.items if i.caption
@@ -181,7 +181,7 @@ class ReadingStage(AveragedStage):
         pool_number, which = divmod(context.step, POOL)
         # Pools are functions of seed, number and rank alone, so that a resumed run draws the same examples.
         if self.pool[0] != (key := (context.seed, pool_number, context.rank)):
-            self.pool = key, self._pooled(np.random.default_rng(key))
+            self.pool = key, self._pool_examples(np.random.default_rng(key))
         task, drawn = self.pool[1][which]
         rng = np.random.default_rng([*key, which])
         rows = [(r, i) for r, d in enumerate(drawn) for i, item in enumerate(d.example.items) if item.caption]
@@ -211,7 +211,7 @@ class ReadingStage(AveragedStage):
         vectors = np.stack([self.meanings[c] for c in captions]) if captions else np.zeros((0, WIDTH), np.float32)
         return torch.from_numpy(vectors).to(self.runtime.device), which.to(self.runtime.device)
 
-    def _pooled(self, rng: np.random.Generator) -> list[tuple[str, list[Drawn]]]:
+    def _pool_examples(self, rng: np.random.Generator) -> list[tuple[str, list[Drawn]]]:
         """The examples of `POOL` steps, of one task each, those of a task sorted by length and dealt out at random."""
         tasks = list(self.schedule.tasks)
         shares = np.array([self.schedule.tasks[k] for k in tasks])
@@ -243,7 +243,7 @@ class ReadingStage(AveragedStage):
 
 
 def item_losses(
-    net: ReadingNetwork, batch: Batch, task: str, meanings: tuple[Tensor, Tensor] | None = None
+    net: ReadingNetwork, batch: ReadingBatch, task: str, meanings: tuple[Tensor, Tensor] | None = None
 ) -> Metrics:
     """The loss of each kind of field, means over what is labelled.
 
@@ -282,7 +282,7 @@ def item_losses(
         real = real.expand_as(scores)
         out["words"] = F.binary_cross_entropy_with_logits(scores[real], batch.words[real])
     if program.table:
-        z = net.turned(steps, pooled, mean)
+        z = net.turn_vectors(steps, pooled, mean)
         logits = net.compare(program.table, z).float()
         out["names"] = _cross_entropy(logits[present], batch.names[present], 0.05)
         named = present & (batch.names != IGNORED)
@@ -306,29 +306,31 @@ def item_losses(
     return out
 
 
-def _closed(batch: Batch, kind: str) -> Tensor:
+def _close_places(batch: ReadingBatch, kind: str) -> Tensor:
     """(B, 1 + constants + N) or (B, 1 + N) bool: what a number or a place cannot be."""
     open_ = batch.counted if kind == "number" else where_lines_begin(batch.lines)
     fixed = 1 + len(CONSTANTS) if kind == "number" else 1
     return torch.cat([torch.zeros(len(open_), fixed, dtype=torch.bool, device=open_.device), open_ == 0], 1)
 
 
-def _value_loss(kind: str, logits: Tensor, targets: Tensor, batch: Batch, present: Tensor) -> Tensor:
+def _value_loss(kind: str, logits: Tensor, targets: Tensor, batch: ReadingBatch, present: Tensor) -> Tensor:
     if kind == "flag":
         return _binary(logits[present], targets[present])
     if kind in ("number", "place"):
-        logits = logits.masked_fill(_closed(batch, kind)[:, None], -1e9)
+        logits = logits.masked_fill(_close_places(batch, kind)[:, None], -1e9)
     return _cross_entropy(logits[present], targets[present])
 
 
-def _whole_loss(heads: Any, batch: Batch, mean: Tensor, keys: Tensor) -> Tensor:
+def _whole_loss(heads: Any, batch: ReadingBatch, mean: Tensor, keys: Tensor) -> Tensor:
     out = mean.new_zeros((), dtype=torch.float32)
     for k, (f, logits) in enumerate(zip(heads.program.whole, heads.wholes(mean, keys), strict=True)):
         targets = batch.wholes[:, k]
         if f.kind == "flag":
             out = out + _binary(logits.float()[:, 0], targets)
         else:
-            closed = _closed(batch, "number") if f.kind == "number" else torch.zeros_like(logits, dtype=torch.bool)
+            closed = (
+                _close_places(batch, "number") if f.kind == "number" else torch.zeros_like(logits, dtype=torch.bool)
+            )
             out = out + _cross_entropy(logits.float().masked_fill(closed, -1e9), targets)
     return out
 

@@ -36,7 +36,7 @@ class Recipe(Strict):
 
 
 @dataclass(frozen=True)
-class Step:
+class RecipeStep:
     """One command. name: of its folder. argv: of `scripts/train.py` (or, for a clip, of `avatargpt`)."""
 
     name: str
@@ -57,7 +57,7 @@ def read_recipe(variant: str | None = None) -> Recipe:
     return Recipe.read(resolve(address), address)
 
 
-def ordered(recipe: Recipe, targets: Sequence[str]) -> list[str]:
+def order_steps(recipe: Recipe, targets: Sequence[str]) -> list[str]:
     """Names of the steps that are needed for some, each behind those that it reads.
 
     Raises:
@@ -85,21 +85,21 @@ def ordered(recipe: Recipe, targets: Sequence[str]) -> list[str]:
 
 def steps(
     recipe: Recipe, targets: Sequence[str], out: Path, data: Path, common: Sequence[str] = (), present: bool = False
-) -> Iterator[Step]:
+) -> Iterator[RecipeStep]:
     """The steps that are needed for some, in order, with folders filled in.
 
     Args:
         common: options that every stage takes (``--threads 2``).
         present: whether options that a stage can do without are left out where `data` lacks their corpus.
     """
-    for name in ordered(recipe, targets):
+    for name in order_steps(recipe, targets):
         row = recipe.steps[name]
         stage, note = str(row["stage"]), str(row.get("note", ""))
         argv = [stage]
         for key, value in row.items():
             if key in ("stage", "note"):
                 continue
-            words = [_filled(name, key, part, recipe, out, data) for part in str(value).split(",")]
+            words = [_fill_part(name, key, part, recipe, out, data) for part in str(value).split(",")]
             optional = stage in STAGES and key in STAGES[stage].options and not STAGES[stage].options[key].needed
             absent = str(value).startswith("@") and not words[0].startswith(PREFIX) and not os.path.exists(words[0])
             if present and optional and absent:
@@ -110,10 +110,10 @@ def steps(
             argv += ["--seconds", "2", "--seed", "0", "--best-of", "1", "-o", str(out / f"{name}.glb"), "--", PROMPT]
         else:
             argv += [*common, "-o", str(out / name)]
-        yield Step(name, stage, tuple(argv), note)
+        yield RecipeStep(name, stage, tuple(argv), note)
 
 
-def _filled(name: str, key: str, part: str, recipe: Recipe, out: Path, data: Path) -> str:
+def _fill_part(name: str, key: str, part: str, recipe: Recipe, out: Path, data: Path) -> str:
     """A part of a value with `$STEP`, `@CORPUS` and the folder of the configurations filled in."""
     if key == "config":
         # Relative: printed commands are meant to be copied.
@@ -147,7 +147,7 @@ def recipe_stage(args: SimpleNamespace) -> None:
             _run(step, out)
 
 
-def _run(step: Step, out: Path) -> None:
+def _run(step: RecipeStep, out: Path) -> None:
     """Run a step unless it is complete."""
     path = out / step.name / DONE
     if path.is_file():
@@ -169,7 +169,7 @@ def _run(step: Step, out: Path) -> None:
     atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def _generate(step: Step) -> None:
+def _generate(step: RecipeStep) -> None:
     """A clip of the model, as `avatargpt generate` makes it."""
     from avatargpt import AvatarGPT, export
 

@@ -358,7 +358,7 @@ def _short(value: Any) -> str:
 _pending: list[tuple[Any, Sequence[str]]] = []  # options and command of a start that has not begun to run
 
 
-def starting(options: Any, argv: Sequence[str]) -> None:
+def remember_start(options: Any, argv: Sequence[str]) -> None:
     """Remember a start; `record` writes it where a run begins, since one that is refused leaves no record."""
     _pending[:] = [(options, argv)]
 

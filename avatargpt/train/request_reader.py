@@ -23,14 +23,14 @@ from avatargpt.requests.reader import (
     RequestNetwork,
     RequestReader,
     Vocabulary,
-    reading_grounder,
+    make_word_grounder,
     word_states,
 )
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
 from instruct_data.factory.requests.pairs import Pair, Pairs
-from instruct_data.factory.requests.ways import DOMAINS, FAMILIES, Material, Way, all_ways, material
+from instruct_data.factory.requests.ways import DOMAINS, FAMILIES, SlotMaterial, Way, all_ways, material
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Share, Strict
 
@@ -61,13 +61,13 @@ class RequestRecipe(Strict):
 def requests_stage(recipe: RequestRecipe, args: SimpleNamespace) -> None:
     """Train the reader of requests."""
     runtime = Runtime.start(args.threads, args.device)
-    grounder = reading_grounder(recipe.model)
+    grounder = make_word_grounder(recipe.model)
     sources = {domain: (all_ways(domain), material(domain)) for domain in DOMAINS}
     stage = RequestStage(recipe, sources, runtime, grounder, Path(args.start) if args.start else None)
     run(stage, Path(args.output), runtime, args.until)
 
 
-def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pairs]:
+def divide_pairs(ways: Sequence[Way], words: SlotMaterial, every: int) -> tuple[Pairs, Pairs]:
     """Training and validation pairs: every `every`-th template, action and being is held out."""
     val = set(list(dict.fromkeys(w.text for w in ways))[every - 1 :: every])
     lists = {name: getattr(words, name) for name in ("actions", *FAMILIES.values(), "beings")}
@@ -86,7 +86,7 @@ class RequestStage(AveragedStage):
     schedule: RequestTraining
 
     def __init__(
-        self, recipe: RequestRecipe, sources: Mapping[str, tuple[Sequence[Way], Material]], runtime: Runtime,
+        self, recipe: RequestRecipe, sources: Mapping[str, tuple[Sequence[Way], SlotMaterial]], runtime: Runtime,
         grounder: SentenceGrounder, start: Path | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.runtime, self.grounder = recipe, recipe.train, runtime, grounder
@@ -102,7 +102,7 @@ class RequestStage(AveragedStage):
         elif t.kept:
             raise UserError(f"train: kept: {t.kept:g}; accepted with --start")
         both = {
-            domain: divided(ways, words, t.held)
+            domain: divide_pairs(ways, words, t.held)
             for domain, (ways, words) in sources.items()
         }
         self.pairs = {domain: pairs for domain, (pairs, _) in both.items()}
@@ -119,7 +119,7 @@ class RequestStage(AveragedStage):
         pool, which = divmod(context.step, POOL)
         # Pools are functions of seed, number and rank alone, so that a resumed run draws the same pairs.
         if self.pool[0] != (key := (context.seed, pool, context.rank)):
-            self.pool = key, self._pooled(np.random.default_rng(key))
+            self.pool = key, self._pool_pairs(np.random.default_rng(key))
         states, words, before, following = self._batch(self.pool[1][which])
         with self.runtime.autocast():
             logits = module(states, words, before).float()
@@ -128,7 +128,7 @@ class RequestStage(AveragedStage):
         right = (logits[present].argmax(-1) == following[present]).float().mean()
         return loss, {"loss": loss, "right": right}
 
-    def _pooled(self, rng: np.random.Generator) -> list[list[Row]]:
+    def _pool_pairs(self, rng: np.random.Generator) -> list[list[Row]]:
         """The pairs of `POOL` steps, in random order of their lengths."""
         drawn = sorted((self._draw(rng) for _ in range(POOL * self.rows)), key=lambda d: len(d[1].words))
         return [drawn[place * self.rows : (place + 1) * self.rows] for place in rng.permutation(POOL)]
@@ -154,7 +154,7 @@ class RequestStage(AveragedStage):
         for i, (state, row, (domain, _)) in enumerate(zip(vectors, rows, drawn, strict=True)):
             states[i, : len(state)], words[i, : len(state)] = state, 1
             following[i, : len(row)] = row
-            before[i, : len(row)] = [self.network.begin(domain), *(self.network.fed(x) for x in row[:-1])]
+            before[i, : len(row)] = [self.network.begin(domain), *(self.network.feed_token(x) for x in row[:-1])]
         device = self.runtime.device
         return tuple(torch.from_numpy(x).to(device) for x in (states, words, before, following))
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import torch
 
-from avatargpt.lm.devices import checked_device, fast_bfloat16
+from avatargpt.lm.devices import check_device, fast_bfloat16
 from vqvae.errors import UserError
 
 
@@ -38,7 +38,7 @@ class Runtime:
         cuda = torch.cuda.is_available() and device != "cpu"
         # The number of the process on its machine, which chooses its GPU.
         local = int(os.environ.get("LOCAL_RANK", 0))
-        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else checked_device(device))
+        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else check_device(device))
         if cuda:
             torch.cuda.set_device(where)
             torch.backends.cuda.matmul.allow_tf32 = True

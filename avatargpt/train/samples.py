@@ -25,7 +25,7 @@ SHEET_FRAMES, MIN_TOKENS = 8, 2  # poses of a row, tokens of an answer in motion
 DETAIL_TOP_K = 50  # of the residual levels
 
 
-class Sampler:
+class AnswerSampler:
     """Answers to the same prompts every time: `PER_STREAM` of every stream of the mixture, held-out ones if any.
 
     Args:

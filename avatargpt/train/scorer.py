@@ -30,8 +30,8 @@ from avatargpt.lm.scorer import COLUMNS, SENTENCE, SENTENCE_SCALE, ScorerNetwork
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.clip_tables import clip_attributes
 from avatargpt.train.data.corpus import read_codes
-from avatargpt.train.data.exchange import FIELDS, PLAIN_WORDS, Exchange, numbered
-from avatargpt.train.data.judged_answers import Judged, judged_answers, judged_loss, picked
+from avatargpt.train.data.exchange import FIELDS, PLAIN_WORDS, Exchange, number_rows
+from avatargpt.train.data.judged_answers import Judged, compute_judged_loss, load_judged_answers, measure_picked
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -203,7 +203,7 @@ class Contrasts:
         np.put_along_axis(out, columns, 1.0, 1)  # -1 = the last one
         return out[:, :-1]
 
-    def exchanged(
+    def exchange_attribute(
         self, rows: np.ndarray, symbols: np.ndarray, captions: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Texts with one attribute exchanged, see `Exchange`.
@@ -222,7 +222,7 @@ class Contrasts:
         words, fields = np.where(words >= 0, words, captions), np.argmax(before != other, 1)
         return np.where(typed[:, None], other, -1), words, possible & (typed | (words != captions)), fields
 
-    def contradicted(self, shown: np.ndarray, symbols: np.ndarray, captions: np.ndarray) -> np.ndarray:
+    def find_contradicted(self, shown: np.ndarray, symbols: np.ndarray, captions: np.ndarray) -> np.ndarray:
         """(B,) bool: whether clips with the attributes `shown` (B, F) measurably do not show a part of the texts with
         these symbols (B, F) and captions (B,).
         """
@@ -235,7 +235,7 @@ class Contrasts:
 
 
 @dataclass
-class Pairs:
+class CaptionPairs:
     """Clips with captions and attributes."""
 
     signatures: np.ndarray  # (n, SIZE)
@@ -251,13 +251,13 @@ class Pairs:
         """(n,) of the clips, empty = without attributes."""
         return np.array(self.contrasts.exchange.actions[self.contrasts.first :][: len(self.captions)])
 
-    def part(self, start: int, stop: int) -> Pairs:
+    def part(self, start: int, stop: int) -> CaptionPairs:
         """Clips [start, stop)."""
         arrays = (self.signatures, self.classes, self.recorded, self.attributes)
         signatures, classes, recorded, attributes = (a[start:stop] for a in arrays)
         contrasts = replace(self.contrasts, first=self.contrasts.first + start)
         captions = self.captions[start:stop]
-        return Pairs(signatures, captions, classes, recorded, self.vectors, attributes, contrasts)
+        return CaptionPairs(signatures, captions, classes, recorded, self.vectors, attributes, contrasts)
 
 
 @contextmanager
@@ -274,11 +274,11 @@ def _single_threaded() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _measured(joints: np.ndarray, fps: float) -> tuple[np.ndarray, dict[str, Any]]:
+def _measure_clip(joints: np.ndarray, fps: float) -> tuple[np.ndarray, dict[str, Any]]:
     return motion_signature(joints, fps), Measures(joints).figures()
 
 
-def measured(clips: Sequence[ClipCodes], tokenizer: Any) -> tuple[np.ndarray, list[dict[str, Any]]]:
+def measure_clips(clips: Sequence[ClipCodes], tokenizer: Any) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Signatures (n, SIZE) of decoded clips and their measurements (`Measures.figures`), on all CPU cores."""
     # Clips of one length are decoded together, in this process; the others take the joints.
     order = sorted(range(len(clips)), key=lambda i: len(clips[i].codes))
@@ -290,28 +290,28 @@ def measured(clips: Sequence[ClipCodes], tokenizer: Any) -> tuple[np.ndarray, li
     rates = [tokenizer.spec.fps] * len(order)
     workers = os.cpu_count() or 1
     if len(clips) < MIN_POOL or workers == 1:
-        rows = list(map(_measured, joints(), rates))
+        rows = list(map(_measure_clip, joints(), rates))
     else:
         with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            rows = list(pool.map(_measured, joints(), rates, chunksize=DECODED))
+            rows = list(pool.map(_measure_clip, joints(), rates, chunksize=DECODED))
     place = np.argsort(order)
     return np.stack([rows[i][0] for i in place]), [rows[i][1] for i in place]
 
 
 def pairs_of(
     train: Sequence[ClipCodes], val: Sequence[ClipCodes], tokenizer: Any, grounder: Any
-) -> tuple[Pairs, Pairs]:
+) -> tuple[CaptionPairs, CaptionPairs]:
     """Training and validation clips decoded from their codes (as the generator's are), composed ones left out."""
     clips, texts = [c for c in (*train, *val) if c.source != "composed" and c.captions], Texts()
     if not clips:
         empty, symbols = np.zeros(0, int), np.zeros((0, len(FIELDS)), int)
-        none = Pairs(
+        none = CaptionPairs(
             np.zeros((0, SIZE), np.float32), [], empty, np.zeros(0, bool), np.zeros((0, 384), np.float32), symbols,
             Contrasts.of(Exchange([], [], symbols, texts), texts),
         )  # fmt: skip
         return none, none
     # From codes, not from the recordings: candidates are decoded motion as well.
-    signatures, figures = measured(clips, tokenizer)
+    signatures, figures = measure_clips(clips, tokenizer)
     clips = [
         replace(c, extra={**c.extra, "figures": f}) if c.extra.get("figures") else c
         for c, f in zip(clips, figures, strict=True)
@@ -319,21 +319,21 @@ def pairs_of(
     names: dict[str, int] = {}
     captions = [texts.numbers(list(dict.fromkeys(c.captions))).tolist() for c in clips]
     typed = clip_attributes(clips)
-    attributes = numbered(typed, texts)
+    attributes = number_rows(typed, texts)
     exchange = Exchange(clips, typed, attributes, texts)
-    exchange.mirrored_captions()
+    exchange.mirror_captions()
     plain = np.isin(np.arange(len(texts.texts)), attributes, invert=True)
     vectors = np.zeros((len(plain), 384), np.float32)
     vectors[plain] = grounder.sentence([t for t, p in zip(texts.texts, plain, strict=True) if p])
     classes = np.array([names.setdefault(f"{clip_class(c)}|{c.style}", len(names)) for c in clips])
     recorded = np.array([c.source != "synthetic" for c in clips])
-    every = Pairs(signatures, captions, classes, recorded, vectors, attributes, Contrasts.of(exchange, texts))
+    every = CaptionPairs(signatures, captions, classes, recorded, vectors, attributes, Contrasts.of(exchange, texts))
     count = sum(c.source != "composed" and bool(c.captions) for c in train)
     return every.part(0, count), every.part(count, len(clips))
 
 
 def no_counterexamples(
-    pairs: Pairs, rows: np.ndarray, captions: np.ndarray, symbols: np.ndarray, wordless: np.ndarray
+    pairs: CaptionPairs, rows: np.ndarray, captions: np.ndarray, symbols: np.ndarray, wordless: np.ndarray
 ) -> np.ndarray:
     """(B, B) bool: texts that may be true of a clip of another row: symbols (B, F), words except of `wordless` (B,)."""
     true = np.zeros((len(rows), len(rows)), bool)
@@ -346,12 +346,12 @@ def no_counterexamples(
     # Words of the two sides are near to one another; what a clip measurably does not show contrasts with it.
     out = true | possible | paraphrased | wordless
     clip, text = np.nonzero(out)
-    out[clip, text] = ~pairs.contrasts.contradicted(pairs.attributes[rows[clip]], symbols[text], captions[text])
+    out[clip, text] = ~pairs.contrasts.find_contradicted(pairs.attributes[rows[clip]], symbols[text], captions[text])
     np.fill_diagonal(out, False)
     return out
 
 
-def told_apart(network: ScorerNetwork, pairs: Pairs, typed: bool, seed: int = 0) -> dict[str, float]:
+def measure_told_apart(network: ScorerNetwork, pairs: CaptionPairs, typed: bool, seed: int = 0) -> dict[str, float]:
     """Share of clips that fit their text better than the same with one attribute exchanged, in all (empty name) and by
     attribute; of texts with all attributes, or (not `typed`) of words alone.
     """
@@ -361,7 +361,7 @@ def told_apart(network: ScorerNetwork, pairs: Pairs, typed: bool, seed: int = 0)
     for _ in range(ROUNDS):
         captions = np.array([c[int(rng.integers(len(c)))] for c in pairs.captions])
         symbols = pairs.attributes if typed else np.full_like(pairs.attributes, -1)
-        others, words, chosen, fields = contrasts.exchanged(rows, symbols, captions, rng)
+        others, words, chosen, fields = contrasts.exchange_attribute(rows, symbols, captions, rng)
         with torch.inference_mode():
             a = network.embed_motion(torch.from_numpy(pairs.signatures[chosen]))
             fits = [
@@ -385,7 +385,7 @@ def whiten(network: ScorerNetwork, vectors: np.ndarray) -> None:
         first.bias.copy_(-weight @ mean)
 
 
-def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 0) -> float:
+def rank_one(network: ScorerNetwork, pairs: CaptionPairs, among: int = 32, seed: int = 0) -> float:
     """R-precision at 1: how often a clip's first caption is the nearest among 31 captions of other words."""
     rng = np.random.default_rng(seed)
     first = np.array([c[0] for c in pairs.captions])
@@ -410,8 +410,8 @@ class ScorerStage(Stage):
     schedule: ScorerTraining
 
     def __init__(
-        self, recipe: ScorerRecipe, pairs: Pairs, val: Pairs, runtime: Runtime, where: str = "configuration",
-        judged: Judged | None = None,
+        self, recipe: ScorerRecipe, pairs: CaptionPairs, val: CaptionPairs, runtime: Runtime,
+        where: str = "configuration", judged: Judged | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.pairs, self.val, self.runtime = recipe, recipe.train, pairs, val, runtime
         t, shape = recipe.train, recipe.model
@@ -439,25 +439,25 @@ class ScorerStage(Stage):
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
         rows, captions = self.draws.draw([context.seed, context.step])
-        symbols, wordless = self._drawn_attributes(rows, [context.seed, context.step, 2])
+        symbols, wordless = self._draw_attributes(rows, [context.seed, context.step, 2])
         a = module.embed_motion(self.signatures[rows], t.noise)
-        b = self._embedded(module, captions, symbols, wordless)
+        b = self._embed_captions(module, captions, symbols, wordless)
         ignored = torch.from_numpy(no_counterexamples(self.pairs, rows, captions, symbols, wordless)).to(a.device)
         logits = (a @ b.T * module.scale.exp()).masked_fill(ignored, -1e4)
         target = torch.arange(len(rows), device=a.device)
         # InfoNCE in both directions (CLIP).
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        apart = self._told_apart(module, [context.seed, context.step, 3])
+        apart = self._tell_apart(module, [context.seed, context.step, 3])
         if len(apart):
             loss = loss + t.exchange_weight * F.softplus(t.margin - apart).mean()
         if self.judged is not None and self.groups:
             seed, device = [context.seed, context.step, 1], self.runtime.device
-            loss = loss + t.judged_weight * judged_loss(
+            loss = loss + t.judged_weight * compute_judged_loss(
                 module, self.judged, self.groups, t.judged, t.noise, seed, device
             )  # fmt: skip
         return loss, {"loss": loss, **({"told_apart": (apart > 0).float().mean()} if len(apart) else {})}
 
-    def _drawn_attributes(self, rows: np.ndarray, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def _draw_attributes(self, rows: np.ndarray, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """(B, F) symbols that stand beside the captions of clips, -1 = left out, and (B,) whether they stand alone."""
         t, rng = self.schedule, np.random.default_rng(list(seed))
         typed, every, alone = (rng.random(len(rows)) < share for share in (t.typed, t.every, t.wordless))
@@ -465,39 +465,41 @@ class ScorerStage(Stage):
         symbols = np.where(typed[:, None] & (every[:, None] | some), self.pairs.attributes[rows], -1)
         return symbols, alone & np.any(symbols[:, 1:] >= 0, axis=1)
 
-    def _told_apart(self, module: Any, seed: Sequence[int]) -> torch.Tensor:
+    def _tell_apart(self, module: Any, seed: Sequence[int]) -> torch.Tensor:
         """(C,) logits of clips for their text, less those for it with one attribute exchanged."""
         rows, captions = self.exchanges.draw(seed)
-        symbols, wordless = self._drawn_attributes(rows, [*seed, 0])
+        symbols, wordless = self._draw_attributes(rows, [*seed, 0])
         rng = np.random.default_rng([*seed, 1])
-        others, words, chosen, _ = self.pairs.contrasts.exchanged(rows, symbols, captions, rng)
+        others, words, chosen, _ = self.pairs.contrasts.exchange_attribute(rows, symbols, captions, rng)
         rows, wordless = rows[chosen], wordless[chosen]
-        right = self._embedded(module, captions[chosen], symbols[chosen], wordless)
-        wrong = self._embedded(module, words[chosen], others[chosen], wordless)
+        right = self._embed_captions(module, captions[chosen], symbols[chosen], wordless)
+        wrong = self._embed_captions(module, words[chosen], others[chosen], wordless)
         motions = module.embed_motion(self.signatures[rows], self.schedule.noise)
         return torch.as_tensor((motions * (right - wrong)).sum(1) * module.scale.exp())
 
-    def _embedded(self, module: Any, captions: np.ndarray, symbols: np.ndarray, wordless: np.ndarray) -> torch.Tensor:
+    def _embed_captions(
+        self, module: Any, captions: np.ndarray, symbols: np.ndarray, wordless: np.ndarray
+    ) -> torch.Tensor:
         sentences = self.vectors[captions] * torch.from_numpy(~wordless)[:, None].to(self.vectors.device)
         typed = torch.from_numpy(self.pairs.contrasts.vectors(symbols)).to(self.vectors.device)
         return torch.as_tensor(module.embed_text(sentences, typed))
 
     def validate(self) -> dict[str, float]:
-        network, figures = self.finished().network, {}
+        network, figures = self.copy_network().network, {}
         if self.judged_val is not None and len(self.judged_val.caption):
-            figures = picked(network, self.judged_val)
+            figures = measure_picked(network, self.judged_val)
         if not self.val.captions:
             return figures
         for name, typed in (("told_apart", True), ("words_apart", False)):
-            figures |= {f"{name}_{k}".rstrip("_"): v for k, v in told_apart(network, self.val, typed).items()}
+            figures |= {f"{name}_{k}".rstrip("_"): v for k, v in measure_told_apart(network, self.val, typed).items()}
         return {**figures, "rank_one": rank_one(network, self.val)}
 
-    def finished(self) -> TextMotionScorer:
+    def copy_network(self) -> TextMotionScorer:
         """A copy of the present scorer, on the CPU."""
         return TextMotionScorer(copy.deepcopy(self.network).cpu())
 
     def save(self, out: Path) -> None:
-        self.finished().save(out)
+        self.copy_network().save(out)
 
 
 def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
@@ -509,6 +511,6 @@ def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
     if args.grounding:
         grounder.load_states(args.grounding)
     pairs, val = pairs_of(*groups, tokenizer, grounder)
-    judged = judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
+    judged = load_judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
     stage = ScorerStage(recipe, pairs, val, runtime, str(args.config), judged)
     run(stage, Path(args.output), runtime, args.until)

@@ -22,12 +22,12 @@ from avatargpt import AvatarGPT
 from avatargpt.config import save_resolved
 from avatargpt.kinematics.joints import Signals
 from avatargpt.kinematics.measures import motion_signature
-from avatargpt.metrics.checks import CaptionChecks, manners, sided, tells_count
+from avatargpt.metrics.checks import CaptionChecks, manners, set_side, tells_count
 from avatargpt.metrics.geometry import predicates
 from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE
 from avatargpt.train.data.prepare import LICENCE_JOINED
-from avatargpt.train.phrase_index import measured_attributes
+from avatargpt.train.phrase_index import measure_attributes
 from avatargpt.train.reporting import Log
 from avatargpt.train.runtime import Runtime
 from instruct_data.factory.mixture import clip_class
@@ -38,7 +38,7 @@ from vqvae.motion import Motion, atomic_write
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Share, Strict
 
 if TYPE_CHECKING:
-    from avatargpt.metrics.checks import Manner
+    from avatargpt.metrics.checks import StyledAction
 
 SHORTEST, LONGEST = 6, 49  # motion tokens
 CHUNK = 64  # captions of a call
@@ -72,10 +72,10 @@ class Exercise:
     tokens: int
     checks: list[Any]
     clip: ClipCodes
-    manner: Manner | None = None
+    manner: StyledAction | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # of clips with the caption, as the network is told
 
-    def passed(self, motion: Motion) -> bool:
+    def is_passed(self, motion: Motion) -> bool:
         """Whether a motion meets the criteria."""
         s = Signals(motion)
         return predicates.judge_all(self.checks, s).passed and (self.manner is None or self.manner.matches(s))
@@ -88,7 +88,7 @@ def exercises(
     measure styles; None = captions of plain clips only.
     """
     truths, rng = CaptionChecks(), np.random.default_rng(options.seed)
-    attributes = measured_attributes(clips)
+    attributes = measure_attributes(clips)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
     groups: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:
@@ -96,7 +96,7 @@ def exercises(
         for caption in dict.fromkeys(clip.captions):
             checks = truths.checks(clip, caption)
             if manner:
-                checks = [sided(c, side_of(caption)) for c in manner.passing]
+                checks = [set_side(c, side_of(caption)) for c in manner.passing]
             if checks or manner:
                 exercise = Exercise(caption, len(clip.codes), checks, clip, manner)
                 counted = tells_count(caption)
@@ -119,7 +119,7 @@ def exercises(
     return out
 
 
-def played(
+def play_answers(
     model: Any, selected: Sequence[Exercise], options: SelfTraining, log: Log
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (SIZE,)."""
@@ -139,7 +139,7 @@ def played(
                 clip, good = exercise.clip, 0
                 for k, row in enumerate(codes):
                     motion = tokenizer.decode(row)
-                    passed = exercise.passed(motion)
+                    passed = exercise.is_passed(motion)
                     good += passed
                     extra = {"passed": passed, "side": clip.extra.get("side")}
                     yield (
@@ -172,7 +172,7 @@ def self_training_stage(recipe: SelfTrainingRecipe, args: SimpleNamespace) -> No
     signatures: list[np.ndarray] = []
 
     def answers() -> Iterator[ClipCodes]:
-        for clip, signature in played(model, selected, options, log):
+        for clip, signature in play_answers(model, selected, options, log):
             signatures.append(signature.astype(np.float16))
             yield clip
 

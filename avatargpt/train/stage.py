@@ -28,7 +28,7 @@ class StepContext:
     part: int = 0
     parts: int = 1
 
-    def following(self, end: int) -> StepContext | None:
+    def get_following(self, end: int) -> StepContext | None:
         """The next part, or the first one of the next step; None behind the last step of a run of `end`."""
         if self.part + 1 < self.parts:
             return replace(self, part=self.part + 1)
@@ -83,7 +83,7 @@ class Stage:
         """Draw the rows of a step and compute the loss, with gradient, and the figures of the log."""
         raise NotImplementedError
 
-    def stepped(self, step: int) -> None:
+    def finish_step(self, step: int) -> None:
         """Called after the optimizer's step; `step` steps are complete."""
 
     def take_work(self) -> Work:
@@ -135,7 +135,7 @@ class AveragedStage(Stage):
         """Begin the mean with the present weights."""
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
-    def stepped(self, step: int) -> None:
+    def finish_step(self, step: int) -> None:
         # Shorter at the beginning, so that the initial weights are soon forgotten.
         decay = min(self.schedule.ema, step / (step + 10))
         for k, v in self.network.state_dict().items():

@@ -25,7 +25,7 @@ from avatargpt.metrics.evaluator import (
     EvaluatorNetwork,
     MotionEvaluator,
     joint_features,
-    padded,
+    pad_rows,
     pair_distances,
     retrieval_precision,
     sides_of,
@@ -162,7 +162,7 @@ class Twins:
         return out
 
 
-def captioned(
+def find_captioned(
     clips: Iterable[Clip], grounder: Any, captions: int = 4, every: int = 1, twins: int = 0
 ) -> CaptionedClips:
     """Clips that have captions, in order.
@@ -245,7 +245,7 @@ class EvaluatorStage(Stage):
                 elif rng.random() < t.stand_in:
                     clip = twin.frames
             frames.append(self._cut(clip, rng))
-        x, lengths = padded([*frames, *wrong])
+        x, lengths = pad_rows([*frames, *wrong])
         device = self.runtime.device
         a = module.encode_motions(x.to(device), lengths.to(device), t.noise)
         b = module.encode_texts(torch.from_numpy(self.clips.vectors[captions]).to(device))
@@ -268,19 +268,19 @@ class EvaluatorStage(Stage):
         """R-precision at 1 and 3 and MM-Dist of each held-out clip's first caption, in pools of at most 32."""
         if len(self.val) < 2:
             return {}
-        evaluator, first = self.finished(), [c[0] for c in self.val.captions]
+        evaluator, first = self.copy_network(), [c[0] for c in self.val.captions]
         vectors = self.val.vectors[first]
         a, b = evaluator.sentences(vectors), evaluator.frames(self.val.frames)
         same = similar_pairs(vectors, self.val.sides[first], self.schedule.alike)
         top1, top3 = np.nanmean(retrieval_precision(a, b, same, (1, min(3, len(a))), min(POOL, len(a))), 0)
         return {"val_top1": float(top1), "val_top3": float(top3), "val_mm_dist": float(pair_distances(a, b).mean())}
 
-    def finished(self) -> MotionEvaluator:
+    def copy_network(self) -> MotionEvaluator:
         """A copy of the present evaluator, on the CPU."""
         return MotionEvaluator(copy.deepcopy(self.network).cpu())
 
     def save(self, out: Path) -> None:
-        self.finished().save(out)
+        self.copy_network().save(out)
 
 
 def text_motion_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:
@@ -291,7 +291,7 @@ def text_motion_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:
         raise UserError(f"{args.store}: holds {store.modality} clips; accepted: a motion store of bodies")
     grounder, t = SentenceGrounder(), recipe.train
     clips, val = (
-        captioned(store.clips(split), grounder, t.captions, t.every, twins)
+        find_captioned(store.clips(split), grounder, t.captions, t.every, twins)
         for split, twins in (("train", t.twins), ("val", 0))
     )
     run(EvaluatorStage(recipe, clips, val, runtime, str(args.store)), Path(args.output), runtime, args.until)

@@ -16,7 +16,7 @@ import torch
 from avatargpt.config import Schedule
 from avatargpt.metrics.face import events_kept
 from avatargpt.train.loop import run
-from avatargpt.train.processes import cores, ordered_map
+from avatargpt.train.processes import cores, map_in_order
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.clip import Clip
@@ -42,7 +42,7 @@ from vqvae.tokenizer import MotionTokenizer, layout
 BLOCK = 4096  # frames that statistics read at a time: some megabytes
 
 
-class Sampling(NamedTuple):
+class ClipSampling(NamedTuple):
     """How often clips are drawn: ~ frames * class_frames^-balance * (1 - speed + speed * limb speed / median limb
     speed) * (1 + rise, where the ground rises) * (error / median error)^error."""
 
@@ -66,10 +66,10 @@ class Windows:
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (D,) float32 over all frames, to the bit as NumPy computes them in float64."""
         frames = int(self.clips.lengths.sum())
-        mean = self._summed(np.zeros(self.clips.width), power=1) / frames
-        return mean.astype(np.float32), np.sqrt(self._summed(mean, power=2) / frames).astype(np.float32)
+        mean = self._sum_powers(np.zeros(self.clips.width), power=1) / frames
+        return mean.astype(np.float32), np.sqrt(self._sum_powers(mean, power=2) / frames).astype(np.float32)
 
-    def _summed(self, centre: np.ndarray, power: int) -> np.ndarray:
+    def _sum_powers(self, centre: np.ndarray, power: int) -> np.ndarray:
         """(D,) sum over all frames of (frame - centre) ** power."""
         total = np.zeros_like(centre)
         for block in self.clips.blocks(BLOCK):
@@ -78,12 +78,12 @@ class Windows:
             total = np.add.reduce(np.concatenate([total[None], off if power == 1 else off * off]), axis=0)
         return total
 
-    def probabilities(self, sampling: Sampling) -> np.ndarray:
-        """(clips,), see `Sampling`.
+    def probabilities(self, sampling: ClipSampling) -> np.ndarray:
+        """(clips,), see `ClipSampling`.
 
         Without velocity channels all channels' change from frame to frame stands for the limbs' speed.
         """
-        cached: dict[Sampling, np.ndarray] = self.__dict__.setdefault("_probabilities", {})
+        cached: dict[ClipSampling, np.ndarray] = self.__dict__.setdefault("_probabilities", {})
         if sampling not in cached:
             balance, speed, rise, error = sampling
             frames = self.clips.lengths.astype(float)
@@ -113,12 +113,12 @@ class Windows:
                 errors.append((model(x)[0].float() - x).abs().mean((1, 2)).cpu().numpy())
         self.errors = np.concatenate(errors)
 
-    def batch(self, count: int, window: int, seed: list[int], sampling: Sampling) -> np.ndarray:
+    def batch(self, count: int, window: int, seed: list[int], sampling: ClipSampling) -> np.ndarray:
         """(count, window, D) float32; the same seed gives the same windows.
 
         Clips shorter than `window` are lengthened by holding their last pose.
         """
-        return self._windows(*self._drawn(count, window, seed, sampling), window)
+        return self._windows(*self._draw_windows(count, window, seed, sampling), window)
 
     def _windows(self, chosen: list[int], starts: list[int], window: int) -> np.ndarray:
         """(clips, window, D) float32, from each clip's start."""
@@ -130,7 +130,9 @@ class Windows:
                 row[len(part) :, channels] = 0
         return out
 
-    def _drawn(self, count: int, window: int, seed: list[int], sampling: Sampling) -> tuple[list[int], list[int]]:
+    def _draw_windows(
+        self, count: int, window: int, seed: list[int], sampling: ClipSampling
+    ) -> tuple[list[int], list[int]]:
         """Clips of a batch, and the frame at which the window begins in each."""
         rng = np.random.default_rng(seed)
         chosen = rng.choice(len(self.clips), count, p=self.probabilities(sampling)).tolist()
@@ -156,9 +158,9 @@ class ResidentWindows:
             held[channels] = True
         self.held = held.to(device)
 
-    def batch(self, count: int, window: int, seed: list[int], sampling: Sampling) -> torch.Tensor:
+    def batch(self, count: int, window: int, seed: list[int], sampling: ClipSampling) -> torch.Tensor:
         """(count, window, D) on the device; see `Windows.batch`."""
-        chosen, begins = self.windows._drawn(count, window, seed, sampling)
+        chosen, begins = self.windows._draw_windows(count, window, seed, sampling)
         places, last = np.array(begins)[:, None] + np.arange(window), self.lengths[chosen][:, None] - 1
         index = torch.from_numpy(self.starts[chosen][:, None] + np.minimum(places, last)).to(self.frames.device)
         out = self.frames[index]
@@ -402,7 +404,7 @@ def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
     model.std.copy_(torch.from_numpy(np.maximum(std, 1e-5)))
     if model.config.direct:
         step = model.downsample
-        drawn = windows.batch(COMPONENTS, 8 * step, [0, 8], Sampling()).reshape(-1, step, model.spec.dim)
+        drawn = windows.batch(COMPONENTS, 8 * step, [0, 8], ClipSampling()).reshape(-1, step, model.spec.dim)
         frames = (torch.from_numpy(drawn).to(model.mean.device) - model.mean) / model.std
         begin_direct(model.encoder, model.decoder, frames)
 
@@ -465,7 +467,7 @@ class TokenizerStage(Stage):
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, model = self.schedule, self.model
-        draw = self.rows, t.window, context.row_seed, Sampling(t.balance, t.speed, t.rise, t.error)
+        draw = self.rows, t.window, context.row_seed, ClipSampling(t.balance, t.speed, t.rise, t.error)
         x = torch.from_numpy(self.windows.batch(*draw)) if self.resident is None else self.resident.batch(*draw)
         x = (x.to(self.runtime.device) - model.mean) / model.std
         # Decoding from fewer levels makes the first ones carry most of the motion.
@@ -476,7 +478,7 @@ class TokenizerStage(Stage):
         losses["commit"] = commit
         return torch.stack(list(losses.values())).sum(), {**losses, **logged}
 
-    def stepped(self, step: int) -> None:
+    def finish_step(self, step: int) -> None:
         if step == self.schedule.steps and not self.schedule.decoder_only:
             self.model.round_codebooks()
 
@@ -511,11 +513,11 @@ def feature_windows(store: Store, split: str, folder: Path, config: TokenizerCon
     # A composed clip repeats frames of single ones.
     rows = (row for row in store.rows(split) if row["source"] != "composed")
 
-    def encoded(row: dict[str, Any]) -> tuple[np.ndarray, str, bool]:
+    def encode_row(row: dict[str, Any]) -> tuple[np.ndarray, str, bool]:
         clip = store.clip(row)
         return spec.encode(clip.load()), clip_class(clip), is_rare(clip.source)
 
-    for features, label, seldom in ordered_map(encoded, rows, workers, ROWS):
+    for features, label, seldom in map_in_order(encode_row, rows, workers, ROWS):
         clips.add(features)
         labels.append(label)
         rare.append(seldom)
@@ -539,7 +541,7 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
     run(TokenizerStage(recipe, windows, val, runtime, str(args.config), start), out, runtime, args.until)
 
 
-def tokenised(clip: Clip, tokenizer: MotionTokenizer) -> ClipCodes:
+def tokenise_clip(clip: Clip, tokenizer: MotionTokenizer) -> ClipCodes:
     """A clip as codes; one whose name ends in ``_m`` is a mirror image."""
     motion = clip.load()
     return ClipCodes(
@@ -554,6 +556,6 @@ def codes_stage(args: SimpleNamespace) -> None:
     tokenizer, clips = MotionTokenizer.load(args.tokenizer, runtime.device), Store.open(args.store)
     # A GPU cannot be used by forked processes.
     workers = cores(args.threads) if runtime.device.type == "cpu" else 1
-    items = ordered_map(lambda row: tokenised(clips.clip(row), tokenizer), clips.rows(), workers, ROWS)
+    items = map_in_order(lambda row: tokenise_clip(clips.clip(row), tokenizer), clips.rows(), workers, ROWS)
     store = Store.write_codes(items, args.output, tokenizer.fingerprint)
     print(f"{args.output}: {len(store)} clips as codes of tokenizer {tokenizer.fingerprint[:12]}")

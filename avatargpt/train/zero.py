@@ -102,7 +102,7 @@ class Gradients(torch.nn.Module):
 
 
 class DeepSpeed:
-    """See `avatargpt.train.engines.Engine`. The YAML's training settings hold under it, too.
+    """See `avatargpt.train.engines.TrainEngine`. The YAML's training settings hold under it, too.
 
     Weights and the optimizer's state go to DeepSpeed in `resume` and are read back to save: checkpoints are those of
     `avatargpt.train.engines.Plain`.
@@ -133,7 +133,7 @@ class DeepSpeed:
         # DeepSpeed reads the rate of the optimizer's groups at its step.
         set_rate(self.stage.optimizer, rate)
         gradients: list[Tensor] = []
-        with self.gathered_weights():
+        with self.gather_weights():
             for total in losses:
                 check_finite(total, "loss")
                 # Zeros for what no row reaches, so that every process hands over the same list.
@@ -144,14 +144,14 @@ class DeepSpeed:
         norm = self.engine.get_global_grad_norm()
         return None if norm is None else torch.as_tensor(norm)
 
-    def gathered_weights(self) -> AbstractContextManager[None]:
+    def gather_weights(self) -> AbstractContextManager[None]:
         if self.config["zero_optimization"]["stage"] < 3:
             return nullcontext()
         return _package().zero.GatheredParameters(list(self.stage.network.parameters()))
 
     def save(self, out: Path, step: int) -> None:
-        optimizer = self.sharded.gathered(self.runtime.main)
-        with self.gathered_weights():
+        optimizer = self.sharded.gather(self.runtime.main)
+        with self.gather_weights():
             if self.runtime.main:
                 write(out / CHECKPOINT, self.stage, optimizer, step)
 
@@ -171,7 +171,7 @@ class ShardedState:
         # DeepSpeed replaces the parameters by flat partitions; the state is keyed by the old ones until then.
         self.before: dict[torch.nn.Parameter, dict[str, Tensor]] = dict(optimizer.state)
         optimizer.state.clear()
-        # DeepSpeed does not accept a group without parameters; `gathered` puts it back.
+        # DeepSpeed does not accept a group without parameters; `gather` puts it back.
         optimizer.param_groups[:] = [g for g in optimizer.param_groups if g["params"]]
 
     def spread(self, sharded: Any) -> None:
@@ -196,7 +196,7 @@ class ShardedState:
                 safe_set_full_optimizer_state(parameter, state[name], name)
         self.before = {}
 
-    def gathered(self, keep: bool) -> dict[str, Any]:
+    def gather(self, keep: bool) -> dict[str, Any]:
         """The full state, as `state_dict` of the optimizer gives it without DeepSpeed; all processes call at once.
 
         Args:

@@ -45,14 +45,14 @@ def describe(model: Model, asked: DescribeRequest) -> list[Any]:
     Raises:
         UserError: `num` or `best_of` of a face or an avatar, `feeling` of what is no face.
     """
-    from avatargpt.avatar.description import avatar_sentence, described_parts, without_fingers
+    from avatargpt.avatar.description import avatar_sentence, split_avatar, without_fingers
     from avatargpt.export.avatar import AvatarMotion
     from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
     one = isinstance(asked.motion, Motion | FaceMotion | AvatarMotion)
     clips: list[Any] = [asked.motion] if one else list(asked.motion)
-    parts = {k: described_parts(clip) for k, clip in enumerate(clips) if isinstance(clip, AvatarMotion)}
+    parts = {k: split_avatar(clip) for k, clip in enumerate(clips) if isinstance(clip, AvatarMotion)}
     bodies: dict[int, Motion] = {k: without_fingers(clip) for k, clip in enumerate(clips) if isinstance(clip, Motion)}
     faces = {k: clip for k, clip in enumerate(clips) if isinstance(clip, FaceMotion)}
     check_kinds(asked, [clip.modality for clip in clips])

@@ -216,7 +216,7 @@ def make_motions(model: Model, asked: GenerateRequest, reading: Reading, progres
     poses = asked.start_pose, asked.end_pose
     if any(pose is not None for pose in poses):
         editing = model.body.editing
-        made = [Made(editing.posed(m.motion, *poses, seed=asked.seed + k)) for k, m in enumerate(made)]
+        made = [Made(editing.pose_ends(m.motion, *poses, seed=asked.seed + k)) for k, m in enumerate(made)]
     if asked.fps is None:
         return made
     from avatargpt.body.loops import loop_at_rate

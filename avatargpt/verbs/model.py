@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from avatargpt.avatar.composition import Composer
-    from avatargpt.avatar.pipeline import AvatarPipeline, Clip
-    from avatargpt.body.tasks import Body
+    from avatargpt.avatar.pipeline import AvatarPipeline, BodyClip
+    from avatargpt.body.tasks import BodyTasks
     from avatargpt.gesture.pipeline import GesturePipeline
     from vqvae.face import FaceMotion
 
@@ -24,7 +24,7 @@ class Voices(Protocol):
     def avatars(self) -> AvatarPipeline:
         """Speech to avatars."""
 
-    def acted(self, text: str, seed: int) -> Clip:
+    def acted(self, text: str, seed: int) -> BodyClip:
         """The body of a text, with what it says of the face."""
 
 
@@ -32,7 +32,7 @@ class Model(Protocol):
     """What bodies take, and descriptions."""
 
     @property
-    def body(self) -> Body:
+    def body(self) -> BodyTasks:
         """The tasks for bodies."""
 
     @property

@@ -171,7 +171,7 @@ def speak(model: Voices, asked: SpeakRequest) -> AvatarMotion:
         UserError: no gesture network, bad sound, words that do not belong to it, a body that is no motion.
     """
     from avatargpt.avatar.pipeline import IDLE as STANDS
-    from avatargpt.avatar.pipeline import Clip, body_of
+    from avatargpt.avatar.pipeline import BodyClip, body_of
     from avatargpt.face.audio_model.conditioning import parse_emotions
     from avatargpt.speech.audio import open_sound
     from vqvae.errors import UserError
@@ -195,7 +195,7 @@ def speak(model: Voices, asked: SpeakRequest) -> AvatarMotion:
         progress=asked.progress, words=timed, other=asked.interlocutor, other_words=answers, **asked.settings,
     )  # fmt: skip
     told = [f"text: {doubt}"] if doubt else []
-    told += [f"body: {note}" for note in (legs.motion.notes if isinstance(legs, Clip) else ())]
+    told += [f"body: {note}" for note in (legs.motion.notes if isinstance(legs, BodyClip) else ())]
     return replace(avatar, notes=tuple(dict.fromkeys((*notes, *more_notes, *told, *avatar.notes))))
 
 

@@ -124,7 +124,7 @@ class BlazePose:
         keep = np.flatnonzero(score >= DETECTED)
         numbers = raw[0, keep].reshape(-1, 6, 2).astype(np.float64) / _DETECTOR
         numbers[:, [0, 2, 3, 4, 5]] += anchors()[keep, None]  # centre and key points; row 1 is the size
-        numbers = _joined(numbers, score[keep])
+        numbers = _join_boxes(numbers, score[keep])
         scale = side / _DETECTOR
         points = (numbers[:, 2:4] * _DETECTOR - [left, top]) * scale
         regions = [_region(middle, end) for middle, end in points]
@@ -142,7 +142,7 @@ class BlazePose:
         if score < PRESENT:
             return None
         rows = raw[0].reshape(39, 5).astype(np.float64)
-        inside = _refined(rows[:, :2] / _CROP, maps[0])
+        inside = _refine_points(rows[:, :2] / _CROP, maps[0])
         x, y = ((inside - 0.5) * r.side).T
         points = np.stack([r.x + np.cos(r.angle) * x - np.sin(r.angle) * y,
                            r.y + np.sin(r.angle) * x + np.cos(r.angle) * y], -1)  # fmt: skip
@@ -204,7 +204,7 @@ def anchors() -> np.ndarray:
     return np.concatenate(out)
 
 
-def _joined(numbers: np.ndarray, score: np.ndarray) -> np.ndarray:
+def _join_boxes(numbers: np.ndarray, score: np.ndarray) -> np.ndarray:
     """(K, 6, 2) centre, size and key points of boxes that overlap less, each the weighted mean of those it overlaps."""
     low, high = numbers[:, 0] - numbers[:, 1] / 2, numbers[:, 0] + numbers[:, 1] / 2
     left = list(np.argsort(-score))
@@ -234,7 +234,7 @@ def _same(a: Region, b: Region, reach: float) -> bool:
     return bool(np.hypot(a.x - b.x, a.y - b.y) < reach * max(a.side, b.side) and 0.4 < a.side / b.side < 2.5)
 
 
-def _refined(points: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def _refine_points(points: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """(39, 2) points in 0..1, moved to the middle of their maps (64, 64, 39) where those are sure."""
     size = maps.shape[0]
     cell = np.floor(points * size).astype(int)

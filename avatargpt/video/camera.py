@@ -19,7 +19,7 @@ MAX_TILT = np.radians(50)  # of the camera; beyond, the person is not standing
 _LEGS = ("l_ankle", "r_ankle", "l_knee", "r_knee")
 
 
-def placed(
+def place_origin(
     points: np.ndarray, world: np.ndarray, weight: np.ndarray, size: tuple[int, int], focal: float
 ) -> np.ndarray:
     """(T, 3) metres: where the origin of `world` lies, by least squares over the projected landmarks.
@@ -36,7 +36,7 @@ def placed(
 def mismatch(points: np.ndarray, world: np.ndarray, weight: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(T,) metres: how far the projected landmarks lie from where they are seen, at the person's depth."""
     rows, right = _projection(points, world, size, FOCAL * max(size))
-    x = placed(points, world, weight, size, FOCAL * max(size)) * [1, 1, -1]
+    x = place_origin(points, world, weight, size, FOCAL * max(size)) * [1, 1, -1]
     off = np.linalg.norm(np.einsum("tjka,ta->tjk", rows, x) - right, axis=-1)
     return np.asarray((off * weight).sum(1) / weight.sum(1))
 
@@ -76,7 +76,7 @@ def upright(world: np.ndarray, visible: np.ndarray) -> np.ndarray:
     return mean if mean[1] > np.cos(MAX_TILT) else np.array([0.0, 1, 0])
 
 
-def levelled(up: np.ndarray) -> np.ndarray:
+def level_camera(up: np.ndarray) -> np.ndarray:
     """(4,) quaternion that turns the camera's axes until `up` (3,) is the world's."""
     return rot.between(up, np.array([0.0, 1, 0]))
 

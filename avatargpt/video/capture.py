@@ -73,13 +73,13 @@ def capture_body(
     """
     poses.check(pose_model)
     film = inspect(Path(path), rate)
-    people, count = people_of(_counted(film, start, end, progress), poses.estimator(pose_model))
+    people, count = people_of(_count_frames(film, start, end, progress), poses.estimator(pose_model))
     doubts = [(p, p.doubt()) for p in people]
     real = [p for p, doubt in doubts if doubt is None]
     if not real:
         reason = f"; the likeliest: {doubts[0][1]}" if doubts else ""
         raise NobodyError(f"{film.path}: nobody in {count} frames whose body can be read{reason}")
-    chosen, notes = _chosen(film, real, person)
+    chosen, notes = _choose_person(film, real, person)
     lifted = motion_of(chosen, focal)
     notes += [*lifted.notes, *chosen.doubts]
     motion = replace(lifted.motion.canonical(), caption=_name(film.path), notes=tuple(notes))
@@ -103,10 +103,10 @@ def capture_face(
     """
     film = inspect(Path(path), rate)
     finder = faces.estimator(face_model, 1 if person == 1 else MAX_FACES, focal)
-    tracks, count = faces_of(_counted(film, start, end, progress), finder)
+    tracks, count = faces_of(_count_frames(film, start, end, progress), finder)
     if not tracks:
         raise NobodyError(f"{film.path}: no face in {count} frames")
-    chosen, notes = _chosen(film, tracks, person)
+    chosen, notes = _choose_person(film, tracks, person)
     motion, first = face_motion(chosen, neutral)
     return Capture(motion.with_caption(_name(film.path)), film, first, len(tracks), tuple(notes), face=chosen)
 
@@ -124,7 +124,7 @@ def capture_avatar(
     whose = captured.person
     assert whose is not None and captured.body is not None
     last = captured.start + captured.body.seconds
-    shared = _counted(captured.film, captured.start, last, progress)
+    shared = _count_frames(captured.film, captured.start, last, progress)
     tracks, count = faces_of(shared, faces.estimator(face_model, MAX_FACES, focal))
     track = min(tracks, key=lambda t: _apart(t, whose), default=None)
     if track is None or _apart(track, whose) > 1:
@@ -156,7 +156,7 @@ def read_film(
     return motion
 
 
-def _chosen(film: Film, tracks: Sequence[Track], person: int) -> tuple[Track, list[str]]:
+def _choose_person(film: Film, tracks: Sequence[Track], person: int) -> tuple[Track, list[str]]:
     """The longest stretch of a person, and notes of what was left out."""
     if not 1 <= person <= len(tracks):
         raise UserError(f"{film.path}: person {person}; accepted 1 to {len(tracks)}")
@@ -180,7 +180,7 @@ def _apart(track: FaceTrack, person: Person) -> float:
     return float(np.median(off[shared]))
 
 
-def _counted(film: Film, start: float, end: float | None, progress: Progress | None) -> Iterator[Frame]:
+def _count_frames(film: Film, start: float, end: float | None, progress: Progress | None) -> Iterator[Frame]:
     """The frames, with the progress of their seconds."""
     last = min(film.seconds or np.inf, np.inf if end is None else end)
     total = max(1, round((last - start) * 10)) if np.isfinite(last) else 1

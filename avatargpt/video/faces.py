@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from avatargpt.video.camera import FOCAL
-from avatargpt.video.frames import Frame, Rows, Shots
+from avatargpt.video.frames import Frame, FrameRows, Shots
 from avatargpt.video.paths import even
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -83,7 +83,7 @@ def estimator(name: str, count: int, focal: float | None = None) -> FaceEstimato
 
 
 @dataclass(frozen=True)
-class FaceTrack(Rows):
+class FaceTrack(FrameRows):
     """One face in N frames: `times` (N,) seconds, `boxes` (N, 4), `weights` (N, 52), `head` (N, 3), `mouth` (N, 2) as
     of `Face`."""
 
@@ -103,7 +103,7 @@ def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceT
     """Every face in every shot, the largest and longest first, and the number of frames."""
     rows: list[list[tuple[float, Face]]] = []
     count, earlier, shot, shots = 0, 0, 0, Shots()
-    for frame in _closing(frames, finder):
+    for frame in _close_after(frames, finder):
         count += 1
         if shots.of(frame.picture) > shot:
             shot, earlier = shots.number, len(rows)  # rows of shots before
@@ -140,20 +140,20 @@ def face_motion(track: FaceTrack, neutral: bool = True, dead: bool = False) -> t
     return FaceMotion.from_curves(smooth, FPS), start
 
 
-class Rest(NamedTuple):
+class RestingFace(NamedTuple):
     """A resting face: `weights` (52,) and `mouth` (2,), as of `Face`."""
 
     weights: np.ndarray
     mouth: np.ndarray | None
 
 
-def rest_of(weights: np.ndarray, mouth: np.ndarray | None) -> Rest:
+def rest_of(weights: np.ndarray, mouth: np.ndarray | None) -> RestingFace:
     """The resting face of frames with weights (N, 52) and mouths (N, 2)."""
     rest = np.minimum(np.quantile(weights, NEUTRAL, axis=0), MOST_NEUTRAL)
-    return Rest(rest, None if mouth is None else np.quantile(mouth, NEUTRAL, axis=0))
+    return RestingFace(rest, None if mouth is None else np.quantile(mouth, NEUTRAL, axis=0))
 
 
-def relative_to(rest: Rest, weights: np.ndarray, mouth: np.ndarray | None) -> np.ndarray:
+def relative_to(rest: RestingFace, weights: np.ndarray, mouth: np.ndarray | None) -> np.ndarray:
     """Weights (N, 52) with the resting face taken away; see `face_motion`."""
     full = np.ones(arkit.COUNT)
     full[LIDS] = SHUT
@@ -173,7 +173,7 @@ def _track(rows: list[tuple[float, Face]]) -> FaceTrack:
     )  # fmt: skip
 
 
-def _closing(frames: Iterable[Frame], finder: FaceEstimator) -> Iterator[Frame]:
+def _close_after(frames: Iterable[Frame], finder: FaceEstimator) -> Iterator[Frame]:
     """The frames; the estimator is closed after the last, or where one cannot be read."""
     try:
         yield from frames

@@ -93,16 +93,16 @@ class Shots:
         self._before = small
         self._looks = [*self._looks, small.mean(-1)]
         if len(self._looks) > LOOK:
-            self._moved.setdefault(self.number, []).append(_shifted(self._looks[0], self._looks[-1]))
+            self._moved.setdefault(self.number, []).append(_is_shifted(self._looks[0], self._looks[-1]))
             self._looks = self._looks[-1:]
         return self.number
 
-    def moving(self, number: int) -> bool:
+    def is_moving(self, number: int) -> bool:
         """Whether the camera of that shot moves."""
         return bool(np.mean(self._moved.get(number, [False])) >= MOVING)
 
 
-def _shifted(first: np.ndarray, second: np.ndarray) -> bool:
+def _is_shifted(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether a picture is the other one moved, by phase correlation (Kuglin and Hines 1975).
 
     So is that of a large person before a wall; but then its border stays as it is.
@@ -116,7 +116,7 @@ def _shifted(first: np.ndarray, second: np.ndarray) -> bool:
     return bool(match.argmax() and np.median(np.abs(moved)) > CHANGED)
 
 
-class Rows:
+class FrameRows:
     """What a dataclass holds of N frames, `times` (N,) in seconds among it."""
 
     times: np.ndarray
@@ -146,12 +146,12 @@ def inspect(path: Path, rate: float = FOLDER_RATE) -> Film:
         if not 1 <= len(files) <= MAX_PICTURES:
             accepted = f"accepted 1 to {MAX_PICTURES} pictures ({' '.join(PICTURES)}), or a film ({' '.join(FILMS)})"
             raise UserError(f"{path}: {len(files)} pictures; {accepted}")
-        width, height = opened(files[0]).size
-        return _checked(Film(path, width, height, rate, len(files) / rate))
+        width, height = open_picture(files[0]).size
+        return _check_film(Film(path, width, height, rate, len(files) / rate))
     regular_file(path, f"accepted {' '.join(FILMS)}, or a folder of pictures")
     with _container(path) as container:
         stream = container.streams.video[0]
-        first = next(_decoded(path, container), None)
+        first = next(_decode_frames(path, container), None)
         if first is None:
             raise UserError(f"{path}: holds no picture that can be decoded; accepted a film")
         turn = int(round(getattr(first, "rotation", 0) or 0)) % 360
@@ -159,7 +159,7 @@ def inspect(path: Path, rate: float = FOLDER_RATE) -> Film:
         fps = float(stream.average_rate or stream.guessed_rate or 0) or FOLDER_RATE
         seconds = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
         sound = any(s.channels for s in container.streams.audio)
-    return _checked(Film(path, width, height, fps, seconds, turn, sound))
+    return _check_film(Film(path, width, height, fps, seconds, turn, sound))
 
 
 def frames(
@@ -177,7 +177,7 @@ def frames(
         raise UserError(f"{film.path}: {film.seconds:.0f} s; {AT_ONCE}")
     last = start + MAX_SECONDS if end is None else end
     step, due, count = 1 / rate, start, 0
-    for time, frame in _turned(film, start, longest):
+    for time, frame in _turn_pictures(film, start, longest):
         if time >= last:
             if end is None:  # a film that does not say how long it is
                 raise UserError(f"{film.path}: more than {MAX_SECONDS:.0f} s; {AT_ONCE}")
@@ -193,12 +193,12 @@ def frames(
         raise UserError(f"{film.path}: no picture from {start:g} to {last:g} s{length}")
 
 
-def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any]]:
+def _turn_pictures(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any]]:
     """Times and what gives the upright picture of that time."""
     if film.path.is_dir():
         size = _size(film, longest)
         for k, file in enumerate(_pictures(film.path)):
-            yield k / film.fps, lambda file=file: np.asarray(opened(file).resize(size))
+            yield k / film.fps, lambda file=file: np.asarray(open_picture(file).resize(size))
         return
     width, height = _size(film, longest)
     if film.turn % 180:
@@ -214,7 +214,7 @@ def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any
                 container.seek(int(start / stream.time_base) + (stream.start_time or 0), stream=stream)
             except av.FFmpegError:
                 container.seek(0)
-        for k, frame in enumerate(_decoded(film.path, container)):
+        for k, frame in enumerate(_decode_frames(film.path, container)):
             time = float(frame.pts * frame.time_base) if frame.pts is not None else k / film.fps
             first = time if first is None else first
 
@@ -225,7 +225,7 @@ def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any
             yield max(0.0, time - first), picture
 
 
-def _decoded(path: Path, container: Any) -> Iterator[Any]:
+def _decode_frames(path: Path, container: Any) -> Iterator[Any]:
     """Decoded frames up to the first that is damaged."""
     import av
 
@@ -253,7 +253,7 @@ def _container(path: Path) -> Any:
     return container
 
 
-def _checked(film: Film) -> Film:
+def _check_film(film: Film) -> Film:
     if not (MIN_SIDE <= film.width <= MAX_SIDE and MIN_SIDE <= film.height <= MAX_SIDE):
         raise UserError(f"{film.path}: {film.width} x {film.height} pixels; accepted {MIN_SIDE} to {MAX_SIDE} a side")
     return film
@@ -274,7 +274,7 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(files, key=lambda p: [(int(t), "") if t.isdigit() else (-1, t) for t in re.split(r"(\d+)", p.name)])
 
 
-def opened(file: Path) -> Image:
+def open_picture(file: Path) -> Image:
     """A picture file, upright by its metadata. Raises UserError where it is none."""
     from PIL import Image, ImageOps
 

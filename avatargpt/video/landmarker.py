@@ -60,7 +60,7 @@ class Landmarker:
 
     def faces(self, picture: np.ndarray, time: float) -> list[Face]:
         """The faces in a picture (H, W, 3) uint8 RGB."""
-        detection = self._detected(picture, time)
+        detection = self._detect(picture, time)
         out = []
         for at, shapes in zip(self._places(detection, picture), detection.face_blendshapes, strict=True):
             values = np.zeros(arkit.COUNT)
@@ -74,11 +74,11 @@ class Landmarker:
 
     def marks(self, picture: np.ndarray, time: float) -> list[Marks]:
         """The landmarks of the faces in a picture (H, W, 3) uint8 RGB at that second of a film, the largest first."""
-        places = self._places(self._detected(picture, time), picture)
+        places = self._places(self._detect(picture, time), picture)
         places.sort(key=lambda at: -float(np.ptp(at[:, :2], axis=0).max()))
         return [Marks(at[list(IBUG), :2], head_angles(self._pose(at, picture)[0])) for at in places]
 
-    def _detected(self, picture: np.ndarray, time: float) -> Any:
+    def _detect(self, picture: np.ndarray, time: float) -> Any:
         stamp = self._last = max(self._last + 1, round(time * 1000))  # whole milliseconds that rise
         with silent_stderr(self._quiet > 0):
             detection = self._finder.detect_for_video(self._image(np.ascontiguousarray(picture)), stamp)

@@ -66,7 +66,7 @@ def lift(world: np.ndarray, visible: np.ndarray, fps: float) -> np.ndarray:
 def with_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Local rotations (T, 22, 4) whose head is turned like `head` (T, 4) in the world, half of it by the neck."""
     chest = rot.from_matrix(SMPL22.fk_full(rotations, np.zeros((len(rotations), 3)))[1][:, SMPL22.index("spine3")])
-    half = rot.from_axis_angle(_limited(rot.to_axis_angle(rot.multiply(rot.conjugate(chest), head)), MAX_NECK) / 2)
+    half = rot.from_axis_angle(_limit_turn(rot.to_axis_angle(rot.multiply(rot.conjugate(chest), head)), MAX_NECK) / 2)
     out = np.array(rotations, np.float64)
     out[:, SMPL22.index("neck")] = out[:, SMPL22.index("head")] = half
     return out
@@ -95,10 +95,10 @@ def _head(at: dict[str, np.ndarray], chest: np.ndarray, weight: np.ndarray) -> n
     ahead = (2 * at["nose"] + at["l_eye"] + at["r_eye"]) / 4 - ears
     head = _frame(at["l_ear"] - at["r_ear"], ahead, "xz")
     turn = rot.to_axis_angle(rot.multiply(rot.conjugate(chest), head))
-    return rot.multiply(chest, rot.from_axis_angle(_limited(turn, MAX_NECK) * weight[:, None]))
+    return rot.multiply(chest, rot.from_axis_angle(_limit_turn(turn, MAX_NECK) * weight[:, None]))
 
 
-def _limited(turn: np.ndarray, limit: float) -> np.ndarray:
+def _limit_turn(turn: np.ndarray, limit: float) -> np.ndarray:
     """Rotation vectors of at most that angle."""
     size = np.linalg.norm(turn, axis=-1, keepdims=True)
     return np.asarray(turn * np.minimum(1, limit / np.maximum(size, 1e-9)))
@@ -118,13 +118,13 @@ def _limb(
     bend = np.linalg.norm(across, axis=-1)
     twist = _angle_about(one, rot.rotate(swing, np.broadcast_to(hinge, one.shape)), across)
     sure = np.clip((bend - BENT[0]) / (BENT[1] - BENT[0]), 0, 1)
-    turned[upper] = rot.multiply(_about(one, _settled(twist, sure, MAX_TWIST[upper[2:]], fps)), swing)
+    turned[upper] = rot.multiply(_about(one, _settle_twist(twist, sure, MAX_TWIST[upper[2:]], fps)), swing)
     above = turned[upper]
     bone = np.broadcast_to(SMPL22.offsets[SMPL22.index(end)], two.shape)
     turned[lower] = rot.multiply(above, rot.between(bone, rot.rotate(rot.conjugate(above), two)))
 
 
-def _settled(twist: np.ndarray, sure: np.ndarray, limit: float, fps: float) -> np.ndarray:
+def _settle_twist(twist: np.ndarray, sure: np.ndarray, limit: float, fps: float) -> np.ndarray:
     """A twist (T,) within its limits, weighted by how sure it is and smoothed."""
     aside = np.abs(twist) > np.pi * 0.75  # the joint bends the wrong way: noise of a limb that is nearly straight
     values = np.clip(twist, -limit, limit) * sure * ~aside
@@ -154,9 +154,9 @@ def _hand(turned: dict[str, np.ndarray], at: dict[str, np.ndarray], side: str, w
     twist = (twist + np.pi) % (2 * np.pi) - np.pi
     x = np.broadcast_to([1.0, 0, 0], along.shape)
     bent = rot.multiply(turn, rot.conjugate(_about(x, twist)))
-    swing = _limited(rot.to_axis_angle(bent), MAX_HAND) * weight[:, None]
+    swing = _limit_turn(rot.to_axis_angle(bent), MAX_HAND) * weight[:, None]
     bent = rot.from_axis_angle(gaussian(swing, TWIST_SECONDS * fps))
-    twist = _settled(twist, weight, MAX_TWIST["wrist"], fps)
+    twist = _settle_twist(twist, weight, MAX_TWIST["wrist"], fps)
     turned[f"{side}_wrist"] = rot.multiply(arm, rot.multiply(bent, _about(x, twist)))
 
 

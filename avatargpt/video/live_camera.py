@@ -55,10 +55,10 @@ def pictures(address: str, form: str) -> Iterator[Frame]:
         container = av.open(address, format=form, options=options)
     except (av.FFmpegError, OSError, ValueError) as e:
         raise UserError(f"{address}: no camera that can be opened ({reason(e)}); accepted --camera 0, 1, ...") from None
-    return _decoded(address, container)
+    return _decode_camera(address, container)
 
 
-def _decoded(address: str, container: Any) -> Iterator[Frame]:
+def _decode_camera(address: str, container: Any) -> Iterator[Frame]:
     import av
 
     first = None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avatargpt.body.contact import shift_feet
-from avatargpt.video.camera import FOCAL, lens, levelled, placed, upright
+from avatargpt.video.camera import FOCAL, lens, level_camera, place_origin, upright
 from avatargpt.video.lifting import lift
 from avatargpt.video.people import Person
 from avatargpt.video.poses import AT
@@ -68,13 +68,13 @@ def motion_of(person: Person, focal: float | None = None) -> Lifted:
     world, points = (even(times, values, weight, grid) for values in (person.world, person.points))
     visibility = even(times, person.visible[..., None], np.ones_like(weight), grid)[..., 0].clip(0, 1)
     up = upright(world, visibility)
-    level = levelled(up)
+    level = level_camera(up)
     rotations = lift(rot.rotate(level, world), visibility, FPS)
     legs, sits = _legs_of(rot.rotate(level, world), visibility)
-    rotations = rot.slerp(_resting(rotations, sits), rotations, legs[:, None])
+    rotations = rot.slerp(_rest_pelvis(rotations, sits), rotations, legs[:, None])
     joints, _ = SMPL22.fk_full(rotations, np.zeros((len(grid), 3)))
     low = lowest(joints)
-    before = placed(points, world, HIDDEN + visibility, size, (focal or FOCAL) * max(size))
+    before = place_origin(points, world, HIDDEN + visibility, size, (focal or FOCAL) * max(size))
     before = before * body_scale(world, visibility)
     stretch = 1.0 if focal is not None else lens(before, -low, up)
     before = rot.rotate(level, before * [1, 1, stretch])
@@ -85,7 +85,7 @@ def motion_of(person: Person, focal: float | None = None) -> Lifted:
     spans = ", ".join(f"{a / FPS + start:.1f} to {b / FPS + start:.1f} s" for a, b in runs_of(legs < 0.5, 1))
     note = f"the legs are not seen from {spans}: there they {'sit' if sits else 'stand'}"
     tilt, sure = float(np.degrees(np.arctan2(up[2], up[1]))), _reliability(visibility)
-    return Lifted(standing(Motion(rotations, root, FPS)), start, tilt, (note,) if spans else (), sure)
+    return Lifted(plant_feet(Motion(rotations, root, FPS)), start, tilt, (note,) if spans else (), sure)
 
 
 def even(
@@ -123,7 +123,7 @@ def _legs_of(world: np.ndarray, visibility: np.ndarray) -> tuple[np.ndarray, boo
     return gaussian(seen.astype(np.float64), FADE_SECONDS * FPS), sits
 
 
-def _resting(rotations: np.ndarray, sits: bool) -> np.ndarray:
+def _rest_pelvis(rotations: np.ndarray, sits: bool) -> np.ndarray:
     """The rotations (T, 22, 4) with a pelvis that is level and turned as it is, and legs that hang from it, or sit."""
     out = rotations.copy()
     ahead = rot.rotate(out[:, 0], np.array([0.0, 0, 1]))
@@ -187,10 +187,10 @@ def path(joints: np.ndarray, before: np.ndarray, low: np.ndarray) -> np.ndarray:
 def _trend(x: np.ndarray, sigma: float) -> np.ndarray:
     """Values (T, C) smoothed over `sigma` frames, up to their ends."""
     length = round(3 * sigma)
-    return gaussian(_extended(x, length), sigma)[length : length + len(x)]
+    return gaussian(_extend_ends(x, length), sigma)[length : length + len(x)]
 
 
-def _extended(x: np.ndarray, count: int) -> np.ndarray:
+def _extend_ends(x: np.ndarray, count: int) -> np.ndarray:
     """Values (T, C) with `count` more on both sides, mirrored about the end points, so that a path keeps its speed."""
     inside = min(count, len(x) - 1)
     head, tail = 2 * x[:1] - x[inside:0:-1], 2 * x[-1:] - x[-2 : -2 - inside : -1]
@@ -210,7 +210,7 @@ def jumps(height: np.ndarray) -> np.ndarray:
     return gaussian(np.where(rise > AIR, rise, 0.0), 1.0)
 
 
-def standing(motion: Motion) -> Motion:
+def plant_feet(motion: Motion) -> Motion:
     """The motion with feet that stay where they touch the floor, and nothing below it."""
     feet = motion.joints[:, list(SOLES)].astype(np.float64)
     height = feet[..., 1] - np.array(list(SOLES.values()))
@@ -222,13 +222,13 @@ def standing(motion: Motion) -> Motion:
         foot = feet[:, [side, side + 2]][..., [0, 2]].mean(1)
         low = height[:, [side, side + 2]].min(1)
         speed = gaussian(np.linalg.norm(np.gradient(foot, axis=0), axis=-1) * FPS, 1.0) if count > 1 else np.zeros(1)
-        offsets[:, side, ::2] = _held(foot, (low < CONTACT_HEIGHT) & (speed < allowed))
+        offsets[:, side, ::2] = _hold_foot(foot, (low < CONTACT_HEIGHT) & (speed < allowed))
     parts = [slice(k, k + TOGETHER) for k in range(0, count, TOGETHER)]
     rotations = np.concatenate([shift_feet(motion.rotations[p], motion.root[p], offsets[p]) for p in parts])
     return without_penetration(replace(motion, rotations=rotations))
 
 
-def _held(foot: np.ndarray, contact: np.ndarray) -> np.ndarray:
+def _hold_foot(foot: np.ndarray, contact: np.ndarray) -> np.ndarray:
     """(T, 2) metres along x and z by which a foot (T, 2) is moved so that it stays in one place in every contact."""
     keys: list[tuple[float, np.ndarray]] = [(-1.0, np.zeros(2)), (float(len(foot)), np.zeros(2))]
     for first, last in runs_of(contact, 1):

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from avatargpt.video.camera import mismatch
-from avatargpt.video.frames import Frame, Rows, Shots
+from avatargpt.video.frames import Frame, FrameRows, Shots
 from avatargpt.video.poses import AT, LANDMARKS, MIRROR, Pose, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
@@ -36,7 +36,7 @@ _BONES = [
 
 
 @dataclass(frozen=True)
-class Person(Rows):
+class Person(FrameRows):
     """Landmarks of one person in N frames.
 
     Attributes:
@@ -155,7 +155,7 @@ def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[P
     for key in list(rows):
         track = rows.pop(key)  # an hour of several people is large: what is stacked goes
         if len(track) > 1:
-            people.append(_person(track, size, shots.moving(key[0])).sided.steady)
+            people.append(_person(track, size, shots.is_moving(key[0])).sided.steady)
     return sorted(people, key=lambda p: -float(p.height.sum())), count
 
 

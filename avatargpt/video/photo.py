@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avatargpt.face.portrait import square_around
-from avatargpt.video.frames import LONGEST, PICTURES, opened
+from avatargpt.video.frames import LONGEST, PICTURES, open_picture
 from avatargpt.video.landmarker import Landmarker
 from vqvae.errors import UserError
 from vqvae.io.files import regular_file
@@ -36,7 +36,7 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     from PIL import Image
 
     path = regular_file(path, f"accepted {' '.join(PICTURES)}")
-    image = opened(Path(path))
+    image = open_picture(Path(path))
     scale = min(1.0, LONGEST / max(image.size))
     small = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
     finder = Landmarker(MOST_FACES)

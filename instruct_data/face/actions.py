@@ -67,7 +67,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 @cache
-def fitted() -> dict[str, Any]:
+def load_fitted() -> dict[str, Any]:
     """Statistics of real takes (``scripts/fit_faces.py``)."""
     return _read("fitted.yaml")
 
@@ -75,13 +75,17 @@ def fitted() -> dict[str, Any]:
 def _times(group: str) -> tuple[tuple[float, float], tuple[float, float]]:
     """Seconds of rise and fall of a group of actions, lower quartile and median each."""
     if group == "blink":
-        rise, fall, share = fitted()["blinks"]["closing_seconds"], fitted()["blinks"]["opening_seconds"], LID_SHARE
+        rise, fall, share = (
+            load_fitted()["blinks"]["closing_seconds"],
+            load_fitted()["blinks"]["opening_seconds"],
+            LID_SHARE,
+        )
         return (rise[0] / share, rise[1] / share), (fall[0] / share, fall[1] / share)
     by_hand = _read("timing.yaml")
     if group in by_hand:
         rise, fall, share = by_hand[group]["rise"], by_hand[group]["fall"], 1.0
     else:
-        measured = fitted()["movements"].get(group, fitted()["movements"]["lips"])
+        measured = load_fitted()["movements"].get(group, load_fitted()["movements"]["lips"])
         rise, fall, share = measured["rise"], measured["fall"], FITTED_SHARE
     return (rise[0] / share, rise[1] / share), (fall[0] / share, fall[1] / share)
 

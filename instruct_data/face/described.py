@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from instruct_data.face.actions import action_names
-from instruct_data.face.emotions import emotion_names, named_emotion
+from instruct_data.face.emotions import emotion_names, find_emotion
 from instruct_data.face.score import Emotion, Event, Score
 
 # Words for repeats and intensities; a range of intensities has one word, so that descriptions can be parsed.
@@ -28,7 +28,7 @@ SPEAK = "speak"  # what no action is: the mouth follows a sound
 
 
 @dataclass(frozen=True)
-class Description:
+class FaceDescription:
     """Contents of a description."""
 
     actions: tuple[tuple[str, int], ...]  # (name, count) in order; count 7 stands for many
@@ -56,7 +56,7 @@ def plain_feeling(text: str, intensity: float | None = None) -> str:
     """
     degree, _, name_words = text.strip().lower().rpartition(" ")
     has_degree = degree.strip() in [w for _, w in FEELING_DEGREES if w]
-    name = named_emotion(name_words if has_degree else text.strip())
+    name = find_emotion(name_words if has_degree else text.strip())
     if name in (NOTHING, "calm") or intensity == 0:
         return NOTHING
     if intensity is not None:
@@ -70,7 +70,7 @@ def feelings_described(score: Score) -> str:
     return ", then ".join(w for i, w in enumerate(words) if not i or w != words[i - 1]) or NOTHING
 
 
-def described(score: Score) -> str:
+def describe_score(score: Score) -> str:
     """The description of a score."""
     events = sorted(score.events, key=lambda e: (e.start, e.action))
     text = ""
@@ -85,7 +85,7 @@ def described(score: Score) -> str:
     return text
 
 
-def scored(score: Score) -> str:
+def describe_timed_score(score: Score) -> str:
     """The actions and feelings of a score in words, with their times in seconds: ``wink left slightly from 0.5 to 1.0;
     nod twice from 1.5 to 3.1; very happy from 0.0 to 4.0``; ``neutral`` where it is empty.
     """
@@ -98,7 +98,7 @@ def scored(score: Score) -> str:
     return "; ".join(words for _, words in sorted(parts)) or NOTHING
 
 
-def speaking(text: str, feeling: str) -> str:
+def describe_speaking(text: str, feeling: str) -> str:
     """The description of a face that speaks: ``speak and raise brows; very happy``. `text`: what it does besides."""
     acts = text.partition(";")[0].strip() if ";" in text or parse_description(text).actions else ""
     return f"{SPEAK} and {acts}; {feeling}" if acts else f"{SPEAK}; {feeling}"
@@ -110,7 +110,7 @@ def plainly(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _DescriptionPart:
     """One action or one feeling of a description: its name, how often, and its words in the plain form."""
 
     name: str
@@ -119,7 +119,7 @@ class _Part:
     feeling: bool
 
 
-def _part(text: str) -> _Part | None:
+def _part(text: str) -> _DescriptionPart | None:
     """Read one action or feeling; None: it is no name of any."""
     names = {n.replace("_", " "): n for n in action_names()}
     names |= {plain: names[name] for name, plain in PLAINLY.items()}
@@ -134,16 +134,16 @@ def _part(text: str) -> _Part | None:
     degree = next((degrees[w] for w in words if w in degrees), 1)
     if feeling:
         plain_words = f"{'' if plain == NOTHING else FEELING_DEGREES[degree][1]} {plain}"
-        return _Part(plain, 1, plain_words.strip(), True)
+        return _DescriptionPart(plain, 1, plain_words.strip(), True)
     plain_words = f"{names[plain].replace('_', ' ')} {ACTION_DEGREES[degree][1]} {times}"
-    return _Part(names[plain], often.get(times, 1), " ".join(plain_words.split()), False)
+    return _DescriptionPart(names[plain], often.get(times, 1), " ".join(plain_words.split()), False)
 
 
-def parse_description(text: str) -> Description:
+def parse_description(text: str) -> FaceDescription:
     """Parse a description, as written or `plainly`; what is no action and no feeling is left out."""
     parts = [p for t in re.split(r"; |, then | and ", text.strip().rstrip(".").lower()) if (p := _part(t))]
     actions = tuple((p.name, p.count) for p in parts if not p.feeling)
-    return Description(actions, tuple(p.name for p in parts if p.feeling))
+    return FaceDescription(actions, tuple(p.name for p in parts if p.feeling))
 
 
 def repair_description(text: str) -> str:

@@ -197,7 +197,7 @@ def emotion_names() -> list[str]:
     return list(prototypes())
 
 
-def named_emotion(word: str) -> str:
+def find_emotion(word: str) -> str:
     """The name of an emotion in any case, ``calm`` included; a few nouns are understood too."""
     accepted = [*emotion_names(), "calm"]
     name = word.lower()

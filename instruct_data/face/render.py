@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instruct_data.face.actions import LID_SHARE, SIZE, Action, actions, fitted
+from instruct_data.face.actions import LID_SHARE, SIZE, Action, actions, load_fitted
 from instruct_data.face.emotions import DEGREES, prototypes
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae import arkit
@@ -33,7 +33,7 @@ Keys = list[tuple[float, np.ndarray]]  # seconds, (57,) pose
 
 
 @dataclass
-class Track:
+class PoseTrack:
     """Poses at rising times (seconds); before the first and after the last the pose stands."""
 
     times: np.ndarray  # (K,)
@@ -56,9 +56,9 @@ class Track:
         return poses[i] * (1 - share) + poses[i + 1] * share
 
 
-def _track(keys: Keys) -> Track:
+def _track(keys: Keys) -> PoseTrack:
     times = np.maximum.accumulate(np.array([k[0] for k in keys]) + 1e-6 * np.arange(len(keys)))
-    return Track(times, np.stack([k[1] for k in keys]))
+    return PoseTrack(times, np.stack([k[1] for k in keys]))
 
 
 def _ramps(action: Action, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def _pulse(action: Action, start: float, seconds: float, alone: bool, rng: np.ra
     return [(start, zero), (start + up, closed), (start + up + top, closed), (start + up + top + down, zero)]
 
 
-def _cycle(action: Action, e: Event, rng: np.random.Generator) -> Track:
+def _cycle(action: Action, e: Event, rng: np.random.Generator) -> PoseTrack:
     zero = np.zeros(SIZE)
     count = e.repeat if action.counted or e.repeat > 1 else max(1, round(action.rate * e.duration))
     period = e.duration / count
@@ -105,10 +105,10 @@ def _cycle(action: Action, e: Event, rng: np.random.Generator) -> Track:
     return _track(keys)
 
 
-def event_tracks(action: Action, e: Event, rng: np.random.Generator) -> tuple[list[Track], list[Track]]:
+def event_tracks(action: Action, e: Event, rng: np.random.Generator) -> tuple[list[PoseTrack], list[PoseTrack]]:
     """Tracks of an event at intensity 1: poses held or passed through, and the rhythm on top of them."""
-    tracks: list[Track] = []
-    rhythm: list[Track] = []
+    tracks: list[PoseTrack] = []
+    rhythm: list[PoseTrack] = []
     unit = e.duration / e.repeat
     undivided = action.form in ("cycle", "close")
     if action.hold.any():
@@ -130,7 +130,7 @@ def event_tracks(action: Action, e: Event, rng: np.random.Generator) -> tuple[li
     return tracks, rhythm
 
 
-def ending(e: Event, t: np.ndarray) -> np.ndarray:
+def measure_ending(e: Event, t: np.ndarray) -> np.ndarray:
     """(T,) 0 to 1: how far an event that ends others (neutral, closed mouth) has done so."""
     return smoothstep((t - e.start) / min(0.6 * e.duration, 0.5))
 
@@ -185,7 +185,7 @@ def _arrivals(rate: np.ndarray, step: float, min_distance: float, rng: np.random
 
 def blinks(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarray:
     """(T,) lid closure of spontaneous blinks; rate, closing, opening and height as measured."""
-    b = fitted()["blinks"]
+    b = load_fitted()["blinks"]
     step = float(t[1] - t[0]) if len(t) > 1 else 1.0
     out = np.zeros(len(t))
     for i in _arrivals(alive.blinks * b["per_minute"][1] / 60, step, 0.6, rng):
@@ -201,7 +201,7 @@ def blinks(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.nda
 
 def eyes(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarray:
     """(T, 2) small gaze offsets x, y: rests and quick jumps, sizes and pauses as measured, mostly sideways."""
-    g = fitted()["gaze"]
+    g = load_fitted()["gaze"]
     step = float(t[1] - t[0]) if len(t) > 1 else 1.0
     rate = JUMP_SHARE / (g["rest_seconds"][1] + g["seconds"][1]) * alive.darts
     out = np.zeros((len(t), 2))
@@ -247,7 +247,7 @@ _REGIONS = ("eye", "jaw", "mouth", "brow", "cheek", "nose", "tongue")
 _REGION_OF = np.array([next(i for i, r in enumerate(_REGIONS) if n.startswith(r)) for n in arkit.NAMES] + [7] * 5)
 
 
-class _Clip:
+class _FaceClip:
     """One rendering: times, seeds and the small asymmetries of the face."""
 
     def __init__(self, score: Score, seed: int, fps: float, side: str = "") -> None:
@@ -266,7 +266,7 @@ class _Clip:
 
 def _halves(rng: np.random.Generator) -> np.ndarray:
     """(57,) factors near 1: how much stronger one half of this face moves, per region."""
-    measured = fitted()["asymmetry"]
+    measured = load_fitted()["asymmetry"]
     draw = {region: rng.normal() for region in ("eye", "brow", "mouth", "cheek", "nose")}
     out = np.ones(SIZE)
     for shape in arkit.SIDED:
@@ -279,7 +279,7 @@ def _halves(rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def _events(clip: _Clip) -> tuple[np.ndarray, np.ndarray]:
+def _events(clip: _FaceClip) -> tuple[np.ndarray, np.ndarray]:
     """(T, 57) pose of the events and (T, 57) share of an emotion that they leave."""
     table = actions()
     t, events, n = clip.t, clip.score.events, arkit.COUNT
@@ -288,17 +288,17 @@ def _events(clip: _Clip) -> tuple[np.ndarray, np.ndarray]:
     beats = np.zeros((len(t), n))
     for k, e in enumerate(events):
         action = table[e.action]
-        hold, rhythm = (_ended(clip, e, curve) for curve in _event(clip, e, action, k))
+        hold, rhythm = (_end_curve(clip, e, curve) for curve in _event(clip, e, action, k))
         out[:, :n] = np.maximum(out[:, :n], hold[:, :n])
         beats = np.maximum(beats, rhythm[:, :n])
         out[:, n:] += hold[:, n:] + rhythm[:, n:]
         active = smoothstep((t - e.start) / min(0.3, 0.4 * e.duration)) * smoothstep((e.end + 0.3 - t) / 0.3)
-        leaves *= 1 - active[:, None] * _yielded(e, action)
+        leaves *= 1 - active[:, None] * _measure_yield(e, action)
     out[:, :n] += beats * (1 - out[:, :n])
     return out, leaves
 
 
-def _yielded(e: Event, action: Action) -> np.ndarray:
+def _measure_yield(e: Event, action: Action) -> np.ndarray:
     """(57,) share of an emotion that gives way to an event: what it yields, and the angles it moves itself."""
     # a repeated action also clears its own shapes, or the emotion would fill the pauses
     share = np.zeros(SIZE)
@@ -312,13 +312,13 @@ def _yielded(e: Event, action: Action) -> np.ndarray:
     return share
 
 
-def _ended(clip: _Clip, e: Event, curve: np.ndarray) -> np.ndarray:
+def _end_curve(clip: _FaceClip, e: Event, curve: np.ndarray) -> np.ndarray:
     """An event's curve, ended by later events that close the mouth or bring the face to rest."""
     for later in clip.score.events:
         form = actions()[later.action].form
         if later is e or later.start <= e.start or form not in ("close", "neutral"):
             continue
-        left = 1 - ending(later, clip.t)[:, None]
+        left = 1 - measure_ending(later, clip.t)[:, None]
         if form == "neutral":
             curve = curve * left
         else:
@@ -326,7 +326,7 @@ def _ended(clip: _Clip, e: Event, curve: np.ndarray) -> np.ndarray:
     return curve
 
 
-def _event(clip: _Clip, e: Event, action: Action, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _event(clip: _FaceClip, e: Event, action: Action, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(T, 57) one event's curve at its intensity and (T, 57) the rhythm that goes on top."""
     rng = clip.rng(1, k)
     curves = [sum((track.at(clip.t, clip.lag) for track in tracks), np.zeros((len(clip.t), SIZE)))
@@ -350,7 +350,7 @@ def _envelope(f: Emotion, length: float, t: np.ndarray, onset: float) -> np.ndar
     return up * smoothstep(1 - (t - f.end + EMOTION_EARLY) / (after + EMOTION_EARLY))
 
 
-def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
+def _emotions(clip: _FaceClip) -> tuple[np.ndarray, Liveliness]:
     """(T, 57) pose of the emotions, and how lively the face is."""
     t, n = clip.t, arkit.COUNT
     levels: dict[str, np.ndarray] = {}
@@ -384,7 +384,7 @@ def _stable(name: str) -> int:
     return sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**31
 
 
-def _quiet_lids(clip: _Clip, alive: Liveliness) -> Liveliness:
+def _quiet_lids(clip: _FaceClip, alive: Liveliness) -> Liveliness:
     """No spontaneous blinks around actions of the lids, so that a counted blink stays one."""
     rate = alive.blinks.copy()
     for e in clip.score.events:
@@ -393,7 +393,7 @@ def _quiet_lids(clip: _Clip, alive: Liveliness) -> Liveliness:
     return Liveliness(rate, alive.darts, alive.sway)
 
 
-def _calm_eyes(clip: _Clip, alive: Liveliness) -> np.ndarray:
+def _calm_eyes(clip: _FaceClip, alive: Liveliness) -> np.ndarray:
     """(T, 1) how much of the idle gaze and drift is left while an event moves eyes or head."""
     left = np.ones(len(clip.t))
     for e in clip.score.events:
@@ -408,7 +408,7 @@ def render(score: Score, seed: int = 0, fps: float = FACE_FPS, side: str = "") -
     """Score -> face clip of `score.length` seconds; the same seed gives the same clip. `side`: of one-sided emotions,
     ``left`` or ``right``; empty = drawn by the seed.
     """
-    clip = _Clip(score, seed, fps, side)
+    clip = _FaceClip(score, seed, fps, side)
     events_pose, leaves = _events(clip)
     emotions_pose, alive = _emotions(clip)
     alive = _quiet_lids(clip, alive)

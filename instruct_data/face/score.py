@@ -100,12 +100,12 @@ class Score:
             for strength in (f.intensity, *([] if f.to is None else [f.to])):
                 _intensity(f.name, strength)
 
-    def mirrored(self) -> Score:
+    def mirror(self) -> Score:
         """Left and right exchanged in actions and words."""
         events = tuple(replace(e, action=mirror_action(e.action)) for e in self.events)
         return replace(self, events=events, text=mirror_words(self.text) if self.sided else self.text)
 
-    def scaled(self, intensity: float) -> Score:
+    def scale(self, intensity: float) -> Score:
         """The same with every intensity multiplied, at most 1."""
 
         def by(value: float) -> float:
@@ -151,11 +151,11 @@ _LETTER = re.compile(r"(?<![\w'.&-])[LR](?![\w'.&-])|(?<![\w'.&])[LR](?=\d)")  #
 def swap_sides(text: str) -> str:
     """Every "left" becomes "right" and the other way round, whatever it means."""
 
-    def swapped(m: re.Match[str]) -> str:
+    def swap_side(m: re.Match[str]) -> str:
         word = "right" if m[0].lower() == "left" else "left"
         return word.capitalize() if m[0][0].isupper() else word
 
-    return _SIDES.sub(swapped, text)
+    return _SIDES.sub(swap_side, text)
 
 
 def mirror_words(text: str) -> str:
@@ -253,7 +253,7 @@ def action_class(score: Score) -> str:
     return max(score.emotions, key=lambda f: f.strongest).name if score.emotions else "neutral"
 
 
-def reworded(path: str | os.PathLike[str] = REWORDED) -> list[list[Score]]:
+def expand_texts(path: str | os.PathLike[str] = REWORDED) -> list[list[Score]]:
     """Rows of a score with several texts (``texts`` in place of ``text``): the score with each of them."""
     out = []
     for i, row in json_rows(Path(path)):

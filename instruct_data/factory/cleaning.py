@@ -11,7 +11,7 @@ import numpy as np
 from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.ground import raised, without_penetration
+from vqvae.ground import raise_motion, without_penetration
 from vqvae.motion import Motion
 from vqvae.rates import BODY_FPS
 
@@ -25,7 +25,7 @@ GOOD_SKATE_PERCENTILE, GOOD_JERK_PERCENTILE = 75.0, 90.0
 
 
 @dataclass
-class Limits:
+class QualityLimits:
     """Bounds of sliding (m/s) and of jerk (m/s^3) of clips that are kept, and of those whose quality is good."""
 
     skate: float = np.inf
@@ -34,7 +34,7 @@ class Limits:
     good_jerk: float = np.inf
 
     @classmethod
-    def of(cls, figures: Sequence[dict[str, float]]) -> Limits:
+    def of(cls, figures: Sequence[dict[str, float]]) -> QualityLimits:
         """Limits from the figures of recordings; none without recordings."""
         if not figures:
             return cls()
@@ -78,10 +78,10 @@ def on_the_floor(motion: Motion, report: CleaningReport, name: str) -> tuple[Mot
     before, measures = motion, Measures.of(motion)
     climbs = bool(measures.level.any())
     if climbs:
-        motion = raised(motion, -float(measures.level[0]))
+        motion = raise_motion(motion, -float(measures.level[0]))
     elif abs(measures.floor) > OFF_FLOOR:
         report.add("moved to the floor", name)
-        before = motion = raised(motion, -measures.floor)
+        before = motion = raise_motion(motion, -measures.floor)
         measures = Measures.of(motion)
     in_the_air = measures.begins > IN_THE_AIR
     if in_the_air:
@@ -97,12 +97,12 @@ def on_the_floor(motion: Motion, report: CleaningReport, name: str) -> tuple[Mot
     return motion, measures if motion is before else Measures.of(motion)
 
 
-def measured(clip: Clip) -> Clip:
+def measure_clip(clip: Clip) -> Clip:
     """The clip with the figures of `Measures` in its ``extra``."""
     return replace(clip, extra={**clip.extra, "figures": Measures.of(clip.load()).figures()})
 
 
-def cleaned(clips: Iterable[Clip], report: CleaningReport) -> Iterator[Clip]:
+def clean_clips(clips: Iterable[Clip], report: CleaningReport) -> Iterator[Clip]:
     """Clips on the floor with their measurements in ``extra["figures"]``; those that begin in the air or cannot be read
     are left out."""
     for clip in clips:
@@ -117,7 +117,7 @@ def cleaned(clips: Iterable[Clip], report: CleaningReport) -> Iterator[Clip]:
 
 
 def without_artefacts(
-    clips: Sequence[Clip], limits: Limits, action_of: Callable[[Clip], str], report: CleaningReport
+    clips: Sequence[Clip], limits: QualityLimits, action_of: Callable[[Clip], str], report: CleaningReport
 ) -> Iterator[Clip]:  # fmt: skip
     """Recordings whose feet slide or whose joints jitter beyond the limits are left out, unless no better clip shows
     their action (a back flip, a roll); the rest say their quality."""
@@ -131,7 +131,7 @@ def without_artefacts(
             yield clip
 
 
-def _fault(figures: dict[str, float], limits: Limits) -> str:
+def _fault(figures: dict[str, float], limits: QualityLimits) -> str:
     if figures["skate"] > limits.skate:
         return "feet slide"
     return "jitter" if figures["jerk"] > limits.jerk else ""

@@ -18,7 +18,7 @@ from instruct_data.dialogue.acts import SPOKEN, Act, Outline, Replay, from_json,
 from instruct_data.factory.text.captions import CaptionBank, vary
 from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.factory.text.rewrites import Rewrites
-from instruct_data.factory.texts import unpacked
+from instruct_data.factory.texts import unpack_texts
 from instruct_data.text.english import mirror_text, side_of, split
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_yaml
@@ -46,7 +46,7 @@ _FACTORS: dict[float, list[str]] = {
 
 
 @dataclass(frozen=True)
-class Group:
+class PhraseGroup:
     """Phrases with one answer; `when` says which segments there must be."""
 
     line: str
@@ -58,7 +58,7 @@ class Group:
 class Phrases:
     """The file's content: act -> groups, change -> wordings, and words for slots."""
 
-    turns: Mapping[str, tuple[Group, ...]]
+    turns: Mapping[str, tuple[PhraseGroup, ...]]
     changes: Mapping[str, tuple[str, ...]]
     words: Mapping[str, tuple[str, ...]]
 
@@ -72,7 +72,7 @@ def phrases() -> Phrases:
         raise UserError(f"{PATH}: turns: not the acts there are: {', '.join(sorted(others))}")
     out = {}
     for act, groups in turns.items():
-        act_groups = tuple(Group(g["line"], tuple(map(str, g["phrases"])), g["when"]) for g in groups)
+        act_groups = tuple(PhraseGroup(g["line"], tuple(map(str, g["phrases"])), g["when"]) for g in groups)
         for g in act_groups:
             slots = set(_SLOT.findall(g.line)) - {"last", "end"}
             if g.when not in WHEN or any(set(_SLOT.findall(p)) != slots for p in g.phrases):
@@ -86,7 +86,7 @@ def _pick(rng: np.random.Generator, items: Sequence[Any]) -> Any:
     return items[int(rng.integers(len(items)))]
 
 
-def spoken_seconds(seconds: float, rng: np.random.Generator) -> str:
+def say_seconds(seconds: float, rng: np.random.Generator) -> str:
     """``5 s``, ``five seconds``, ``2 minutes`` ..."""
     if seconds >= 60 and seconds % 30 == 0 and rng.random() < 0.7:
         minutes = seconds / 60
@@ -106,7 +106,7 @@ def spoken_seconds(seconds: float, rng: np.random.Generator) -> str:
     )
 
 
-def _named(outline: Outline, n: int) -> list[str]:
+def _name_segment(outline: Outline, n: int) -> list[str]:
     """Names that only this segment's movement has: ``the walking``, ``the walk``."""
 
     def verb(caption: str, form: str) -> str:
@@ -121,7 +121,7 @@ def _named(outline: Outline, n: int) -> list[str]:
     return [f"the {gerund}", f"the {verb(outline.captions[n - 1], 'base')}", f"the {gerund} part"]
 
 
-def spoken_segment(outline: Outline, n: int, rng: np.random.Generator) -> str:
+def say_segment(outline: Outline, n: int, rng: np.random.Generator) -> str:
     """How people point at segment `n` (from 1)."""
     ways = [f"segment {n}", f"number {n}", f"part {n}", f"step {n}", f"#{n}", f"the {n}{_suffix(n)}"]
     if n <= len(ORDINALS):
@@ -129,7 +129,7 @@ def spoken_segment(outline: Outline, n: int, rng: np.random.Generator) -> str:
         ways += [f"the {word} one", f"the {word} step", f"the {word} part", f"the {word} segment", f"the {word}"]
     if n == len(outline.captions) and n > 1:
         ways += ["the last one", "the last part", "the last", "the last segment", "the ending", "the last step"]
-    names = _named(outline, n)
+    names = _name_segment(outline, n)
     return str(_pick(rng, names if names and rng.random() < 0.4 else ways))
 
 
@@ -175,12 +175,12 @@ class TurnMaker:
                 return self.movement()
             case "seg":
                 n = int(rng.integers(1, count + 1))
-                return spoken_segment(outline, n, rng), str(n)
+                return say_segment(outline, n, rng), str(n)
             case "last" | "end":
                 return "", str(count)
             case "dur" | "long":
                 seconds = float(_pick(rng, _LENGTHS if slot == "dur" else _LONG))
-                return spoken_seconds(seconds, rng), f"{seconds:g}s"
+                return say_seconds(seconds, rng), f"{seconds:g}s"
             case "n":
                 if act == "move":
                     n = int(_pick(rng, [i for i in range(1, count + 1) if i != used_segment]))
@@ -216,13 +216,13 @@ class TurnMaker:
         """A request, the segments that exist before it, and its acts."""
         groups = self.phrases.turns[act]
         weights = np.sqrt([len(g.phrases) for g in groups])
-        group: Group = groups[int(self.rng.choice(len(groups), p=weights / weights.sum()))]
+        group: PhraseGroup = groups[int(self.rng.choice(len(groups), p=weights / weights.sum()))]
         outline = self.outline(group.when)
         phrase = str(_pick(self.rng, group.phrases))
-        wording, acts = self.filled(act, group, phrase, outline)
-        return " ".join(self._wrapped(wording, act).split()), outline, acts
+        wording, acts = self.fill_phrase(act, group, phrase, outline)
+        return " ".join(self._wrap_phrase(wording, act).split()), outline, acts
 
-    def filled(self, act: str, group: Group, phrase: str, outline: Outline) -> tuple[str, list[Act]]:
+    def fill_phrase(self, act: str, group: PhraseGroup, phrase: str, outline: Outline) -> tuple[str, list[Act]]:
         """A phrase and the acts of its line, with the same values in their slots."""
         line = group.line
         used_segment = 0
@@ -233,7 +233,7 @@ class TurnMaker:
             line = line.replace(f"{{{slot}}}", value.replace("|", " "))
         return phrase, read(line)
 
-    def _wrapped(self, phrase: str, act: str) -> str:
+    def _wrap_phrase(self, phrase: str, act: str) -> str:
         """Now and then with words around it that mean nothing."""
         if act in ("chat", "clarify", "help") or self.rng.random() > FILLED:
             return phrase
@@ -255,7 +255,7 @@ _OFTEN = {
 
 
 @dataclass(frozen=True)
-class Turn:
+class DialogueTurn:
     """One recorded turn."""
 
     user: str  # what was said
@@ -286,7 +286,9 @@ def read_dialogues(path: Path) -> list[list[tuple[str, list[Act]]]]:
     return out
 
 
-def replayed(dialogues: Sequence[Sequence[tuple[str, list[Act]]]], rng: np.random.Generator) -> list[Turn]:
+def replay_dialogues(
+    dialogues: Sequence[Sequence[tuple[str, list[Act]]]], rng: np.random.Generator
+) -> list[DialogueTurn]:
     """Every turn with the segments after the turns before it; lengths that are not named are drawn."""
     out = []
     for turns in dialogues:
@@ -294,14 +296,16 @@ def replayed(dialogues: Sequence[Sequence[tuple[str, list[Act]]]], rng: np.rando
         history: list[str] = []
         for user, acts in turns:
             now = state.now
-            out.append(Turn(user, tuple(acts), now.text, len(now.captions), tuple(history[-2:]), tuple(now.captions)))
+            out.append(
+                DialogueTurn(user, tuple(acts), now.text, len(now.captions), tuple(history[-2:]), tuple(now.captions))
+            )
             history.append(user)
             for act in acts:
                 state.apply(act)
     return out
 
 
-def _mirrored(turns: Sequence[tuple[str, list[Act]]]) -> list[tuple[str, list[Act]]] | None:
+def _mirror_dialogue(turns: Sequence[tuple[str, list[Act]]]) -> list[tuple[str, list[Act]]] | None:
     """The same dialogue for the other side of the body; None when it names no side."""
     if not any(side_of(user) in ("left", "right") for user, _ in turns):
         return None
@@ -316,10 +320,10 @@ def _mirrored(turns: Sequence[tuple[str, list[Act]]]) -> list[tuple[str, list[Ac
 
 def _beside(folder: Path, name: str) -> Path:
     """The folder of other texts beside that of the dialogues; the packaged texts where there is none."""
-    return folder.parent / name if (folder.parent / name).is_dir() else unpacked(name)
+    return folder.parent / name if (folder.parent / name).is_dir() else unpack_texts(name)
 
 
-def _movements(folder: Path, recorded: Sequence[Turn]) -> list[tuple[str, str]]:
+def _movements(folder: Path, recorded: Sequence[DialogueTurn]) -> list[tuple[str, str]]:
     """(wording, caption): what the dialogues say, and the caption bank, rewrites and everyday requests."""
     creating = ("make", "then", "before", "replace")
     captions_used = [a.text for t in recorded for a in t.acts if a.do in creating and a.text]
@@ -342,7 +346,9 @@ def _movements(folder: Path, recorded: Sequence[Turn]) -> list[tuple[str, str]]:
     return out
 
 
-def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.Generator) -> list[Turn]:
+def make_up_turns(
+    folder: Path, recorded: Sequence[DialogueTurn], count: int, rng: np.random.Generator
+) -> list[DialogueTurn]:
     """`count` turns over random segments in the phrases of ``dialogues.yaml``, about the movements of the dialogues and
     of the texts beside them."""
     movements = _movements(folder, recorded)
@@ -357,7 +363,7 @@ def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.G
         before: tuple[str, ...] = ()
         if outline.captions and rng.random() < HISTORY:
             before = (_earlier(outline, maker),)
-        out.append(Turn(user, tuple(asked_acts), outline.text, len(outline.captions), before))
+        out.append(DialogueTurn(user, tuple(asked_acts), outline.text, len(outline.captions), before))
     return out
 
 
@@ -368,17 +374,17 @@ def _earlier(outline: Outline, maker: TurnMaker) -> str:
     return f"{opening[int(maker.rng.integers(len(opening)))]}{caption}"
 
 
-def _all_turns(folder: Path, seed: int) -> list[Turn]:
+def _all_turns(folder: Path, seed: int) -> list[DialogueTurn]:
     """Recorded and made-up turns; see `dialogue_pairs`."""
     rng = np.random.default_rng([seed, 31])
     dialogues = read_dialogues(Path(folder) / "train.jsonl")
-    mirrored = [m for m in map(_mirrored, dialogues) if m]
-    turns = [t for _ in range(REPLAYS) for t in replayed(dialogues, rng)] + replayed(mirrored, rng)
+    mirrored = [m for m in map(_mirror_dialogue, dialogues) if m]
+    turns = [t for _ in range(REPLAYS) for t in replay_dialogues(dialogues, rng)] + replay_dialogues(mirrored, rng)
     for i, turn in enumerate(turns):
         if rng.random() < 0.3:
             turns[i] = replace(turn, history=())
     count = min(PAIRS, PAIRS_EACH * len(dialogues)) - len(turns)
-    return turns + made_up(Path(folder), turns, max(0, count), rng)
+    return turns + make_up_turns(Path(folder), turns, max(0, count), rng)
 
 
 def dialogue_pairs(folder: Path, seed: int = 0) -> list[tuple[dict[str, str], str]]:

@@ -42,7 +42,7 @@ class Drawn:
     fields: frozenset[str] | None = None
 
 
-def _moved_item(item: Item, by: int) -> Item:
+def _move_item(item: Item, by: int) -> Item:
     return replace(item, words={k: move_spans(v, by) for k, v in item.words.items()})
 
 
@@ -50,7 +50,7 @@ def join(first: Example, second: Example, joint: str, together: bool = False) ->
     """One text behind the other."""
     text = first.text.rstrip(" .!,;") + joint + second.text
     by = len(text) - len(second.text)
-    items = [_moved_item(i, by) for i in second.items]
+    items = [_move_item(i, by) for i in second.items]
     if together and items:
         items[0] = replace(items[0], values={**items[0].values, "together": True})
     return Example(
@@ -206,14 +206,14 @@ class Draw:
     def _person(self, rng: np.random.Generator) -> Example:
         return _choose(self.people, self.often, rng)
 
-    def _phrasing(self, rng: np.random.Generator) -> Example:
+    def _phrase_item(self, rng: np.random.Generator) -> Example:
         text, action = _choose(self.phrasings, self.cumulative, rng)
         return caption_example(text, action)
 
     def _plain(self, rng: np.random.Generator) -> Example:
         """A phrasing that says one thing only: one that says several would be joined to others as one."""
         for _ in range(MAX_TRIES):
-            words = (out := self._phrasing(rng)).text.split()
+            words = (out := self._phrase_item(rng)).text.split()
             if len(words) <= MAX_PLAIN and not {"and", "then", "while"} & {*words}:
                 break
         return out
@@ -255,7 +255,7 @@ class Draw:
             values = {k: item.values[k] for k in ("side", "direction") if k in item.values}
             return Drawn(caption_example(item.caption, item.values.get("action"), values), CAPTION_FIELDS)
         if kind != "composed":
-            return Drawn(self._phrasing(rng), PHRASING_FIELDS)
+            return Drawn(self._phrase_item(rng), PHRASING_FIELDS)
         out = self._plain(rng)
         for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.28, 0.12]))):
             together = rng.random() < 0.15

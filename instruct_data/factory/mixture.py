@@ -26,7 +26,7 @@ def clip_class(item: Clip | ClipCodes) -> str:
     return action.replace("-", "_") if action else first_verb(item.captions) or item.source
 
 
-def balanced_weights(classes: Sequence[str], alpha: float) -> np.ndarray:
+def balance_weights(classes: Sequence[str], alpha: float) -> np.ndarray:
     """Weight of every item so that a class of n items is drawn in proportion to n^(1 - alpha).
 
     Args:
@@ -46,13 +46,13 @@ def balanced_weights(classes: Sequence[str], alpha: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Stream:
+class ExampleStream:
     """Examples of one task."""
 
     task: str  # name of the task
     weight: float  # share of the mixture (any positive scale)
     classes: Sequence[str]  # class of every item the task can draw
-    alpha: float = 0.5  # balance, see :func:`balanced_weights`
+    alpha: float = 0.5  # balance, see :func:`balance_weights`
 
 
 def generator(seed: int, *place: int) -> np.random.Generator:
@@ -63,7 +63,7 @@ def generator(seed: int, *place: int) -> np.random.Generator:
 class Mixture:
     """Draws tasks by weight and, within a task, clips by balanced class weights."""
 
-    def __init__(self, streams: Sequence[Stream], seed: int = 0) -> None:
+    def __init__(self, streams: Sequence[ExampleStream], seed: int = 0) -> None:
         if not streams:
             raise UserError("mixture: no tasks")
         names = [s.task for s in streams]
@@ -74,7 +74,7 @@ class Mixture:
         self.streams, self.seed = list(streams), seed
         weights = np.array([s.weight for s in streams], np.float64)
         self._tasks = np.cumsum(weights / weights.sum())
-        self._items = [np.cumsum(balanced_weights(s.classes, s.alpha)) for s in streams]
+        self._items = [np.cumsum(balance_weights(s.classes, s.alpha)) for s in streams]
 
     def draw(self, step: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """(size,) numbers of streams and of items in them, a function of seed and step."""

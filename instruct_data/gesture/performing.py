@@ -21,7 +21,7 @@ MAX_ACCELERATION = 0.012  # radians per frame^2 that are continued
 MAX_OFFSET = 2.9  # radians up to which an offset's speed has a direction
 
 
-def decaying(offsets: np.ndarray, frames: int, blend: int) -> np.ndarray:
+def decay_offsets(offsets: np.ndarray, frames: int, blend: int) -> np.ndarray:
     """Offsets (frames, J, 3) that continue the last `BEFORE` ones, (3, J, 3), and vanish after `blend` frames.
 
     Offsets that shrink faster vanish sooner (Bollo's limit against overshooting), but not within less than
@@ -62,7 +62,7 @@ def stroke_poses(placed: Placed, start: int, stop: int, side: str) -> np.ndarray
     """(stop - start, 19, 4) what one limb does in frames [start, stop) of a stroke."""
     s, at = placed.stroke, np.arange(start, stop) - placed.frame
     source = s.emphasis + _until(at * placed.tempo, max(s.end - s.emphasis, SETTLE))
-    return _scaled(_read(s.turns[:, LIMB[side]], source), s.rest_pose[LIMB[side]], placed.size)
+    return _scale_arms(_read(s.turns[:, LIMB[side]], source), s.rest_pose[LIMB[side]], placed.size)
 
 
 def _until(at: np.ndarray, end: float) -> np.ndarray:
@@ -78,7 +78,7 @@ def _read(turns: np.ndarray, at: np.ndarray) -> np.ndarray:
     return rot.slerp(turns[low], turns[np.minimum(low + 1, len(turns) - 1)], (place - low)[:, None])
 
 
-def _scaled(turns: np.ndarray, rest_pose: np.ndarray, size: float) -> np.ndarray:
+def _scale_arms(turns: np.ndarray, rest_pose: np.ndarray, size: float) -> np.ndarray:
     """Arms taken less or further from rest, fingers as they are."""
     out = turns.copy()
     out[:, :4] = rot.slerp(np.repeat(rest_pose[None, :4], len(turns), 0), turns[:, :4], size)

@@ -14,7 +14,7 @@ from vqvae.features import JOINTS, STANDING, UPPER, GestureFeatures, hands_from_
 from vqvae.motion import Motion
 from vqvae.rates import GESTURE_FPS
 from vqvae.skeleton import FINGER_NAMES, SMPL22
-from vqvae.smoothing import running_mean
+from vqvae.smoothing import average_window
 
 FPS = round(GESTURE_FPS)
 TURNED = len(UPPER) + len(FINGER_NAMES)  # 43 joints: upper body, then fingers
@@ -88,7 +88,7 @@ class Stroke:
         trunk = self.turns[:, TRUNK]
         return rot.to_axis_angle(rot.multiply(rot.conjugate(trunk[:1]), trunk))
 
-    def mirrored(self) -> Stroke:
+    def mirror(self) -> Stroke:
         """Left and right exchanged, in the name as well."""
         swapped = {"Left": "Right", "Right": "Left"}
         name = next((self.name.replace(a, b) for a, b in swapped.items() if a in self.name), self.name)
@@ -118,7 +118,7 @@ def stroke_of(
     if reach.max() < 0.02:
         raise UserError(f"{source}: hands that move by {100 * reach.max():.1f} cm; accepted: a gesture of the hands")
     sides = tuple(s for k, s in enumerate(SIDES) if reach[k] >= MOVES * reach.max())
-    fast = running_mean(speed[:, [SIDES.index(s) for s in sides]].max(1), 3)
+    fast = average_window(speed[:, [SIDES.index(s) for s in sides]].max(1), 3)
     minima = np.flatnonzero((fast[1:-1] < fast[:-2]) & (fast[1:-1] <= fast[2:])) + 1
     rising = np.flatnonzero(away[:, [SIDES.index(s) for s in sides]].max(1) > 0.5 * reach.max())
     if not len(minima):
@@ -147,7 +147,7 @@ UNITS = 127  # of the largest angle of a joint
 INT16_UNIT = 32767  # of the pose at rest
 
 
-def packed_joints(sides: Collection[str]) -> list[int]:
+def list_packed_joints(sides: Collection[str]) -> list[int]:
     """Stored joints of a stroke, as columns of turns: trunk, neck, head, and the arms that take part."""
     return sorted({*TRUNK, *(joint for side in SIDES if side in sides for joint in LIMB[side])})
 
@@ -161,18 +161,18 @@ class Packed:
     keys: np.ndarray  # (K, J, 3) int8, rotation vectors away from rest
 
 
-def packed_frames(stroke: Stroke) -> int:
+def count_packed_frames(stroke: Stroke) -> int:
     """Stored frames of a stroke, without the way back to rest, which no performance uses."""
     return min(len(stroke.turns), max(stroke.end, stroke.emphasis) + AFTER)
 
 
 def pack(stroke: Stroke) -> Packed:
     """The stored form of a stroke."""
-    turns = rot.continuous(stroke.turns[:, packed_joints(stroke.sides)])
+    turns = rot.continuous(stroke.turns[:, list_packed_joints(stroke.sides)])
     base = np.round(turns[0] * INT16_UNIT).astype(np.int16)
     away = rot.to_axis_angle(rot.multiply(rot.conjugate(_unit_base(base))[None], turns))
     # every other frame, the emphasis among them
-    at = np.arange(stroke.emphasis % STEP, packed_frames(stroke) + 1, STEP)
+    at = np.arange(stroke.emphasis % STEP, count_packed_frames(stroke) + 1, STEP)
     vectors = away[np.minimum(at, len(away) - 1)]
     if np.linalg.norm(np.diff(vectors, axis=0), axis=-1).max(initial=0) > np.pi:
         raise UserError(f"{stroke.source}: a joint passes half a turn from its rest; accepted: less")
@@ -185,7 +185,7 @@ def unpack(packed: Packed, about: Stroke, rest_pose: np.ndarray) -> Stroke:
     """The stroke with its motion. `about`: all its fields but the turns. `rest_pose`: (43, 4) of joints that are not
     stored.
     """
-    joints, frames = packed_joints(about.sides), about.emphasis % STEP + STEP * (len(packed.keys) - 1) + 1
+    joints, frames = list_packed_joints(about.sides), about.emphasis % STEP + STEP * (len(packed.keys) - 1) + 1
     keys = packed.keys * packed.scale[:, None].astype(np.float64)
     vectors = _between(keys, np.arange(frames) - about.emphasis % STEP)
     vectors[0] = 0.0
@@ -226,7 +226,7 @@ HINGE = np.radians(-12.0)  # about the upper arm: how the elbows of recorded peo
 STRAIGHT = (0.1, 0.3)  # sine of an elbow's bend, below which its hinge is not seen, and from which on it counts
 
 
-def hinged(rotations: np.ndarray) -> np.ndarray:
+def hinge_elbows(rotations: np.ndarray) -> np.ndarray:
     """(T, 22, 4) the same poses of all joints, with elbows that bend about their hinge: upper arms take its turn.
 
     Two rotations, of shoulder and elbow, share the twist of the arm; captures and retargeting share it differently.

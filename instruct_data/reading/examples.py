@@ -292,7 +292,7 @@ def turn_examples(row: Mapping[str, Any], author: str = "") -> Iterator[Example]
             named = _TEXTS if row.get("written", True) else ()
             words = next((str(act[k]) for k in named if act.get(k) is not None), "")
             if act["do"] == "edit" and words:
-                words = _edited(timeline, turn["timeline"], act.get("segment")) or words
+                words = _find_edit(timeline, turn["timeline"], act.get("segment")) or words
             items.append(Item(values, {}, words))
         yield Example(text, _merge_rows(items), author, {}, (), places, False, asked)
         timeline = turn["timeline"]
@@ -334,7 +334,7 @@ LINE = re.compile(r"\d+ (?:\[[^\]]*\] )?(.*?) [\d.]+s(?: x\d+)?(?: \(.*\))?")
 """A line of a timeline: number, name or activity, what is done, seconds, how often, face or loop."""
 
 
-def _edited(before: Sequence[str], after: Sequence[str], segment: int | None) -> str:
+def _find_edit(before: Sequence[str], after: Sequence[str], segment: int | None) -> str:
     """What a segment that was changed does now: of the new lines the one that is most like its old one."""
     done, now = ([m[1] if (m := LINE.fullmatch(line)) else "" for line in lines] for lines in (before, after))
     if segment and len(done) == len(now) and segment <= len(now):

@@ -28,8 +28,8 @@ from instruct_data.sources.corpus import (
     Corpus,
     Report,
     find_files,
-    loaded,
-    normalised,
+    load_clip,
+    normalise_motion,
     read_captions,
     reason,
 )  # fmt: skip
@@ -100,7 +100,7 @@ def read_amass_folder(
             continue
         load = AmassSpan(path, caption=captions[0] if captions else "", up=up)
         source = relative.parts[0] if len(relative.parts) > 1 else "amass"
-        yield from loaded(Clip(name, load, captions, source, licence or corpus.licence, split), report)
+        yield from load_clip(Clip(name, load, captions, source, licence or corpus.licence, split), report)
 
 
 def amass_key(parts: Iterable[str]) -> str:
@@ -211,7 +211,7 @@ def read_babel(
                     report.skip(name, why)
                 else:
                     for clip in _clips(name, path, spans, report):
-                        yield from loaded(replace(clip, licence=corpus.licence, split=part), report)
+                        yield from load_clip(replace(clip, licence=corpus.licence, split=part), report)
 
 
 def _misfit(path: Path, entry: dict[str, Any]) -> str:
@@ -281,7 +281,7 @@ def read_motion_x(root: Path, corpus: Corpus, report: Report, split: str | None 
         if captions is not None:
             load = _MotionX(path, captions[0] if captions else "")
             clip = Clip(name, load, captions, f"motion_x_{subset.lower()}", corpus.licence, part)
-            yield from loaded(clip, report)
+            yield from load_clip(clip, report)
 
 
 @dataclass(frozen=True)
@@ -295,4 +295,4 @@ class _MotionX:
             raise UserError(f"{self.path}: {x.shape}; accepted finite (frames, {MOTION_X_WIDTH})")
         count = len(SMPL22.names)
         rotations = rot.from_axis_angle(x[:, : 3 * count].reshape(-1, count, 3))
-        return normalised(Motion(rotations, x[:, MOTION_X_TRANSLATION], MOTION_X_FPS), self.caption)
+        return normalise_motion(Motion(rotations, x[:, MOTION_X_TRANSLATION], MOTION_X_FPS), self.caption)

@@ -13,7 +13,7 @@ from pathlib import Path
 from instruct_data.clip import SPLITS, Clip
 from vqvae import modalities
 from vqvae.errors import UserError
-from vqvae.ground import grounded
+from vqvae.ground import ground_motion
 from vqvae.io.bvh import read_bvh
 from vqvae.io.files import read_text
 from vqvae.io.folders import folder_means
@@ -77,24 +77,24 @@ class Corpus:
             return folder
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; {self.name} expects {self.tree}")
-        if not self.missing(folder):
+        if not self.list_missing(folder):
             return folder
-        candidates = [p for p in sorted(folder.iterdir()) if p.is_dir() and not self.missing(p)]
+        candidates = [p for p in sorted(folder.iterdir()) if p.is_dir() and not self.list_missing(p)]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             names = ", ".join(p.name for p in candidates[:LISTED_ENTRIES])
             raise UserError(f"{folder}: holds {len(candidates)} folders of {self.name}: {names}; accepted: one of them")
         raise UserError(
-            f"{folder}: no {' and no '.join(self.missing(folder))}; {self.name} expects {self.tree}; "
+            f"{folder}: no {' and no '.join(self.list_missing(folder))}; {self.name} expects {self.tree}; "
             f"found {contents(folder)}"
         )
 
-    def missing(self, folder: Path) -> list[str]:
+    def list_missing(self, folder: Path) -> list[str]:
         """The needs that a folder does not meet."""
         return [need for need in self.needs if not any(any(folder.glob(p)) for p in need.split("|"))]
 
-    def listed(self, folder: Path, split: str | None, report: Report) -> Iterator[tuple[str, str]]:
+    def read_lists(self, folder: Path, split: str | None, report: Report) -> Iterator[tuple[str, str]]:
         """(split, name) of every clip in the lists train.txt, val.txt and test.txt of a folder.
 
         Mirrored clips (``M...``) are left out: training mirrors by itself. A split without a list is noted, unless it
@@ -124,9 +124,9 @@ def find_files(folder: Path, *patterns: str) -> list[Path]:
     return sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()})
 
 
-def normalised(motion: Motion, caption: str = "") -> Motion:
+def normalise_motion(motion: Motion, caption: str = "") -> Motion:
     """The motion on the floor y = 0, first frame at the origin facing +Z, at the rate of its modality."""
-    return grounded(motion).resampled(modalities.get(motion.modality).fps).canonical().with_caption(caption)
+    return ground_motion(motion).resampled(modalities.get(motion.modality).fps).canonical().with_caption(caption)
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ class BvhFile:
         stop = len(motion) if self.stop is None else self.stop
         if not self.first < stop <= len(motion):
             raise UserError(f"{self.path}: frames {self.first} to {stop} of {len(motion)}; accepted those there")
-        return normalised(motion.slice(self.first, stop), self.caption)
+        return normalise_motion(motion.slice(self.first, stop), self.caption)
 
 
-def loaded(clip: Clip, report: Report) -> Iterator[Clip]:
+def load_clip(clip: Clip, report: Report) -> Iterator[Clip]:
     """The clip with its motion in memory; one that cannot be read is skipped with its reason."""
     try:
         motion = clip.load()
@@ -173,7 +173,7 @@ def with_files(clip: Clip, files: Mapping[str, Path], report: Report, also: Iter
     if missing is not None:
         report.skip(clip.id, f"no {missing.suffix.lstrip('.')} beside it")
         return
-    yield from loaded(replace(clip, extra={**{k: str(p) for k, p in files.items()}, **clip.extra}), report)
+    yield from load_clip(replace(clip, extra={**{k: str(p) for k, p in files.items()}, **clip.extra}), report)
 
 
 def read_captions(path: Path, clip: str, report: Report | None) -> list[str] | None:

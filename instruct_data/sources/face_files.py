@@ -244,8 +244,8 @@ def read_mediapipe(path: str | os.PathLike[str], fps: float | None = None) -> Fa
     weights[:, list(where)] = shapes[:, list(where.values())]
     turned = angles[:, [1, 0, 2]]
     # about their mean direction first: the median of angles on both sides of 180 degrees is neither's
-    turned = _wrapped(turned - np.degrees(np.angle(np.exp(1j * np.radians(turned[good])).mean(0))))
-    turned = _wrapped(turned - np.median(turned[good], 0))
+    turned = _wrap_degrees(turned - np.degrees(np.angle(np.exp(1j * np.radians(turned[good])).mean(0))))
+    turned = _wrap_degrees(turned - np.median(turned[good], 0))
     both = np.concatenate([weights, np.radians(turned) * SIGNS], 1)
     every = np.arange(len(both))
     both = np.stack([np.interp(every, every[good], column[good]) for column in both.T], 1)
@@ -258,7 +258,7 @@ def read_mediapipe(path: str | os.PathLike[str], fps: float | None = None) -> Fa
         raise UserError(f"{path}: {e}") from None
 
 
-def _wrapped(degrees: np.ndarray) -> np.ndarray:
+def _wrap_degrees(degrees: np.ndarray) -> np.ndarray:
     out: np.ndarray = (degrees + 180) % 360 - 180
     return out
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instruct_data.clip import SPLITS, Clip, face_clip
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files, loaded, reason
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files, load_clip, reason
 from instruct_data.sources.face_files import read_mediapipe
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -57,7 +57,7 @@ FaceCapture = Callable[[Path, float, float | None], FilmFace]
 
 
 @dataclass(frozen=True)
-class _Talk:
+class _FilmTalk:
     """A clip whose face is still to be read."""
 
     id: str
@@ -68,8 +68,8 @@ class _Talk:
     action: str = ""
 
 
-def _filmed(
-    talk: _Talk, film: Path, report: Report, capture: FaceCapture, start: float = 0.0, end: float | None = None
+def _capture_clip(
+    talk: _FilmTalk, film: Path, report: Report, capture: FaceCapture, start: float = 0.0, end: float | None = None
 ) -> Iterator[Clip]:
     """The clip with the face of a stretch of a film; skipped with the reason where it cannot be read."""
     try:
@@ -87,7 +87,7 @@ def _filmed(
     yield face_clip(talk.id, face.motion, captions, corpus.name, corpus.licence, talk.split, talk.action, extra)
 
 
-def _needed(capture: FaceCapture | None, corpus: Corpus) -> FaceCapture:
+def _require_capture(capture: FaceCapture | None, corpus: Corpus) -> FaceCapture:
     if capture is None:
         raise UserError(f"{corpus.name}: films alone; accepted with capture=, a function that reads faces off them")
     return capture
@@ -132,11 +132,11 @@ def read_mead(
             if path.is_file():
                 load = partial(read_mediapipe, path, fps)
                 clip = Clip(name, load, [text], "mead", corpus.licence, split, emotion, "", extra)
-                yield from loaded(clip, report)
+                yield from load_clip(clip, report)
             elif capture is None:
                 report.skip(name, "no track (.npz) beside its film")
             else:
-                yield from _filmed(_Talk(name, corpus, split, extra, text, emotion), film, report, capture)
+                yield from _capture_clip(_FilmTalk(name, corpus, split, extra, text, emotion), film, report, capture)
 
 
 HDTF_TABLES = "**/*_annotion_time.txt"  # so spelled
@@ -149,7 +149,7 @@ def read_hdtf(
     root: Path, corpus: Corpus, report: Report, split: str = "train", capture: FaceCapture | None = None
 ) -> Iterator[Clip]:
     """A clip for each stretch of the tables, from the film cut for it, else from the whole film."""
-    capture = _needed(capture, corpus)
+    capture = _require_capture(capture, corpus)
     films = {p.stem: p for p in find_files(root, *HDTF_FILMS)}
     for table in find_files(root, HDTF_TABLES):
         part = table.name.split("_")[0]
@@ -158,19 +158,19 @@ def read_hdtf(
             name = name.removesuffix(".mp4")
             speaker = {"speaker": name.rstrip("0123456789")} if part in HDTF_PERSONS else {}
             for k, stretch in enumerate(stretches):
-                talk = _Talk(f"{part}_{name}_{k}", corpus, split, speaker)
+                talk = _FilmTalk(f"{part}_{name}_{k}", corpus, split, speaker)
                 own = next((f for n in (f"{name}_{k}", f"{part}_{name}_{k}", f"{part}_{name}_{k:03d}")
                             if (f := films.get(n))), None)  # fmt: skip
                 whole = films.get(name) or films.get(f"{part}_{name}")
                 times = _seconds_of(stretch)
                 if own is not None:
-                    yield from _filmed(talk, own, report, capture)
+                    yield from _capture_clip(talk, own, report, capture)
                 elif whole is None:
                     report.skip(talk.id, "no film of it (NAME_K.mp4, PART_NAME_KKK.mp4 or NAME.mp4)")
                 elif times is None:
                     report.skip(talk.id, f"{table.name}: {stretch!r}; accepted MM:SS-MM:SS, which rise")
                 else:
-                    yield from _filmed(talk, whole, report, capture, *times)
+                    yield from _capture_clip(talk, whole, report, capture, *times)
 
 
 def _seconds_of(stretch: str) -> tuple[float, float] | None:
@@ -191,7 +191,7 @@ def read_talkinghead1kh(
     root: Path, corpus: Corpus, report: Report, split: str | None = None, capture: FaceCapture | None = None
 ) -> Iterator[Clip]:
     """A clip for each cut-out film, with the id of the film that it is from as the speaker; `split`: only this one."""
-    capture = _needed(capture, corpus)
+    capture = _require_capture(capture, corpus)
     for path in find_files(root, *TH1KH_FILMS):
         folder = path.resolve().parent.parent.name  # train, val, or small: the trial
         part = folder if folder in SPLITS else "train"
@@ -201,7 +201,7 @@ def read_talkinghead1kh(
         if match is None:
             report.skip(path.stem, "its name; accepted ID_NNNN_S.._E.._L.._T.._R.._B...mp4")
             continue
-        yield from _filmed(_Talk(path.stem, corpus, part, {"speaker": match[1]}), path, report, capture)
+        yield from _capture_clip(_FilmTalk(path.stem, corpus, part, {"speaker": match[1]}), path, report, capture)
 
 
 CC_TABLES = "CasualConversations.json|*/CasualConversations.json"
@@ -211,7 +211,7 @@ def read_cc_v1(
     root: Path, corpus: Corpus, report: Report, split: str = "train", capture: FaceCapture | None = None
 ) -> Iterator[Clip]:
     """A clip for each film of the table that is here, with subject, age, gender and ``lighting``."""
-    capture = _needed(capture, corpus)
+    capture = _require_capture(capture, corpus)
     table = find_files(root, *CC_TABLES.split("|"))[0]
     accepted = 'accepted {"SUBJECT": {"files": [...], "dark_files": [...], "label": {"age", "gender"}}}'
     for subject, about in read_object(table, MAX_TABLE_BYTES, accepted).items():
@@ -229,4 +229,4 @@ def read_cc_v1(
                 report.skip(name, "no film of it")
                 continue
             extra = {"speaker": subject, **labels, "lighting": "dark" if file in dark else "bright"}
-            yield from _filmed(_Talk(name, corpus, split, extra), film, report, capture)
+            yield from _capture_clip(_FilmTalk(name, corpus, split, extra), film, report, capture)

@@ -29,7 +29,7 @@ import numpy as np
 
 from instruct_data.clip import Clip, check_split
 from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, contradiction, frame_rate_of
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, loaded, normalised, reason
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, load_clip, normalise_motion, reason
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
 from vqvae.io.files import parsing, read_text
@@ -112,19 +112,19 @@ def read_humanml3d(
     if not (data / "new_joint_vecs").is_dir() or amass or (root / DEFAULT_FOLDER).is_dir():
         index = AmassIndex.of(amass or root / DEFAULT_FOLDER, corpus)
         rows = read_index(root / "index.csv")
-        for part, name in corpus.listed(data, split, report):
+        for part, name in corpus.read_lists(data, split, report):
             if name not in rows:
                 report.skip(name, "not in index.csv")
             else:
                 for clip_id, captions, load in _amass_spans(name, rows[name], data, index, report):
-                    yield from loaded(Clip(clip_id, load, captions, "humanml3d", corpus.licence, part), report)
+                    yield from load_clip(Clip(clip_id, load, captions, "humanml3d", corpus.licence, part), report)
         return
-    for part, name in corpus.listed(data, split, report):
+    for part, name in corpus.read_lists(data, split, report):
         vectors = data / "new_joint_vecs" / f"{name}.npy"
         for span, captions in spans_of(name, data, (vectors,), report).items():
             features = _Features(vectors, span, captions[0])
             clip = Clip(span_id(name, span), features, captions, "humanml3d", corpus.licence, part)
-            yield from loaded(clip, report)
+            yield from load_clip(clip, report)
 
 
 def read_index(path: Path) -> dict[str, tuple[str, int, int]]:
@@ -216,7 +216,7 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Pair:
+class CaptionedFile:
     """A clip with its captions; frames `start` to `stop` of the file at `path`."""
 
     id: str
@@ -249,7 +249,9 @@ def parse_caption(line: str) -> Caption:
     return Caption(parts[0], tokens, start, end)
 
 
-def read_pairs(folder: str | os.PathLike[str], split: str = "test", report: Report | None = None) -> list[Pair]:
+def read_pairs(
+    folder: str | os.PathLike[str], split: str = "test", report: Report | None = None
+) -> list[CaptionedFile]:
     """The clips of a split that take part in the evaluation protocol, in the order of their names.
 
     A clip takes part when it has 40 to 199 frames (`Text2MotionDatasetV2` of Guo et al. 2022); a caption of a part
@@ -272,7 +274,7 @@ def read_pairs(folder: str | os.PathLike[str], split: str = "test", report: Repo
     return out
 
 
-def _pairs(folder: Path, name: str, report: Report) -> Iterator[Pair]:
+def _pairs(folder: Path, name: str, report: Report) -> Iterator[CaptionedFile]:
     path = folder / "new_joint_vecs" / f"{name}.npy"
     try:
         x = map_array(path)
@@ -299,11 +301,11 @@ def _pairs(folder: Path, name: str, report: Report) -> Iterator[Pair]:
             continue
         start, stop = int(caption.start * FPS), min(int(caption.end * FPS), len(x))
         if MIN_PAIR_FRAMES <= stop - start <= MAX_PAIR_FRAMES:
-            yield Pair(f"{name}_{number}", path, start, stop, (caption,))
+            yield CaptionedFile(f"{name}_{number}", path, start, stop, (caption,))
         else:
             report.notes[f"caption of a part that is not {MIN_PAIR_FRAMES} to {MAX_PAIR_FRAMES} frames"] += 1
     if clip_captions:
-        yield Pair(name, path, 0, len(x), tuple(clip_captions))
+        yield CaptionedFile(name, path, 0, len(x), tuple(clip_captions))
 
 
 KIT_FPS = 12.5
@@ -318,11 +320,11 @@ _COLLAR = 0.35  # of the way from the base of the neck to the shoulder
 
 def read_kit_ml(root: Path, corpus: Corpus, report: Report, split: str | None = None) -> Iterator[Clip]:
     """Clips of the lists train.txt, val.txt and test.txt, and parts of clips that have captions of their own."""
-    for part, name in corpus.listed(root, split, report):
+    for part, name in corpus.read_lists(root, split, report):
         vectors = root / "new_joint_vecs" / f"{name}.npy"
         for span, captions in spans_of(name, root, (vectors,), report).items():
             load = _KitFile(vectors, span, captions[0])
-            yield from loaded(Clip(span_id(name, span), load, captions, "kit_ml", corpus.licence, part), report)
+            yield from load_clip(Clip(span_id(name, span), load, captions, "kit_ml", corpus.licence, part), report)
 
 
 @dataclass(frozen=True)
@@ -341,7 +343,7 @@ class _KitFile:
             raise UserError(f"{self.path}: {e}") from None
         if len(joints) < MIN_KIT_FRAMES:
             raise UserError(f"{self.path}: {len(joints)} frames; accepted at least {MIN_KIT_FRAMES}")
-        return normalised(from_joints(joints), self.caption)
+        return normalise_motion(from_joints(joints), self.caption)
 
 
 def from_joints(joints: np.ndarray) -> Motion:

@@ -28,7 +28,16 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.factory.text.captions import bank_style
 from instruct_data.factory.text.everyday import everyday, lexicon
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, BvhFile, Corpus, Report, find_files, loaded, normalised, reason
+from instruct_data.sources.corpus import (
+    MAX_TEXT_BYTES,
+    BvhFile,
+    Corpus,
+    Report,
+    find_files,
+    load_clip,
+    normalise_motion,
+    reason,
+)
 from vqvae.errors import UserError
 from vqvae.io.asf import AsfSkeleton, read_amc, read_asf
 from vqvae.io.files import parsing, read_text
@@ -47,7 +56,7 @@ class _Amc:
     caption: str
 
     def __call__(self) -> Motion:
-        return normalised(retarget(read_amc(self.path, self.skeleton, self.fps)), self.caption)
+        return normalise_motion(retarget(read_amc(self.path, self.skeleton, self.fps)), self.caption)
 
 
 def read_cmu(root: Path, corpus: Corpus, report: Report, split: str = "train", fps: float = CMU_FPS) -> Iterator[Clip]:
@@ -71,13 +80,13 @@ def read_cmu(root: Path, corpus: Corpus, report: Report, split: str = "train", f
             continue
         texts = captions.get(path.stem, [])
         load = _Amc(path, skeleton, fps, texts[0] if texts else "")
-        yield from loaded(Clip(path.stem, load, texts, "cmu_amc", corpus.licence, split), report)
+        yield from load_clip(Clip(path.stem, load, texts, "cmu_amc", corpus.licence, split), report)
     for path in find_files(root, "*/*_*.bvh", "data/*/*_*.bvh", "*/*/*_*.bvh"):
         if path.stem not in names:
             names.add(path.stem)
             texts = captions.get(path.stem, [])
             bvh = BvhFile(path, texts[0] if texts else "", first=1)
-            yield from loaded(Clip(path.stem, bvh, texts, "cmu_bvh", corpus.licence, split), report)
+            yield from load_clip(Clip(path.stem, bvh, texts, "cmu_bvh", corpus.licence, split), report)
 
 
 def read_index(root: Path) -> dict[str, list[str]]:
@@ -125,7 +134,7 @@ def read_bandai_namco(root: Path, corpus: Corpus, report: Report, split: str = "
             report.notes["take whose content or style has no words of ours, without captions"] += 1
         load = BvhFile(path, captions[0] if captions else "")
         source = f"bandai{parts[0].removeprefix('dataset-')}"
-        yield from loaded(Clip(path.stem, load, captions, source, corpus.licence, split, action, style), report)
+        yield from load_clip(Clip(path.stem, load, captions, source, corpus.licence, split, action, style), report)
 
 
 def bandai_captions(action: str, style: str, name: str) -> list[str]:
@@ -155,7 +164,7 @@ def read_100style(root: Path, corpus: Corpus, report: Report, split: str = "trai
             path.stem, BvhFile(path, caption, *cuts[path.stem]), [caption], "100style", corpus.licence, split, action,
             "_".join(words),
         )  # fmt: skip
-        yield from loaded(clip, report)
+        yield from load_clip(clip, report)
 
 
 def frame_cuts(path: Path) -> dict[str, tuple[int, int]]:
@@ -186,4 +195,6 @@ def read_lafan1(root: Path, corpus: Corpus, report: Report, split: str | None = 
         theme, _, subject = path.stem.partition("_subject")
         part = split or ("test" if subject == TEST_SUBJECT else "train")
         action, extra = "_".join(words_of(theme.rstrip("0123456789"))), {"subject": subject}
-        yield from loaded(Clip(path.stem, BvhFile(path), [], "lafan1", corpus.licence, part, action, "", extra), report)
+        yield from load_clip(
+            Clip(path.stem, BvhFile(path), [], "lafan1", corpus.licence, part, action, "", extra), report
+        )

@@ -40,15 +40,15 @@ from instruct_data.sources.corpus import (
     Corpus,
     Report,
     find_files,
-    loaded,
-    normalised,
+    load_clip,
+    normalise_motion,
     read_captions,
     reason,
 )
 from vqvae import modalities
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.ground import settled
+from vqvae.ground import settle_motion
 from vqvae.io.bvh import read_bvh
 from vqvae.io.data_files import json_rows, read_arrays, read_object, read_yaml
 from vqvae.io.files import parsing, read_text
@@ -114,7 +114,7 @@ def read_smartbody(root: Path, corpus: Corpus, report: Report, split: str = "tra
             report.skip(name, f"jumps by more than {MAX_STEP:g} degrees from frame to frame")
             continue
         load = _SmartbodyFile(arrays, index, performer, root / "motions.npz")
-        yield from loaded(Clip(name, load, [], "smartbody", corpus.licence, split, action, extra=extra), report)
+        yield from load_clip(Clip(name, load, [], "smartbody", corpus.licence, split, action, extra=extra), report)
 
 
 def _check_joints(path: Path, corpus: Corpus) -> None:
@@ -159,7 +159,7 @@ class _SmartbodyFile:
             if rest_hand is not None:
                 fingers = self.arrays["fingers"][rows].astype(np.float64) / 32767
                 motion = _with_fingers(motion, rot.normalize(fingers), rest_hand)
-        return normalised(motion)
+        return normalise_motion(motion)
 
 
 def _with_fingers(motion: Motion, fingers: np.ndarray, rest_hand: _RestHand) -> Motion:
@@ -193,7 +193,7 @@ _SUFFIX = re.compile(r"\.(?:bvh|glb|gltf|vrma|npz|npy|amc)$")
 
 
 @dataclass(frozen=True)
-class Entry:
+class AnimationEntry:
     """The entry of one animation in a table; empty where there is none."""
 
     captions: list[str] = field(default_factory=list)
@@ -244,17 +244,17 @@ class Captions:
         kinds = {plain_name(str(n)): str(kind) for kind, names in (data.get("kinds") or {}).items() for n in names}
         return cls(clips, left_out, kinds, frozenset(plain_name(str(name)) for name in data.get("loops") or []))
 
-    def find(self, *names: str) -> Entry:
+    def find(self, *names: str) -> AnimationEntry:
         """The entry under the first of an animation's names that the table has."""
         plain = [plain_name(name) for name in names]
         self._looked_up.update(plain)
-        return Entry(
+        return AnimationEntry(
             next((self.clips[n] for n in plain if n in self.clips), []),
             next((self.left_out[n] for n in plain if n in self.left_out), ""),
             next((self.kinds[n] for n in plain if n in self.kinds), ""), bool(self.loops & set(plain)),
         )  # fmt: skip
 
-    def unused(self) -> set[str]:
+    def list_unused(self) -> set[str]:
         """Names with captions that were never looked up."""
         return set(self.clips) - self._looked_up
 
@@ -292,11 +292,11 @@ class _Load:
 
     def __call__(self) -> Motion:
         motion = self.read()
-        motion = repeated(motion, MIN_LOOP_SECONDS) if self.loop else motion
-        return settled(motion.resampled(modalities.get("body").fps)).canonical().with_caption(self.caption)
+        motion = repeat_loop(motion, MIN_LOOP_SECONDS) if self.loop else motion
+        return settle_motion(motion.resampled(modalities.get("body").fps)).canonical().with_caption(self.caption)
 
 
-def repeated(motion: Motion, seconds: float) -> Motion:
+def repeat_loop(motion: Motion, seconds: float) -> Motion:
     """A loop, repeated from where it ended until it lasts so long."""
     if len(motion) < 3:
         return motion
@@ -329,8 +329,8 @@ def read_pack(
         clip = Clip(
             names[0], load, entry.captions, source, licence or corpus.licence, split or split_of(names[0]), action
         )
-        yield from loaded(clip, report)
-    if unused := table.unused():
+        yield from load_clip(clip, report)
+    if unused := table.list_unused():
         report.notes[f"captions of no animation in {root}, as {min(unused)}"] += len(unused)
 
 
@@ -374,10 +374,10 @@ def read_mesh2motion(root: Path, corpus: Corpus, report: Report, split: str = "t
             action = "_".join(rig.name.lower().split())
 
             def load(rig: Callable[[], Rig] = rig) -> Motion:
-                return normalised(retarget(rig(), hands=True))
+                return normalise_motion(retarget(rig(), hands=True))
 
             clip = Clip(f"{path.stem}/{rig.name}", load, [], "mesh2motion", corpus.licence, split, action)
-            yield from loaded(clip, report)
+            yield from load_clip(clip, report)
 
 
 def read_cc0_actions(root: Path, corpus: Corpus, report: Report, split: str | None = "train") -> Iterator[Clip]:
@@ -400,7 +400,7 @@ def read_smartbody_actions(root: Path, corpus: Corpus, report: Report, split: st
         body = Motion(gesture.rotations, gesture.root, gesture.fps)  # without fingers
         load = _Load(lambda body=body: body, entry.captions[0])  # type: ignore[misc]
         part, action = split or split_of(clip.id), f"smartbody_{entry.kind}"
-        yield from loaded(Clip(clip.id, load, entry.captions, "smartbody", corpus.licence, part, action), report)
+        yield from load_clip(Clip(clip.id, load, entry.captions, "smartbody", corpus.licence, part, action), report)
 
 
 def read_bvh_folder(
@@ -421,9 +421,9 @@ def read_bvh_folder(
         if texts is None:
             continue
         load = BvhFile(path, texts[0] if texts else "")
-        for clip in loaded(Clip(name, load, texts, source, licence or corpus.licence, split, entry.kind), report):
+        for clip in load_clip(Clip(name, load, texts, source, licence or corpus.licence, split, entry.kind), report):
             if not texts:
                 report.notes["clip without a caption"] += 1
             yield clip
-    if unused := table.unused():
+    if unused := table.list_unused():
         report.notes[f"captions of no clip in {root}, as {min(unused)}"] += len(unused)

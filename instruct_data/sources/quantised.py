@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip, check_split
-from instruct_data.sources.corpus import Corpus, Report, loaded
+from instruct_data.sources.corpus import Corpus, Report, load_clip
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_arrays, read_object
 from vqvae.io.files import parsing
@@ -96,4 +96,4 @@ def read_quantised(folder: str | os.PathLike[str], split: str | None = None) -> 
 def read(root: Path, _corpus: Corpus, report: Report, split: str | None = None) -> Iterator[Clip]:
     """`read_quantised` for the table of corpora."""
     for clip in read_quantised(root, split):
-        yield from loaded(clip, report)
+        yield from load_clip(clip, report)

@@ -22,7 +22,7 @@ from instruct_data.sources.corpus import (
     Corpus,
     Report,
     find_files,
-    normalised,
+    normalise_motion,
     with_files,
 )
 from vqvae.errors import UserError
@@ -83,7 +83,7 @@ class _Smplx:
     path: Path
 
     def __call__(self) -> Motion:
-        return normalised(read_smplx(self.path, "y", hands=True))
+        return normalise_motion(read_smplx(self.path, "y", hands=True))
 
 
 def read_beat2_take(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
@@ -99,7 +99,7 @@ class _QuantisedTake:
     path: Path
 
     def __call__(self) -> Motion:
-        return normalised(read_quantised_take(self.path))
+        return normalise_motion(read_quantised_take(self.path))
 
 
 def read_quantised_take(path: str | os.PathLike[str]) -> Motion:
@@ -178,7 +178,7 @@ class _NineJoints:
         if not np.isfinite(array).all():
             raise UserError(f"{self.path}: NaN or infinity; accepted finite numbers")
         with parsing(self.path, "an upper body of nine joints"):
-            return normalised(pos7.from_array(array, fps))
+            return normalise_motion(pos7.from_array(array, fps))
 
 
 def _rate_of(frames: int, seconds: float, path: Path) -> float:

@@ -170,7 +170,7 @@ _HAS_SUBJECT = re.compile(r"\b(?:as|while|when|until|because) (?:an?|the|he|she|
 
 
 @dataclass(frozen=True)
-class Clause:
+class CaptionParts:
     """A caption taken apart: ``lead, subject predicate``."""
 
     lead: str  # what stands before the subject, without its comma, or empty
@@ -197,7 +197,7 @@ class Clause:
         return f"{phrase} {lead}" if movable else None
 
 
-def split(caption: str) -> Clause | None:
+def split(caption: str) -> CaptionParts | None:
     """Take a caption apart, or None when its form is another (no subject of the known kind, two sentences)."""
     text = " ".join(caption.split()).rstrip(" .!")
     if re.search(r"[.!?] ", text):
@@ -205,7 +205,7 @@ def split(caption: str) -> Clause | None:
     m = _SUBJECT.match(text)
     if not m:
         return None
-    clause = Clause(m["lead"] or "", m["subject"], m["rest"])
+    clause = CaptionParts(m["lead"] or "", m["subject"], m["rest"])
     verbs = finite_verbs(clause.predicate)
     return clause if verbs is not None else None
 

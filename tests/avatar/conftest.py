@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.avatar.pipeline import AvatarPipeline, Standing, composed
+from avatargpt.avatar.pipeline import AvatarPipeline, Standing, compose_clip
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.pipeline import FacePipeline
@@ -11,7 +11,7 @@ from tests.factories import RandomGrounder
 from tests.gesture.conftest import pipeline
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
-from vqvae.features import JOINTS, STANDING, relaxed
+from vqvae.features import JOINTS, STANDING, relax_fingers
 from vqvae.motion import Motion
 
 
@@ -21,7 +21,7 @@ def gestures(frames: int, seed: int = 0) -> Motion:
     rate, size = rng.uniform(0.5, 2, (1, len(JOINTS), 3)), rng.uniform(-0.3, 0.3, (1, len(JOINTS), 3))
     rotations = rot.identity((frames, 22))
     rotations[:, JOINTS] = rot.from_axis_angle(size * np.sin(2 * np.pi * rate * t))
-    fingers = rot.multiply(relaxed()[None], rot.from_axis_angle(0.2 * np.sin(t + rng.uniform(0, 6, (1, 30, 3)))))
+    fingers = rot.multiply(relax_fingers()[None], rot.from_axis_angle(0.2 * np.sin(t + rng.uniform(0, 6, (1, 30, 3)))))
     root = np.repeat(STANDING[None], frames, 0)
     return Motion(rotations, root, 30.0, "gesture", fingers=fingers)
 
@@ -33,7 +33,7 @@ def face(frames: int, seed: int = 0) -> FaceMotion:
 
 @pytest.fixture
 def avatar() -> AvatarMotion:
-    return composed(Standing(), gestures(24), face(24), caption="somebody talks")
+    return compose_clip(Standing(), gestures(24), face(24), caption="somebody talks")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.avatar.pipeline import FPS, Clip, Standing, arm_use, composed, standing, with_head
+from avatargpt.avatar.pipeline import FPS, BodyClip, Standing, arm_use, compose_clip, hold_stand, with_head
 from avatargpt.avatar.poise import Poise
 from avatargpt.export.avatar import AvatarMotion, head_of
 from tests.avatar.conftest import face, gestures
@@ -70,17 +70,17 @@ def walking(seconds: float) -> Motion:
 
 def test_a_standing_body_has_the_gestures_trunk_arms_and_fingers_to_the_bit() -> None:
     gesture = gestures(40)
-    avatar = composed(Standing(3), gesture, still(40))
+    avatar = compose_clip(Standing(3), gesture, still(40))
     assert np.array_equal(avatar.body.rotations[:, [*SPINE, *ARMS]], gesture.rotations[:, [*SPINE, *ARMS]])
     assert np.array_equal(avatar.body.fingers, gesture.fingers)  # type: ignore[arg-type]
-    legs = standing(0, 40, FPS, 3)
+    legs = hold_stand(0, 40, FPS, 3)
     assert np.abs(avatar.body.rotations[:, LEGS] - legs.rotations[:, LEGS]).max() < 1e-6
     assert np.array_equal(avatar.body.root, legs.root) and avatar.notes == ()
 
 
 def test_the_heads_of_face_and_gestures_add_up() -> None:
     gesture, lips = gestures(40), face(40)
-    avatar = composed(Standing(), gesture, lips)
+    avatar = compose_clip(Standing(), gesture, lips)
     before, after = (
         rot.multiply(*(m.rotations[:, SMPL22.index(n)].astype(np.float64) for n in ("neck", "head")))
         for m in (gesture, avatar.body)
@@ -100,9 +100,9 @@ def test_the_head_is_calm_during_its_own_actions() -> None:
     assert np.array_equal(plain.head[:20], calm.head[:20]) and np.array_equal(plain.head[80:], calm.head[80:])
     assert np.abs(calm.head[32:60]).max() < 0.4 * np.abs(plain.head[32:60]).max()
     poise = Poise(30.0)
-    parts = [composed(Standing(), gesture.slice(a, b), lips.slice(a, b), a, calm=spans, poise=poise)
+    parts = [compose_clip(Standing(), gesture.slice(a, b), lips.slice(a, b), a, calm=spans, poise=poise)
              for a, b in ((0, 50), (50, 120))]  # fmt: skip
-    avatar = composed(Standing(), gesture, lips, calm=spans, poise=Poise(30.0))
+    avatar = compose_clip(Standing(), gesture, lips, calm=spans, poise=Poise(30.0))
     assert np.array_equal(np.concatenate([p.body.rotations for p in parts]), avatar.body.rotations)
     assert np.abs(avatar.face.head - calm.head).max() < 1e-5
 
@@ -116,8 +116,8 @@ def test_eye_contact_moves_nothing_but_the_gaze() -> None:
 
 
 def test_a_seated_body_has_its_legs_and_the_gestures_arms() -> None:
-    body, gesture = Clip(sitting(2.0)), gestures(120)
-    avatar = composed(body, gesture, still(120))
+    body, gesture = BodyClip(sitting(2.0)), gestures(120)
+    avatar = compose_clip(body, gesture, still(120))
     assert np.array_equal(avatar.body.rotations[:, ARMS], gesture.rotations[:, ARMS])
     assert avatar.body.root[-1, 1] < 0.6 and (avatar.body.root[60:] == avatar.body.root[60]).all()
     assert np.abs(avatar.body.rotations[-1, LEGS] - body.motion.rotations[-1, LEGS]).max() < 1e-6
@@ -127,12 +127,12 @@ def test_a_seated_body_has_its_legs_and_the_gestures_arms() -> None:
 
 
 def test_hanging_arms_lie_in_the_lap_of_a_seated_body_and_raised_ones_gesture() -> None:
-    body, gesture = Clip(sitting(2.0)), gestures(120)
+    body, gesture = BodyClip(sitting(2.0)), gestures(120)
     down = rot.from_axis_angle(np.array([0, 0, -1.35]))
     rotations = gesture.rotations.copy()
     rotations[:, [3, 6, 9, 13, 18]] = rot.identity(())
     rotations[:, 16] = down
-    joints = composed(body, replace(gesture, rotations=rotations), still(120)).body.rotations
+    joints = compose_clip(body, replace(gesture, rotations=rotations), still(120)).body.rotations
     left, right = [13, 16, 18], [14, 17, 19, 21]
     assert body.lap[-1].min() > 0.99 and body.lap[0].max() < 0.01
     assert np.abs(joints[-1, left] - body.motion.rotations[-1, left]).max() < 1e-3
@@ -141,8 +141,8 @@ def test_hanging_arms_lie_in_the_lap_of_a_seated_body_and_raised_ones_gesture() 
 
 
 def test_a_busy_arm_stays_the_bodys_until_its_clip_ends() -> None:
-    body, gesture = Clip(waving(2.0)), gestures(120)
-    joints = composed(body, gesture, still(120)).body.rotations
+    body, gesture = BodyClip(waving(2.0)), gestures(120)
+    joints = compose_clip(body, gesture, still(120)).body.rotations
     purpose, lap = arm_use(body.motion)
     assert purpose[:, 0].min() > 0.99 and purpose[:, 1].max() < 0.01 and lap.max() < 0.01
     left, right = [13, 16, 18, 20], [14, 17, 19, 21]
@@ -152,7 +152,7 @@ def test_a_busy_arm_stays_the_bodys_until_its_clip_ends() -> None:
 
 
 def test_steps_repeat_without_a_jump() -> None:
-    body = Clip(walking(3.4))
+    body = BodyClip(walking(3.4))
     motion = body.frames(0, 300).motion
     steps = np.abs(np.diff(motion.joints.astype(np.float64), axis=0)).max((1, 2))
     limit = np.abs(np.diff(body.motion.joints.astype(np.float64), axis=0)).max((1, 2)).max()
@@ -164,24 +164,24 @@ def test_steps_repeat_without_a_jump() -> None:
 
 
 def test_a_body_longer_than_the_sound_is_cut_with_a_note() -> None:
-    avatar = composed(Clip(sitting(4.0)), gestures(30), still(30))
+    avatar = compose_clip(BodyClip(sitting(4.0)), gestures(30), still(30))
     assert len(avatar) == 30 and avatar.notes == ("the body lasts 4.0 s, the sound 1.0 s: the rest of it is left out",)
 
 
 def test_standing_feet_do_not_move() -> None:
-    motion = standing(0, 900)
+    motion = hold_stand(0, 900)
     feet = motion.joints[:, [7, 8, 10, 11]]
     assert np.ptp(feet, axis=0).max() < 1e-5 and np.ptp(motion.root[:, 0]) > 0.01
     assert feet[0, 2, 1] == pytest.approx(0.02, abs=1e-5)  # toes as high as those of gestures
     knees = motion.joints[:, [4, 5], 2] - (motion.joints[:, [1, 2], 2] + motion.joints[:, [7, 8], 2]) / 2
     assert knees.min() > 0.005  # they bend forward
-    assert np.array_equal(standing(100, 150).rotations, motion.rotations[100:150])
+    assert np.array_equal(hold_stand(100, 150).rotations, motion.rotations[100:150])
 
 
 def test_mismatched_parts_are_refused() -> None:
     with pytest.raises(UserError, match="40 frames .* a face of 39"):
-        composed(Standing(), gestures(40), still(39))
+        compose_clip(Standing(), gestures(40), still(39))
     with pytest.raises(UserError, match="a body without fingers"):
-        AvatarMotion(standing(0, 5), still(5))
+        AvatarMotion(hold_stand(0, 5), still(5))
     with pytest.raises(UserError, match="a body of 5 frames at 30 a second and a face of 6 frames"):
         AvatarMotion(gestures(5), still(6))

@@ -19,7 +19,7 @@ from instruct_data.face.score import Emotion, Score
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.features import relaxed
+from vqvae.features import relax_fingers
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
     assert "; says 'hello there', shows " in sentence and "smile" in sentence and "angry" in sentence
     several = model.describe([made.body, avatar.face, avatar], best_of=1, transcript=["", "", "hello there"])
     assert several == [*model.describe(made.body, best_of=1), *model.describe_face(avatar.face), sentence]
-    gestures = replace(made.body, modality="gesture", fingers=np.repeat(relaxed()[None], len(made.body), 0))
+    gestures = replace(made.body, modality="gesture", fingers=np.repeat(relax_fingers()[None], len(made.body), 0))
     assert model.describe(gestures, best_of=1) == several[:1]
     with pytest.raises(UserError, match="num 2: accepted 1"):
         model.describe([made.body, avatar.face], num=2)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.avatar.events import EventSound, EventTalk, Sentence, feelings_at, lines_of, read_sentence, tagged
-from avatargpt.avatar.live import joined
+from avatargpt.avatar.events import EventSound, EventTalk, SpokenLine, feelings_at, lines_of, read_sentence, strip_tags
+from avatargpt.avatar.live import join_pieces
 from avatargpt.avatar.pipeline import ARMS, AvatarPipeline
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.speech.words import Word
@@ -34,10 +34,10 @@ class Heard:
     def __init__(self) -> None:
         self.calls: list[tuple[str, int | None, float]] = []
 
-    def plan(self, sentence: Sentence, second: float) -> None:
+    def plan(self, sentence: SpokenLine, second: float) -> None:
         self.calls.append(("plan", sentence.line, second))
 
-    def begin(self, sentence: Sentence, second: float) -> None:
+    def begin(self, sentence: SpokenLine, second: float) -> None:
         self.calls.append(("begin", sentence.line, second))
 
     def end(self, second: float) -> None:
@@ -49,7 +49,7 @@ def row(**fields: Any) -> str:
 
 
 def test_tags_are_feelings_before_words() -> None:
-    text, tags, (note,) = tagged("[happy] Hello! It is [sad:0.5] raining [inaudible] again.")
+    text, tags, (note,) = strip_tags("[happy] Hello! It is [sad:0.5] raining [inaudible] again.")
     assert "[inaudible] stays among the words" in note and "accepted neutral, happy" in note
     assert text == "Hello! It is raining [inaudible] again."
     assert [(n, f.text, f.strength) for n, f in tags] == [(0, "happy", 0.7), (3, "sad", 0.5)]
@@ -57,11 +57,11 @@ def test_tags_are_feelings_before_words() -> None:
     keyframes = feelings_at(tags, words)
     assert [f.second for f in keyframes] == [0.0, 2.7, 3.0]
     assert keyframes[1].strength == 0.7 and keyframes[2].strength == 0.5
-    assert tagged("no tag") == ("no tag", [], [])
+    assert strip_tags("no tag") == ("no tag", [], [])
 
 
 def test_a_face_is_calm_before_its_first_tag() -> None:
-    _, tags, _ = tagged("I see. [surprised] Oh!")
+    _, tags, _ = strip_tags("I see. [surprised] Oh!")
     words = [Word(w, k, k + 0.8) for k, w in enumerate(("I", "see", "Oh"))]
     keys = [(f.second, f.text) for f in feelings_at(tags, words)]
     assert keys == [(0, "calm"), (1.7, "calm"), (2, "surprised")]
@@ -135,7 +135,7 @@ def test_sentences_are_one_talk_on_one_clock(avatars: AvatarPipeline) -> None:
     blocks = list(talk.sound(lines, RATE, live=False))
     pieces = [stream.push(b) for b in blocks]
     pieces.append(stream.finish())
-    take = joined([p for p in pieces if p is not None])
+    take = join_pieces([p for p in pieces if p is not None])
     starts = np.cumsum([0, *(s + pause for s in lengths[:-1])])
     assert [r["start"] for r in reports] == pytest.approx(starts, abs=1e-3)
     assert [r["line"] for r in reports] == [1, 2, 3, 4] and talk.sentences == 4
@@ -143,7 +143,7 @@ def test_sentences_are_one_talk_on_one_clock(avatars: AvatarPipeline) -> None:
     # the body is that of the whole sound at once: nothing begins anew with a sentence
     whole = avatars.stream(RATE, words=[], seed=3)
     parts = [whole.push(np.concatenate(blocks)), whole.finish()]
-    assert np.allclose(take.body.root, joined([p for p in parts if p is not None]).body.root)
+    assert np.allclose(take.body.root, join_pieces([p for p in parts if p is not None]).body.root)
     boundary = [round(s * 30) for s in starts[1:]]
     steps = np.linalg.norm(np.diff(take.body.joints, axis=0), axis=-1).max(1)
     assert max(steps[b - 1] for b in boundary) <= steps.max() and np.isfinite(take.face.weights).all()
@@ -167,9 +167,9 @@ def test_a_talk_ends_at_rest(avatars: AvatarPipeline) -> None:
     stream = avatars.stream(RATE, words=[], seed=1)
     talk = EventTalk(avatars, stream, lambda row: None)
     pieces = [stream.push(b) for b in talk.sound([row(wav=wav(1.5)), row(wav=wav(1.5))], RATE, live=False)]
-    take = joined([p for p in [*pieces, stream.finish()] if p is not None])
+    take = join_pieces([p for p in [*pieces, stream.finish()] if p is not None])
     alone = avatars.stream(RATE, words=[], seed=1, seconds=3.0)
-    whole = joined([p for p in (alone.push(np.zeros(3 * RATE, np.float32)), alone.finish()) if p is not None])
+    whole = join_pieces([p for p in (alone.push(np.zeros(3 * RATE, np.float32)), alone.finish()) if p is not None])
     arms = [i for arm in ARMS for i in arm]
     assert len(take) == len(whole) == 90
     np.testing.assert_allclose(take.body.rotations[-1, arms], whole.body.rotations[-1, arms], atol=1e-4)

@@ -8,11 +8,11 @@ import soundfile
 
 from avatargpt import export
 from avatargpt.api import SpeechCalls
-from avatargpt.avatar.pipeline import AvatarPipeline, Clip, Standing, body_of, finish_face, names_file
+from avatargpt.avatar.pipeline import AvatarPipeline, BodyClip, Standing, body_of, finish_face, names_file
 from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.controls import LIVELY
-from avatargpt.metrics.face import closed
+from avatargpt.metrics.face import find_closed_lips
 from avatargpt.speech import words as spoken
 from avatargpt.speech.phones import Phone
 from instruct_data.face.score import Event, Score
@@ -32,9 +32,9 @@ def test_streamed_avatars_equal_those_at_once_to_the_bit(avatars: AvatarPipeline
     pcm = voice(1.7, RATE)
     known = spoken.Word("ma", 1.0, 1.3, (Phone("M", 1.0, 1.1), Phone("AA", 1.1, 1.3)), 0.9)
     options = {"feelings": HAPPY, "seed": 4, "words": [known], "smooth": True}
-    expected = avatars.speak(pcm, RATE, body=Clip(sitting(1.0)), **options)
+    expected = avatars.speak(pcm, RATE, body=BodyClip(sitting(1.0)), **options)
     assert len(expected) == 51 and expected.fps == 30 and expected.sound is None
-    stream = avatars.stream(RATE, body=Clip(sitting(1.0)), seconds=len(pcm) / RATE, **options)
+    stream = avatars.stream(RATE, body=BodyClip(sitting(1.0)), seconds=len(pcm) / RATE, **options)
     pieces = [stream.push(pcm[k : k + size]) for k in range(0, len(pcm), size)]
     parts = [p for p in [*pieces, stream.finish()] if p is not None]
     assert stream.frames == 51 and stream.latency >= avatars.gestures.stream(RATE, smooth=True).latency
@@ -59,7 +59,7 @@ def test_lips_are_those_of_the_face_alone(avatars: AvatarPipeline) -> None:
     words = [spoken.Word("ma", 0.3, 0.6, (Phone("M", 0.3, 0.4), Phone("AA", 0.4, 0.6)), 0.9)]
     said = finish_face(avatars.face, avatars.face.perform("", pcm, feelings=HAPPY, words=words), LIVELY, None, 2)
     assert np.array_equal(avatars.speak(pcm, feelings=HAPPY, seed=2, words=iter(words)).face.weights, said.weights)
-    assert closed(said.curves)[8:13].any() and not np.array_equal(said.weights, avatar.face.weights)
+    assert find_closed_lips(said.curves)[8:13].any() and not np.array_equal(said.weights, avatar.face.weights)
     alone, head, other = (finish_face(avatars.face, clip, LIVELY, None, seed, gestures, pcm)
                           for seed, gestures in ((2, None), (2, avatars.gestures), (3, avatars.gestures)))  # fmt: skip
     assert np.array_equal(alone.weights, avatars.face.with_controls(clip, LIVELY, None, 2).weights)
@@ -77,15 +77,15 @@ def test_the_seed_decides_the_gestures(avatars: AvatarPipeline) -> None:
 def test_a_body_is_a_stance_a_text_a_file_or_a_motion(avatar: AvatarMotion, tmp_path: Path) -> None:
     prompts: list[str] = []
 
-    def generate(text: str) -> Clip:
+    def generate(text: str) -> BodyClip:
         prompts.append(text)
-        return Clip(sitting(1.0), Score(1.0))
+        return BodyClip(sitting(1.0), Score(1.0))
 
     assert isinstance(body_of("idle", generate), Standing) and isinstance(body_of(None, generate), Standing)
     assert body_of("sits down, e.g. slowly.", generate).score == Score(1.0) and prompts == ["sits down, e.g. slowly."]
     for name, motion in {"a.npz": avatar, "b.bvh": sitting(1.0), "c.glb": gestures(5)}.items():
         path = export.save(motion, tmp_path / name)
-        assert names_file(str(path)) and isinstance(body_of(str(path), generate), Clip)
+        assert names_file(str(path)) and isinstance(body_of(str(path), generate), BodyClip)
     still(3).save(tmp_path / "f.npz")
     with pytest.raises(UserError, match=r"f.npz: a face; accepted a body"):
         body_of(tmp_path / "f.npz", generate)
@@ -102,10 +102,10 @@ class Model(SpeechCalls):
     def __init__(self, avatars: AvatarPipeline) -> None:
         self.__dict__["avatars"] = avatars
 
-    def acted(self, text: str, seed: int) -> Clip:
+    def acted(self, text: str, seed: int) -> BodyClip:
         body = sitting(1.0).with_caption(f"{text} {seed}")
         score = Score(3.0, (Event("smile", 0.5, 2.0), Event("blink", 2.5, 0.3)))  # longer than the sound
-        return Clip(body, score)
+        return BodyClip(body, score)
 
 
 def test_the_public_calls(avatars: AvatarPipeline, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import soundfile
 from pygltflib import GLTF2
 
 from avatargpt import export
-from avatargpt.avatar.pipeline import AvatarPipeline, Clip, composed
+from avatargpt.avatar.pipeline import AvatarPipeline, BodyClip, compose_clip
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.pipeline import FacePipeline, driver_folder
 from tests.factories import voice
@@ -38,7 +38,7 @@ def clicked(tmp_path: Path) -> AvatarMotion:
         rotations[:, joint] = rot.from_axis_angle(np.array([0, 0, -side * 1.3]))
     rotations[on, 19] = rot.from_axis_angle(np.array([0, 1.5, 0]))
     body = Motion(rotations, np.repeat(STANDING[None], 40, 0), 30.0, "gesture", fingers=rot.identity((40, 30)))
-    talk = composed(Clip(body.slice(0, 1)), body, FaceMotion(weights, np.zeros((40, 3))))
+    talk = compose_clip(BodyClip(body.slice(0, 1)), body, FaceMotion(weights, np.zeros((40, 3))))
     return replace(talk, sound=tmp_path / "beeps.wav")
 
 

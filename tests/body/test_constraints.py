@@ -11,31 +11,31 @@ from avatargpt.body.constraints import (
     ATTRIBUTE_COST,
     VERIFIED,
     MotionSpec,
-    acting_side,
-    constrained,
+    constrain_motion,
     constraint_cost,
+    find_acting_side,
     in_tempo,
     motion_specs,
     other_attributes,
-    reversed_steps,
-    sized,
+    resize_movement,
+    reverse_steps,
     unmet,
     violates,
     wrong_actions,
 )
-from avatargpt.body.generate import along, at_rest, layered
+from avatargpt.body.generate import along, at_rest, layer_arms
 from avatargpt.body.model import cuts
-from avatargpt.body.repetition import counter, repeated
-from avatargpt.evaluation.corpus import keyframed_clips
+from avatargpt.body.repetition import counter, repeat_action
+from avatargpt.evaluation.corpus import make_keyframed_clips
 from avatargpt.kinematics.joints import Signals
 from avatargpt.kinematics.measures import jerk
 from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry.counts import COUNTERS
 from avatargpt.metrics.geometry.measures import MEASURES, off_course
-from avatargpt.options import GenerationConfig, UnheededText, timed
+from avatargpt.options import GenerationConfig, UnheededText, share_tokens
 from avatargpt.requests.clause_spec import SHAPES, TURN, ClauseSpec, Route, Turn, which_is_below
 from avatargpt.requests.resolver import ResolvedRequest
-from instruct_data.attributes import Measures, described, mirrored
+from instruct_data.attributes import Measures, describe_figures, mirror_attributes
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures
@@ -43,14 +43,14 @@ from vqvae.motion import Motion
 
 
 def clip(family: str) -> Motion:
-    return next(iter(keyframed_clips(1, only=[family]))).load()
+    return next(iter(make_keyframed_clips(1, only=[family]))).load()
 
 
 @pytest.mark.parametrize("family", ["jump", "squat", "clap", "nod", "kick"])
 @pytest.mark.parametrize("times", [1, 3, 6])
 def test_a_cycle_is_repeated_or_left_out(family: str, times: int) -> None:
     count = counter(family)
-    again = repeated(clip(family), times, count)
+    again = repeat_action(clip(family), times, count)
     assert again is not None and count(Signals(again)) == times
 
 
@@ -58,14 +58,14 @@ def test_faster_is_shorter_and_larger_goes_further() -> None:
     motion = clip("kick")
     assert len(in_tempo(motion, Clause(action="kick", factor=2.0))) == round(len(motion) / 2)
     assert len(in_tempo(motion, Clause(action="kick", tempo="speeding_up"))) == len(motion)
-    small, large = (MEASURES["foot_height"](Signals(sized(motion, f))) for f in (0.6, 1.4))
+    small, large = (MEASURES["foot_height"](Signals(resize_movement(motion, f))) for f in (0.6, 1.4))
     assert small < 0.9 * MEASURES["foot_height"](Signals(motion)) < large
 
 
 def test_one_side_acts_and_the_mirror_image_has_the_other() -> None:
     motion = clip("raise_hand")
-    side = acting_side(Signals(motion))
-    assert {side, acting_side(Signals(motion.mirrored()))} == {"left", "right"}
+    side = find_acting_side(Signals(motion))
+    assert {side, find_acting_side(Signals(motion.mirrored()))} == {"left", "right"}
 
 
 @pytest.mark.parametrize(("family", "caption", "seen"), [
@@ -89,17 +89,17 @@ def test_a_side_that_a_caption_names_must_be_the_one_that_is_seen() -> None:
 
 
 def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:
-    motion = next(iter(keyframed_clips(1, only=["march"]))).load()
+    motion = next(iter(make_keyframed_clips(1, only=["march"]))).load()
     ahead = MotionSpec("someone marches", 20, action="march", clause=Clause(action="march", direction="forward"))
     back = replace(ahead, clause=Clause(action="march", direction="backward"))
-    assert reversed_steps(motion, ahead) is motion
-    assert off_course(Signals(reversed_steps(motion, back)), "back") < 25 < 150 < off_course(Signals(motion), "back")
+    assert reverse_steps(motion, ahead) is motion
+    assert off_course(Signals(reverse_steps(motion, back)), "back") < 25 < 150 < off_course(Signals(motion), "back")
 
 
 def test_seconds_that_are_given_are_kept_where_there_is_room() -> None:
-    assert timed(60, [20, 20, 20], [None, 2.0, None], 5.0, 5) == [25, 10, 25]
-    assert sum(timed(30, [20, 20], [None, 6.0], 5.0, 5)) == 30
-    assert timed(30, [20, 20], [2.0, 2.0], 5.0, 5) == [15, 15]
+    assert share_tokens(60, [20, 20, 20], [None, 2.0, None], 5.0, 5) == [25, 10, 25]
+    assert sum(share_tokens(30, [20, 20], [None, 6.0], 5.0, 5)) == 30
+    assert share_tokens(30, [20, 20], [2.0, 2.0], 5.0, 5) == [15, 15]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:
 
 def test_the_other_hand_of_two_requests_acts(model: AvatarGPT) -> None:
     requests = [MotionRequest(clauses=[Clause(action="raise arm", side=side)]) for side in ("left", "right")]
-    assert [acting_side(Signals(m)) for m in model.generate(requests)] == ["left", "right"]
+    assert [find_acting_side(Signals(m)) for m in model.generate(requests)] == ["left", "right"]
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_a_short_turn_is_made_whole_and_then_faster() -> None:
     spec = ClauseSpec("turn", 1.0, turn=Turn(180), clause=Clause(action="turn"))
     (short,), (long,) = (motion_specs(ResolvedRequest("turn", None, (spec,)), s, 0, 5.0) for s in (1.0, 6.0))
     assert (short.tokens, short.frames, long.tokens, long.frames) == (-1, 20, 30, 120)
-    assert len(constrained(clip("jump"), short)) == 20
+    assert len(constrain_motion(clip("jump"), short)) == 20
 
 
 def test_what_is_done_on_the_spot_does_not_go(straight) -> None:
@@ -283,9 +283,9 @@ def test_the_model_walks_in_a_circle_and_around_a_corner(model):
 
 
 def test_how_far_a_turn_misses():
-    assert Turn(90, "left").missed(80.0) == 10 and Turn(90, "right").missed(-80.0) == 10
-    assert Turn(90, "right").missed(90.0) == 180
-    assert Turn(180).missed(-170.0) == Turn(180).missed(170.0) == 10
+    assert Turn(90, "left").measure_miss(80.0) == 10 and Turn(90, "right").measure_miss(-80.0) == 10
+    assert Turn(90, "right").measure_miss(90.0) == 180
+    assert Turn(180).measure_miss(-170.0) == Turn(180).measure_miss(170.0) == 10
 
 
 def test_a_motion_is_cut_near_its_goal():
@@ -357,17 +357,17 @@ def test_the_model_walks_while_it_waves(model):
     assert np.linalg.norm((motion.root[-1] - motion.root[0])[[0, 2]]) > 2
     assert (joints[:, 21, 1] > joints[:, 17, 1]).mean() > 0.3  # the right wrist above its shoulder
     assert (joints[:, 20, 1] > joints[:, 16, 1]).mean() < 0.1
-    assert len(layered(steps, motion)) == len(steps)
-    np.testing.assert_array_equal(layered(steps, motion).root, steps.root)
+    assert len(layer_arms(steps, motion)) == len(steps)
+    np.testing.assert_array_equal(layer_arms(steps, motion).root, steps.root)
 
 
 @pytest.mark.parametrize("family", ["kick", "kneel_on_one_knee", "climb_stairs", "turn_half_with_steps", "sidestep"])
 def test_a_candidate_pays_for_attributes_that_it_does_not_show(family: str) -> None:
     motion = clip(family)
-    shown = described(Measures.of(motion).figures())
+    shown = describe_figures(Measures.of(motion).figures())
     spec = MotionSpec("a clip", 4, attributes={**shown, "tempo": "fast", "quality": "good", "action": family})
     assert other_attributes(motion, spec.attributes) == [] and constraint_cost(motion, spec) == 0
-    changed = {k: v for k, v in mirrored(shown).items() if v != shown[k]}
+    changed = {k: v for k, v in mirror_attributes(shown).items() if v != shown[k]}
     if "rise" in shown:
         changed["rise"] = {"up": "down", "down": "up"}[shown["rise"]]
     wrong = replace(spec, attributes={**shown, **changed})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.body.contact import CARRIED, LEGS, MAX_OFFSET, FootLock, PenetrationStream, on_the_floor, shift_feet
-from avatargpt.evaluation.corpus import keyframed_clips
+from avatargpt.evaluation.corpus import make_keyframed_clips
 from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
 from vqvae.contact import HEIGHT, standing
@@ -41,7 +41,7 @@ def slides(motion: Motion, on: np.ndarray) -> np.ndarray:
 
 
 def key(family: str) -> Motion:
-    return next(iter(keyframed_clips(1, only=[family]))).load()
+    return next(iter(make_keyframed_clips(1, only=[family]))).load()
 
 
 @pytest.mark.parametrize("family", ["march", "jump", "dance_step", "squat"])

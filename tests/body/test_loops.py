@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.loops import DRIFT, PLANE, loop_at_rate, looped, on_treadmill
-from avatargpt.evaluation.corpus import keyframed_clips
+from avatargpt.body.loops import DRIFT, PLANE, loop_at_rate, loop_motion, on_treadmill
+from avatargpt.evaluation.corpus import make_keyframed_clips
 from avatargpt.requests.clause_spec import cycles_in_place
 from instruct_data.cycles import extend, find_cycle
 from instruct_data.requests.spec import Clause, MotionRequest
@@ -19,7 +19,7 @@ from vqvae.skeleton import TOES
 
 
 def key(family: str) -> Motion:
-    return next(iter(keyframed_clips(1, only=[family]))).load()
+    return next(iter(make_keyframed_clips(1, only=[family]))).load()
 
 
 def marching(speed: float = 0.5) -> Motion:
@@ -51,7 +51,7 @@ def shares(loop: Motion) -> list[float]:
 @pytest.mark.parametrize("seconds", [None, 4.0])
 def test_a_loop_closes_and_begins_at_the_origin(family: str, seconds: float | None) -> None:
     source = key(family).moved(0.7, np.array([1.0, 0, 2]))
-    loop, way = looped(source, seconds)
+    loop, way = loop_motion(source, seconds)
     assert max(shares(loop)) < 1
     assert np.abs(loop.root[0, [0, 2]]).max() < 1e-5 and abs(loop.heading[0]) < 1e-4
     assert seconds is None or len(loop) == 80
@@ -61,25 +61,25 @@ def test_a_loop_closes_and_begins_at_the_origin(family: str, seconds: float | No
 
 def test_all_of_a_motion_is_kept_where_it_counts() -> None:
     motion = key("kick")
-    assert len(looped(motion, whole=True)[0]) == len(motion)
+    assert len(loop_motion(motion, whole=True)[0]) == len(motion)
 
 
 def test_a_march_goes_on_and_a_drift_does_not() -> None:
-    _, way = looped(marching())
+    _, way = loop_motion(marching())
     assert way[2] > 0.3 and abs(way[0]) < 0.1
     wave = key("wave")
     drift = 0.5 * DRIFT / wave.fps * np.arange(len(wave))[:, None] * [1, 0, 0]
-    loop, way = looped(replace(wave, root=wave.root + drift))
+    loop, way = loop_motion(replace(wave, root=wave.root + drift))
     on = standing(np.concatenate([loop.joints] * 2))
     assert np.abs(way).max() < 1e-6 and on.all()
     slow = marching(0.0)
     slow = replace(slow, root=slow.root - 0.9 * (slow.root - slow.root[0]) * [1, 0, 1])
-    assert [looped(slow, gait=gait)[1][2] > 0.05 for gait in (False, True)] == [False, True]
+    assert [loop_motion(slow, gait=gait)[1][2] > 0.05 for gait in (False, True)] == [False, True]
     assert np.ptp(loop.joints[:, TOES], axis=0).max() < 0.02
 
 
 def test_a_cycle_in_place_keeps_its_stride_on_ground_of_one_velocity() -> None:
-    loop, way = looped(marching())
+    loop, way = loop_motion(marching())
     there, notes = on_treadmill(loop, [(0, len(loop))], way)
     if not notes:  # a round shorter than the spot's radius
         pytest.fail("a march that goes on has a velocity")
@@ -121,7 +121,7 @@ def test_a_way_that_bends_is_taken_out_and_named() -> None:
 
 @pytest.mark.parametrize("fps", [30.0, 60.0])
 def test_another_frame_rate_leaves_no_rest_at_the_seam(fps: float) -> None:
-    loop, _ = looped(marching())
+    loop, _ = loop_motion(marching())
     finer = loop_at_rate(loop, fps)
     assert len(finer) == round(len(loop) * fps / 20) and max(shares(finer)) < 1.2
     last = np.linalg.norm(np.diff(local(finer), axis=0), axis=-1).mean(-1)

@@ -28,7 +28,7 @@ from instruct_data.requests.spec import Clause
 from tests.clips import swaying
 from tests.factories import LEVELS, body_model, body_tokenizer
 from vqvae.errors import UserError
-from vqvae.ground import SUNK, floor_of, grounded, raised
+from vqvae.ground import SUNK, floor_of, ground_motion, raise_motion
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
@@ -221,7 +221,7 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
 
 def test_clips_that_miss_their_action_are_sampled_together(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = MotionSpec("a person walks", 5, action="walk", alternatives=(MotionSpec("they jump", 4, action="jump"),))
-    parts, config = [generate._Part(spec, seed) for seed in (1, 2)], GenerationConfig(best_of=2)
+    parts, config = [generate._ClausePart(spec, seed) for seed in (1, 2)], GenerationConfig(best_of=2)
     codes = [gpt.sample_candidates([spec.caption], [5], [p.seed], samples=1)[0][0] for p in parts]
     rounds: list[list[str]] = []
 
@@ -250,8 +250,8 @@ def test_a_clip_that_fits_badly_gives_way_to_a_clearly_better_one(
     monkeypatch.setattr(generate, "constraint_cost", lambda motion, spec: 0.0)
     monkeypatch.setattr(BodyModel, "motion_fit", lambda self, motions, *_: [next(fits) for _ in motions])
     first = gpt.loaded.tokenizer("body").decode(codes)
-    clip = generate._Clip(first, spec, {})
-    gpt.body.generation._retry([generate._Part(spec, 1)], [clip], GenerationConfig(best_of=1))
+    clip = generate._SampledClip(first, spec, {})
+    gpt.body.generation._retry([generate._ClausePart(spec, 1)], [clip], GenerationConfig(best_of=1))
     assert (clip.motion is not first) is again
 
 
@@ -288,7 +288,7 @@ def test_rounds_of_what_goes_on_continue_it_too(gpt: AvatarGPT, monkeypatch: pyt
     other = MotionSpec("sip", 4, action="sip", attributes=standing)
     spec = MotionSpec("drink", 5, action="drink", upper_body=True, attributes=standing, alternatives=(other,))
     context = np.arange(6 * LEVELS).reshape(6, LEVELS) % 24
-    part, config, calls = generate._Part(spec, 1, context, "sitting"), GenerationConfig(best_of=2), list[Any]()
+    part, config, calls = generate._ClausePart(spec, 1, context, "sitting"), GenerationConfig(best_of=2), list[Any]()
 
     def sample(model: BodyModel, captions: list[str], *args: Any) -> Any:
         calls.append((captions, *args[3:]))
@@ -442,7 +442,7 @@ def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, 
 
 def test_poses_to_begin_and_end_in_leave_the_way_as_long(gpt: AvatarGPT) -> None:
     motion = walk(60)
-    made = gpt.body.editing.posed(motion, motion.slice(5, 6), motion.slice(9, 10), best_of=2)
+    made = gpt.body.editing.pose_ends(motion, motion.slice(5, 6), motion.slice(9, 10), best_of=2)
     before, after = ((m.root[-1] - m.root[0])[[0, 2]] for m in (motion, made))
     np.testing.assert_allclose(after, before, atol=1e-3)
 
@@ -553,23 +553,23 @@ HEIGHTS = [-0.95, 2.5]
 def low() -> Motion:
     """A clip on y = 0."""
     clip = walk(48)
-    return raised(clip, -float(np.percentile(clip.joints[..., 1].min(1), 2)))
+    return raise_motion(clip, -float(np.percentile(clip.joints[..., 1].min(1), 2)))
 
 
 def test_floor_of_a_clip(low: Motion) -> None:
     for height in (-0.09, 0.0, 0.19):
-        clip = raised(low, height)
-        assert floor_of(clip) == 0 and grounded(clip) is clip
+        clip = raise_motion(low, height)
+        assert floor_of(clip) == 0 and ground_motion(clip) is clip
     for height in HEIGHTS:
-        assert floor_of(raised(low, height)) == pytest.approx(height, abs=1e-4)
-        assert np.abs(grounded(raised(low, height)).joints - low.joints).max() < 1e-4
+        assert floor_of(raise_motion(low, height)) == pytest.approx(height, abs=1e-4)
+        assert np.abs(ground_motion(raise_motion(low, height)).joints - low.joints).max() < 1e-4
     jump = replace(low, root=low.root + np.outer(np.sin(np.linspace(0, np.pi, 48)), [0, 0.6, 0]))
     assert floor_of(jump) == 0
 
 
 @pytest.mark.parametrize("height", HEIGHTS)
 def test_what_is_made_of_a_clip_keeps_its_floor(gpt: AvatarGPT, low: Motion, height: float) -> None:
-    high, up = raised(low, height), np.array([0, height, 0])
+    high, up = raise_motion(low, height), np.array([0, height, 0])
     assert gpt.describe(high, best_of=1) == gpt.describe(low, best_of=1)
     longer, usual = gpt.extend(high, 1.0, best_of=1), gpt.extend(low, 1.0, best_of=1)
     np.testing.assert_allclose(longer.joints - up, usual.joints, atol=1e-3)

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.body import stitch
 from avatargpt.body.contact import with_seam_lifted
-from avatargpt.body.edit import MAX_JERK, MAX_STEP, frame_of, posed, roughness
+from avatargpt.body.edit import MAX_JERK, MAX_STEP, frame_of, roughness, set_end_pose
 from avatargpt.evaluation.seams import interpolate
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -86,7 +86,7 @@ def test_a_led_stretch_arrives_with_its_speed(turn: float) -> None:
     clip = walk(42, yaw=0.0)
     before, stretch, after = clip.slice(0, 1), clip.slice(1, 40), clip.slice(40, 42)
     target = after.moved(turn, np.array([0.7, 0.0, -0.4]))
-    led = stitch.arriving(stretch, before, after, target)
+    led = stitch.lead_to_target(stretch, before, after, target)
     whole = concatenate([before, led, target])
     before_it = np.linalg.norm(np.diff(clip.root, axis=0), axis=-1)
     way = np.linalg.norm(np.diff(whole.root, axis=0), axis=-1)
@@ -108,7 +108,7 @@ def test_a_led_stretch_walks_the_way_it_faces() -> None:
     goal = np.array([radius * (1 - np.cos(1.2)), 0, radius * np.sin(1.2)]) + before.root[0] * [1, 0, 1]
     target = after.moved(1.2, np.zeros(3))
     target = replace(target, root=target.root + (goal - target.root[0]) * [1, 0, 1])
-    led = stitch.arriving(stretch, before, after, target)
+    led = stitch.lead_to_target(stretch, before, after, target)
     step, yaw = np.diff(led.root, axis=0), np.diff(np.zeros(59)) + 1.2 * np.arange(58) / 58
     aside = step[:, 0] * np.cos(yaw) - step[:, 2] * np.sin(yaw)
     assert np.abs(aside).max() < 0.3 * np.linalg.norm(step, axis=-1).mean()
@@ -118,11 +118,11 @@ def test_interpolation_takes_up_both_speeds() -> None:
     clip = walk(60)
     start, end = clip.slice(0, 20), clip.slice(40, 60)
     jolts = []
-    for middle in (stitch.interpolated(start, end, 20), interpolate(start, end, 20)):
+    for middle in (stitch.interpolate_motion(start, end, 20), interpolate(start, end, 20)):
         bends = np.linalg.norm(np.diff(concatenate([start, middle, end]).joints, n=2, axis=0), axis=-1).max(1)
         jolts.append(bends[[18, 38]].max())  # the second differences across the seams
     assert jolts[0] < 0.5 * jolts[1]
-    assert len(stitch.interpolated(clip.slice(0, 1), clip.slice(9, 10), 1)) == 1
+    assert len(stitch.interpolate_motion(clip.slice(0, 1), clip.slice(9, 10), 1)) == 1
 
 
 def test_the_verifier_allows_what_recordings_and_the_given_clips_have() -> None:
@@ -144,7 +144,7 @@ def test_the_verifier_allows_what_recordings_and_the_given_clips_have() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 13, 60, 77])
 def test_retimed_keeps_the_ends(frames: int) -> None:
     clip = walk(60)
-    got = stitch.retimed(clip, frames)
+    got = stitch.retime_motion(clip, frames)
     assert len(got) == frames
     np.testing.assert_allclose(got.joints[0], clip.joints[0], atol=1e-5)
     if frames > 1:
@@ -154,7 +154,7 @@ def test_retimed_keeps_the_ends(frames: int) -> None:
 
 
 def test_retimed_from_one_frame() -> None:
-    assert len(stitch.retimed(walk(1), 4)) == 4
+    assert len(stitch.retime_motion(walk(1), 4)) == 4
 
 
 def test_medoid_is_the_consensus() -> None:
@@ -209,14 +209,14 @@ def clip(frames: int, bend: float) -> Motion:
 
 
 def between(start: Motion, end: Motion, seconds: float) -> Motion:
-    return concatenate([start, stitch.interpolated(start, end, round(seconds * 20)), end])
+    return concatenate([start, stitch.interpolate_motion(start, end, round(seconds * 20)), end])
 
 
 def test_the_first_and_the_last_frame_are_the_poses() -> None:
     walk, bent = clip(60, 0.0), clip(30, 1.2)
     pose = frame_of(bent, 0.5, "x")
     for start, end, at in ((pose, None, 0), (None, pose, -1)):
-        made = posed(walk, between, start, end)
+        made = set_end_pose(walk, between, start, end)
         assert len(made) == len(walk) and made.caption == "goes"
         np.testing.assert_allclose(made.rotations[at, 18], pose.rotations[0, 18], atol=1e-5)
         np.testing.assert_allclose(made.rotations[30], walk.rotations[30], atol=1e-5)
@@ -225,6 +225,6 @@ def test_the_first_and_the_last_frame_are_the_poses() -> None:
 def test_what_cannot_be() -> None:
     pose = clip(1, 1.0)
     with pytest.raises(UserError, match=r"0\.5 s with a pose.*accepted: 1\.2 s"):
-        posed(clip(10, 0.0), between, pose, None)
+        set_end_pose(clip(10, 0.0), between, pose, None)
     with pytest.raises(UserError, match="second 9; accepted 0 to 3"):
         frame_of(clip(60, 0.0), 9.0, "walk.npz:9")

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.body.generate import GenerationResult
 from avatargpt.chat import Conversation
-from avatargpt.chat.maker import GeneratedMotion, Maker
+from avatargpt.chat.maker import GeneratedMotion, MotionMaker
 from avatargpt.long.outcome import Judgement, Verifier
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.resolver import ResolvedRequest
@@ -46,11 +46,11 @@ class Strict:
     def __init__(self, networks, bad):
         self.model, self.bad = networks, bad
 
-    def judged(self, motion, step):
+    def judge_motion(self, motion, step):
         assert len(motion) == 20, "each clause by itself"
         return Judgement(9 * (step.caption in self.bad), None)
 
-    def reworded(self, step):
+    def reword_clause(self, step):
         return [self._as(step, f"{step.caption} again", step.action)]
 
     def similar(self, step):
@@ -70,7 +70,7 @@ class Strict:
 def test_what_is_not_shown_is_made_again(monkeypatch, bad, tries, last, said):
     networks = Networks()
     monkeypatch.setattr("avatargpt.chat.maker.doubts", lambda clauses, grounder: [""] * len(clauses))
-    maker = Maker(SimpleNamespace(body=networks))
+    maker = MotionMaker(SimpleNamespace(body=networks))
     maker.verifier = Strict(networks, bad)
     motion = maker.make("sweeps and bows", 2.0, 5).motion
     assert motion.notes == ((said,) if said else ()) and len(networks.made) == tries
@@ -81,7 +81,7 @@ def test_what_is_not_shown_is_made_again(monkeypatch, bad, tries, last, said):
 
 def test_drafts_come_before_anything_is_judged(monkeypatch):
     monkeypatch.setattr("avatargpt.chat.maker.doubts", lambda clauses, grounder: [])
-    maker, drafts = Maker(SimpleNamespace(body=(networks := Networks()))), []
+    maker, drafts = MotionMaker(SimpleNamespace(body=(networks := Networks()))), []
     maker.verifier = Strict(networks, ("bows",))
     made = maker.make("sweeps and bows", 2.0, 5, draft=lambda m: drafts.append((len(m), len(networks.made))))
     assert drafts == [(20, 1), (40, 1)], "the first action, then both, of the first try alone"
@@ -98,7 +98,7 @@ def drafting(monkeypatch):
             draft(motion.slice(0, len(motion) // 2))
         return GeneratedMotion(motion, ((caption, 0.0), ("a person waves his left hand", 0.5)))
 
-    monkeypatch.setattr(Maker, "make", halves)
+    monkeypatch.setattr(MotionMaker, "make", halves)
 
 
 def test_a_draft_stands_where_its_segment_will(drafting, tmp_path):
@@ -129,13 +129,13 @@ def test_actions_of_a_segment_keep_their_places(drafting, tmp_path):
 
 def test_notes_land_on_the_segments_of_a_plan(monkeypatch, tmp_path):
     talk = Conversation(FakeModel(), intent=LineIntent(), outputs=tmp_path, planner=FakePlanner())
-    make = Maker.make
+    make = MotionMaker.make
 
     def noted(self, caption, *order):
         made = make(self, caption, *order)
         return replace(made, motion=replace(made.motion, notes=(f"{caption} is only partly seen",)))
 
-    monkeypatch.setattr(Maker, "make", noted)
+    monkeypatch.setattr(MotionMaker, "make", noted)
     reply = talk.say("plan 1: a picnic")
     assert [s.note for s in talk.timeline.segments] == [f"a person {w}s is only partly seen" for w in ("walk", "sit")]
     assert "[a person sits is only partly seen]" in reply.text

@@ -13,7 +13,7 @@ from vqvae.skeleton import SMPL22
 def test_a_hand_is_where_it_was_pulled_to(talk):
     for line in ("make: a person walks", "then: a person waves", "total 6s"):
         assert talk.say(line).ok
-    talk.memory.now = talk.timeline.replaced([replace(s, fixed=False) for s in talk.timeline.segments])
+    talk.memory.now = talk.timeline.replace_segments([replace(s, fixed=False) for s in talk.timeline.segments])
     before = talk.motion.joints
     frame, wrist = 90, SMPL22.index("l_wrist")
     goal = before[frame, wrist] + [-0.2, 0.1, 0.1]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from avatargpt.chat import Conversation
-from avatargpt.chat.segments import MAX_GAP, RISES, faster, looped, mirrored, pose_gap
-from avatargpt.chat.timeline import Memory, Store, Timeline, compose, played, segment_of
+from avatargpt.chat.segments import MAX_GAP, RISES, faster, loop_segments, mirror_segment, pose_gap
+from avatargpt.chat.timeline import Memory, SessionStore, Timeline, compose, order_played, segment_of
 from instruct_data.face.score import Emotion, Event, Score
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
 from tests.clips import gliding
@@ -109,8 +109,8 @@ def test_segments_of_a_plan_come_while_it_is_made(talk):
 
 def test_the_order_of_loops_within_loops():
     outer, inner = (1, 2), (2, 3)
-    assert played([(), (outer,), (outer, inner), ()]) == [0, 1, 2, 2, 2, 1, 2, 2, 2, 3]
-    assert played([((1, 2),), ((3, 2),)]) == [0, 0, 1, 1] and played([]) == []
+    assert order_played([(), (outer,), (outer, inner), ()]) == [0, 1, 2, 2, 2, 1, 2, 2, 2, 3]
+    assert order_played([((1, 2),), ((3, 2),)]) == [0, 0, 1, 1] and order_played([]) == []
 
 
 def test_segments_are_composed_as_they_were_when_each_was_joined_to_all_before():
@@ -124,15 +124,17 @@ def test_segments_are_composed_as_they_were_when_each_was_joined_to_all_before()
 def test_faces_go_with_their_segments(tmp_path):
     wink = Score(2.0, (Event("wink_left", 0.5, 0.5),), (Emotion("happy", 0.7, 0.0, 2.0),))
     first = replace(segment_of("winks", walk(2.0), 0, True), score=wink)
-    state = Timeline().replaced([first, segment_of("walks", walk(3.0), 0, True), faster(mirrored(first), 2.0)])
+    state = Timeline().replace_segments(
+        [first, segment_of("walks", walk(3.0), 0, True), faster(mirror_segment(first), 2.0)]
+    )
     score = state.score(0, 2)
     winks = [("wink_left", 0.5, 0.5), ("wink_right", 5.25, 0.25)]
     assert [(e.action, e.start, e.duration) for e in score.events] == winks
     assert [(f.start, f.end) for f in score.emotions] == [(0, 2), (5, 6)] and score.length == 6
     assert state.score(1, 1) is None and state.score(2, 2).events[0].start == 0.25
-    twice = state.replaced(looped(state, {0}, 2))
+    twice = state.replace_segments(loop_segments(state, {0}, 2))
     assert [e.start for e in twice.score(0, 1).events] == [0.5, 2.5]
-    store = Store(tmp_path / "session")
+    store = SessionStore(tmp_path / "session")
     store.save(Memory(twice))
     assert [s.score for s in store.load().now.segments] == [s.score for s in twice.segments]
     store.close()

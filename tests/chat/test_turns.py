@@ -7,14 +7,14 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.chat.intent import LanguageIntent, check_numbers, possible, why_not
-from avatargpt.chat.turn_text import ChatTurn, as_caption, as_typed, changed, named_files, simplified
+from avatargpt.chat.turn_text import ChatTurn, as_caption, as_typed, change_caption, find_file_names, simplify_paths
 from avatargpt.chat.turns import TurnReader
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.reading.reader import Reading, ReadItem
 from instruct_data.dialogue.acts import SPOKEN, Act, Outline, Replay, from_json, outline, read, write
-from instruct_data.factory.dialogues import TurnMaker, dialogue_pairs, phrases, read_dialogues, replayed
+from instruct_data.factory.dialogues import TurnMaker, dialogue_pairs, phrases, read_dialogues, replay_dialogues
 from instruct_data.registry import get_task
 from tests.factories import RecordedModel
 from vqvae.errors import UserError
@@ -99,7 +99,7 @@ def test_made_up_turns_are_possible_and_repeatable():
 
 def test_recorded_dialogues_become_pairs(shared, monkeypatch):
     folder = shared / "data" / "chat"
-    turns = replayed(read_dialogues(folder / "train.jsonl"), np.random.default_rng(0))
+    turns = replay_dialogues(read_dialogues(folder / "train.jsonl"), np.random.default_rng(0))
     assert len(turns) > 800 and turns[0].timeline == "empty" and turns[1].timeline.startswith("1 ")
     monkeypatch.setattr("instruct_data.factory.dialogues.PAIRS", 3200)
     pairs = dialogue_pairs(folder, seed=1)
@@ -120,8 +120,8 @@ CAPTIONS = ("a person walks forward", "a person waves the right hand", "a person
 
 
 def heard(request, captions=CAPTIONS, **more):
-    files = tuple(simplified(request)[1])
-    return ChatTurn(simplified(request)[0].lower(), captions, files=files, **more)
+    files = tuple(simplify_paths(request)[1])
+    return ChatTurn(simplify_paths(request)[0].lower(), captions, files=files, **more)
 
 
 @pytest.mark.parametrize(("line", "request_", "reason"), [
@@ -155,11 +155,11 @@ def test_nothing_but_the_grammar_is_accepted():
 
 
 def test_files_as_people_type_them():
-    assert named_files('describe "/tmp/My Clip.BVH" and walk\\ 2.npz') == ["/tmp/My Clip.BVH", "walk 2.npz"]
-    assert simplified("load '/a b/Walk.GLB'") == ("load walk.glb", {"walk.glb": "/a b/Walk.GLB"})
-    assert simplified("load pack.glb#Hop/High") == ("load pack.glb", {"pack.glb": "pack.glb#Hop/High"})
-    assert simplified('load "My.glb#Big Wave"') == ("load my.glb", {"my.glb": "My.glb#Big Wave"})
-    assert named_files("walk 2.5 s. then jump") == []
+    assert find_file_names('describe "/tmp/My Clip.BVH" and walk\\ 2.npz') == ["/tmp/My Clip.BVH", "walk 2.npz"]
+    assert simplify_paths("load '/a b/Walk.GLB'") == ("load walk.glb", {"walk.glb": "/a b/Walk.GLB"})
+    assert simplify_paths("load pack.glb#Hop/High") == ("load pack.glb", {"pack.glb": "pack.glb#Hop/High"})
+    assert simplify_paths('load "My.glb#Big Wave"') == ("load my.glb", {"my.glb": "My.glb#Big Wave"})
+    assert find_file_names("walk 2.5 s. then jump") == []
 
 
 @pytest.mark.parametrize(("caption", "change", "new", "tempo", "mirror"), [
@@ -173,14 +173,14 @@ def test_files_as_people_type_them():
     ("a person walks", "like a robot", "a person walks like a robot", 1, False),
 ])  # fmt: skip
 def test_changes(caption, change, new, tempo, mirror):
-    got = changed(caption, change)
+    got = change_caption(caption, change)
     assert (got.caption, got.tempo, got.mirror) == (new, tempo, mirror)
     assert got.remake == (tempo == 1 and not mirror)
 
 
 def test_a_change_of_length():
-    assert changed("a person walks", "2 seconds longer").seconds == 2.0
-    assert changed("a person walks", "much longer").length == 1.8
+    assert change_caption("a person walks", "2 seconds longer").seconds == 2.0
+    assert change_caption("a person walks", "much longer").length == 1.8
 
 
 def test_captions():
@@ -349,7 +349,7 @@ def test_a_turn_cannot_leave_its_fence() -> None:
 
 def test_a_model_on_this_machine_is_asked_where_the_reader_is_not_sure() -> None:
     class Sure(Other):
-        def weighed(self, heard: ChatTurn) -> tuple[list[Act] | None, float]:
+        def weigh_turn(self, heard: ChatTurn) -> tuple[list[Act] | None, float]:
             return [Act("delete", segment=1)], 0.9 if "first" in heard.request else 0.4
 
     ear, backend, _ = intent({"acts": "chat"})

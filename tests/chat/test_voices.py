@@ -7,7 +7,7 @@ import soundfile
 from avatargpt import export
 from avatargpt.chat import Conversation
 from avatargpt.chat.timeline import Timeline, segment_of
-from avatargpt.chat.voices import voiced
+from avatargpt.chat.voices import add_voices
 from avatargpt.export.avatar import AvatarMotion
 from tests.chat.stand_ins import LineIntent
 from tests.clips import gliding
@@ -31,12 +31,12 @@ def avatar(folder, frames=30):
 
 def timeline(folder):
     silent = segment_of("a person walks", gliding(20), 0, True)
-    return Timeline().replaced([silent, segment_of("a person speaks", avatar(folder), 0, True, "file"), silent])
+    return Timeline().replace_segments([silent, segment_of("a person speaks", avatar(folder), 0, True, "file"), silent])
 
 
 def test_face_and_fingers_lie_over_their_segment(tmp_path):
     now = timeline(tmp_path)
-    with voiced(now.motion, now.voices(0, 2), ".glb") as clip:
+    with add_voices(now.motion, now.voices(0, 2), ".glb") as clip:
         assert (clip.fps, len(clip), clip.sound) == (30.0, 90, None)
         jaw = clip.face.weights[:, arkit.INDEX["jawOpen"]]
         np.testing.assert_allclose(jaw[30:60], 0.75, atol=1e-6)
@@ -44,14 +44,14 @@ def test_face_and_fingers_lie_over_their_segment(tmp_path):
         straight = np.abs(clip.body.fingers[:, :, 0]).min(1)
         np.testing.assert_allclose(straight[30:60], 1, atol=1e-6)
         assert straight[10] < 0.999, "the hands of who does not speak are at rest"
-    with voiced(now.stretch(0, 0), now.voices(0, 0), ".glb") as clip:
+    with add_voices(now.stretch(0, 0), now.voices(0, 0), ".glb") as clip:
         assert isinstance(clip, Motion)
 
 
 def test_films_hold_each_voice_where_it_begins(tmp_path):
     now = timeline(tmp_path)
-    twice = now.replaced([*now.segments, now.segments[1]])
-    with voiced(twice.motion, twice.voices(0, 3), ".mp4") as clip:
+    twice = now.replace_segments([*now.segments, now.segments[1]])
+    with add_voices(twice.motion, twice.voices(0, 3), ".mp4") as clip:
         heard, rate = soundfile.read(clip.sound)
     assert rate == RATE and len(heard) == 4 * RATE
     loud = [bool(np.abs(heard[k * RATE : (k + 1) * RATE]).max() > 0.4) for k in range(4)]

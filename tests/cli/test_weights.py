@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.metrics.face import read_emotions
-from instruct_data.face.described import Description, parse_description
+from instruct_data.face.described import FaceDescription, parse_description
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.face import FaceMotion
@@ -75,7 +75,7 @@ def test_faces_in_tokens(cli, tmp_path):
     assert r.code == 0 and "read as: broad_smile" in r.err
     assert [e["action"] for e in json.loads(r.out)["results"][0]["score"]["events"]] == ["broad_smile"]
     assert cli("face", "--by", "language", "--emotion", "sad:1", "--seconds", 3, "-o", sad).code == 0
-    assert parse_description(cli("describe", smile).out) != Description((), ())
+    assert parse_description(cli("describe", smile).out) != FaceDescription((), ())
     anger = render(Score(3.0, (), (Emotion("angry", 1.0, 0.0, 3.0),)), 5)
     angry = anger.save(tmp_path / "angry.npz")
     r = cli("describe", "--feeling", smile, angry)

@@ -19,7 +19,7 @@ import pytest
 
 from avatargpt.cli.app import run
 from avatargpt.train.finetuning.clips import read_clips, read_recordings
-from instruct_data.planning import planning_pairs
+from instruct_data.planning import read_planning_pairs
 from instruct_data.store import Store
 from tests.curate.doubles import StandIn, write_film
 
@@ -77,7 +77,7 @@ def test_a_data_set(films: Path, tmp_path: Path, endpoint: StandIn, capsys: pyte
     faces = list(Store.open(tmp_path / "set" / "face").clips())
     assert faces[0].captions[0] == "Smile" and len(faces[0].captions) == 4
     assert {"unit": "lip corner puller", "strength": "strongly"} in faces[0].extra["units"]
-    pairs = planning_pairs(tmp_path / "set" / "planning")
+    pairs = read_planning_pairs(tmp_path / "set" / "planning")
     assert len(pairs["activity_to_steps"]) == 3
     assert sorted(p.name for p in (tmp_path / "set" / "recordings" / "face").iterdir()) == [
         f"{n}.{s}" for n in ("greeting_000", "two_shots_000", "two_shots_001") for s in ("npz", "wav")

@@ -13,11 +13,11 @@ import pytest
 
 from avatargpt.curate.detached import Detached
 from avatargpt.curate.recipe import Curation
-from avatargpt.curate.stages import Settings, Task
+from avatargpt.curate.stages import StageSettings, StageTask
 from tests.curate.doubles import StandIn
 
 ROOT = Path(__file__).parents[2]
-TASK = Task("scenes", {"title": "greeting", "captions": [], "stretches": [{"description": "waves", "words": ""}]})
+TASK = StageTask("scenes", {"title": "greeting", "captions": [], "stretches": [{"description": "waves", "words": ""}]})
 WORKER = """
 import sys
 from tests.curate.test_detached import TASK, settings
@@ -26,8 +26,8 @@ Detached(settings(*sys.argv[1:])).attempt(0, TASK)
 """
 
 
-def settings(folder: str, url: str) -> Settings:
-    return Settings(folder, Curation().model_dump(mode="json"), url)
+def settings(folder: str, url: str) -> StageSettings:
+    return StageSettings(folder, Curation().model_dump(mode="json"), url)
 
 
 def test_a_worker_that_is_killed_while_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +52,6 @@ def test_a_worker_that_is_killed_while_it_asks(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_process_that_ends_stops_the_run(tmp_path: Path) -> None:
-    questions = Detached(Settings(str(tmp_path), {"unknown": 1}))  # it cannot start with these
+    questions = Detached(StageSettings(str(tmp_path), {"unknown": 1}))  # it cannot start with these
     number, _, problem, ends = questions.attempt(3, TASK)
     assert (number, ends) == (3, True) and "was ended" in problem

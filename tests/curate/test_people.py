@@ -8,7 +8,7 @@ import pytest
 from avatargpt.curate.gates import track_reason
 from avatargpt.curate.people import FilmCapture
 from avatargpt.curate.recipe import Curation, TrackOptions
-from avatargpt.curate.stages import Task, Workshop
+from avatargpt.curate.stages import StageTask, Workshop
 from avatargpt.curate.tracks import Track, read_tracks
 from tests.curate.doubles import KnownPeople, waving
 from vqvae import arkit
@@ -41,7 +41,7 @@ def test_a_doubtful_track_is_left_out_and_joints_keep_their_reliability(
     monkeypatch.setattr(KnownPeople, "people", lambda *_: [body])
     recipe = Curation(tracks=TrackOptions(capture="tests.curate.doubles:KnownPeople"))
     shop = Workshop(tmp_path, recipe)
-    task = Task("tracks", {"film": "", "start": 0.0, "end": 2.0, "capture": ""}, {"film": "film.mp4"})
+    task = StageTask("tracks", {"film": "", "start": 0.0, "end": 2.0, "capture": ""}, {"film": "film.mp4"})
     (row,) = shop.run(task)["tracks"]
     assert track_reason(row, recipe.gates) == "doubtful: the camera moves"
     (stored,) = read_tracks(shop.path(task, ".npz"), [row])

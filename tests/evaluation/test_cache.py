@@ -13,10 +13,10 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.evaluation import cache, corpus, prompts, report
-from avatargpt.evaluation.cache import AnswerCache
+from avatargpt.evaluation.cache import RunCache
 from avatargpt.evaluation.plans import describe_generated
 from avatargpt.evaluation.prompts import Answer
-from avatargpt.evaluation.requests import Reading
+from avatargpt.evaluation.requests import JudgedReading
 from avatargpt.evaluation.suites import Suite, read
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.clip import Clip
@@ -57,7 +57,7 @@ def test_answers_come_back_to_the_last_bit(tmp_path: Path) -> None:
     face = FaceMotion(np.random.default_rng(0).random((5, 52), np.float32), np.zeros((5, 3), np.float32), 30.0, "smile")
     answers = [
         sway(1), twice, sway(2, 9, "gesture"), face, Answer(None, None, "cannot"), Answer(twice, (0.1, 1 / 3)),
-        (Reading(("a",), ("b",), False), [Act("then", seconds=2.5, text="bow")], None, True, 7, 0.1 + 0.2),
+        (JudgedReading(("a",), ("b",), False), [Act("then", seconds=2.5, text="bow")], None, True, 7, 0.1 + 0.2),
         "\ud800 é\0",
         Plan("a scene", (Activity("t", ("s",)),), "p"), {"": [np.arange(6.0).reshape(2, 3).T], 3: np.float32(0.1)},
         Score(3.0, (Event("wink_left", 0.4, 1.6, 0.7),), (Emotion("happy", 0.5, 0.0, 3.0),), "hm"), float("nan"),
@@ -88,7 +88,7 @@ def test_nothing_else_is_stored_or_read(tmp_path: Path) -> None:
             return {number} if number else "nothing"
 
     for _ in range(2):
-        model = AnswerCache(tmp_path / "r.parts").wrap_model(Guesser(), "guess")
+        model = RunCache(tmp_path / "r.parts").wrap_model(Guesser(), "guess")
         assert [model.guess(n) for n in (0, 1, 0)] == ["nothing", {1}, "nothing"] and model.size == 3
     assert calls == [0, 1, 0, 1]  # an equal call has its own answer; what cannot be stored is computed anew
 
@@ -203,8 +203,8 @@ def test_calls_that_are_known_beforehand_are_stored(tmp_path: Path) -> None:
     whole = describe_generated(Model(), texts, 3, 2)
     assert len(set(whole)) > 1
     again = Model(stop_after=0)
-    assert describe_generated(Model(), texts, 3, 2, AnswerCache(tmp_path / "r.parts")) == whole
-    assert describe_generated(again, texts, 3, 2, AnswerCache(tmp_path / "r.parts")) == whole
+    assert describe_generated(Model(), texts, 3, 2, RunCache(tmp_path / "r.parts")) == whole
+    assert describe_generated(again, texts, 3, 2, RunCache(tmp_path / "r.parts")) == whole
 
 
 def test_failures_are_named(suite: Suite, tmp_path: Path) -> None:
@@ -244,6 +244,6 @@ def test_an_answer_does_not_depend_on_earlier_calls(tmp_path: Path) -> None:
         return compute(texts, bf16)
 
     grounder._compute = counted  # type: ignore[method-assign]
-    for answers in (cache.NO_CACHE, AnswerCache(tmp_path / "a.parts")):
+    for answers in (cache.NO_CACHE, RunCache(tmp_path / "a.parts")):
         answers.map("states", lambda *texts: grounder.states(texts)[0], [("wave", "bow"), ("wave",)])
     assert calls == [["wave", "bow"], ["wave"]] * 2

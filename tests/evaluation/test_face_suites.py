@@ -21,7 +21,7 @@ from avatargpt.train.speech_data import corpus
 from avatargpt.train.speech_data.corpus import SpeechClip
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score
-from instruct_data.factory.gesture.bank import keyed_strokes
+from instruct_data.factory.gesture.bank import make_keyed_strokes
 from instruct_data.gesture.plan import MARKS, read_classes, word_classes
 from instruct_data.gesture.strokes import Stroke, motion_of
 from tests.factories import speech_clip
@@ -193,7 +193,7 @@ def test_ridge_finds_what_is_linear_and_the_driver_is_beside_it(driver: Driver) 
         energy = c.features[:, 80]
         curves[:, INDEX["jawOpen"]] = (energy - energy.min()) / 20
         clips.append(SpeechClip(c.features, curves, c.phones, kind="paired", split=split, name=f"pairs/{seed}"))
-    results = speech.recorded_faces(driver, clips)
+    results = speech.score_recorded_faces(driver, clips)
     assert results["paired_jaw/ridge"]["mean"] > 0.9
     assert {"paired_jaw/paired", "paired_jaw/taught", "paired_jaw/log_energy"} <= set(results)
     assert "paired_rounding/ridge" not in results  # nothing is rounded there
@@ -208,7 +208,7 @@ def test_distances_from_recordings_rank_what_needs_no_model() -> None:
         return curves
 
     validation, training = [take(7.0), take(5.0)], [take(6.0)]
-    rows = face_distances.recording_distances({"near": [x * np.float32(0.9) for x in validation]}, validation, training)
+    rows = face_distances.measure_recordings({"near": [x * np.float32(0.9) for x in validation]}, validation, training)
     means = {k: v["mean"] for k, v in rows.items()}
     assert means["lve/real"] == means["fdd/real"] == 0.0
     assert 0 < means["lve/near"] < means["lve/mean face"] < means["lve/neutral face"]
@@ -258,7 +258,7 @@ NAMES = ("count_two", "count_four", "wave", "big")
 
 @pytest.fixture(scope="module")
 def strokes() -> list[Stroke]:
-    return keyed_strokes(0, 1, NAMES)
+    return make_keyed_strokes(0, 1, NAMES)
 
 
 def at_rest(stroke: Stroke, before: int) -> Motion:
@@ -268,7 +268,7 @@ def at_rest(stroke: Stroke, before: int) -> Motion:
 
 def test_gestures_are_told_from_one_another_when_they_are_made(strokes: list[Stroke]) -> None:
     shown = StrokeMatcher(GestureBank.of(strokes, strokes[0].rest_pose))
-    for other in keyed_strokes(5, 1, NAMES):  # of other sizes, places and tempos
+    for other in make_keyed_strokes(5, 1, NAMES):  # of other sizes, places and tempos
         when = (40 + other.emphasis) / 30
         assert shown.nearest(at_rest(other, 40), when + 0.2) == other.name
 

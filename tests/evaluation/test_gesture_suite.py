@@ -16,8 +16,8 @@ from avatargpt.evaluation import gesture
 from avatargpt.evaluation.cache import NO_CACHE
 from avatargpt.evaluation.outputs import Outputs
 from avatargpt.evaluation.suites import Run
-from avatargpt.metrics.gesture_features import GestureFeatures
-from avatargpt.metrics.gesture_motion import UPPER, Stroke
+from avatargpt.metrics.gesture_features import GestureFeatureEncoder
+from avatargpt.metrics.gesture_motion import UPPER, MeasuredStroke
 from avatargpt.resources import PACKAGE
 from avatargpt.speech.word_files import write
 from avatargpt.speech.words import Word, Words
@@ -122,7 +122,7 @@ def test_motions_of_others_are_a_row(folder: Path, tmp_path: Path) -> None:
         {"item": "c", "reason": "2.0 s of motion for a talk of 24.0 s; accepted as long"}
     ] and (got["talks"], got["sounds"]) == (2, 2)  # fmt: skip
     some = [t for t in gesture.read_talks(folder) if t.name in made]
-    features = GestureFeatures.load(PACKAGE / "weights" / "gesture")
+    features = GestureFeatureEncoder.load(PACKAGE / "weights" / "gesture")
     own = gesture.score(evaluation.load("gesture"), some, {"outputs": lambda t: made[t.name]}, (), features)
     for figure in ("beat_alignment", "hand_speed", "l1_diversity", "fgd"):
         assert got["results"][f"{figure}/outputs"] == own["results"][f"{figure}/outputs"]
@@ -150,7 +150,7 @@ def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -
     args = argparse.Namespace(threads=1, device="cpu", store=tmp_path / "store", output=tmp_path / "fgd", config=CONFIG)
     args.until = None
     gesture_features.gesture_features_stage(recipe, args)
-    made = GestureFeatures.load(tmp_path / "fgd")
+    made = GestureFeatureEncoder.load(tmp_path / "fgd")
     assert made(motions["val"]).shape == ((600 - 64) // 8 + 1, 4)
     log = [json.loads(line) for line in (tmp_path / "fgd" / "log.jsonl").read_text().splitlines()]
     assert any("val_lost" in row for row in log) and (tmp_path / "fgd" / "config.yaml").is_file()
@@ -159,7 +159,7 @@ def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -
     with pytest.raises(UserError, match="short: no training clip of 2.1 s"):
         gesture_features.gesture_features_stage(recipe, args)
 
-    stroke = Stroke(beating(np.array([0.5]), 45), 0.5)
+    stroke = MeasuredStroke(beating(np.array([0.5]), 45), 0.5)
     suite = evaluation.load("gesture")
     got = gesture.score(suite, gesture.read_talks(folder), {}, [stroke], made)["results"]
     assert got["fgd/real"]["mean"] >= 0 and got["fgd/mean pose"]["mean"] is not None

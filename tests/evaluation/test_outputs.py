@@ -12,7 +12,7 @@ from avatargpt import evaluation, export
 from avatargpt.cli.app import app
 from avatargpt.evaluation import corpus, output_files, outputs, prompts
 from avatargpt.evaluation.outputs import Outputs
-from avatargpt.evaluation.suites import Entry, Suite, read
+from avatargpt.evaluation.suites import Suite, SuitePrompt, read
 from avatargpt.kinematics.joints import Signals, UnseenHead
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
@@ -52,7 +52,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
 @pytest.fixture(scope="module")
 def made() -> dict[str, list[Motion]]:
     families = sorted(set(FAMILIES.values()))
-    clips = {name: [c.load() for c in corpus.keyframed_clips(2, only=[name])] for name in families}
+    clips = {name: [c.load() for c in corpus.make_keyframed_clips(2, only=[name])] for name in families}
     return {text: clips[name] for text, name in FAMILIES.items()}
 
 
@@ -119,7 +119,7 @@ def test_what_needs_the_head_is_known(made: dict[str, list[Motion]]) -> None:
     import inspect
 
     needs = set()
-    clips = [*made["squat"], *(c.load() for c in corpus.keyframed_clips(1, only=["sit_down"]))]
+    clips = [*made["squat"], *(c.load() for c in corpus.make_keyframed_clips(1, only=["sit_down"]))]
     for s in (Signals.of_joints(m.joints, m.fps) for m in clips):
         for name, judge in predicates.predicates().items():
             given = {k: "left" for k, p in inspect.signature(judge).parameters.items()
@@ -284,7 +284,7 @@ def test_faces(tmp_path: Path) -> None:
     assert abs(got["results"]["fdd/fresh"]["mean"]) < 0.05
     assert len(got["failed"]) == len(face_instructions.instruction_sources(faces, None)["fresh"]) - 4
     body = tmp_path / "fresh_005.npz"
-    next(iter(corpus.keyframed_clips(1, only=["clap"]))).load().save(body)
+    next(iter(corpus.make_keyframed_clips(1, only=["clap"]))).load().save(body)
     again = outputs.score(faces, Outputs(tmp_path))
     assert {"item": "fresh_005.npz", "reason": "a motion of a body; accepted a face"} in again["failed"]
 
@@ -295,7 +295,7 @@ Joints = np.ndarray
 @pytest.fixture(scope="module")
 def clips() -> list[Joints]:
     families = ["clap", "kick", "squat", "jump", "wave", "sit_down"]
-    return [c.load().joints.astype(np.float64) for c in corpus.keyframed_clips(1, only=families)]
+    return [c.load().joints.astype(np.float64) for c in corpus.make_keyframed_clips(1, only=families)]
 
 
 def moved(up: float) -> Callable[[Joints], Joints]:
@@ -348,7 +348,7 @@ def test_bones_of_another_size_are_refused(times: float, clips: list[Joints], tm
 def test_the_command_warns_and_the_scores_stay(
     clips: list[Joints], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = tuple(Entry(f"item {n}", "single", ["claps"]) for n in range(len(clips)))
+    asked = tuple(SuitePrompt(f"item {n}", "single", ["claps"]) for n in range(len(clips)))
     metrics = {"pass_rate": {"higher_is_better": True, "unit": "share"}}
     suite = Suite("few", 1, "prompts", "a few", metrics, entries=asked)
     for n, item in enumerate(outputs.items(suite)):

@@ -14,7 +14,7 @@ import torch
 from avatargpt import evaluation
 from avatargpt.evaluation import judges, outputs, retrieval
 from avatargpt.evaluation.outputs import Outputs
-from avatargpt.evaluation.prompts import fitting
+from avatargpt.evaluation.prompts import measure_fit
 from avatargpt.evaluation.suites import read_list
 from avatargpt.metrics.degradations import DEGRADATIONS
 from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator
@@ -151,7 +151,7 @@ def test_rows_intervals_and_what_identifies_a_result(corpus: Path, tmp_path: Pat
 def test_the_recordings_given_back_score_as_they_do(corpus: Path) -> None:
     """A maker that hands out the very clips that are shown has the figures of the row `real`."""
     pairs, judge, options = read_pairs(corpus), made.evaluator(), retrieval.ProtocolOptions(**SMALL)
-    shown = retrieval.drawn_parts(pairs, np.random.default_rng([0, 1]), options.pool)
+    shown = retrieval.draw_parts(pairs, np.random.default_rng([0, 1]), options.pool)
     left = [s.pair.features(s.start, s.frames) for s in shown]
 
     def given(texts: Sequence[str], frames: Sequence[int], seeds: Sequence[int]) -> list[np.ndarray]:
@@ -189,8 +189,8 @@ def test_a_model_is_asked_for_the_length_that_is_shown(corpus: Path) -> None:
             return [standing(round(20 * s)) for s in seconds]
 
     make = retrieval.maker_of(Model())
-    shown = retrieval.drawn_parts(read_pairs(corpus), np.random.default_rng(0), 8)
-    lengths = [len(x) for x in retrieval.generated(make, shown, range(len(shown)))]
+    shown = retrieval.draw_parts(read_pairs(corpus), np.random.default_rng(0), 8)
+    lengths = [len(x) for x in retrieval.generate_features(make, shown, range(len(shown)))]
     assert lengths == [s.frames for s in shown]
 
 
@@ -274,17 +274,17 @@ def test_what_fits_its_prompt_is_told_from_what_does_not(tmp_path: Path) -> None
     from avatargpt.evaluation import corpus
 
     wanted = ("sit_down", "clap", "jumping_jack", "lie_down", "bow", "kick")
-    some = {c.action: c for c in corpus.keyframed_clips(1) if c.action in wanted and c.captions}
+    some = {c.action: c for c in corpus.make_keyframed_clips(1) if c.action in wanted and c.captions}
     path = tmp_path / "mine.json"
     path.write_text(json.dumps([some[a].captions[0] for a in wanted]))
     suite = evaluation.load(str(path))
     own = {n: [some[a].load().resampled(20.0).joints] for n, a in enumerate(wanted)}
-    right = fitting(suite, own)
-    wrong = fitting(suite, {n: own[(n + 2) % len(own)] for n in own})
+    right = measure_fit(suite, own)
+    wrong = measure_fit(suite, {n: own[(n + 2) % len(own)] for n in own})
     assert right["top1"]["mean"] > 0.6 > 0.4 > wrong["top1"]["mean"]
     assert right["mm_dist"]["mean"] < wrong["mm_dist"]["mean"] - 0.2
     assert right["top1/random pairing"]["mean"] < right["top1"]["mean"]
-    assert fitting(suite, {n: own[n] for n in range(3)}) == {}
+    assert measure_fit(suite, {n: own[n] for n in range(3)}) == {}
 
 
 def test_json_and_what_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from avatargpt.evaluation import scenes
-from avatargpt.evaluation.scenes import SegmentRow, final_faults, lost
+from avatargpt.evaluation.scenes import SegmentRow, final_faults, list_lost
 from avatargpt.evaluation.suites import folder
 from instruct_data.dialogue.acts import read
 from vqvae.errors import UserError
@@ -55,7 +55,7 @@ def test_the_timeline_has_every_row_in_order_and_nothing_else():
 )  # fmt: skip
 def test_what_a_turn_did_not_name_still_stands(after, keeps, missing):
     # in another order, either of the two sides of a change of places counts as moved
-    got = lost(SCENE, after, keeps)
+    got = list_lost(SCENE, after, keeps)
     assert len(got) == len(missing) or keeps == "all"
     assert bool(got) == bool(missing)
 
@@ -74,7 +74,7 @@ def test_a_held_turn_has_its_state_and_is_judged_by_its_lines():
     timeline = [{"caption": "a person walks", "seconds": 4.0}, {"caption": "a person waves", "seconds": 3.0}]
     before = [["loop it", "How often? e.g. 3 times."]]
     row = {"asked": "times", "before": before, "timeline": timeline, "user": "Three", "acts": ["loop 2 x3"]}
-    turn = scenes.held_turn(row)
+    turn = scenes.receive_held_turn(row)
     assert turn.request == "Three" and turn.lines == ("1 walks 4s", "2 waves 3s")
     assert turn.before == (("loop it", "How often? e.g. 3 times."),)
 

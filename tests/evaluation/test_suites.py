@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.evaluation import corpus, describe, prompts, seams, tokenizer
-from avatargpt.evaluation.describe import action_of, stated_side
+from avatargpt.evaluation.describe import action_of, find_stated_side
 from avatargpt.metrics.geometry import predicates
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
@@ -251,7 +251,7 @@ def test_the_nearest_clip_is_the_one_that_moves_alike() -> None:
 )
 def test_action_words(sentence: str, action: str, side: str) -> None:
     assert action_of(sentence) == action
-    assert stated_side(sentence) == side
+    assert find_stated_side(sentence) == side
 
 
 class Oracle:

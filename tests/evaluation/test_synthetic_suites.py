@@ -19,7 +19,7 @@ from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics import checks
 from avatargpt.metrics.geometry import predicates
-from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN, counted_in
+from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN, count_in
 from avatargpt.requests.vector_index import VectorIndex
 from instruct_data.clip import Clip
 from instruct_data.face.score import Emotion, Event, Score
@@ -76,7 +76,7 @@ def test_every_family_is_asked_for_by_a_prompt() -> None:
 def test_own_captions_name_their_family_and_hardly_others() -> None:
     known = checks.read_families(evaluation.load("families").classes, "families")
     actions = [n for n in ("clap", "sit_down", "drink", "kick") if n in corpus.action_names()]
-    drawn = list(corpus.keyframed_clips(1, only=actions))
+    drawn = list(corpus.make_keyframed_clips(1, only=actions))
     right = [c.action in describe.families_named(known, text) for c in drawn for text in c.captions]
     assert np.mean(right) >= 0.95
     others = [len(describe.families_named(known, text) - {c.action}) for c in drawn for text in c.captions]
@@ -91,12 +91,12 @@ def test_parameters_of_a_clip_fill_its_checks(tmp_path: Path) -> None:
     clip = clips(1, action="wave", extra={"side": "left", "params": {"reps": 2}})[0]
     known = checks.facts(clip)
     assert known["other"] == "right"
-    assert checks.filled(entry.checks[0][1], known) == {"raises_hand": {"side": "left"}}
-    assert checks.filled(entry.checks[1][1], known) == {"jumps": {"times": 2}}
-    assert checks.filled(entry.checks[1][1], None) == {"jumps": {}}
+    assert checks.fill_check(entry.checks[0][1], known) == {"raises_hand": {"side": "left"}}
+    assert checks.fill_check(entry.checks[1][1], known) == {"jumps": {"times": 2}}
+    assert checks.fill_check(entry.checks[1][1], None) == {"jumps": {}}
     assert checks.applies({"reps": [2, 3]}, known) and not checks.applies({"reps": 4}, known)
     with pytest.raises(UserError, match="no parameter reps"):
-        checks.filled(entry.checks[1][1], {"side": "left"})
+        checks.fill_check(entry.checks[1][1], {"side": "left"})
     made = [clip, *clips(3, action="still"), *clips(1, action="unknown")]
     result = families_suite.score_families(suite, made)
     assert result["results"]["own/wave"]["mean"] == 0 and result["results"]["own/still"]["mean"] == 1
@@ -205,31 +205,31 @@ def test_equal_descriptions_share_the_first_place() -> None:
 
 def test_made_clips_are_repeatable_and_held_out() -> None:
     name = corpus.action_names()[0]
-    one, two = list(corpus.keyframed_clips(2, only=[name])), list(corpus.keyframed_clips(2, only=[name]))
+    one, two = list(corpus.make_keyframed_clips(2, only=[name])), list(corpus.make_keyframed_clips(2, only=[name]))
     assert [c.action for c in one] == [name] * 2 and one[0].split == "val"
     assert all((a.load().rotations == b.load().rotations).all() for a, b in zip(one, two, strict=True))
     with pytest.raises(UserError, match="no keyframed family called fly"):
-        list(corpus.keyframed_clips(1, only=["fly"]))
+        list(corpus.make_keyframed_clips(1, only=["fly"]))
 
 
 def clip(family: str, seed: int = 0) -> Motion:
-    return next(corpus.keyframed_clips(1, corpus.HELD_OUT + seed, only=[family])).load()
+    return next(corpus.make_keyframed_clips(1, corpus.HELD_OUT + seed, only=[family])).load()
 
 
 @pytest.mark.parametrize("name", sorted(COUNTERS))
 def test_a_counter_counts_what_is_known(name: str) -> None:
     for known in KNOWN[name]:
-        for made in corpus.keyframed_clips(4, only=[known.family]):
+        for made in corpus.make_keyframed_clips(4, only=[known.family]):
             if times := known.times(made.extra["params"]):
                 s = Signals(made.load())
-                assert counted_in(s, name) == times
+                assert count_in(s, name) == times
                 assert not predicates.judge({"counted": {"what": name, "times": times + 1}}, s).passed
 
 
 def test_every_counter_is_measured_and_others_are_refused() -> None:
     assert set(KNOWN) == set(COUNTERS)
     with pytest.raises(UserError, match="nothing counts"):
-        counted_in(Signals(clip("nod")), "somersaults")
+        count_in(Signals(clip("nod")), "somersaults")
 
 
 def test_clauses_are_looked_for_where_their_maker_says() -> None:
@@ -261,13 +261,15 @@ def test_a_wrong_length_is_refused(check: object) -> None:
 
 
 def test_courses_and_turns_within_degrees() -> None:
-    clips = corpus.keyframed_clips(6, only=["sidestep"])
+    clips = corpus.make_keyframed_clips(6, only=["sidestep"])
     sideways = Signals(next(c for c in clips if c.extra["params"]["reps"] > 1).load())
     side = "left" if sideways.net[0] > 0 else "right"
     assert predicates.judge({"heads": {"to": side, "within": 15}}, sideways).passed
     assert not predicates.judge({"heads": {"to": "forward", "within": 15}}, sideways).passed
     assert predicates.judge("keeps_facing", sideways).passed
-    once = (c for c in corpus.keyframed_clips(6, only=["turn_around"]) if str(c.extra["params"]["again"]) == "False")
+    once = (
+        c for c in corpus.make_keyframed_clips(6, only=["turn_around"]) if str(c.extra["params"]["again"]) == "False"
+    )
     about = Signals(next(once).load())
     assert predicates.judge({"turned": {"side": "any", "degrees": 180}}, about).passed
     assert not predicates.judge({"turned": {"side": "any", "degrees": 120}}, about).passed
@@ -313,9 +315,9 @@ def test_what_is_not_known_counts_as_said(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(requests, "agreement", lambda *_: {})
 
     class Model:
-        def understood(self, texts: list[str]) -> list[requests.Reading]:
-            return [requests.Reading(("a person bows",)), requests.Reading((), ("cannot melt",), False),
-                    requests.Reading(("a person jumps",))]  # fmt: skip
+        def understood(self, texts: list[str]) -> list[requests.JudgedReading]:
+            return [requests.JudgedReading(("a person bows",)), requests.JudgedReading((), ("cannot melt",), False),
+                    requests.JudgedReading(("a person jumps",))]  # fmt: skip
 
     suite = replace(evaluation.load("requests_fresh"))
     results = requests.score(suite, Model())["results"]
@@ -331,12 +333,12 @@ def test_every_action_is_shown_in_order_or_said_to_be_missing(monkeypatch: pytes
         (["someone waves the left hand", "a person bows"], ()),  # one bow is two, and the first comes too late
         (["a person bows", "someone waves the right hand", "a person bows"], ()),
     ]
-    rows = [row(*actions).changed(category="three") for _ in answers]
+    rows = [row(*actions).replace_fields(category="three") for _ in answers]
     monkeypatch.setattr(requests, "read_rows", lambda name: rows)
 
     class Model:
-        def understood(self, texts: list[str]) -> list[requests.Reading]:
-            return [requests.Reading(tuple(captions), lines) for captions, lines in answers]
+        def understood(self, texts: list[str]) -> list[requests.JudgedReading]:
+            return [requests.JudgedReading(tuple(captions), lines) for captions, lines in answers]
 
     run = Run(evaluation.load("multi_clause"), Model(), None, None, None, False, NO_CACHE)
     got = requests.evaluate_clauses(run)

@@ -275,7 +275,7 @@ def test_header_names_weights_tokenizer_and_decoding() -> None:
     assert one["decoding"] == {"guidance": 2.5, "best_of": 3}
     assert report.header(suite, lambda prompts, seeds: [])["decoding"] == {}
     assert evaluation.load("plan_coverage").options["best_of"] == 1  # options of a suite are part of its decoding
-    assert report.decoding(evaluation.load("plan_coverage"), Made(0))["best_of"] == 1
+    assert report.list_decoding(evaluation.load("plan_coverage"), Made(0))["best_of"] == 1
 
 
 def test_header_tells_two_readers_apart(tmp_path: Path) -> None:

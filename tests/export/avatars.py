@@ -7,7 +7,7 @@ from avatargpt.export.bones import bone_of, unity_bone
 from avatargpt.export.expressions import VRM0
 from vqvae import arkit
 from vqvae.features import STANDING
-from vqvae.io.gltf import packed
+from vqvae.io.gltf import pack_glb
 from vqvae.skeleton import SMPL52
 
 
@@ -44,5 +44,5 @@ def write_vrm(path: Path, version: int, perfect_sync: bool, without: tuple[str, 
                 {"name": VRM0.get(n, n), "presetName": VRM0.get(n, "unknown").lower(),
                  "binds": [{"mesh": 0, "index": k, "weight": 100}]} for k, n in enumerate(shapes)]},
         }}  # fmt: skip
-    path.write_bytes(packed(gltf, b""))
+    path.write_bytes(pack_glb(gltf, b""))
     return path

@@ -22,7 +22,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.bvh import euler_angles, read_bvh_rig
-from vqvae.io.gltf import packed, read_gltf
+from vqvae.io.gltf import pack_glb, read_gltf
 from vqvae.io.gltf_rigs import read_rig
 from vqvae.motion import Motion
 from vqvae.moving_ground import WHOLE, MovingGround
@@ -196,7 +196,7 @@ def test_a_character_with_targets_of_a_face_speaks(tmp_path: Path, names: str) -
     targets = [*visemes, "hat", *(arkit.NAMES if names == "arkit" else ("eyeBlinkLeft",))]
     gltf["meshes"] = [{"primitives": [], "extras": {"targetNames": targets}, "weights": [0.0] * 6 + [0.25]}]
     gltf["nodes"].append({"name": "Wolf3D_Head", "mesh": 0})
-    character.write_bytes(packed(gltf, blob))
+    character.write_bytes(pack_glb(gltf, blob))
     weights = np.zeros((40, 52))
     weights[:, arkit.INDEX["eyeBlinkLeft"]] = np.linspace(0, 1, 40)
     weights[20:] += poses()[OCULUS.index("ou")] * 0.8

@@ -9,7 +9,7 @@ from pygltflib import GLTF2, Animation, AnimationChannel, AnimationChannelTarget
 
 from avatargpt import export
 from avatargpt.export.gltf_write import BufferBuilder, xyzw
-from avatargpt.export.mesh import Mesh, body_mesh
+from avatargpt.export.mesh import BodyMesh, body_mesh
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.gltf import FLOAT, accessor_values
@@ -18,11 +18,11 @@ from vqvae.skeleton import SMPL22
 
 
 @pytest.fixture(scope="module")
-def body() -> Mesh:
+def body() -> BodyMesh:
     return body_mesh()
 
 
-def test_mesh_is_closed_and_outward(body: Mesh) -> None:
+def test_mesh_is_closed_and_outward(body: BodyMesh) -> None:
     edges = np.concatenate([body.triangles[:, pair] for pair in ([0, 1], [1, 2], [2, 0])]).astype(int)
     count = len(body.points)
     forth, back = np.sort(edges[:, 0] * count + edges[:, 1]), np.sort(edges[:, 1] * count + edges[:, 0])
@@ -34,13 +34,13 @@ def test_mesh_is_closed_and_outward(body: Mesh) -> None:
     assert ((facing * body.normals[body.triangles[:, 0]]).sum(-1) > 0).mean() > 0.999
 
 
-def test_mesh_is_symmetric_with_human_size(body: Mesh) -> None:
+def test_mesh_is_symmetric_with_human_size(body: BodyMesh) -> None:
     height = np.ptp(body.points[:, 1])
     assert 1.6 < height < 1.9
     assert abs(body.points[:, 0].max() + body.points[:, 0].min()) < 0.01
 
 
-def test_weights(body: Mesh) -> None:
+def test_weights(body: BodyMesh) -> None:
     np.testing.assert_allclose(body.weights.sum(1), 1, atol=1e-6)
     assert (body.weights >= 0).all() and (body.joints[body.weights == 0] == 0).all()
     assert set(body.joints[body.weights > 0.45].tolist()) >= set(range(22))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.export.head import PIVOT, head, shaped, turned, vertex_normals
+from avatargpt.export.head import PIVOT, head, shaped, turn_vertices, vertex_normals
 from avatargpt.face.portrait import landmarks
 from vqvae import arkit
 from vqvae.face import turns
@@ -107,7 +107,7 @@ def test_landmarks_go_where_the_name_says(name: str, landmark: int, axis: int, s
 
 def test_the_head_turns_and_the_collar_stays() -> None:
     shape = head()
-    points = turned(shape.points.astype(float), turns(np.array([[0.4, 0.1, 0.1]]))[0])
+    points = turn_vertices(shape.points.astype(float), turns(np.array([[0.4, 0.1, 0.1]]))[0])
     collar, eye = shape.part("collar"), shape.part("eyeLeft")
     assert np.allclose(points[collar], shape.points[collar])
     away, before = (np.linalg.norm(p[eye] - PIVOT, axis=1) for p in (points, shape.points))

@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from avatargpt import export
-from avatargpt.export.head import head, shaped, turned
+from avatargpt.export.head import head, shaped, turn_vertices
 from avatargpt.export.mesh import PALETTE
 from avatargpt.export.renderers import BodyRenderer, MeshRenderer, View, capsule_ends, fit_view
 from avatargpt.export.sheet import _strongest, contact_sheet, expressive_frames, shorten
@@ -189,7 +189,7 @@ def face(frames: int, fps: float = 30.0, **weights: float) -> FaceMotion:
 
 def drawn_face(size: int = 128, yaw: float = 0.0, **weights: float) -> np.ndarray:
     motion = face(1, **weights)
-    points = turned(shaped(motion.weights[0]), turns(np.array([[yaw, 0, 0]]))[0])
+    points = turn_vertices(shaped(motion.weights[0]), turns(np.array([[yaw, 0, 0]]))[0])
     return MeshRenderer(size, size).frame(points).astype(float)
 
 

@@ -402,7 +402,7 @@ def test_blinks_are_as_many_as_are_counted(count: int, seconds: float) -> None:
 
 def test_blinks_that_another_instruction_ends_keep_their_tempo() -> None:
     first = Direction.make([], [Clause("blink", 0.0, 4.0, 0.7, 8, "blink")], RandomGrounder())
-    after = first.followed(Direction.make([], [Clause("nod", 0.0, 1.0, 0.7, 1, "nod")], RandomGrounder()), 1.6, True)
+    after = first.follow_with(Direction.make([], [Clause("nod", 0.0, 1.0, 0.7, 1, "nod")], RandomGrounder()), 1.6, True)
     closing, lids = LidClosing(), []
     closing.direct(first)
     for k in range(90):

@@ -19,11 +19,11 @@ from avatargpt.face.audio_model.network import (
     DriverConfig,
     DriverNetwork,
     LongTermSpectrum,
-    Text,
+    TextBatch,
     clause_clock,
     long_term_spectrum,
 )
-from avatargpt.metrics.face import channel, closed, touching
+from avatargpt.metrics.face import channel, find_closed_lips, find_touching_lip
 from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.speech.features import WIDTH, extract
 from avatargpt.speech.phones import Phone
@@ -31,7 +31,7 @@ from avatargpt.speech.words import Word
 from avatargpt.train.speech_data.validation import predict
 from tests.factories import RandomGrounder, voice
 from vqvae.errors import UserError
-from vqvae.io.tensors import lowered, raised
+from vqvae.io.tensors import lower_weight, raise_weights
 
 
 def two_clauses() -> Direction:
@@ -78,7 +78,7 @@ def test_without_speech_a_length_is_enough(driver: Driver) -> None:
 def test_the_long_term_spectrum_is_the_same_frame_by_frame(driver: Driver, tmp_path: Path) -> None:
     sound = voice(3.0)
     plain = streamed_as_trained(driver, sound)
-    driver.network.grow(driver.network.config.changed(slow=0.8))
+    driver.network.grow(driver.network.config.replace_fields(slow=0.8))
     assert np.allclose(driver.drive(sound).curves, plain, atol=1e-5)  # it changes nothing at first
     with torch.no_grad():
         driver.network.around.weight.normal_(std=0.1)
@@ -117,7 +117,7 @@ def test_directions_act_as_in_training(driver: Driver, tmp_path: Path) -> None:
         return streamed_as_trained(driver, sound, feelings_alone)
 
     before = curves()
-    network.grow(network.config.changed(feel=True))
+    network.grow(network.config.replace_fields(feel=True))
     assert np.array_equal(curves(), before)  # nothing at first, and what the branch knew stays
     assert network.emotion.direct is not None
     with torch.no_grad():
@@ -131,7 +131,7 @@ def test_directions_act_as_in_training(driver: Driver, tmp_path: Path) -> None:
 def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
     network, sound = driver.network, voice(1.0)
     before = driver.drive(sound).curves
-    network.grow(network.config.changed(seal=True))
+    network.grow(network.config.replace_fields(seal=True))
     assert np.abs(driver.drive(sound).curves - before).max() < 0.05  # as good as open at first
     with torch.no_grad():
         network.seal.weight.normal_(std=8.0)
@@ -140,7 +140,7 @@ def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
     logits = network(torch.from_numpy(extract(sound, RATE))[None], torch.zeros(1, 8)).seal
     assert logits is not None and logits.shape == (1, 30)
     shut = torch.sigmoid(logits)[0, network.config.look_ahead :].detach().numpy() > 0.98
-    assert shut.any() and not shut.all() and closed(sealed)[: len(shut)][shut].all()
+    assert shut.any() and not shut.all() and find_closed_lips(sealed)[: len(shut)][shut].all()
     free = [i for i in range(55) if i not in SEALED]
     assert np.allclose(sealed[:, free], before[:, free], atol=1e-5)
     paired = driver.drive(sound, head="recorded").curves
@@ -185,7 +185,7 @@ def test_zero_gates_begin_silent() -> None:
     torch.manual_seed(0)
     network = DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1, 2], text_width=8, inject=1)).eval()
     x = torch.randn(2, 12, 332)
-    text = Text(
+    text = TextBatch(
         torch.randn(2, 12, 384), torch.ones(2, 12, 1), torch.randn(2, 3, 5, 384), torch.ones(2, 3, 5),
         torch.ones(2, 3, dtype=torch.long), torch.ones(2, 12, 3, TIMING),
     )  # fmt: skip
@@ -361,7 +361,9 @@ def test_a_product_with_weights_of_eight_bits_is_that_of_the_stored_ones(rows: i
     nn.init.normal_(layer.bias)
     x = torch.randn(columns)
     with torch.inference_mode():
-        layer.weight.copy_(raised(lowered("w", layer.weight.repeat(1, 1), torch.int8)).get("w", layer.weight))
+        layer.weight.copy_(
+            raise_weights(lower_weight("w", layer.weight.repeat(1, 1), torch.int8)).get("w", layer.weight)
+        )
         exact, low_precision = Exact(layer)(x), EightBits(layer)(x.bfloat16())
     assert torch.equal(exact, layer(x)) and low_precision.dtype == torch.bfloat16
     assert (low_precision - exact).abs().max() < 0.02 * exact.abs().max()
@@ -402,9 +404,9 @@ def test_phones_of_known_words_shape_the_mouth(head: str) -> None:
     phones = [Phone(n, 1 + 0.15 * k, 1.15 + 0.15 * k) for k, n in enumerate(("AA", "M", "AA", "F", "AA"))]
     words = [Word("amafa", 1.0, 1.75, tuple(phones), 0.9)]
     heard, known = (packaged.drive(sound, head=head, words=w).curves for w in ((), words))
-    assert closed(known)[36:40].any() and touching(known)[45:49].any()
-    assert not closed(heard)[36:40].any() and not touching(heard)[45:49].any()
-    assert not closed(known)[30:34].any() and not closed(known)[40:44].any()
+    assert find_closed_lips(known)[36:40].any() and find_touching_lip(known)[45:49].any()
+    assert not find_closed_lips(heard)[36:40].any() and not find_touching_lip(heard)[45:49].any()
+    assert not find_closed_lips(known)[30:34].any() and not find_closed_lips(known)[40:44].any()
     changed = (heard != known).any(1)
     assert not changed[:25].any() and not changed[57:].any()
     doubtful = [Word("amafa", 1.0, 1.75, tuple(phones), 0.2)], [Word("amafa", 1.0, 1.75, (), 0.9)]
@@ -413,7 +415,7 @@ def test_phones_of_known_words_shape_the_mouth(head: str) -> None:
     moved = packaged.drive(sound, direction=happy, head=head, words=words).curves
     directed = packaged.drive(sound, direction=happy, head=head).curves
     smile = [channel(x, "mouthSmile")[30:52].mean() for x in (moved, known, directed)]
-    assert smile[0] - smile[1] > 0.6 * smile[2] and closed(moved)[36:40].any()
+    assert smile[0] - smile[1] > 0.6 * smile[2] and find_closed_lips(moved)[36:40].any()
     stream = packaged.stream(head=head, words=iter(words))
     parts = [stream.push(sound[k : k + 777]) for k in range(0, len(sound), 777)] + [stream.finish()]
     assert np.array_equal(np.concatenate(parts), known)

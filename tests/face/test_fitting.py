@@ -21,7 +21,7 @@ from avatargpt.face.instructions.scores import (
     is_beyond,
     is_timed,
     place_score,
-    slowed,
+    slow_actions,
     spread_score,
 )
 from avatargpt.face.pipeline import FacePipeline
@@ -169,13 +169,13 @@ def test_long_actions_stand_still_in_the_middle() -> None:
                Clause("yawn", 1.0, 9.0, action="yawn")]  # fmt: skip
     direction = Direction.make([], clauses, RandomGrounder())
     t = np.array([1.25, 2.0, 4.0, 6.5, 8.0, 8.75, 9.3, 10.0])
-    timing = direction.timing(t)
+    timing = direction.time_clauses(t)
     assert np.allclose(timing[:, 0, 0], [0.25, 1, 1, 1, 1, 1.75, 2.3, 3]) and MAX_HOLD == 2.0
     assert np.allclose(timing[:, 0, :2].sum(1), MAX_HOLD)  # the duration that the network is given
     assert np.allclose(timing[:, 1, 0], t - 1) and np.allclose(timing[:, 2, 1], 2.5 - t, atol=1e-6)
     assert np.allclose(timing[:, 4, :2].sum(1), MAX_KEYED)
     assert timing[:, 0, 4].tolist() == [1, 1, 1, 1, 1, 1, 1, 0]
-    strengths = direction.timing(np.array([0.0, 1.0, 2.0, 4.0, 5.5]))[:, 3, 2]
+    strengths = direction.time_clauses(np.array([0.0, 1.0, 2.0, 4.0, 5.5]))[:, 3, 2]
     assert np.allclose(strengths, 0.8 * np.array([MIN_RISE, 0.25, 0.5, 1, 1]))
 
 
@@ -306,19 +306,19 @@ def test_slow_actions_grow_slowly() -> None:
         return [FaceClause(action="smile", **fields)]
 
     quick = Score(3.5, (Event("smile", 0.2, 3.0),), (), "slowly smile over three seconds")
-    grown = slowed(quick, clause(tempo="slow", seconds=3.0), read, extend=True)
+    grown = slow_actions(quick, clause(tempo="slow", seconds=3.0), read, extend=True)
     event = grown.events[0]
     assert event.start == 0.2 and event.rise * event.duration == pytest.approx(3.0, abs=0.01)
     assert grown.length >= event.end > 3.7
-    inside = slowed(quick, clause(tempo="slow", seconds=3.0), read, extend=False)
+    inside = slow_actions(quick, clause(tempo="slow", seconds=3.0), read, extend=False)
     assert inside.length == 3.5 and inside.events[0].duration == 3.0 and inside.events[0].rise == SLOW_RISE
     followed = replace(quick, length=6.0, events=(*quick.events, Event("nod", 4.0, 1.0)))
-    both = slowed(followed, clause(tempo="slow", seconds=3.0), read, extend=True)
+    both = slow_actions(followed, clause(tempo="slow", seconds=3.0), read, extend=True)
     assert both.events[0].duration == 3.0 and both.events[1] == followed.events[1] and both.length == 6.0
     for other in (clause(tempo="fast"), clause(tempo="slow", times=2), clause(tempo="slow", denied=True)):
-        assert slowed(quick, other, read, extend=True) == quick
+        assert slow_actions(quick, other, read, extend=True) == quick
     blinks = Score(2.0, (Event("blink", 0.2, 0.4),), (), "blink")
-    assert slowed(blinks, [FaceClause(action="blink", tempo="slow")], read, extend=True) == blinks
+    assert slow_actions(blinks, [FaceClause(action="blink", tempo="slow")], read, extend=True) == blinks
 
 
 def test_feelings_of_clauses_are_those_of_the_whole() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.evaluation.face_instructions import between, reading
+from avatargpt.evaluation.face_instructions import between, score_descriptions
 from avatargpt.face.tokens import MODEL_FOLDER, FaceTokens, _medoid, describe_windows, order_actions
 from avatargpt.lm.adapters import FOLDER, write_adapter
 from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
@@ -23,24 +23,24 @@ from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.face import events_kept
 from avatargpt.options import UnheededText
 from avatargpt.train.data.examples import ExampleOptions, Examples
-from avatargpt.train.data.faces import conditioned_clip
+from avatargpt.train.data.faces import make_conditioned_clip
 from instruct_data.face.described import (
-    described,
+    describe_score,
+    describe_timed_score,
     feelings_described,
     parse_description,
     plainly,
     repair_description,
-    scored,
 )
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
-from instruct_data.factory.face.compose import composed
+from instruct_data.factory.face.compose import compose_scores
 from instruct_data.store import ClipCodes, Store
 from tests.factories import drawn_rows, language_model, random_tokenizer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, concatenate
-from vqvae.io.tensors import MIN_QUANTISED, load_tensors, lowered, raised
+from vqvae.io.tensors import MIN_QUANTISED, load_tensors, lower_weight, raise_weights
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
@@ -68,9 +68,9 @@ def face(seconds: float, seed: int = 0) -> FaceMotion:
 
 
 def test_descriptions_can_be_read_back() -> None:
-    for score in composed(300, 4):
-        assert parse_description(plainly(described(score))) == parse_description(described(score))
-        read, events = parse_description(described(score)), sorted(score.events, key=lambda e: (e.start, e.action))
+    for score in compose_scores(300, 4):
+        assert parse_description(plainly(describe_score(score))) == parse_description(describe_score(score))
+        read, events = parse_description(describe_score(score)), sorted(score.events, key=lambda e: (e.start, e.action))
         assert [a for a, _ in read.actions] == [e.action for e in events]
         assert [n for _, n in read.actions] == [min(e.repeat, 7) for e in events]
         wanted = [f.name for f in sorted(score.emotions, key=lambda f: (f.start, -f.intensity))]
@@ -81,24 +81,24 @@ def test_descriptions_can_be_read_back() -> None:
 def test_descriptions_and_their_figures() -> None:
     both = (Event("smile", 0.2, 2.0, 0.3), Event("nod", 0.5, 1.0, 0.9, 2), Event("blink", 2.8, 0.3))
     score = Score(4.0, both, (Emotion("sad", 0.85, 0.0, 2.0), Emotion("happy", 0.3, 2.0, 4.0)))
-    assert described(score) == "smile slightly and nod strongly twice, then blink; very sad, then slightly happy"
+    assert describe_score(score) == "smile slightly and nod strongly twice, then blink; very sad, then slightly happy"
     assert plainly("look down head slightly twice, then jaw left; sad") == (
         "lower the head slightly twice, then move the jaw left; sad"
     )
-    assert described(Score(2.0)) == "neutral" and feelings_described(Score(2.0)) == "neutral"
+    assert describe_score(Score(2.0)) == "neutral" and feelings_described(Score(2.0)) == "neutral"
     assert parse_description("blink nine ways; rather pleased").actions == ()
-    right = reading([described(score)], [score])
-    wrong = reading(["smile and nod, then wink left; angry"], [score])
+    right = score_descriptions([describe_score(score)], [score])
+    wrong = score_descriptions(["smile and nod, then wink left; angry"], [score])
     assert all(v == 1 for v in right.values())
     assert wrong["described_sequences"] == 0 and 0 < wrong["described_actions"] < 1 == right["described_actions"]
     assert wrong["described_feelings"] == 0 and wrong["described_counts"] == 0.5
     blinks = Score(6.0, tuple(Event("blink", 2.0 * i, 1.0, 0.7, i + 1) for i in range(3)))
-    assert reading([described(blinks)], [blinks])["described_counts"] == 1
-    assert reading(["blink, then blink three times"], [blinks])["described_counts"] == 0.5
+    assert score_descriptions([describe_score(blinks)], [blinks])["described_counts"] == 1
+    assert score_descriptions(["blink, then blink three times"], [blinks])["described_counts"] == 0.5
 
 
 def test_store_of_faces(tmp_path: Path) -> None:
-    clips = [conditioned_clip(f"c{i}", s, i) for i, s in enumerate(composed(3, 1))]
+    clips = [make_conditioned_clip(f"c{i}", s, i) for i, s in enumerate(compose_scores(3, 1))]
     store = Store.write(clips, tmp_path / "store")
     assert store.kind == "face"
     for clip, back in zip(clips, store.clips(), strict=True):
@@ -123,28 +123,28 @@ def test_short_events_are_missed_where_they_are_missing() -> None:
 def test_eight_bits() -> None:
     torch.manual_seed(0)
     wide, vector = torch.randn(64, 32, 3) * torch.rand(64, 1, 1), torch.randn(64)
-    state = lowered("w", wide, torch.int8) | lowered("b", vector, torch.int8)
+    state = lower_weight("w", wide, torch.int8) | lower_weight("b", vector, torch.int8)
     assert {k: v.dtype for k, v in state.items()} == {
         "w": torch.int8, "w.scale": torch.float32, "b": torch.bfloat16
     }  # fmt: skip
-    back = raised(state)
+    back = raise_weights(state)
     step = wide.abs().amax((1, 2), keepdim=True) / 127
     assert back.keys() == {"w", "b"} and bool(((back["w"] - wide).abs() <= step / 2 + 1e-7).all())
-    again = raised(lowered("w", back["w"], torch.int8))["w"]
+    again = raise_weights(lower_weight("w", back["w"], torch.int8))["w"]
     assert torch.allclose(again, back["w"], atol=1e-6)
-    assert lowered("s", torch.ones(2, MIN_QUANTISED // 4), torch.int8)["s"].dtype == torch.bfloat16
+    assert lower_weight("s", torch.ones(2, MIN_QUANTISED // 4), torch.int8)["s"].dtype == torch.bfloat16
 
 
 def test_six_bits_hold_three_quarters_of_the_bytes() -> None:
     wide = torch.randn(30, 64, generator=torch.Generator().manual_seed(1))
-    state = lowered("w", wide, torch.int8, bits=6)
+    state = lower_weight("w", wide, torch.int8, bits=6)
     assert state["w"].shape == (30, 48) and state["w"].dtype == torch.uint8
-    back = raised(state)
+    back = raise_weights(state)
     assert back.keys() == {"w"}
     cut = wide.clamp(-31 * state["w.scale"], 31 * state["w.scale"])
     assert ((back["w"] - cut).abs() <= 0.5001 * state["w.scale"]).all()
     assert ((back["w"] - wide) ** 2).mean().sqrt() < 0.03
-    odd = lowered("w", wide[:, :63], torch.int8, bits=6)
+    odd = lower_weight("w", wide[:, :63], torch.int8, bits=6)
     assert odd["w"].dtype == torch.int8  # 63 columns are not divided by four
 
 
@@ -258,7 +258,7 @@ def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
     both = replace(feeling, events=(Event("nod", 0.3, 0.8),), text="Nod, very happy.")
     items = []
     for i, score in enumerate((feeling, both)):
-        clip = conditioned_clip(f"c{i}", score, i)
+        clip = make_conditioned_clip(f"c{i}", score, i)
         motion: Any = clip.load()
         codes = gpt.tokenizers["face"].encode(motion)
         items.append(ClipCodes(clip.id, codes, clip.captions, "train", clip.source, clip.licence, clip.action,
@@ -370,7 +370,7 @@ ACTIONS = (
 
 def clip(*events: tuple, seconds: float = 4.0, feel: tuple[Emotion, ...] = ()) -> tuple[FaceMotion, str]:
     score = Score(seconds, tuple(Event(*e) for e in events), feel)
-    return render(score, 3), described(score)
+    return render(score, 3), describe_score(score)
 
 
 def test_pairs_of_actions_are_ordered() -> None:
@@ -466,11 +466,14 @@ def test_candidates_are_chosen_by_what_they_show() -> None:
     tokens = FaceTokens.__new__(FaceTokens)
     score = Score(3.0, (Event("wink_left", 0.5, 0.5), Event("nod", 1.5, 1.0)), (), "")
     faces = {0: Score(3.0, score.events[:1]), 1: score, 2: Score(3.0)}
-    tokens._decoded = lambda codes: render(faces[int(codes[0])], 1)  # type: ignore[method-assign]
+    tokens._decode_codes = lambda codes: render(faces[int(codes[0])], 1)  # type: ignore[method-assign]
     tokens._fits = lambda candidates, text: np.array([3.0, 1.0, 2.0][: len(candidates)])  # type: ignore[method-assign]
     codes = [np.array([k]) for k in (0, 1, 2)]
     best, lacking = tokens._best(codes, "wink left, then nod", score)
     assert not lacking and np.allclose(best.weights, render(score, 1).weights)
     assert tokens._best(codes[::2], "wink left, then nod", score)[1] == "nod"
     assert np.allclose(tokens._best(codes, "wink left", None)[0].weights, render(faces[0], 1).weights)
-    assert scored(score) == "wink left from 0.5 to 1.0; nod from 1.5 to 2.5" and scored(Score(1.0)) == "neutral"
+    assert (
+        describe_timed_score(score) == "wink left from 0.5 to 1.0; nod from 1.5 to 2.5"
+        and describe_timed_score(Score(1.0)) == "neutral"
+    )

@@ -86,7 +86,7 @@ def test_messages_that_are_accepted() -> None:
 
 def test_a_feeling_changes_from_the_present_one() -> None:
     before = direction((Feeling(0, "sad", 0.8), Feeling(4, "happy", 0.4)))
-    after = before.followed(direction((Feeling(0, "angry", 1.0), Feeling(2, "calm", 0.0))), 2.0, False)
+    after = before.follow_with(direction((Feeling(0, "angry", 1.0), Feeling(2, "calm", 0.0))), 2.0, False)
     for at in (2.0, 2.0 + FEELING_CHANGE, 4.0 + FEELING_CHANGE):
         vector, strength = after.feeling(np.array([at]))
         then = direction((Feeling(0, "angry"),)).feeling(np.zeros(1))
@@ -101,13 +101,13 @@ def test_clauses_end_at_their_tempo_and_others_begin() -> None:
     nod, later = Clause("nod", 1.0, 5.0, repeat=8), Clause("wink", 4.0, 5.0)
     over, lasting = Clause("smile", 0.0, 0.2), Clause("frown", 0.5, 20.0)
     before = direction((Feeling(0, "sad"),), (nod, later, over, lasting))
-    after = before.followed(direction((), (Clause("raise both brows", 0.2, 1.2),)), 2.0, True)
+    after = before.follow_with(direction((), (Clause("raise both brows", 0.2, 1.2),)), 2.0, True)
     assert len(after.seconds) == 1
     np.testing.assert_allclose(after.spans[:, :2], [[1, 2 + RELEASE], [0.5, 2 + RELEASE], [2.2, 3.2]])
     assert after.spans[0, 3] == pytest.approx(8 * (1 + RELEASE) / 4)  # the nods go on as fast
     assert after.states.shape[:2] == after.words.shape and len(after.kinds) == 3
     assert after.words[2].sum() == direction((), (Clause("raise both brows", 0, 1),)).words.sum()
-    ended = before.followed(Direction(), 2.0, True)
+    ended = before.follow_with(Direction(), 2.0, True)
     np.testing.assert_allclose(ended.spans[:, :2], [[1, 2 + RELEASE], [0.5, 2 + RELEASE]])
 
 

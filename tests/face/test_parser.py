@@ -24,18 +24,18 @@ from avatargpt.face.instructions.parser import (
     InstructionParser,
     agreement,
     consensus,
-    reading_grounder,
+    make_reading_grounder,
     rewordings,
     similarity,
 )
 from avatargpt.face.instructions.scores import spread_score
 from avatargpt.face.pipeline import FacePipeline
 from avatargpt.lm.text_encoder import WIDTH, SentenceGrounder, TunedLayers
-from avatargpt.metrics.face import reading_score
+from avatargpt.metrics.face import score_reading
 from avatargpt.options import UnheededText
 from avatargpt.train.pack import mean_of
 from instruct_data.face.score import Emotion, Event, Score
-from instruct_data.factory.face.compose import composed, timed_instructions
+from instruct_data.factory.face.compose import compose_scores, draw_timed_instructions
 from tests.factories import RandomGrounder, small_parser, written_scores
 from vqvae.errors import UserError
 
@@ -50,9 +50,9 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[list[Score]]:
 
 def test_scores_survive_as_tokens() -> None:
     tokens = ScoreTokens()
-    for score in [*written_scores(300), *composed(100, 5), *timed_instructions(100, 5)]:
+    for score in [*written_scores(300), *compose_scores(100, 5), *draw_timed_instructions(100, 5)]:
         row = tokens.encode(score)
-        assert all(tokens.kind[t] in tokens.allowed(row[:k]) for k, t in enumerate(row)), score.text
+        assert all(tokens.kind[t] in tokens.list_allowed(row[:k]) for k, t in enumerate(row)), score.text
         back = tokens.decode(row, score.text)
         wanted = sorted(score.events, key=lambda e: e.start)
         assert [(e.action, e.repeat) for e in back.events] == [(e.action, e.repeat) for e in wanted]
@@ -109,7 +109,7 @@ def test_a_text_that_asks_for_nothing_is_a_length_alone() -> None:
     tokens = ScoreTokens()
     row = tokens.encode(Score(2.0, (), (), "what time is it?"))
     assert [tokens.kind[t] for t in row] == ["length", "end"]
-    assert all(tokens.kind[t] in tokens.allowed(row[:k]) for k, t in enumerate(row))
+    assert all(tokens.kind[t] in tokens.list_allowed(row[:k]) for k, t in enumerate(row))
     back = tokens.decode(row, "what time is it?")
     assert not back.events and not back.emotions and back.length == 2.0
     assert parsing.doubt(back.text, back, 1.0).startswith("no instruction: ")
@@ -164,7 +164,7 @@ def test_readings_of_the_mirror_image_are_turned_back(
     monkeypatch: pytest.MonkeyPatch, compared: list[list[Score]]
 ) -> None:
     parser, left = small_parser(), Score(2.0, (Event("wink_left", 0.2, 0.5, 0.7),), (), "")
-    rows = {"left": parser.tokens.encode(left), "right": parser.tokens.encode(left.mirrored())}
+    rows = {"left": parser.tokens.encode(left), "right": parser.tokens.encode(left.mirror())}
     sizes: list[int] = []
 
     def drawn(states: list[np.ndarray], seconds: float | None, samples: int) -> list[list[list[int]]]:
@@ -261,9 +261,9 @@ def test_readings_fill_the_clip_before_they_are_compared(
 
 def test_reading_is_scored() -> None:
     wanted = [Score(4.0, (Event("nod", 0.2, 2.0, 0.7, 3), Event("wink_left", 2.5, 0.5)), (Emotion("sad", 0.5, 0, 4),))]
-    assert reading_score(wanted, wanted) == {k: 1.0 for k in ("actions", "emotions", "sequences", "timed", "counts")}
+    assert score_reading(wanted, wanted) == {k: 1.0 for k in ("actions", "emotions", "sequences", "timed", "counts")}
     read = [Score(4.0, (Event("nod", 1.2, 2.0, 0.7, 2), Event("wink_right", 2.5, 0.5)))]
-    assert reading_score(read, wanted) == {"actions": 0.5, "emotions": 0, "sequences": 0, "timed": 0, "counts": 0}
+    assert score_reading(read, wanted) == {"actions": 0.5, "emotions": 0, "sequences": 0, "timed": 0, "counts": 0}
 
 
 def test_a_performance_is_as_long_as_its_instruction(driver: Driver) -> None:
@@ -335,7 +335,7 @@ def test_a_parser_stores_its_changes_alone(tmp_path: Path) -> None:
         for k, v in parser.network.named_parameters():
             v.add_(0.1 * torch.randn_like(v)) if k.endswith(".up") else None
     parser.save(tmp_path)
-    grounder = reading_grounder(config)
+    grounder = make_reading_grounder(config)
     loaded = InstructionParser.load(tmp_path)
     states, words = pad_states(grounder.states(TEXTS))
     assert torch.equal(loaded.network.encode(states, words), parser.network.encode(states, words))

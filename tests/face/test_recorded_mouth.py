@@ -33,7 +33,7 @@ def mouth_network(seed: int, std: float, **options: Any) -> DriverNetwork:
 
 def speaking(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Phone logits (T, 2, 40) -> share (T,), connected (T,)."""
-    detector, rows = model.Speaking(), []
+    detector, rows = model.VoiceActivity(), []
     for frame in logits:
         detector.step(frame)
         rows.append((detector.share, detector.connected))
@@ -53,7 +53,7 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     clause = Direction.make([], [Clause("smile", 0.3, 0.7)], RandomGrounder())
     changed = np.abs(both.drive(sound, RATE, clause, head="recorded").curves - mouth)[:, PAIRED].max(1) > 1e-6
     assert changed[10:20].all() and not changed[:8].any()  # a clause moves that mouth, too
-    driver.network.grow(driver.network.config.changed(slow=0.5))
+    driver.network.grow(driver.network.config.replace_fields(slow=0.5))
     with torch.no_grad():
         driver.network.around.weight.normal_(std=0.1)
     before, after = (both.drive(sound, RATE, c, head="recorded").curves for c in (None, clause))
@@ -143,7 +143,7 @@ def test_connected_speech_rounds_the_lips_less_far() -> None:
 
 def test_lips_as_in_recorded_pairs_press_where_they_are_nearly_shut(driver: Driver) -> None:
     network, sound = driver.network, voice(1.0)
-    network.grow(network.config.changed(seal=True))
+    network.grow(network.config.replace_fields(seal=True))
     ((_, acting, pose),) = network.gates()
     light = model.light_closure(pose.numpy())
     assert np.allclose(light[PRESSING], model.LIGHT_PRESS * pose.numpy()[PRESSING]) and light[JAW] == pose[JAW]

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from avatargpt.face.audio_model import visemes
-from avatargpt.face.audio_model.visemes import FADE, STYLE, phone_track, spoken_curves, viseme_curves
-from avatargpt.metrics.face import MOUTH, Lips, channel, closed, closure_lags, rounding, touching
+from avatargpt.face.audio_model.visemes import FADE, STYLE, make_spoken_curves, phone_track, viseme_curves
+from avatargpt.metrics.face import (
+    MOUTH,
+    Lips,
+    channel,
+    closure_lags,
+    find_closed_lips,
+    find_touching_lip,
+    measure_rounding,
+)
 from avatargpt.speech.phones import INDEX, Phone, from_arpabet, from_ipa
 from avatargpt.speech.words import Word
 from tests.factories import PHONES, phones_at
@@ -29,18 +37,21 @@ def peak(name: str, phones: list[Phone], second: float | None = None, **options:
 
 def test_lips_close_for_p_b_m_and_touch_for_f_v() -> None:
     curves = viseme_curves(PHONES, 60).curves
-    assert closed(curves)[[round(0.35 * 30), round(0.63 * 30)]].all() and not closed(curves)[round(0.5 * 30)]
-    assert touching(curves)[round(0.91 * 30)]
+    assert (
+        find_closed_lips(curves)[[round(0.35 * 30), round(0.63 * 30)]].all()
+        and not find_closed_lips(curves)[round(0.5 * 30)]
+    )
+    assert find_touching_lip(curves)[round(0.91 * 30)]
     for start in np.linspace(0.4, 0.5, 13):  # the shortest closure has a frame
         phones = [Phone("AA", 0.2, start), Phone("B", start, start + 0.03), Phone("AA", start + 0.03, 0.8)]
-        assert closed(viseme_curves(phones, 40).curves).any()
+        assert find_closed_lips(viseme_curves(phones, 40).curves).any()
 
 
 def test_vowels_open_round_and_spread() -> None:
     assert peak("jawOpen", PHONES, 0.5) > 0.25 > 0.12 > peak("jawOpen", PHONES, 1.26)
     assert peak("mouthPucker", PHONES, 1.1) > 0.4 and peak("mouthStretch", PHONES, 0.78) > 0.2
     rounded = viseme_curves(phones_at("T 0.3 S 0.4 T 0.55 UW 0.6 | 0.9"), 40).curves
-    assert rounding(rounded)[round(0.5 * 30)] > 0.1  # it begins before the vowel
+    assert measure_rounding(rounded)[round(0.5 * 30)] > 0.1  # it begins before the vowel
     diphthong = phones_at("AY 0.3 | 0.8")
     assert peak("jawOpen", diphthong, 13 / 30) > 1.5 * peak("jawOpen", diphthong, 21 / 30)  # "ah" before "ee"
 
@@ -90,7 +101,9 @@ def test_closures_late_open_and_beside_vowels() -> None:
     assert closure_lags(np.roll(taught, 1, 0), taught, [Phone("P", 0.32, 0.4)]) == pytest.approx([1000 / 30])  # late
     pressed = np.zeros((1, 55))
     pressed[:, [*PRESS, I["mouthRollLower"]]] = 0.4
-    assert closed(pressed).all() and not touching(pressed).any()  # closed lips do not touch the teeth
+    assert (
+        find_closed_lips(pressed).all() and not find_touching_lip(pressed).any()
+    )  # closed lips do not touch the teeth
     lips = Lips()
     lips.add(np.zeros((60, 55)), phones_at("P 0.3 AA 0.4 T 0.6 IY 0.7 | 0.9"))
     assert len(lips.closure_vowel) == 1 and len(lips.closure_consonant) == 1  # not the vowel beside the p
@@ -107,7 +120,9 @@ def test_phone_track_and_names() -> None:
 
 def spoken(*words: tuple[float, float, float | None]) -> np.ndarray:
     """How far words with a start, an end and a confidence are trusted in each frame."""
-    known = spoken_curves([Word("pa", a, b, (Phone("P", a, a + 0.1), Phone("AA", a + 0.1, b)), c) for a, b, c in words])
+    known = make_spoken_curves(
+        [Word("pa", a, b, (Phone("P", a, a + 0.1), Phone("AA", a + 0.1, b)), c) for a, b, c in words]
+    )
     return np.zeros(0) if known is None else known[1]
 
 
@@ -118,7 +133,7 @@ def test_words_are_trusted_where_they_fit() -> None:
     missed = spoken((0.5, 1.0, 0.9), (1.0, 1.5, 0.05), (1.5, 2.0, 0.8))
     assert not missed[35:41].any() and missed[46] == 1  # another word was said there
     assert not len(spoken((0.5, 1.0, 0.1), (1.0, 1.5, 0.3), (1.5, 2.0, 0.9)))
-    assert not len(spoken((0.5, 1.0, None))) and spoken_curves([Word("pa", 0.5, 1.0, (), 0.9)]) is None
+    assert not len(spoken((0.5, 1.0, None))) and make_spoken_curves([Word("pa", 0.5, 1.0, (), 0.9)]) is None
 
 
 def test_long_clips_are_blended_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

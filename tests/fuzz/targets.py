@@ -145,7 +145,7 @@ def _words(folder: Path) -> dict[str, Target]:
 
 
 def _texts(folder: Path) -> dict[str, Target]:
-    from avatargpt.chat.timeline import Store as Session
+    from avatargpt.chat.timeline import SessionStore as Session
     from avatargpt.cli.face import read_scores
     from avatargpt.cli.plan import _activities
     from avatargpt.config import resolve

@@ -10,7 +10,7 @@ from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from avatargpt.train.gesture.talks import Utterance, words_from_phones
 from instruct_data.clip import Clip
-from instruct_data.factory.gesture.bank import Bank, build, keyed_strokes
+from instruct_data.factory.gesture.bank import Bank, build, make_keyed_strokes
 from instruct_data.gesture.plan import WordClasses, read_classes
 from instruct_data.gesture.strokes import motion_of
 
@@ -34,7 +34,7 @@ def bank(folder: Path) -> Bank:
 
 @cache
 def _clip() -> Clip:
-    like = next(s for s in keyed_strokes(3, 1) if s.name == "palms_up")
+    like = next(s for s in make_keyed_strokes(3, 1) if s.name == "palms_up")
     sync = {"emphasis": like.emphasis / 30, "stroke": like.end / 30}
     about = {"posture": "Idle01", "speaker": "ChrBrad", "sync": sync}
     return Clip("made/beat", motion_of(like.turns), [], "made", "ours", action="BeatMid", extra=about)

@@ -31,12 +31,20 @@ from avatargpt.train.gesture.takes import (
     captions,
     clip_spans,
     clips,
-    planned,
+    plan_gestures,
     transcript,
     usual_stroke,
 )
-from avatargpt.train.gesture.talks import CorpusRecipe, Talks, Voices, all_talks, long_talks, mixed, words_from_phones
-from instruct_data.factory.gesture.bank import Bank, keyed_strokes
+from avatargpt.train.gesture.talks import (
+    CorpusRecipe,
+    Talks,
+    Voices,
+    all_talks,
+    long_talks,
+    mix_utterances,
+    words_from_phones,
+)
+from instruct_data.factory.gesture.bank import Bank, make_keyed_strokes
 from instruct_data.factory.gesture.performing import perform
 from instruct_data.gesture.plan import Plan, Style, WordClasses, word_classes
 from instruct_data.gesture.strokes import motion_of, wrists
@@ -109,7 +117,7 @@ def plan_of(
 ) -> Plan:
     stressed = [Accent(k, w.phones[1].start, 0.5, 0.0) for k, w in enumerate(words)]
     style = Style("one", ("keyed",), rate=0.0, semantic=1.0, both=0.0)
-    return planned(words, stressed, 300, style, *library, np.random.default_rng(seed), interlocutor)
+    return plan_gestures(words, stressed, 300, style, *library, np.random.default_rng(seed), interlocutor)
 
 
 def test_strokes_have_the_class_and_the_stress_of_their_word(library: tuple[Bank, WordClasses]) -> None:
@@ -144,7 +152,7 @@ def test_talks_begin_and_end_at_rest_and_hands_move_with_the_loudness(library: t
     words = made_up.words_of("dogs sleep dogs sleep dogs sleep dogs sleep dogs sleep", 0.1, 0.6)
     loud = [Accent(k, w.phones[1].start, 0.0, -1.0 if k < 5 else 1.0) for k, w in enumerate(words)]
     style = Style("one", ("keyed",), both=1.0)
-    plan = planned(words, loud, 200, style, *library, np.random.default_rng(0))
+    plan = plan_gestures(words, loud, 200, style, *library, np.random.default_rng(0))
     place = wrists(perform(plan, library[0], np.random.default_rng(0)))
     speed = np.linalg.norm(np.diff(place, axis=0), axis=-1).mean(1) * 30
     assert np.linalg.norm(place[-1] - place[0], axis=-1).max() < 0.02 and speed[-2:].max() < 0.05
@@ -174,7 +182,7 @@ def test_listeners_nod_and_make_no_strokes(library: tuple[Bank, WordClasses]) ->
 def test_mixing_keeps_words_with_their_sound() -> None:
     rng = np.random.default_rng(0)
     one = made_up.utterance("big dogs", rng)
-    audio, words = mixed([(1.0, one), (3.0, one)], 5.0)
+    audio, words = mix_utterances([(1.0, one), (3.0, one)], 5.0)
     assert [w.text for w in words] == ["big", "dogs", "big", "dogs"]
     first = words[2].start
     assert np.abs(audio[round((first - 0.3) * RATE) : round((first - 0.05) * RATE)]).max() == 0
@@ -276,7 +284,7 @@ def test_transcripts_and_captions() -> None:
 
 @pytest.fixture(scope="module")
 def items() -> list[ClipCodes]:
-    turns = keyed_strokes(0, 1)[0].turns
+    turns = make_keyed_strokes(0, 1)[0].turns
     features = GestureFeatures().encode(motion_of(np.resize(turns, (180, *turns.shape[1:]))))
     about = {"words": WORDS, "strokes": [[30, "Negative", "negation", 0, "lr", "x"]], "speaker": "ada"}
     (clip,) = clips([("00000", features, about, "train")], word_classes(), "made", "ours")

@@ -16,7 +16,7 @@ from avatargpt.gesture.features import InterlocutorAudio
 from avatargpt.gesture.network import GestureDriver
 from avatargpt.gesture.pipeline import GesturePipeline, network_folder
 from avatargpt.gesture.semantics import Manner, read_cues
-from avatargpt.gesture.stream import Live, MotionStream, perform
+from avatargpt.gesture.stream import GestureMotionStream, Live, perform
 from avatargpt.speech.audio import open_sound
 from avatargpt.speech.words import Word as TimedWord
 from avatargpt.speech.words import Words
@@ -104,7 +104,7 @@ def test_words_may_come_later() -> None:
 def test_words_of_the_interlocutor_make_no_gestures() -> None:
     heard, gestured = list[bool](), list[TimedWord]()
     speech = SimpleNamespace(say=lambda words, other: heard.append(other))
-    stream = MotionStream(speech, SimpleNamespace(say=gestured.extend))  # type: ignore[arg-type]
+    stream = GestureMotionStream(speech, SimpleNamespace(say=gestured.extend))  # type: ignore[arg-type]
     stream.say(ANSWER, other=True)
     stream.say(WORDS)
     assert heard == [True, False] and gestured == WORDS

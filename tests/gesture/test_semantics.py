@@ -20,7 +20,7 @@ from avatargpt.gesture.semantics import (
 )
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
-from instruct_data.factory.gesture.bank import keyed_strokes
+from instruct_data.factory.gesture.bank import make_keyed_strokes
 from instruct_data.gesture.performing import stroke_poses
 from instruct_data.gesture.plan import WordClasses
 from instruct_data.gesture.strokes import ARM, LIMB, SIDES, motion_of, within, wrists
@@ -36,7 +36,7 @@ SENTENCE = [Word("It", 1.0, 1.2), Word("was", 1.2, 1.4), Word("big", 1.4, 1.8), 
 
 @pytest.fixture(scope="module")
 def bank() -> GestureBank:
-    strokes = keyed_strokes(0, 1)
+    strokes = make_keyed_strokes(0, 1)
     return GestureBank.of(strokes, strokes[0].rest_pose)
 
 
@@ -214,7 +214,7 @@ def test_listeners_rest_and_nod_in_pauses(bank: GestureBank) -> None:
     own = np.where((t < 6) & syllables, 0.2, 0.001) * rng.standard_normal(len(t))
     speech = ((t > 7) & (t < 10)) | ((t > 11) & (t < 14)) | ((t > 15) & (t < 18))
     other = np.where(speech & syllables, 0.2, 0.001) * rng.standard_normal(len(t))
-    raised = np.asarray(keyed_strokes(0, 1, ["big"])[0].turns)
+    raised = np.asarray(make_keyed_strokes(0, 1, ["big"])[0].turns)
     turns = np.repeat(raised[len(raised) // 2][None], 600, 0)
     features = features_of(turns)
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from avatargpt.gesture.features import WIDTH
 from avatargpt.train.command import main
 from avatargpt.train.gesture import store_takes
-from avatargpt.train.gesture.data import Corpus, load_corpus
+from avatargpt.train.gesture.data import GestureCorpus, load_corpus
 from avatargpt.train.gesture.store_takes import StoreTakes, corpus_of, corpus_words
 from instruct_data.sources.registry import build_store
 from instruct_data.store import Store
@@ -35,7 +35,7 @@ def stored(name: str, make: Tree, folder: Path) -> Store:
     return build_store(name, make(folder / name), folder / f"{name}.store")
 
 
-def arrays(corpus: Corpus, number: int = 0) -> dict[str, np.ndarray]:
+def arrays(corpus: GestureCorpus, number: int = 0) -> dict[str, np.ndarray]:
     return load_file(corpus.folder / corpus.takes[number].file)
 
 
@@ -150,7 +150,7 @@ def test_a_network_to_begin_from_gives_words_and_speakers(tmp_path: Path, spelli
     body_tokenizer().save(tmp_path / "tokenizer")
     options = {"takes": str(tmp_path / "takes"), "store": str(stored("beat2", trees.beat2, tmp_path).path),
                "tokenizer": str(tmp_path / "tokenizer"), "words": None, "speech": None, "output": None}  # fmt: skip
-    config = body_driver().network.config.changed(speakers=["2_scott", "anna"])
+    config = body_driver().network.config.replace_fields(speakers=["2_scott", "anna"])
     corpus = corpus_of(SimpleNamespace(**options), config)
     assert corpus.material.speakers == ["2_scott", "anna"] and corpus.material.words == Spelling.name
     by_name = corpus_of(SimpleNamespace(**options | {"store": None, "tokenizer": None}), None)

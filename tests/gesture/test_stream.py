@@ -14,7 +14,7 @@ from avatargpt.gesture.network import (
     GestureNetwork,
     GestureOptions,
 )
-from avatargpt.gesture.stream import FOLLOW, GestureChunk, GestureStream, Sampler, Smoothing, SpeechGestureStream
+from avatargpt.gesture.stream import FOLLOW, CodeSampler, GestureChunk, GestureStream, Smoothing, SpeechGestureStream
 from tests.gesture.conftest import SHAPE, Decoder, Spelling, network, rows
 from vqvae.errors import UserError
 
@@ -163,14 +163,14 @@ def test_sampling_by_seed_temperature_and_nucleus(driver: GestureDriver, monkeyp
     a, b, c = (GestureChunk.concatenate([s.push(rows(40, 12)), s.finish()]).codes for s in streams)
     assert np.array_equal(a, b) and not np.array_equal(a, c)
     logits = np.log(np.array([0.5, 0.2, 0.29, 0.01]))
-    assert Sampler(0)(logits) == 0
+    assert CodeSampler(0)(logits) == 0
     monkeypatch.setattr("avatargpt.gesture.stream.TOP_P", 0.7)
-    draw = Sampler(seed=0)
+    draw = CodeSampler(seed=0)
     counts = np.bincount([draw(logits) for _ in range(4000)], minlength=4) / 4000
     assert counts[1] == counts[3] == 0 and abs(counts[0] - 0.5 / 0.79) < 0.03
     for bad in ({"temperature": -1.0}, {"temperature": float("nan")}):
         with pytest.raises(UserError, match="accepted"):
-            Sampler(**bad)
+            CodeSampler(**bad)
 
 
 def test_smoothing_equals_scipy() -> None:

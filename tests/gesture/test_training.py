@@ -9,9 +9,17 @@ import pytest
 import torch
 
 from avatargpt.gesture.features import SLOTS
-from avatargpt.gesture.network import ENDLESS, UNKNOWN, GestureConfig, GestureDriver, Material
+from avatargpt.gesture.network import ENDLESS, UNKNOWN, GestureConfig, GestureDriver, RowContents
 from avatargpt.train.gesture import training
-from avatargpt.train.gesture.data import FILE, Batches, Corpus, Sampling, Take, load_corpus, save_corpus
+from avatargpt.train.gesture.data import (
+    FILE,
+    GestureBatches,
+    GestureCorpus,
+    GestureSampling,
+    Take,
+    load_corpus,
+    save_corpus,
+)
 from avatargpt.train.gesture.training import GestureLosses, GestureRecipe, geodesic, gesture_losses
 from avatargpt.train.runtime import Runtime
 from tests.gesture.conftest import MATERIAL, SHAPE
@@ -54,18 +62,18 @@ def take(seed: int, split: str = "train", other: bool = True, frames: int = 150)
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Corpus:
+def corpus(tmp_path: Path) -> GestureCorpus:
     takes = [take(1), take(2, other=False), take(3), take(4, "val"), take(5, "val", other=False)]
-    save_corpus(takes, Material(**MATERIAL), tmp_path / "cache")
+    save_corpus(takes, RowContents(**MATERIAL), tmp_path / "cache")
     return load_corpus(tmp_path / "cache")
 
 
-def train(corpus: Corpus, out: Path, changes: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
+def train(corpus: GestureCorpus, out: Path, changes: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
     config = {"model": MODEL, "train": {**TRAIN, **(changes or {})}}
     return training.train(GestureRecipe.read(config, "configuration"), corpus, out, CPU, **options)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(corpus: GestureCorpus, tmp_path: Path) -> None:
     uninterrupted = train(corpus, tmp_path / "one")
     train(corpus, tmp_path / "parts", until=3)
     parts = train(corpus, tmp_path / "parts")
@@ -76,7 +84,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Pat
     assert train(corpus, tmp_path / "further", {"steps": 3}, start=parts).fingerprint != uninterrupted.fingerprint
 
 
-def test_a_network_goes_on_with_the_codes_of_another_tokenizer(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_network_goes_on_with_the_codes_of_another_tokenizer(corpus: GestureCorpus, tmp_path: Path) -> None:
     start = train(corpus, tmp_path / "start", {"steps": 1})
     before = {name: value.clone() for name, value in start.network.state_dict().items()}
     corpus.material = corpus.material.model_copy(update={"tokenizer": "another"})
@@ -91,7 +99,7 @@ def test_a_network_goes_on_with_the_codes_of_another_tokenizer(corpus: Corpus, t
         train(corpus, tmp_path / "refused", start=start)
 
 
-def test_training_reduces_the_losses(corpus: Corpus, tmp_path: Path) -> None:
+def test_training_reduces_the_losses(corpus: GestureCorpus, tmp_path: Path) -> None:
     train(corpus, tmp_path, {"steps": 120, "log_every": 20, "lr": 4e-3, "val_every": 120, "save_every": 120})
     log = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [r for r in log if "features" in r]
@@ -102,7 +110,7 @@ def test_training_reduces_the_losses(corpus: Corpus, tmp_path: Path) -> None:
     assert last["val_degrees"] < 12 and last["val_hit"] > 0.25  # of a swing of 46 degrees; chance is 1 / 16
 
 
-def test_caches_are_read_in_parts(corpus: Corpus) -> None:
+def test_caches_are_read_in_parts(corpus: GestureCorpus) -> None:
     arrays = take(1).arrays
     part = corpus.part(corpus.takes[0], 20, 61)
     assert np.allclose(part["audio"], arrays["audio"][20:61], atol=1e-2)
@@ -113,8 +121,8 @@ def test_caches_are_read_in_parts(corpus: Corpus) -> None:
     assert "other_word_states" in part and "other_word_states" not in corpus.part(corpus.takes[1], 0, 8)
 
 
-def test_targets_are_of_the_predicted_frames(corpus: Corpus) -> None:
-    batches = Batches(corpus, GestureConfig(**SHAPE), Sampling(), CPU.device)
+def test_targets_are_of_the_predicted_frames(corpus: GestureCorpus) -> None:
+    batches = GestureBatches(corpus, GestureConfig(**SHAPE), GestureSampling(), CPU.device)
     first, middle, last = (batches.stretch(corpus.takes[0], start, 32) for start in (0, 40, 140))
     arrays = corpus.part(corpus.takes[0], 0, 150)
     assert np.array_equal(middle["audio"], arrays["audio"][40:72])
@@ -132,9 +140,11 @@ def test_targets_are_of_the_predicted_frames(corpus: Corpus) -> None:
     assert np.abs(nearest[:, None] - STRESS).min(1).max() < 1e-5
 
 
-def test_batches_are_repeatable_and_turn_things_off(corpus: Corpus) -> None:
+def test_batches_are_repeatable_and_turn_things_off(corpus: GestureCorpus) -> None:
     def draw(seed: int, **shares: float) -> Any:
-        return Batches(corpus, GestureConfig(**SHAPE), Sampling(**shares), CPU.device).draw(16, 64, [seed])
+        return GestureBatches(corpus, GestureConfig(**SHAPE), GestureSampling(**shares), CPU.device).draw(
+            16, 64, [seed]
+        )
 
     a, b, c = draw(1), draw(1), draw(2)
     assert torch.equal(a.inputs.audio, b.inputs.audio) and torch.equal(a.before, b.before)
@@ -198,10 +208,10 @@ def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
     assert same.grad is not None and torch.isfinite(same.grad).all()
 
 
-def test_mistakes_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+def test_mistakes_are_refused(corpus: GestureCorpus, tmp_path: Path) -> None:
     short, index, first = take(1), corpus.folder / FILE, corpus.folder / corpus.takes[0].file
     short.arrays["codes"] = short.arrays["codes"][:-1]
-    material = Material(**MATERIAL)
+    material = RowContents(**MATERIAL)
     save_corpus([take(1)], material, tmp_path / "alone")
     first.write_bytes(b"x" * 100)
     for call, message in (
@@ -211,7 +221,7 @@ def test_mistakes_are_refused(corpus: Corpus, tmp_path: Path) -> None:
         (lambda: load_corpus(tmp_path), "no gesture"),
         (lambda: save_corpus([], material, tmp_path / "none"), "no takes"),
         (lambda: save_corpus([short], material, tmp_path / "short"), "codes of shape"),
-        (lambda: save_corpus([take(2)], Material(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who"),
+        (lambda: save_corpus([take(2)], RowContents(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who"),
          "speaker 'bert'"),
         (lambda: train(load_corpus(tmp_path / "alone"), tmp_path / "out"), "no takes of the split 'val'"),
         (lambda: corpus.part(corpus.takes[0], 0, 8), "not a take of this cache"),

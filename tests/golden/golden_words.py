@@ -13,10 +13,10 @@ from golden_store import ROOT, Rows, evenly
 
 from avatargpt.chat import Conversation
 from avatargpt.chat.intent import open_intent
-from avatargpt.evaluation.requests import incoming_turn
+from avatargpt.evaluation.requests import receive_turn
 from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write
-from instruct_data.factory.dialogues import Group, Turn, TurnMaker, phrases
+from instruct_data.factory.dialogues import DialogueTurn, PhraseGroup, TurnMaker, phrases
 from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR
 from instruct_data.registry import get_task
@@ -82,10 +82,10 @@ def _intent() -> Any:
     return open_intent(model())
 
 
-def _acts(turn: Turn) -> tuple[list[Act], str]:
+def _acts(turn: DialogueTurn) -> tuple[list[Act], str]:
     """The acts of a turn, and the same in a line; ``-`` = it asks back."""
     try:
-        acts = _intent().understand(incoming_turn(turn)) or []
+        acts = _intent().understand(receive_turn(turn)) or []
     except UserError as e:
         return [], f"error: {e}"
     return acts, write(acts) if acts else "-"
@@ -98,23 +98,23 @@ def _example() -> dict[str, dict[str, str]]:
     for i, user in enumerate(lines):
         now = state.now
         before = tuple(lines[max(0, i - 2) : i])
-        acts, line = _acts(Turn(user, (), now.text, len(now.captions), before, tuple(now.captions)))
+        acts, line = _acts(DialogueTurn(user, (), now.text, len(now.captions), before, tuple(now.captions)))
         out[f"{i:02d}: {user}"] = {"timeline": now.text, "acts": line}
         for act in acts:
             state.apply(act)
     return out
 
 
-def _turn(number: int, act: str, group: Group, phrase: str) -> dict[str, str]:
+def _turn(number: int, act: str, group: PhraseGroup, phrase: str) -> dict[str, str]:
     """A phrase of dialogues.yaml with its slots filled, over random segments: what it is read as."""
     book, rng = everyday_requests(), np.random.default_rng([number, 5])
     names = [n for n in book.classes() if n not in book.aliases][::7]
     movements = [(book.requests(n)[0], book.requests(n)[0]) for n in names]
     maker = TurnMaker(movements, [caption for _, caption in movements], [], rng)
     outline = maker.outline(group.when)
-    text, wanted = maker.filled(act, group, phrase, outline)
+    text, wanted = maker.fill_phrase(act, group, phrase, outline)
     text = " ".join(text.split())
-    turn = Turn(text, tuple(wanted), outline.text, len(outline.captions), (), tuple(outline.captions))
+    turn = DialogueTurn(text, tuple(wanted), outline.text, len(outline.captions), (), tuple(outline.captions))
     return {"said": text, "timeline": outline.text, "wanted": write(wanted), "acts": _acts(turn)[1]}
 
 

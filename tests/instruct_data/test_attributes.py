@@ -12,11 +12,11 @@ from instruct_data.attributes import (
     TURNS,
     VALUES,
     Measures,
-    described,
-    mirrored,
+    describe_figures,
+    mirror_attributes,
     nearest,
     symbols,
-    written,
+    write_attributes,
 )
 from instruct_data.clip import Clip
 from instruct_data.factory.synth.families import families, keyframed
@@ -29,7 +29,7 @@ OTHER = {"left": "right", "right": "left"}
 
 
 def shown(motion: Motion) -> dict[str, str]:
-    return described(Measures.of(motion).figures())
+    return describe_figures(Measures.of(motion).figures())
 
 
 def rise(side: str, params: dict[str, Any]) -> dict[str, str | None]:
@@ -83,8 +83,8 @@ def test_heights_are_above_the_step() -> None:
 def test_the_mirror_image_shows_the_mirrored_attributes(name: str) -> None:
     for clip in keyframed(families()[name], range(3)):
         attributes = shown(clip.load())
-        assert shown(clip.load().mirrored()) == mirrored(attributes)
-        assert mirrored(mirrored(attributes)) == attributes
+        assert shown(clip.load().mirrored()) == mirror_attributes(attributes)
+        assert mirror_attributes(mirror_attributes(attributes)) == attributes
 
 
 def test_mirrored_sides_of_every_kind() -> None:
@@ -92,10 +92,10 @@ def test_mirrored_sides_of_every_kind() -> None:
               "turn": "right_90", "through": "kneeling_left", "end": "standing", "times": "2"}  # fmt: skip
     after = {**before, "action": "wave_right_hand", "hand": "right", "direction": "backward_right", "turn": "left_90",
              "through": "kneeling_right"}  # fmt: skip
-    assert mirrored(before) == after
+    assert mirror_attributes(before) == after
     for name, values in VALUES.items():
-        assert {mirrored({name: v})[name] for v in values} == set(values)
-        assert (name in SIDED) == any(mirrored({name: v}) != {name: v} for v in values)
+        assert {mirror_attributes({name: v})[name] for v in values} == set(values)
+        assert (name in SIDED) == any(mirror_attributes({name: v}) != {name: v} for v in values)
 
 
 def test_place_direction_and_frame_rate_make_no_difference() -> None:
@@ -108,9 +108,9 @@ def test_place_direction_and_frame_rate_make_no_difference() -> None:
 def test_walks_travel_and_waves_do_not() -> None:
     walk, wave = (Measures.of(m).figures() for m in (walking(120), waving()))
     assert walk["direction"] == "forward" and walk["distance"] == pytest.approx(7.1, abs=0.1)
-    assert described(walk)["distance"] == "7" and described(walk)["rest"] == "moving"
-    assert wave["direction"] == "" and "distance" not in described(wave)
-    assert described(wave)["hand"] == "left" and wave["flights"] == 0
+    assert describe_figures(walk)["distance"] == "7" and describe_figures(walk)["rest"] == "moving"
+    assert wave["direction"] == "" and "distance" not in describe_figures(wave)
+    assert describe_figures(wave)["hand"] == "left" and wave["flights"] == 0
     assert walk["speed"] > 2 * wave["speed"]
 
 
@@ -119,7 +119,7 @@ def test_jumps_leave_the_ground_and_stillness_is_that_of_the_end() -> None:
         assert Measures.of(clip.load()).figures()["flights"] == clip.extra["params"]["reps"]
     still = waving(100, quiet=40)
     assert Measures.of(still.slice(0, 30)).rest == pytest.approx(1.5)
-    assert described(Measures.of(still.slice(0, 30)).figures())["rest"] == "still"
+    assert describe_figures(Measures.of(still.slice(0, 30)).figures())["rest"] == "still"
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
@@ -136,7 +136,7 @@ def test_numbers_go_to_the_nearest_symbol() -> None:
 
 
 def test_symbols_are_written_in_one_order() -> None:
-    assert written({"end": "sitting", "side": "left", "action": "sit", "hand": ""}) == [
+    assert write_attributes({"end": "sitting", "side": "left", "action": "sit", "hand": ""}) == [
         "action=sit", "side=left", "end=sitting",
     ]  # fmt: skip
     every = symbols(["walk", "bow"])

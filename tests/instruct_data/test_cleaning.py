@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 
 from instruct_data.attributes import Measures
-from instruct_data.factory.cleaning import CleaningReport, Limits, cleaned, measured, on_the_floor, without_artefacts
+from instruct_data.factory.cleaning import (
+    CleaningReport,
+    QualityLimits,
+    clean_clips,
+    measure_clip,
+    on_the_floor,
+    without_artefacts,
+)
 from instruct_data.factory.synth.families import families, keyframed
 from tests.instruct_data.synthetic import J, clip_of, hanging
 from vqvae import rotations as rot
-from vqvae.ground import raised
+from vqvae.ground import raise_motion
 from vqvae.motion import Motion
 
 
@@ -37,7 +44,7 @@ def floored(motion: Motion, report: CleaningReport) -> Motion | None:
 def test_a_clip_above_or_below_the_floor_is_moved_to_it() -> None:
     report = CleaningReport()
     for height in (0.08, 0.3, -0.15):
-        motion = floored(raised(motion_of("wave"), height), report)
+        motion = floored(raise_motion(motion_of("wave"), height), report)
         assert motion is not None and len(motion) == len(motion_of("wave"))
         assert Measures.of(motion).floor == pytest.approx(0, abs=0.005)
         np.testing.assert_allclose(motion.root, motion_of("wave").root, atol=0.01)
@@ -49,14 +56,14 @@ def test_a_clip_on_the_floor_stays_as_it_is() -> None:
     report = CleaningReport()
     for name in ("wave", "jump", "squat", "lie_down", "climb_stairs", "step_down_from_box"):
         motion = motion_of(name)
-        assert Limits().quality(Measures.of(motion).figures()) == "good"
+        assert QualityLimits().quality(Measures.of(motion).figures()) == "good"
         np.testing.assert_allclose(floored(motion, report).root, motion.root, atol=1e-6)  # type: ignore[union-attr]
     assert not report.counts
 
 
 def test_stairs_are_moved_as_a_whole() -> None:
     motion = motion_of("climb_stairs", 1)
-    back = floored(raised(motion, 0.4), CleaningReport())
+    back = floored(raise_motion(motion, 0.4), CleaningReport())
     assert back is not None
     np.testing.assert_allclose(back.root, motion.root, atol=0.01)
 
@@ -85,9 +92,9 @@ def test_what_sinks_is_lifted() -> None:
 
 def test_cleaned_clips_are_measured() -> None:
     report = CleaningReport()
-    air = raised(motion_of("wave"), 0.1)
+    air = raise_motion(motion_of("wave"), 0.1)
     clips = [clip_of("a", air, "wave", ["x"]), clip_of("b", motion_of("bow"), "bow", ["y"])]
-    out = list(cleaned(clips, report))
+    out = list(clean_clips(clips, report))
     assert [c.id for c in out] == ["a", "b"] and report.counts.total() == 1
     for clip in out:
         assert clip.extra["figures"] == Measures.of(clip.load()).figures()
@@ -102,10 +109,10 @@ def test_recordings_that_slide_or_jitter_are_dropped() -> None:
     noisy = Motion(shaken, still.root)
     motions = {"slides": gliding(0.3), "jitters": noisy}
     motions |= {f"ok{i}": gliding(0.001 * i) for i in range(60)}
-    clips = [measured(clip_of(name, m, "stand", ["x"])) for name, m in motions.items()]
+    clips = [measure_clip(clip_of(name, m, "stand", ["x"])) for name, m in motions.items()]
     figures = {c.id: c.extra["figures"] for c in clips}
     assert figures["slides"]["skate"] == pytest.approx(0.3, abs=0.01) and figures["ok0"]["skate"] < 1e-6
-    limits, report = Limits(skate=0.2, jerk=figures["jitters"]["jerk"] - 1), CleaningReport()
+    limits, report = QualityLimits(skate=0.2, jerk=figures["jitters"]["jerk"] - 1), CleaningReport()
     kept = {c.id for c in without_artefacts(clips, limits, lambda c: c.action, report)}
     assert kept == set(motions) - {"slides", "jitters"}
     assert report.counts == {"dropped: feet slide": 1, "dropped: jitter": 1}
@@ -115,9 +122,9 @@ def test_recordings_that_slide_or_jitter_are_dropped() -> None:
     kept = {c.id for c in without_artefacts(flips, limits, lambda c: c.action, report)}
     assert kept == set(motions) - {"jitters"}  # no other clip shows a flip
     assert report.counts == {"kept as the only ones of their action: feet slide": 1, "dropped: jitter": 1}
-    limits = Limits.of(list(figures.values()))
+    limits = QualityLimits.of(list(figures.values()))
     assert limits.good_skate < limits.skate < 0.3 and limits.jerk < figures["jitters"]["jerk"]
     assert [limits.quality(figures[n]) for n in ("ok1", "ok59", "slides", "jitters")] == ["good", *["fair"] * 3]
     assert limits.quality({**figures["ok1"], "floor": 0.05}) == "fair"
     assert limits.quality({**figures["ok1"], "sunk": 0.05}) == "fair"
-    assert Limits.of([]).quality(figures["ok1"]) == "good" and Limits.of([]).skate == np.inf
+    assert QualityLimits.of([]).quality(figures["ok1"]) == "good" and QualityLimits.of([]).skate == np.inf

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instruct_data.factory.gesture.bank import Bank, build, keyed_strokes
-from instruct_data.factory.gesture.performing import Segment, join_segments, perform
+from instruct_data.factory.gesture.bank import Bank, build, make_keyed_strokes
+from instruct_data.factory.gesture.performing import PoseSegment, join_segments, perform
 from instruct_data.factory.gesture.trunk import hand_depth, outside
 from instruct_data.gesture.performing import BEFORE
 from instruct_data.gesture.plan import (
@@ -30,10 +30,10 @@ from instruct_data.gesture.strokes import (
     SIDES,
     TURNED,
     Stroke,
-    hinged,
+    count_packed_frames,
+    hinge_elbows,
     motion_of,
     pack,
-    packed_frames,
     soft,
     stroke_of,
     turns_of,
@@ -83,7 +83,7 @@ def test_the_emphasis_is_the_arrival_of_the_hand_whatever_the_annotation() -> No
 
 def test_mirrored_swaps_sides_and_names() -> None:
     stroke = stroke_of(motion_of(lifted_arm()), "IndicateLeft", "made", "nobody")
-    mirrored = stroke.mirrored()
+    mirrored = stroke.mirror()
     assert mirrored.name == "IndicateRight" and mirrored.sides == ("l",)
     assert np.allclose(speeds(mirrored.turns)[:, 0], speeds(stroke.turns)[:, 1], atol=1e-3)
 
@@ -91,10 +91,10 @@ def test_mirrored_swaps_sides_and_names() -> None:
 @pytest.mark.parametrize("name", ["count_two", "wave", "weigh", "big"])
 @pytest.mark.parametrize("cut", [0, 1])
 def test_a_packed_stroke_is_exact_to_the_millimetre_in_few_bytes(name: str, cut: int) -> None:
-    stroke = keyed_strokes(0, 1, [name])[0]
+    stroke = make_keyed_strokes(0, 1, [name])[0]
     stroke = replace(stroke, turns=stroke.turns[cut:], start=stroke.start - cut, emphasis=stroke.emphasis - cut,
                      end=stroke.end - cut)  # fmt: skip
-    packed, unpacked, frames = pack(stroke), through_bytes(stroke), packed_frames(stroke)
+    packed, unpacked, frames = pack(stroke), through_bytes(stroke), count_packed_frames(stroke)
     assert frames <= len(unpacked.turns) <= frames + 1 and unpacked.emphasis == stroke.emphasis
     assert packed.keys.nbytes + packed.base.nbytes + packed.scale.nbytes < len(stroke.turns) * 43 * 4
     before, after = stroke.turns[:frames], unpacked.turns[:frames]
@@ -111,7 +111,7 @@ def test_a_packed_stroke_is_exact_to_the_millimetre_in_few_bytes(name: str, cut:
 
 
 def test_a_joint_that_passes_half_a_turn_is_not_packed() -> None:
-    stroke = keyed_strokes(0, 1, ["wave"])[0]
+    stroke = make_keyed_strokes(0, 1, ["wave"])[0]
     angles = np.linspace(0, 1.2 * np.pi, len(stroke.turns))[:, None] * np.array([0.0, 0.0, 1.0])
     turns, shoulder = stroke.turns.copy(), ARM["r"][1]
     turns[:, shoulder] = rot.multiply(stroke.rest_pose[shoulder], rot.from_axis_angle(angles))
@@ -125,7 +125,7 @@ def test_joined_segments_neither_jump_nor_miss_their_poses() -> None:
     swing = a + np.radians(15) * np.sin(np.arange(40) / 6)[:, None] * np.array([0, 1.0, 0])
     first = rot.from_axis_angle(swing)[:, None]
     second = np.repeat(rot.from_axis_angle(b)[None, None], 60 + BEFORE, 0)
-    out = join_segments([Segment(0, np.concatenate([first[:BEFORE], first]), 1), Segment(40, second, 20)], 100)
+    out = join_segments([PoseSegment(0, np.concatenate([first[:BEFORE], first]), 1), PoseSegment(40, second, 20)], 100)
     steps = rot.angle_between(out[1:], out[:-1])[:, 0]
     assert np.abs(np.diff(steps)).max() < np.radians(1.6)  # a jump would be 70 degrees in one step
     assert rot.angle_between(out[60:], second[:40]).max() < 1e-6
@@ -199,7 +199,7 @@ def test_impossible_tables_of_words_are_refused(tmp_path: Path) -> None:
 
 
 def test_packaged_classes_sentences_and_strokes_match() -> None:
-    table, texts, strokes = word_classes(), sentences(), keyed_strokes(0, 1)
+    table, texts, strokes = word_classes(), sentences(), make_keyed_strokes(0, 1)
     assert {s.name for s in strokes} <= table.gestures
     rng = np.random.default_rng(0)
     kinds = {m.kind for _ in range(1500) for m in table.find(texts.draw(rng).split())}
@@ -217,14 +217,14 @@ def test_packaged_classes_sentences_and_strokes_match() -> None:
     ],
 )  # fmt: skip
 def test_keyed_hands_are_at_their_places_on_the_emphasis(name: str, place: list[float]) -> None:
-    for stroke in keyed_strokes(0, 4, [name]):
+    for stroke in make_keyed_strokes(0, 4, [name]):
         hand = wrists(stroke.turns)[stroke.emphasis, 1]
         assert np.linalg.norm(hand - place) < 0.06 and stroke.end > stroke.emphasis  # the trunk may turn
         assert speeds(stroke.turns)[stroke.emphasis, 1] < 0.4 * speeds(stroke.turns)[:, 1].max()
 
 
 def test_hands_are_pushed_out_of_the_trunk() -> None:
-    stroke = keyed_strokes(0, 1, ["heart"])[0]
+    stroke = make_keyed_strokes(0, 1, ["heart"])[0]
     turns = np.repeat(stroke.turns[stroke.emphasis][None], 60, 0)
     turned = rot.from_axis_angle(np.radians(35) * np.array([0.0, 1.0, 0.0]))
     turns[20:40, ARM["r"][1]] = rot.multiply(turned, turns[20:40, ARM["r"][1]])  # the hand goes into the chest
@@ -235,11 +235,11 @@ def test_hands_are_pushed_out_of_the_trunk() -> None:
 
 
 def test_a_hinge_leaves_all_joints_where_they_are() -> None:
-    stroke = keyed_strokes(0, 1, ["big"])[0]
+    stroke = make_keyed_strokes(0, 1, ["big"])[0]
     motion = motion_of(stroke.turns)
-    out = replace(motion, rotations=hinged(motion.rotations))
+    out = replace(motion, rotations=hinge_elbows(motion.rotations))
     assert np.abs(out.joints - motion.joints).max() < 1e-5
-    again = hinged(out.rotations)
+    again = hinge_elbows(out.rotations)
     assert np.abs(rot.angle_between(again, out.rotations.astype(float))).max() < np.radians(1.0)
     elbow = out.rotations[stroke.emphasis, 18]  # bent: its forearm leaves the upper arm in one plane
     along = rot.to_matrix(elbow.astype(float))[:, 0]

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instruct_data.factory.synth.layered import layered_clips
-from instruct_data.factory.synth.phrases import combine, mirrored
+from instruct_data.factory.synth.layered import layer_clips
+from instruct_data.factory.synth.phrases import combine, mirror_clip
 from instruct_data.factory.synth.stances import idle_frame, idle_stances
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.joining import join_best, join_motions, suits
-from instruct_data.layering import HEAD, SPINE, active_span, activity, bend, chain, layer, standing, turns
+from instruct_data.layering import HEAD, SPINE, active_span, activity, bend, chain, find_stance, layer, turns
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.text.english import side_of, split
 from tests.instruct_data.synthetic import J, clip_of, hanging, walking, waving
@@ -111,8 +111,8 @@ def test_layered_clips_of_the_corpus(shared: Path) -> None:
     bank = CaptionBank(shared / "data/text/body_captions.json")
     actions = {"walk", "run", "wave-left-hand", "raise-up-right-hand"}
     clips = [c for c in read_quantised(shared / "data/body", "train") if c.action in actions][::12]
-    clips_made = list(layered_clips(clips, bank, 12, seed=3))
-    for a, b in zip(clips_made, layered_clips(clips, bank, 12, seed=3), strict=True):
+    clips_made = list(layer_clips(clips, bank, 12, seed=3))
+    for a, b in zip(clips_made, layer_clips(clips, bank, 12, seed=3), strict=True):
         assert a.captions == b.captions and np.array_equal(a.load().rotations, b.load().rotations)
     for c in clips_made:
         acts = activity(c.load())
@@ -128,7 +128,7 @@ def test_layered_clips_of_the_corpus(shared: Path) -> None:
 def test_mirrored_in_every_respect() -> None:
     clip = clip_of("a", waving(), "walk_left+wave_left_hand", ["a person waves the left hand"])
     clip.extra["side"] = "left"
-    mirror_image = mirrored(clip)
+    mirror_image = mirror_clip(clip)
     assert mirror_image.action == "walk_right+wave_right_hand" and mirror_image.extra["side"] == "right"
     assert mirror_image.captions == ["a person waves the right hand"] and clip.extra["side"] == "left"
     assert activity(mirror_image.load()).arms() == ("right",)
@@ -136,9 +136,9 @@ def test_mirrored_in_every_respect() -> None:
 
 def test_no_layered_clips_need_no_clips() -> None:
     bank: Any = None  # which is not looked at
-    assert list(layered_clips([], bank, 0)) == []
+    assert list(layer_clips([], bank, 0)) == []
     with pytest.raises(UserError, match="no clip whose arms or head"):
-        list(layered_clips([], bank, 1))
+        list(layer_clips([], bank, 1))
 
 
 def bowing(when: int, side: str = "left", tilt: float = 0.0) -> Motion:
@@ -158,7 +158,7 @@ def forward(motion: Motion, joints: tuple[int, ...] = SPINE) -> np.ndarray:
 
 
 def test_standing_and_stepping() -> None:
-    assert standing(waving()).min() > 0.99 and standing(walking()).max() < 0.01
+    assert find_stance(waving()).min() > 0.99 and find_stance(walking()).max() < 0.01
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

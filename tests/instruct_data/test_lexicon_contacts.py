@@ -12,7 +12,7 @@ import pytest
 
 from instruct_data.clip import Clip
 from instruct_data.factory.synth.families import captions_of, families, keyframed
-from instruct_data.factory.synth.format import Block, Family, Key
+from instruct_data.factory.synth.format import Family, Key, KeyBlock
 from instruct_data.factory.synth.timeline import draw
 from scripts.preview_synth import figures
 from vqvae import rotations as rot
@@ -75,7 +75,7 @@ def clips(name: str) -> list[Clip]:
     return keyframed(families()[name], range(2))
 
 
-def leaps(items: Iterable[Key | Block]) -> bool:
+def leaps(items: Iterable[Key | KeyBlock]) -> bool:
     """Whether the body leaves the ground; landings are jerks."""
     return any(i.air if isinstance(i, Key) else leaps(i.keys) for i in items)
 

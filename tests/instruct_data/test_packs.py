@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from instruct_data.sources.corpus import Report
-from instruct_data.sources.packs import CAPTION_FOLDER, Captions, repeated
+from instruct_data.sources.packs import CAPTION_FOLDER, Captions, repeat_loop
 from instruct_data.sources.registry import read_corpus
 from instruct_data.store import Store
 from instruct_data.text.english import mirror_text, side_of
 from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig, bvh_text, motion
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.ground import settled, without_penetration
+from vqvae.ground import settle_motion, without_penetration
 from vqvae.motion import Motion
 
 UNREAL = CONVENTIONS["unreal"]
@@ -102,7 +102,7 @@ def test_loops_go_on() -> None:
     rotations = rot.identity((21, 22))
     rotations[:, 16] = rot.from_axis_angle(turn[:, None] * [0, 0, 0.5])
     root = np.linspace(0, 1, 21)[:, None] * [0, 0, 1.0] + [0, 0.95, 0]
-    long = repeated(Motion(rotations, root, 20.0), 3.5)
+    long = repeat_loop(Motion(rotations, root, 20.0), 3.5)
     assert len(long) == 81 and np.abs(long.rotations[60] - long.rotations[20]).max() < 0.02
     assert long.root[-1, 2] == pytest.approx(4, abs=0.06) and np.abs(np.diff(long.root[:, 2]) - 0.05).max() < 0.01
 
@@ -112,12 +112,12 @@ def test_settled() -> None:
     still = Motion(rot.identity((40, 22)), np.repeat([[0, 0.95, 0.0]], 40, 0), 20.0)
     low = float(still.joints[0, :, 1].min())
     hovering = replace(still, root=still.root + np.array([0, 0.3, 0], np.float32))
-    assert np.abs(settled(hovering).joints[..., 1].min(1)).max() < 1e-5
+    assert np.abs(settle_motion(hovering).joints[..., 1].min(1)).max() < 1e-5
     lying = still.rotations.copy()
     lying[20:, 0] = rot.from_axis_angle(np.array([-np.pi / 2, 0, 0]))
     root = still.root - np.array([0, low, 0], np.float32)
     root[20:, 1] = -0.15
-    fallen = settled(Motion(lying, root, 20.0))
+    fallen = settle_motion(Motion(lying, root, 20.0))
     assert np.abs(fallen.joints[:10, :, 1].min(1)).max() < 1e-5 and fallen.joints[25:, :, 1].min() > -0.031
     assert without_penetration(still) is still
 

@@ -14,7 +14,7 @@ from instruct_data.planning import (
     STEP_TASKS,
     PlannedActivity,
     PlannedScene,
-    planning_pairs,
+    read_planning_pairs,
     read_scenes,
     scene_pairs,
 )
@@ -40,7 +40,7 @@ def write(folder: Path, *rows: Any) -> Path:
 
 def test_pairs_of_a_scene(tmp_path: Path) -> None:
     write(tmp_path, SCENE, "")
-    pairs = planning_pairs(tmp_path)
+    pairs = read_planning_pairs(tmp_path)
     assert set(pairs) == set(PLANNING_TASKS)
     scene = {"scene": "A diver at dawn."}
     first, second = "a man climbs a ladder; he stands still", "he jumps up; he falls head first"
@@ -65,7 +65,7 @@ def test_pairs_of_a_scene(tmp_path: Path) -> None:
 
 def test_every_pair_fits_its_task(tmp_path: Path) -> None:
     write(tmp_path, SCENE)
-    for name, pairs in planning_pairs(tmp_path).items():
+    for name, pairs in read_planning_pairs(tmp_path).items():
         task = get_task(name)
         assert task.output == "text"
         for slots, answer in pairs:
@@ -116,12 +116,12 @@ def test_damaged_files(tmp_path: Path, row: Any, why: str) -> None:
 
 def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        planning_pairs(tmp_path)
+        read_planning_pairs(tmp_path)
     with pytest.raises(UserError, match="no scenes"):
         read_scenes(write(tmp_path, ""))
     (tmp_path / "train.jsonl").write_bytes(b"\xff\xfe{}")
     with pytest.raises(UserError, match="not UTF-8"):
-        planning_pairs(tmp_path)
+        read_planning_pairs(tmp_path)
 
 
 def test_the_packaged_kinds_are_complete_and_their_marks_are_known() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
-from instruct_data.factory.cleaning import measured
+from instruct_data.factory.cleaning import measure_clip
 from instruct_data.factory.synth.families import families, keyframed
-from instruct_data.factory.synth.resting import HELD, HELD_FRAMES, HELD_TEXTS, resting_clips
+from instruct_data.factory.synth.resting import HELD, HELD_FRAMES, HELD_TEXTS, make_resting_clips
 from instruct_data.factory.text.captions import CaptionBank
-from instruct_data.resting import at_rest, layered
+from instruct_data.resting import at_rest, layer_arms
 from tests.instruct_data.synthetic import J, walking, waving
 from tests.train.conftest import write_texts
 from vqvae.motion import Motion
@@ -22,7 +22,7 @@ NAMES = ("sit_down", "kneel_on_both_knees", "wave", "nod", "salute", "bow")
 
 @pytest.fixture(scope="module")
 def clips() -> list[Clip]:
-    return [measured(c) for name in NAMES for c in keyframed(families()[name], range(3))]
+    return [measure_clip(c) for name in NAMES for c in keyframed(families()[name], range(3))]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> CaptionBank:
 
 @pytest.fixture(scope="module")
 def resting(clips: list[Clip], bank: CaptionBank) -> list[Clip]:
-    return list(resting_clips(clips, bank, 40, 0, 300, "as its sources"))
+    return list(make_resting_clips(clips, bank, 40, 0, 300, "as its sources"))
 
 
 def parts(clip: Clip) -> tuple[Motion, int]:
@@ -88,12 +88,12 @@ def test_a_held_pose_is_the_last_one_of_the_clip_before(resting: list[Clip]) -> 
 def test_they_are_made_again_and_none_without_a_pose_to_hold(
     resting: list[Clip], clips: list[Clip], bank: CaptionBank
 ) -> None:
-    again = list(resting_clips(clips, bank, 5, 0, 300, "as its sources"))
+    again = list(make_resting_clips(clips, bank, 5, 0, 300, "as its sources"))
     assert [(c.id, c.extra) for c in again] == [(c.id, c.extra) for c in resting[:5]]
-    restless = [measured(Clip("w", walking(60), ["a person walks"], "test", "", "train", "walk"))]
-    assert list(resting_clips(restless, bank, 5, 0, 300, "")) == []
-    assert list(resting_clips(clips, bank, 0, 0, 300, "")) == []
-    assert list(resting_clips(clips, bank, 3, 0, 20, "")) == []  # none is so short
+    restless = [measure_clip(Clip("w", walking(60), ["a person walks"], "test", "", "train", "walk"))]
+    assert list(make_resting_clips(restless, bank, 5, 0, 300, "")) == []
+    assert list(make_resting_clips(clips, bank, 0, 0, 300, "")) == []
+    assert list(make_resting_clips(clips, bank, 3, 0, 20, "")) == []  # none is so short
 
 
 def test_a_body_that_stands_is_not_at_rest(clips: list[Clip]) -> None:
@@ -103,4 +103,4 @@ def test_a_body_that_stands_is_not_at_rest(clips: list[Clip]) -> None:
     longer, fixed = (at_rest(sitting, waving(), rng, more) for more in (True, False))
     assert longer is not None and fixed is not None and len(longer) > len(fixed) == len(waving())
     nothing = walking(40, speed=0.0, arms=0.0)
-    assert len(layered(sitting, nothing)) == len(sitting)
+    assert len(layer_arms(sitting, nothing)) == len(sitting)

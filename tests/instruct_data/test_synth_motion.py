@@ -11,7 +11,7 @@ from instruct_data.factory.synth.families import actions, families, keyframed
 from instruct_data.factory.synth.format import Family
 from instruct_data.factory.synth.loading import poses
 from instruct_data.factory.synth.solver import solve
-from instruct_data.factory.synth.timeline import Timeline, draw, varied
+from instruct_data.factory.synth.timeline import KeyTimeline, draw, vary_angle
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.text.english import mirror_text
 from scripts.preview_synth import figures, table, violations
@@ -161,14 +161,14 @@ def test_hands_placed_from_each_other_are_refused(tmp_path: Path) -> None:
 
 
 def test_variation_keeps_what_is_upside_down() -> None:
-    assert varied(40.0, 1.1, 180) == pytest.approx(44.0)
-    assert varied(90.0, 1.1, 180) == pytest.approx(99.0)
-    assert varied(180.0, 1.1, 180) == varied(-180.0, 1.1, 180) * -1 == 180.0
-    assert varied(170.0, 1.1, 180) == pytest.approx(169.0)
-    assert varied(-90.0, 0.9, 90) == -90.0 and varied(-80.0, 0.9, 90) == pytest.approx(-81.0)
+    assert vary_angle(40.0, 1.1, 180) == pytest.approx(44.0)
+    assert vary_angle(90.0, 1.1, 180) == pytest.approx(99.0)
+    assert vary_angle(180.0, 1.1, 180) == vary_angle(-180.0, 1.1, 180) * -1 == 180.0
+    assert vary_angle(170.0, 1.1, 180) == pytest.approx(169.0)
+    assert vary_angle(-90.0, 0.9, 90) == -90.0 and vary_angle(-80.0, 0.9, 90) == pytest.approx(-81.0)
 
 
-def solved(family: Family, seed: int) -> tuple[Timeline, np.ndarray, np.ndarray]:
+def solved(family: Family, seed: int) -> tuple[KeyTimeline, np.ndarray, np.ndarray]:
     """Keys, local rotations (T, 22, 4) and joints (T, 22, 3) of a clip that is not mirrored."""
     rng = np.random.default_rng(seed)
     timeline = draw(family, rng)
@@ -176,7 +176,7 @@ def solved(family: Family, seed: int) -> tuple[Timeline, np.ndarray, np.ndarray]
     return timeline, rotations, SMPL22.fk(rotations, root).astype(np.float64)
 
 
-def frames(timeline: Timeline, first: int, last: int, late: float = 0.0) -> slice:
+def frames(timeline: KeyTimeline, first: int, last: int, late: float = 0.0) -> slice:
     """The frames between two keys."""
     return slice(round((timeline.times[first] + late) * 20), round((timeline.times[last] + late) * 20) + 1)
 

@@ -9,7 +9,7 @@ import yaml
 from avatargpt.lm.encoder import pad
 from instruct_data import registry
 from instruct_data.clip import Clip
-from instruct_data.factory.mixture import Mixture, Stream, balanced_weights, clip_class
+from instruct_data.factory.mixture import ExampleStream, Mixture, balance_weights, clip_class
 from instruct_data.registry import (
     MIN_TEMPLATES,
     AttributesSegment,
@@ -208,19 +208,21 @@ def clip(action: str, captions: tuple[str, ...] = ()) -> Clip:
 
 def test_weights():
     classes = ["a"] * 90 + ["b"] * 10
-    assert balanced_weights(classes, 0)[:90].sum() == pytest.approx(0.9)
-    assert balanced_weights(classes, 1)[:90].sum() == pytest.approx(0.5)
-    assert balanced_weights(classes, 0.5)[:90].sum() == pytest.approx(np.sqrt(90) / (np.sqrt(90) + np.sqrt(10)))
+    assert balance_weights(classes, 0)[:90].sum() == pytest.approx(0.9)
+    assert balance_weights(classes, 1)[:90].sum() == pytest.approx(0.5)
+    assert balance_weights(classes, 0.5)[:90].sum() == pytest.approx(np.sqrt(90) / (np.sqrt(90) + np.sqrt(10)))
     with pytest.raises(UserError, match="alpha 2"):
-        balanced_weights(classes, 2)
+        balance_weights(classes, 2)
     with pytest.raises(UserError, match="no clips"):
-        balanced_weights([], 0.5)
+        balance_weights([], 0.5)
 
 
 def test_shares_are_met():
     items = [clip("walk")] * 80 + [clip("bow")] * 20
     classes = [clip_class(item) for item in items]
-    mixture = Mixture([Stream("text_to_motion", 3, classes, 1.0), Stream("motion_to_text", 1, classes, 0.0)])
+    mixture = Mixture(
+        [ExampleStream("text_to_motion", 3, classes, 1.0), ExampleStream("motion_to_text", 1, classes, 0.0)]
+    )
     streams, entries = np.concatenate([mixture.draw(step, 250) for step in range(40)], axis=1)
     assert np.mean(streams == 0) == pytest.approx(0.75, abs=0.02)
     bows = [np.mean(entries[streams == n] >= 80) for n in (0, 1)]
@@ -229,7 +231,7 @@ def test_shares_are_met():
 
 
 def test_a_step_depends_on_nothing_but_its_number():
-    streams = [Stream("a", 1, ["x"] * 50), Stream("b", 2, ["x", "y"] * 20)]
+    streams = [ExampleStream("a", 1, ["x"] * 50), ExampleStream("b", 2, ["x", "y"] * 20)]
 
     def draws(seed: int, steps: Iterable[int]) -> list[list[list[int]]]:
         mixture = Mixture(streams, seed)
@@ -241,8 +243,12 @@ def test_a_step_depends_on_nothing_but_its_number():
 
 
 def test_bad_mixtures():
-    stream = Stream("a", 1, ["x"])
-    for streams, message in (([], "no tasks"), ([Stream("a", 0, ["x"])], "weight 0"), ([stream, stream], "twice")):
+    stream = ExampleStream("a", 1, ["x"])
+    for streams, message in (
+        ([], "no tasks"),
+        ([ExampleStream("a", 0, ["x"])], "weight 0"),
+        ([stream, stream], "twice"),
+    ):
         with pytest.raises(UserError, match=message):
             Mixture(streams)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.train.command import main, parsed
+from avatargpt.train.command import main, parse_options
 from instruct_data.face.score import read_instructions
 from instruct_data.factory.dialogues import read_dialogues
 from instruct_data.factory.text.captions import (
@@ -24,7 +24,7 @@ from instruct_data.factory.text.captions import (
 )
 from instruct_data.factory.text.everyday import Everyday, everyday, everyday_requests, lexicon, predicates
 from instruct_data.factory.text.rewrites import Rewrites
-from instruct_data.factory.texts import NAMES, unpacked
+from instruct_data.factory.texts import NAMES, unpack_texts
 from instruct_data.text.english import (
     convert,
     finite_verbs,
@@ -340,17 +340,17 @@ def test_real_bank_covers_the_corpus(shared):
 
 def test_packaged_texts_are_read_as_the_stages_read_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert len(CaptionBank(unpacked("text") / "body_captions.json").actions) > 80
-    assert len(read_dialogues(unpacked("chat") / "train.jsonl")) > 100
-    assert sum(1 for _ in read_instructions(unpacked("face_text"))) > 1000
-    assert (unpacked("planning") / "val.jsonl").is_file()
-    before = (unpacked("chat") / "val.jsonl").stat().st_mtime_ns
-    assert (unpacked("chat") / "val.jsonl").stat().st_mtime_ns == before, "a folder is unpacked once"
+    assert len(CaptionBank(unpack_texts("text") / "body_captions.json").actions) > 80
+    assert len(read_dialogues(unpack_texts("chat") / "train.jsonl")) > 100
+    assert sum(1 for _ in read_instructions(unpack_texts("face_text"))) > 1000
+    assert (unpack_texts("planning") / "val.jsonl").is_file()
+    before = (unpack_texts("chat") / "val.jsonl").stat().st_mtime_ns
+    assert (unpack_texts("chat") / "val.jsonl").stat().st_mtime_ns == before, "a folder is unpacked once"
 
 
 def test_options_name_them(capsys: pytest.CaptureFixture[str]) -> None:
     names = {"--config": "x.yaml", "--tokenizer": "t", "--codes": "c", "--texts": "package:text", "-o": "out"}
-    args = parsed(["language", *(word for option in names.items() for word in option)])
+    args = parse_options(["language", *(word for option in names.items() for word in option)])
     assert (Path(args.texts) / "rewrites_train.jsonl").is_file()
     assert main(["ground", "--store", "s", "--texts", "package:nothing", "-o", "out"]) == 2
     assert f"accepted: {', '.join(f'package:{n}' for n in NAMES)}" in capsys.readouterr().err

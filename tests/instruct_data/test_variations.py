@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from instruct_data.cycles import Cycle, extend, find_cycle
-from instruct_data.factory.synth.loops import Sequencer, looped_clips, stretch
+from instruct_data.factory.synth.loops import Sequencer, loop_cyclic_clips, stretch
 from instruct_data.factory.synth.styling import (
-    Style,
-    leaned,
+    StyleChange,
+    lean_body,
     learn_styles,
-    retimed,
-    styled,
-    styled_clips,
+    make_styled_clips,
+    put_style,
+    stretch_time,
     with_amplitude,
 )
 from instruct_data.factory.text.captions import CaptionBank
@@ -116,7 +116,7 @@ def test_extended_walk_is_the_longer_walk() -> None:
 def test_looped_clips_of_the_corpus(shared: Path) -> None:
     bank = CaptionBank(shared / "data/text/body_captions.json")
     clips = [c for c in read_quantised(shared / "data/body", "train") if c.action in ("run", "walk-back")][::6]
-    clips_made = list(looped_clips(clips, bank, {"run", "walk_back"}, 8, seed=1, longest=200))
+    clips_made = list(loop_cyclic_clips(clips, bank, {"run", "walk_back"}, 8, seed=1, longest=200))
     lengths = {c.id: len(c.load()) for c in clips}
     for c in clips_made:
         motion = c.load()
@@ -133,11 +133,11 @@ LEGS = [0, 1, 2, 4, 5, 7, 8, 10, 11]
 
 def test_retimed() -> None:
     walk = walking(80)
-    slow = retimed(walk, 1.5)
+    slow = stretch_time(walk, 1.5)
     assert len(slow) == 120 and slow.fps == 20
     np.testing.assert_allclose(slow.root[90], walk.root[60], atol=1e-5)
     with pytest.raises(UserError, match="times 9"):
-        retimed(walk, 9)
+        stretch_time(walk, 9)
 
 
 def test_amplitude_of_the_arms_alone() -> None:
@@ -154,7 +154,7 @@ def test_amplitude_of_the_arms_alone() -> None:
 
 def test_leaning_and_looking() -> None:
     walk = walking(60)
-    bent = leaned(walk, forward=20, head=(0, 50, 0))
+    bent = lean_body(walk, forward=20, head=(0, 50, 0))
     np.testing.assert_array_equal(bent.rotations[:, LEGS], walk.rotations[:, LEGS])
     _, before = walk.skeleton.fk_full(walk.rotations, walk.root)
     _, after = bent.skeleton.fk_full(bent.rotations, bent.root)
@@ -162,20 +162,20 @@ def test_leaning_and_looking() -> None:
     assert 17 < pitch < 21
     looks = np.degrees(np.arctan2(after[0, 15, 0, 2], after[0, 15, 2, 2]))
     assert 40 < looks < 60  # +X is the left
-    left = leaned(walk, left=15)
+    left = lean_body(walk, left=15)
     shift = (left.joints[0, 12] - walk.joints[0, 12])[0]
     assert shift > 0.05
 
 
 def test_a_style_is_learnt_from_pairs_and_put_on_another_action() -> None:
     walk = walking(88)
-    stooped = retimed(leaned(walk, forward=30), 1.25)
+    stooped = stretch_time(lean_body(walk, forward=30), 1.25)
     clips = [clip_of("a", walk, "walk", ["x"], "normal"), clip_of("b", stooped, "walk", ["x"], "sad")]
     styles = learn_styles(clips)
     assert list(styles) == ["sad"] and styles["sad"].tempo <= 0.9
     np.testing.assert_allclose(np.degrees(styles["sad"].offset[[3, 6, 9], 0]), 10, atol=1)
     wave = waving()
-    out = styled(wave, styles["sad"])
+    out = put_style(wave, styles["sad"])
     assert len(out) > 1.05 * len(wave)
     _, turned = out.skeleton.fk_full(out.rotations, out.root)
     assert 25 < np.degrees(np.arcsin(turned[0, 9, 2, 1])) < 34
@@ -184,7 +184,7 @@ def test_a_style_is_learnt_from_pairs_and_put_on_another_action() -> None:
     q = lying.rotations.astype(np.float64)
     q[:, 0] = rot.from_axis_angle(np.array([-np.pi / 2, 0, 0]))
     flat = type(lying)(q, lying.root)
-    unchanged = styled(flat, Style("sad", styles["sad"].offset, 1.0, 1.0))
+    unchanged = put_style(flat, StyleChange("sad", styles["sad"].offset, 1.0, 1.0))
     np.testing.assert_allclose(unchanged.rotations, flat.rotations, atol=1e-5)  # nobody stoops lying down
     assert learn_styles(clips[:1]) == {}
 
@@ -193,8 +193,8 @@ def test_styled_clips_of_the_corpus(shared: Path) -> None:
     bank = CaptionBank(shared / "data/text/body_captions.json")
     clips = [c for c in read_quantised(shared / "data/body", "train") if c.source == "bandai1"]
     plain = [c for c in read_quantised(shared / "data/body", "train") if c.action == "wave-left-hand"][::8]
-    varied = list(styled_clips([*clips, *plain], bank, 25, seed=2))
-    assert [c.captions for c in varied] == [c.captions for c in styled_clips([*clips, *plain], bank, 25, seed=2)]
+    varied = list(make_styled_clips([*clips, *plain], bank, 25, seed=2))
+    assert [c.captions for c in varied] == [c.captions for c in make_styled_clips([*clips, *plain], bank, 25, seed=2)]
     by_name = {c.id: c for c in (*clips, *plain)}
     recorded = {(c.action, c.style) for c in by_name.values()}
     for c in varied:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from avatargpt.face.audio_model.visemes import viseme_curves
-from avatargpt.kinematics.speech import speaking, without_speech, without_sway
+from avatargpt.kinematics.speech import find_speech, without_speech, without_sway
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.expressions import median_curves
+from instruct_data.face.described import describe_speaking as described_speaking
 from instruct_data.face.described import parse_description
-from instruct_data.face.described import speaking as described_speaking
 from instruct_data.face.score import Event, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
@@ -22,12 +22,12 @@ def talk() -> FaceMotion:
 
 
 def test_a_talk_is_told_from_a_laugh() -> None:
-    assert speaking(talk()).mean() > 0.8
+    assert find_speech(talk()).mean() > 0.8
     for action in ("laugh", "chew", "nod", "yawn", "smile", "gasp"):
         face = FaceMotion.from_curves(median_curves(Score(4.0, (Event(action, 0.5, 3.0),)), 0, action))
-        assert not speaking(face).any(), action
-    assert not speaking(FaceMotion(np.zeros((90, 52)), np.zeros((90, 3)))).any()
-    assert not speaking(FaceMotion(np.zeros((1, 52)), np.zeros((1, 3)))).any()
+        assert not find_speech(face).any(), action
+    assert not find_speech(FaceMotion(np.zeros((90, 52)), np.zeros((90, 3)))).any()
+    assert not find_speech(FaceMotion(np.zeros((1, 52)), np.zeros((1, 3)))).any()
 
 
 def test_the_mouth_rests_and_a_mood_stays() -> None:
@@ -36,7 +36,7 @@ def test_the_mouth_rests_and_a_mood_stays() -> None:
         face.weights[:, arkit.INDEX[name]] += 0.6
     brow = arkit.INDEX["browInnerUp"]
     face.weights[:, brow] = 0.4
-    rest = without_speech(face, speaking(face))
+    rest = without_speech(face, find_speech(face))
     middle = slice(30, 60)
     assert rest.channel("jawOpen")[middle].max() < 0.03 < face.channel("jawOpen")[middle].max()
     assert rest.channel("mouthSmile")[middle].min() > 0.5

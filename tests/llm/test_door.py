@@ -17,12 +17,12 @@ from avatargpt.llm.local import Gguf, HuggingFace
 from avatargpt.llm.model import (
     FOLDER,
     AnswerCache,
+    CallWorker,
     Completion,
     IllFormed,
     LlmFailed,
     Malformed,
-    Prompt,
-    Worker,
+    PromptFile,
     prompt,
     read_answer,
     schema_of,
@@ -39,7 +39,7 @@ class Colour(BaseModel):
     shades: list[float] = Field([], max_length=3)
 
 
-ASKED = Prompt(
+ASKED = PromptFile(
     name="colour", version=1, system="Name a colour.", user="<data>$thing</data>",
     examples=[{"values": {"thing": t}, "answer": {"name": c, "title": "", "shades": []}}
               for t, c in (("sky", "blue"), ("grass", "green"))],
@@ -244,7 +244,7 @@ def test_what_was_read_is_kept(llama: type[Llama], gguf: Path, tmp_path: Path) -
 
 
 def test_work_that_does_not_end() -> None:
-    worker: Worker[int] = Worker("slow")
+    worker: CallWorker[int] = CallWorker("slow")
     over = threading.Event()
     began = time.monotonic()
     with pytest.raises(LlmFailed, match="slow: no answer within 0.05 s"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avatargpt.llm import Limits
-from avatargpt.llm.ledger import COSTS, Remembered, spent
+from avatargpt.llm.ledger import COSTS, Remembered, sum_spent
 from avatargpt.llm.model import Completion, LlmFailed, check_words_only, prompt, size_of, with_schema
 from tests.factories import RecordedModel
 
@@ -36,7 +36,7 @@ def test_bounds_count_what_a_killed_process_asked(tmp_path: Path) -> None:
         lost.backend.complete = _killed  # type: ignore[method-assign]
         ask(lost)
     costs = json.loads((tmp_path / COSTS).read_text(encoding="utf-8"))
-    assert spent(costs, Limits(price=(1.0, 2.0))) == (150, 0.2)
+    assert sum_spent(costs, Limits(price=(1.0, 2.0))) == (150, 0.2)
     model = Remembered(RecordedModel({"a": 1}), tmp_path, Limits(tokens=320))
     ask(model)  # again: the lost one stays paid
     with pytest.raises(LlmFailed, match=r"\d+ of 320 tokens"):

@@ -227,14 +227,14 @@ def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: Avata
     codes = np.random.default_rng(0).integers(4, size=(12, gpt.tokenizers["body"].config.levels))
     features = np.zeros((12 * per, spec.dim), np.float32)
     hand = spec.slices()["joint_velocity"].start + 3 * 20
-    assert len(pipeline.trimmed(codes, features, after_transition=True)) == 12  # at rest
+    assert len(pipeline.trim_rests(codes, features, after_transition=True)) == 12  # at rest
     features[per:, hand] = 0.2  # metres per frame, but for the first token
-    assert np.array_equal(pipeline.trimmed(codes, features, after_transition=True), codes[ONSET_TOKENS:])
-    assert np.array_equal(pipeline.trimmed(codes, features), codes)  # nothing before it
+    assert np.array_equal(pipeline.trim_rests(codes, features, after_transition=True), codes[ONSET_TOKENS:])
+    assert np.array_equal(pipeline.trim_rests(codes, features), codes)  # nothing before it
     short = codes[:MIN_TOKENS], features[: MIN_TOKENS * per]
-    assert np.array_equal(pipeline.trimmed(*short, after_transition=True), short[0])
+    assert np.array_equal(pipeline.trim_rests(*short, after_transition=True), short[0])
     features[per : 3 * per, hand] = 0  # begins at rest, and the waiting is cut off
-    assert np.array_equal(pipeline.trimmed(codes, features, after_transition=True), codes[2:])
+    assert np.array_equal(pipeline.trim_rests(codes, features, after_transition=True), codes[2:])
 
 
 def test_the_ground_stays_level_unless_words_say_so(gpt: AvatarGPT) -> None:
@@ -244,9 +244,11 @@ def test_the_ground_stays_level_unless_words_say_so(gpt: AvatarGPT) -> None:
     features[:, spec.slices()["rise"]] = 0.01
     plain = StepClause(0, "he waves", 10, 0)
     up, down = (replace(plain, attributes={"rise": way}) for way in ("up", "down"))
-    risen = [pipeline.risen(features, clause) for clause in (plain, up, down)]
+    risen = [pipeline.measure_rise(features, clause) for clause in (plain, up, down)]
     np.testing.assert_allclose(risen, [0.4, 0.0, 0.4], atol=1e-5)
-    np.testing.assert_allclose([pipeline.risen(-features, c) for c in (plain, up, down)], [0.4, 0.4, 0.0], atol=1e-5)
+    np.testing.assert_allclose(
+        [pipeline.measure_rise(-features, c) for c in (plain, up, down)], [0.4, 0.4, 0.0], atol=1e-5
+    )
 
 
 def test_what_the_end_cuts_off_a_step_is_said(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,14 +291,14 @@ class Strict:
 
     tries = Verifier.tries
 
-    def judged(self, motion: Motion, clause: StepClause) -> Judgement:
+    def judge_motion(self, motion: Motion, clause: StepClause) -> Judgement:
         caption = clause.caption
         self.asked.append(caption)
         self.lengths.append(len(motion))
         left = self.found.get(caption, [0])
         return Judgement(left.pop(0) if len(left) > 1 else left[0], None)
 
-    def reworded(self, clause: StepClause) -> list[StepClause]:
+    def reword_clause(self, clause: StepClause) -> list[StepClause]:
         return [replace(clause, caption=f"{clause.caption} again")] * (clause.caption in self.reworded_captions)
 
     def similar(self, clause: StepClause) -> list[StepClause]:
@@ -315,7 +317,7 @@ def test_what_does_not_show_is_made_again_or_replaced(
     planner.activities = [Activity("sweep", ("he walks", "he waits", "he sweeps"))]
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
     run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
-    _, spans = loop.collect(run.acted(1))
+    _, spans = loop.collect(run.act_out(1))
     assert len(strict.asked) == 2 + tries and (said in spans[2].note if said else spans[2].note == "")
     assert spans[2].text == "he sweeps" and spans[2].takes == tries
     assert spans[2].verdict == ("not" if "may not" in said else "shown")
@@ -339,7 +341,7 @@ def test_what_plays_first_is_not_made_again(gpt: AvatarGPT, planner: ListPlanner
     planner.activities = [Activity("sweep", ("he sweeps",))]
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
     run.verifier = strict = Strict({"he sweeps": [9, 1]}, ("he wipes",))  # type: ignore[assignment]
-    _, spans = loop.collect(run.acted(1))
+    _, spans = loop.collect(run.act_out(1))
     assert len(strict.asked) == 1 and spans[0].verdict == "not" and "may not look as it reads" in spans[0].note
 
 
@@ -356,7 +358,7 @@ def test_a_transition_is_no_part_of_what_is_judged(gpt: AvatarGPT, planner: List
     tokenizer = gpt.body.model.tokenizer
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(tokenizer), 0)
     run.verifier = strict = Strict({})  # type: ignore[assignment]
-    _, spans = loop.collect(run.acted(1))
+    _, spans = loop.collect(run.act_out(1))
     assert spans[1].transition and sum(strict.lengths) == sum(
         s.end - s.start - s.transition for s in spans
     )

@@ -235,7 +235,7 @@ def test_the_suite_measures_every_way(gpt: AvatarGPT) -> None:
 def test_captions_are_acted_as_they_stand_for_as_long_as_their_recordings(gpt: AvatarGPT) -> None:
     per = gpt.tokenizers["body"].downsample
     captions = ["a person walks elderly", "a person waves, then bows"]
-    _, made = suite_seams.closed_loop(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
+    _, made = suite_seams.run_closed_loop(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
     assert [(m.clause.caption, m.clause.tokens) for m in made] == list(zip(captions, (10, 7), strict=True))
 
 
@@ -247,10 +247,10 @@ def test_told_scenes_bring_every_caption_before_one_comes_again() -> None:
 
 
 def test_the_chain_is_the_same_clips_without_transitions(gpt: AvatarGPT) -> None:
-    motion, made = suite_seams.closed_loop(gpt, [["he walks", "he waves"], ["he sits"]], 0, 1)
+    motion, made = suite_seams.run_closed_loop(gpt, [["he walks", "he waves"], ["he sits"]], 0, 1)
     per = gpt.tokenizers["body"].downsample
     assert len(motion) == per * sum(len(m.codes) for m in made) and len(made) == 3
-    plain, centres = suite_seams.chained(gpt, made, 0)
-    longer, middles = suite_seams.chained(gpt, made, 12)
+    plain, centres = suite_seams.chain_clips(gpt, made, 0)
+    longer, middles = suite_seams.chain_clips(gpt, made, 12)
     assert len(plain) == per * sum(len(m.codes) - m.transition for m in made) and len(longer) == len(plain) + 24
     assert [m - c for m, c in zip(middles, centres, strict=True)] == [6, 18]

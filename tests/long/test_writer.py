@@ -12,7 +12,7 @@ import pytest
 
 from avatargpt.long import stream as writing
 from avatargpt.long.spans import Span
-from avatargpt.long.stream import Frames, LongWriter, join, parts_folder, timeline_file
+from avatargpt.long.stream import BodyFrames, LongWriter, join, parts_folder, timeline_file
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -20,9 +20,9 @@ from vqvae.motion import Motion
 ABOUT = {"scene": "a man sweeps", "fps": 20.0, "seed": 1}
 
 
-def frames(count: int, seed: int = 0) -> Frames:
+def frames(count: int, seed: int = 0) -> BodyFrames:
     rng = np.random.default_rng(seed)
-    return Frames(rot.from_axis_angle(rng.normal(size=(count, 22, 3)) * 0.2), rng.normal(size=(count, 3)))
+    return BodyFrames(rot.from_axis_angle(rng.normal(size=(count, 22, 3)) * 0.2), rng.normal(size=(count, 3)))
 
 
 def span(start: int, end: int, activity: int = 0, step: int = 0) -> Span:

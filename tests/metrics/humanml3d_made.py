@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatargpt.metrics.humanml3d import Evaluator, EvaluatorShape, MatchingNetwork, Vocabulary
+from avatargpt.metrics.humanml3d import Evaluator, MatchingNetwork, PublishedShape, WordVectors
 
-SHAPE = EvaluatorShape(word=12, tags=15, width=16, movement=8, text=10, motion=14, joint=6)
+SHAPE = PublishedShape(word=12, tags=15, width=16, movement=8, text=10, motion=14, joint=6)
 WORDS = ("unk", "sos", "eos", "a", "person", "walk", "left", "slowly", "jump")
 VERBS, MANNERS = ("walk", "jump"), ("left", "slowly")
 
@@ -24,9 +24,9 @@ def filled(module: torch.nn.Module, scale: float = 0.3) -> torch.nn.Module:
     return module
 
 
-def vocabulary(size: int = SHAPE.word) -> Vocabulary:
+def vocabulary(size: int = SHAPE.word) -> WordVectors:
     vectors = np.random.default_rng(7).normal(size=(len(WORDS), size)).astype(np.float32)
-    return Vocabulary(WORDS, vectors)
+    return WordVectors(WORDS, vectors)
 
 
 def evaluator(seed: int = 0) -> Evaluator:

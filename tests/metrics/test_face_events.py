@@ -51,7 +51,7 @@ def test_the_wrong_side_fails(action: str) -> None:
     clip = render(score, 0)
     assert check_score(clip, score)[0].passed
     assert not check_score(clip.mirrored(), score)[0].passed
-    assert check_score(clip.mirrored(), score.mirrored())[0].passed
+    assert check_score(clip.mirrored(), score.mirror())[0].passed
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_onsets_lie_at_clicks_and_nowhere_else() -> None:
     distance = np.abs(found[:, None] - TIMES)
     assert distance.min(1).max() < 0.07 and distance.min(0).max() < 0.07
     assert len(beats.onsets(np.zeros(16000))) == 0
-    assert (beats.backtracked(clicks(TIMES))[:, None] <= found[:, None] + 1e-9).all()
+    assert (beats.find_onset_minima(clicks(TIMES))[:, None] <= found[:, None] + 1e-9).all()
 
 
 def test_strength_is_that_of_librosa() -> None:
@@ -83,7 +83,7 @@ def test_alignment_of_known_shifts() -> None:
     assert beats.scores(beats.onsets(clicks(TIMES)), found).mean() > 0.96
     late = beats.scores(beats.onsets(clicks(TIMES + 0.3)), found).mean()
     assert late == pytest.approx(np.exp(-0.5), abs=0.08)
-    assert beats.scores(beats.backtracked(clicks(TIMES)), beats.wrist_beats(motion)).mean() > 0.9
+    assert beats.scores(beats.find_onset_minima(clicks(TIMES)), beats.wrist_beats(motion)).mean() > 0.9
     emphases, _ = beats.emphases(clicks(TIMES))
     assert beats.scores(emphases, beats.wrist_beats(motion, beats.WRISTS)).mean() > 0.96
 
@@ -125,14 +125,14 @@ def test_speech_pauses_and_turns() -> None:
     rng = np.random.default_rng(1)
     x = np.concatenate([np.zeros(8000), rng.standard_normal(16000), np.zeros(8000), rng.standard_normal(16000),
                         np.zeros(32000)]) * 0.1  # fmt: skip
-    spoken = beats.speaking(x)
+    spoken = beats.find_speech_by_level(x)
     assert len(spoken) == 150
     assert beats.pauses(spoken) == [pytest.approx((1.5, 2.0), abs=0.07)]
     assert beats.turns(spoken).sum() == pytest.approx(75, abs=3)
-    assert not beats.speaking(np.zeros(16000)).any()
+    assert not beats.find_speech_by_level(np.zeros(16000)).any()
     other, nobody = spoken, np.zeros(150, bool)
-    assert (beats.listening(nobody, other) == beats.turns(other)).all()
-    assert not beats.listening(other, other).any()
+    assert (beats.find_listening(nobody, other) == beats.turns(other)).all()
+    assert not beats.find_listening(other, other).any()
 
 
 def nodding(*times: float, degrees: float = 10.0, axis: tuple[float, float, float] = (1, 0, 0)) -> Motion:
@@ -177,7 +177,7 @@ def test_stillness() -> None:
 
 def test_fgd_of_equal_and_other_sets(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    features = fgd.GestureFeatures(fgd.GestureAutoEncoder(8, 4))
+    features = fgd.GestureFeatureEncoder(fgd.GestureAutoEncoder(8, 4))
     features.network.std.fill_(0.05)
     wave = turning((0, 0, 1), 17, np.sin(np.arange(400) / 7))
     other = turning((0, 0, 1), 16, np.sin(np.arange(400) / 3))
@@ -185,11 +185,11 @@ def test_fgd_of_equal_and_other_sets(tmp_path: Path) -> None:
     assert fgd.fgd([wave], [wave], features) == pytest.approx(0, abs=1e-6)
     assert fgd.fgd([other], [wave], features) > 1e-3
     features.save(tmp_path)
-    again = fgd.GestureFeatures.load(tmp_path)
+    again = fgd.GestureFeatureEncoder.load(tmp_path)
     assert np.array_equal(again(wave), features(wave))
     (tmp_path / fgd.FILE).write_bytes(b"no tensors")
     with pytest.raises(UserError, match="readable encoder of gestures"):
-        fgd.GestureFeatures.load(tmp_path)
+        fgd.GestureFeatureEncoder.load(tmp_path)
 
 
 def test_mean_pose_and_retrieval() -> None:
@@ -197,7 +197,7 @@ def test_mean_pose_and_retrieval() -> None:
     mean = beats.mean_pose([left, right], 5)
     assert len(mean) == 5 and rot.angle_between(mean.rotations, rot.identity((5, 22))).max() < 1e-3
     peak = np.exp(-(((np.arange(60) - 30) / 6) ** 2))
-    weak, strong = (beats.Stroke(turning((0, 0, 1), 17, size * peak), 1.0) for size in (0.5, 1.5))
+    weak, strong = (beats.MeasuredStroke(turning((0, 0, 1), 17, size * peak), 1.0) for size in (0.5, 1.5))
     bank = beats.StrokeBank([weak, strong])
     made = bank.gesticulate(clicks(np.array([2.0, 6.0, 10.0]), np.array([1.0, 0.01, 0.3])))
     angle = rot.angle_between(made.rotations[:, 17], rot.identity((len(made),)))
@@ -221,9 +221,9 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
         "histogram of no clips": lambda: beats.speed_histogram([]),
         "histograms of shapes": lambda: beats.hellinger(np.ones(2), np.ones(3)),
         "at least 64 are needed": lambda: fgd.windows(motion.slice(0, 40)),
-        "no gesture_features.safetensors in it": lambda: fgd.GestureFeatures.load(tmp_path),
+        "no gesture_features.safetensors in it": lambda: fgd.GestureFeatureEncoder.load(tmp_path),
         "a bank of no strokes": lambda: beats.StrokeBank([]),
-        "stroke 0: emphasis at 99.00 s": lambda: beats.StrokeBank([beats.Stroke(motion, 99.0)]),
+        "stroke 0: emphasis at 99.00 s": lambda: beats.StrokeBank([beats.MeasuredStroke(motion, 99.0)]),
     }
     for said, call in mistakes.items():
         with pytest.raises(UserError, match=said) as told:

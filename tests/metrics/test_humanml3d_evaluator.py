@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
-from avatargpt.metrics.evaluator import CHANNELS, FILE, EvaluatorNetwork, MotionEvaluator, joint_features, padded
+from avatargpt.metrics.evaluator import CHANNELS, FILE, EvaluatorNetwork, MotionEvaluator, joint_features, pad_rows
 from avatargpt.metrics.humanml3d import (
     TAGS,
     Evaluator,
-    EvaluatorShape,
     MatchingNetwork,
     MotionEncoder,
     MovementEncoder,
+    PublishedShape,
     TextEncoder,
-    drawn_crop,
+    draw_crop,
     load_evaluator,
     read_vocabulary,
     shape_of,
@@ -67,7 +67,7 @@ def test_networks_are_those_published() -> None:
 
 
 def test_sizes_and_names_of_parameters_are_those_published() -> None:
-    shape = EvaluatorShape()
+    shape = PublishedShape()
     parts = MovementEncoder(shape.width, shape.movement), TextEncoder(shape), MotionEncoder(shape)
     sizes = {k: tuple(v.shape) for part in parts for k, v in part.state_dict().items()}
     assert sizes["main.0.weight"] == (512, 259, 4) and sizes["out_net.weight"] == (512, 512)
@@ -121,12 +121,12 @@ def test_words_have_classes_of_their_own() -> None:
 
 def test_lengths_are_drawn_as_published() -> None:
     rng = np.random.default_rng(0)
-    crops = [drawn_crop(43, rng) for _ in range(3000)]
+    crops = [draw_crop(43, rng) for _ in range(3000)]
     assert {c.frames for c in crops} == {36, 40} and all(0 <= c.start <= 43 - c.frames for c in crops)
     assert np.mean([c.frames == 36 for c in crops]) == pytest.approx(1 / 3, abs=0.03)
     assert {c.start for c in crops if c.frames == 40} == set(range(4))
     assert [whole_units(t) for t in (4, 43, 196, 240)] == [4, 40, 196, 196]
-    for call in (lambda: whole_units(3), lambda: drawn_crop(7, rng)):
+    for call in (lambda: whole_units(3), lambda: draw_crop(7, rng)):
         with pytest.raises(ValueError, match="accepted"):
             call()
 
@@ -227,7 +227,7 @@ def test_padding_changes_nothing() -> None:
     judge = evaluator()
     rows = [joint_features(walk(n).joints) for n in (2, 7, 33, 50)]
     with torch.inference_mode():
-        together = judge.network.encode_motions(*padded(rows)).numpy()
+        together = judge.network.encode_motions(*pad_rows(rows)).numpy()
     alone = np.concatenate([judge.frames([r]) for r in rows])
     assert np.abs(together - alone).max() < 1e-5
     assert np.abs(np.linalg.norm(alone, axis=1) - 1).max() < 1e-5

@@ -15,7 +15,7 @@ from avatargpt.metrics.evaluator import (
     sides_of,
     similar_pairs,
 )
-from avatargpt.metrics.statistics import confidence, fid, kinematic_fid, repeated
+from avatargpt.metrics.statistics import confidence, fid, kinematic_fid, summarise_repetitions
 from avatargpt.requests.english import lemma
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22
@@ -116,12 +116,12 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 
 def test_interval_of_repetitions() -> None:
-    mean, low, high, n = repeated([0.511, 0.505, 0.52, 0.498])  # the published: 0.5085 +- 0.0079161922
+    mean, low, high, n = summarise_repetitions([0.511, 0.505, 0.52, 0.498])  # the published: 0.5085 +- 0.0079161922
     assert (mean, n) == (pytest.approx(0.5085), 4)
     assert high - mean == pytest.approx(mean - low) == pytest.approx(0.007916192266487728, abs=1e-12)
-    assert repeated([2.0])[:3] == (2.0, 2.0, 2.0)
+    assert summarise_repetitions([2.0])[:3] == (2.0, 2.0, 2.0)
     with pytest.raises(ValueError, match="finite"):
-        repeated([1.0, np.nan])
+        summarise_repetitions([1.0, np.nan])
 
 
 # What EricGuo5513/momask-codes, utils/metrics.py (commit 1080032, the same functions as in text-to-motion) and the sums

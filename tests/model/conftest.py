@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatargpt.lm.generate import Generator, Prompt
+from avatargpt.lm.generate import EncodedPrompt, Generator
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 
 MODALITIES = {
@@ -71,5 +71,5 @@ def generator(model: AvatarGPTModel) -> Generator:
 
 
 @pytest.fixture(scope="session")
-def prompt(generator: Generator, ids: torch.Tensor) -> Prompt:
+def prompt(generator: Generator, ids: torch.Tensor) -> EncodedPrompt:
     return generator.encode(ids)

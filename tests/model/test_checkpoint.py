@@ -24,7 +24,7 @@ from avatargpt.lm.hub import (
     Origin,
     folder_of,
     front_matter,
-    shipped,
+    list_shipped,
     split_card,
     write_card,  # fmt: skip
 )
@@ -217,7 +217,7 @@ def check_card(folder: Path) -> None:
     assert front is not None
     assert all(yaml.safe_load(front)[k] for k in front_matter(folder, body))
     assert all(f"\n{title}\n" in body for title in (USE, FILES, DATA, MEASURED))
-    assert all(f"`{f.as_posix()}`" in body for f in shipped(folder))
+    assert all(f"`{f.as_posix()}`" in body for f in list_shipped(folder))
 
 
 def test_a_new_card_says_where_a_model_comes_from(folder: Path) -> None:

@@ -18,7 +18,7 @@ from avatargpt.lm.checkpoint import load_network
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import encoder_weights
 from avatargpt.metrics.evaluator import MotionEvaluator
-from avatargpt.metrics.gesture_features import GestureFeatures
+from avatargpt.metrics.gesture_features import GestureFeatureEncoder
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.reading import store as reading_store
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -37,7 +37,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "face_language/model.int8.safetensors": load_network,
     "gesture/bank.safetensors": GestureBank.load,
     "gesture/gesture.safetensors": GestureDriver.load,
-    "gesture/gesture_features.safetensors": GestureFeatures.load,
+    "gesture/gesture_features.safetensors": GestureFeatureEncoder.load,
     "gesture/tokenizer.safetensors": MotionTokenizer.load,
     "matcher.safetensors": TextMotionScorer.load,
     "model.int8-2.safetensors": load_network,

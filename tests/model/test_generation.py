@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from avatargpt.lm.engine import Session
-from avatargpt.lm.generate import Generator, Prompt, ban_repeats, sample, seeds_for, uniforms
+from avatargpt.lm.engine import DecodeSession
+from avatargpt.lm.generate import EncodedPrompt, Generator, ban_repeats, sample, seeds_for, uniforms
 from avatargpt.lm.model import AvatarGPTModel
 from vqvae.errors import UserError
 
 HEADS = ["text", "body", "face"]
 
 
-def uncached(model: AvatarGPTModel, prompt: Prompt, head: str, steps: int, length: torch.Tensor | None = None,
+def uncached(model: AvatarGPTModel, prompt: EncodedPrompt, head: str, steps: int, length: torch.Tensor | None = None,
              streams: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Tokens (N, steps) and logits (N, steps, n) with all of the decoder run again for every token."""
     c = model.config
@@ -41,7 +41,7 @@ def test_cached_logits_equal_uncached(model, generator, prompt, head: str, lengt
     steps = 40  # beyond one block of keys
     tokens, logits = uncached(model, prompt, head, steps, length)
     left = None if length is None else (length[:, None] - torch.arange(64)).clamp(min=0)
-    session = Session(generator.engine, head, prompt.states, prompt.mask, steps, remaining=left)
+    session = DecodeSession(generator.engine, head, prompt.states, prompt.mask, steps, remaining=left)
     feed = torch.cat([torch.full((5, 1), model.config.start_id(head)), tokens[:, :-1]], 1)
     end = generator.engine.head(head).end
     for t in range(steps):

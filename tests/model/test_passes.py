@@ -12,7 +12,7 @@ import torch
 
 from avatargpt.lm import encoder
 from avatargpt.lm.checkpoint import load_network, save_model, save_small
-from avatargpt.lm.encoder import Encoder, make_added_map, make_map
+from avatargpt.lm.encoder import T5Encoder, make_added_map, make_map
 from avatargpt.lm.engine import FEW_PROMPTS, CrossFolded, CrossHeads, CrossWeights
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.loaded import LoadedModel
@@ -35,7 +35,7 @@ def test_states_equal_the_models_own(tiny_model: Callable[..., AvatarGPTModel], 
     extra = [(torch.randn(5, 4, 12), torch.arange(4)[None] < torch.tensor([4, 2, 3, 0, 1])[:, None], "grounding")]
     for more in (None, extra):
         wanted, full = model.encode(ids, mask, None, more)
-        states = Encoder(model)(*model.inputs(ids, mask, None, more))
+        states = T5Encoder(model)(*model.inputs(ids, mask, None, more))
         torch.testing.assert_close(states[full.bool()], wanted[full.bool()], atol=1e-5, rtol=1e-4)
 
 
@@ -43,7 +43,7 @@ def test_states_equal_the_models_own(tiny_model: Callable[..., AvatarGPTModel], 
 def test_inputs_are_left_as_they_are(model: AvatarGPTModel, ids: torch.Tensor) -> None:
     vectors, mask = model.inputs(ids)
     before = vectors.clone()
-    Encoder(model)(vectors, mask)
+    T5Encoder(model)(vectors, mask)
     assert torch.equal(vectors, before)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avatargpt.evaluation.plans import JudgeTraining, measure, tabulate, train_scorer
-from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary, embedded
+from avatargpt.planning.library import Basis, KindTable, PlanLibrary, StoryPart, word_for_encoder
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.retriever import bag
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -89,12 +89,12 @@ def kind_table(encode: Any) -> KindTable:
         for job in LIFE for k, (place, when) in enumerate(moments)
     ]  # fmt: skip
     parts = [
-        tuple(Part(f"{{^he}} {t}.", (f"{{he}} {s}", f"{{he}} nods, for {{he}} {t}"), frozenset((at,)))
+        tuple(StoryPart(f"{{^he}} {t}.", (f"{{he}} {s}", f"{{he}} nods, for {{he}} {t}"), frozenset((at,)))
               for t, s, at in rows) for rows in LIFE.values()
     ]  # fmt: skip
     common = "here there at dawn in the sun"
     words = [" ".join(sorted(bag((f"is a {job} at work", f"Again, the {job}, works on.", common)))) for job in LIFE]
-    tasks = [embedded(p.task) for row in parts for p in row]
+    tasks = [word_for_encoder(p.task) for row in parts for p in row]
     return KindTable([*LIFE], parts, sorted((f"a young {job}", "she") for job in LIFE), encode(scenes),
                      np.repeat(np.arange(len(LIFE)), len(moments)), encode(tasks), words)  # fmt: skip
 

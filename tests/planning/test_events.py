@@ -7,7 +7,7 @@ import pytest
 from avatargpt import resources
 from avatargpt.evaluation.scene_plans import in_order, person_right
 from avatargpt.planning.events import EventReader, third_person
-from avatargpt.planning.library import Person, PlanLibrary
+from avatargpt.planning.library import PlanLibrary, ScenePerson
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.reading.body import BodyReader
@@ -93,4 +93,4 @@ def test_persons_are_right_where_pronouns_are() -> None:
     assert person_right(plan, "she") == person_right(plan, "they") == 1 and person_right(plan, "he") == 0
     mixed = replace(plan, activities=(*plan.activities, Activity("He sits.", ("he sits",))))
     assert person_right(mixed, "they") == 0
-    assert Person("she", "a nurse").says("{^he} waves.") == "She waves."
+    assert ScenePerson("she", "a nurse").says("{^he} waves.") == "She waves."

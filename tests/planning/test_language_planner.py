@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from avatargpt.llm import LanguageModel, Limits
-from avatargpt.planning.events import Event, SceneText
+from avatargpt.planning.events import SceneEvent, SceneText
 from avatargpt.planning.language_planner import MOVEMENTS, LanguagePlanner, SceneMovements
-from avatargpt.planning.library import Person, PlanLibrary
+from avatargpt.planning.library import PlanLibrary, ScenePerson
 from avatargpt.planning.scorer import Ranker, actor_in, strangers
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -110,7 +110,9 @@ def test_a_written_plan_stands_beside_a_small_model(
 
 
 def test_a_plan_has_an_activity_for_each_event(encoder: Any, library: PlanLibrary) -> None:
-    text = SceneText(tuple(Event(w, Person("she", "a gardener")) for w in ("digs a hole", "wipes the forehead")))
+    text = SceneText(
+        tuple(SceneEvent(w, ScenePerson("she", "a gardener")) for w in ("digs a hole", "wipes the forehead"))
+    )
     wipe = {"task": "She wipes the forehead.", "steps": ["she wipes the forehead", "she nods"]}
     backend = RecordedModel({"activities": [wipe, GOOD]}, {"activities": [GOOD, wipe]})
     written = Written(*GOOD["steps"])

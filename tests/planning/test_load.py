@@ -9,7 +9,7 @@ import pytest
 from avatargpt.llm import load_llm
 from avatargpt.llm.endpoint import KEY, MODEL, URL
 from avatargpt.llm.model import IllFormed, LlmFailed
-from avatargpt.planning import check_spec, described, load_planner
+from avatargpt.planning import check_spec, describe_planners, load_planner
 from avatargpt.planning.language_planner import CheckedPlanner, Fallback, LanguagePlanner, StepChecker
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
@@ -62,11 +62,13 @@ def test_steps_are_checked_where_the_motion_side_can_tell(
 
 
 def test_planners_of_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert described(tmp_path)["retrieval"].startswith("none") and described(tmp_path)["endpoint"].startswith("none")
+    assert describe_planners(tmp_path)["retrieval"].startswith("none") and describe_planners(tmp_path)[
+        "endpoint"
+    ].startswith("none")
     (tmp_path / "planning.safetensors").touch()
     for name, value in ((URL, "https://x.example/v1"), (MODEL, "m"), (KEY, "secret")):
         monkeypatch.setenv(name, value)
-    planners = described(tmp_path)
+    planners = describe_planners(tmp_path)
     assert planners["retrieval"].startswith("the default") and planners["endpoint"] == "m at https://x.example/v1"
     assert "secret" not in str(planners)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from avatargpt.planning.compose import LIE, SIT, STAND, START, Pose, bridge, follow, violations
+from avatargpt.planning.compose import LIE, SIT, STAND, START, StepPose, bridge, follow, violations
 from avatargpt.planning.language_planner import MAX_STEP_WORDS, Malformed, check_sentence, check_steps, loops
-from avatargpt.planning.library import embedded, fill, gender_of, neutral, unnamed, who
-from avatargpt.planning.types import MAX_STEPS, check_plan, check_scene, check_slots, planning_task
+from avatargpt.planning.library import fill, gender_of, neutral, replace_name, who, word_for_encoder
+from avatargpt.planning.types import MAX_STEPS, check_plan, check_scene, check_slots, get_planning_task
 from avatargpt.requests.english import looks_english
 from instruct_data.planning import read_scenes, tidy
 from vqvae.errors import UserError
@@ -72,9 +72,9 @@ def test_slots() -> None:
 
 def test_unknown_task_suggests() -> None:
     with pytest.raises(UserError, match="did you mean 'steps_to_activity'.*available: .*activity_to_scene"):
-        planning_task("step_to_activity")
+        get_planning_task("step_to_activity")
     with pytest.raises(UserError, match="unknown planning task 'text_to_motion'"):
-        planning_task("text_to_motion")
+        get_planning_task("text_to_motion")
 
 
 def test_steps_are_tidied() -> None:
@@ -139,7 +139,7 @@ def test_a_text_is_retold_for_anybody() -> None:
     assert fill(neutral("She counts her coins.", "she", False), "he") == "He counts his coins."
     assert fill(neutral("Nobody reacts, so it gives up.", "it", False), "he") == "Nobody reacts, so he gives up."
     assert fill(neutral("It lifts the box and drops it.", "it", False), "she") == "She lifts the box and drops her."
-    assert embedded(stored).startswith("a person lifts their hat")
+    assert word_for_encoder(stored).startswith("a person lifts their hat")
 
 
 @pytest.mark.parametrize(("scene", "gender", "noun", "mood", "side"), [
@@ -167,10 +167,10 @@ def test_gender_by_pronouns() -> None:
 
 def test_a_task_that_begins_with_a_name() -> None:
     scene = "A roofing crew is short one man, so young Tariq has to haul tiles."
-    assert unnamed("Tariq loads the stack.", scene) == "{^he} loads the stack."
-    assert unnamed("Hammer the pegs in deeper", scene) == "Hammer the pegs in deeper"
-    assert unnamed("Devika sneaks along the wall", scene) == "Devika sneaks along the wall"
-    assert neutral(unnamed("Tariq loads his cart.", scene), "he", False) == "{^he} loads {his} cart."
+    assert replace_name("Tariq loads the stack.", scene) == "{^he} loads the stack."
+    assert replace_name("Hammer the pegs in deeper", scene) == "Hammer the pegs in deeper"
+    assert replace_name("Devika sneaks along the wall", scene) == "Devika sneaks along the wall"
+    assert neutral(replace_name("Tariq loads his cart.", scene), "he", False) == "{^he} loads {his} cart."
 
 
 def test_it_acts_behind_so_but_not_behind_until() -> None:
@@ -203,8 +203,8 @@ def test_impossible_orders(steps: list[str], at: int) -> None:
 
 def test_bridges_make_a_step_possible() -> None:
     for pose, step in (
-        (Pose(LIE), "{he} walks away"), (Pose(SIT), "{he} dances"), (Pose(STAND, True), "{he} runs home"),
-        (Pose(STAND, False, True), "{he} walks on"),
+        (StepPose(LIE), "{he} walks away"), (StepPose(SIT), "{he} dances"), (StepPose(STAND, True), "{he} runs home"),
+        (StepPose(STAND, False, True), "{he} walks on"),
     ):  # fmt: skip
         between = bridge(pose, step, 0)
         assert between is not None

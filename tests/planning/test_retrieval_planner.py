@@ -10,10 +10,10 @@ from avatargpt.evaluation import plans as measures
 from avatargpt.metrics.statistics import roc_auc
 from avatargpt.planning.compose import (
     ActivityChooser,
-    State,
+    PlanState,
+    add_side,
     of_others,
     retold,
-    sided,
     statement,
     stumbles,
     tell,
@@ -26,16 +26,16 @@ from avatargpt.planning.library import (
     MIDDLE,
     Basis,
     KindTable,
-    Part,
-    Person,
     PlanLibrary,
+    ScenePerson,
     Story,
+    StoryPart,
     who,
 )
 from avatargpt.planning.retrieval_planner import MEMORY, RetrievalPlanner
 from avatargpt.planning.retriever import MIN_ABOUT
 from avatargpt.planning.scorer import Scorer
-from avatargpt.planning.types import Activity, Plan, planning_task
+from avatargpt.planning.types import Activity, Plan, get_planning_task
 from instruct_data.planning import PLANNING_TASKS, STEP_TASKS
 from vqvae.errors import UserError
 
@@ -97,10 +97,12 @@ def test_nobody_waves_himself_on() -> None:
 
 
 def test_one_hand() -> None:
-    assert sided("he waves with the left hand", "right") == "he waves with the right hand"
-    assert sided("he leans left and waves with the left hand", "right") == "he leans left and waves with the right hand"
-    assert sided("he claps the left hand on the right arm", "right") == "he claps the left hand on the right arm"
-    assert sided("he waves with the left hand", "") == "he waves with the left hand"
+    assert add_side("he waves with the left hand", "right") == "he waves with the right hand"
+    assert (
+        add_side("he leans left and waves with the left hand", "right") == "he leans left and waves with the right hand"
+    )
+    assert add_side("he claps the left hand on the right arm", "right") == "he claps the left hand on the right arm"
+    assert add_side("he waves with the left hand", "") == "he waves with the left hand"
 
 
 @pytest.mark.parametrize(("task", "told"), [
@@ -124,7 +126,7 @@ def test_tasks_are_told_as_statements(task: str, told: str) -> None:
 
 
 def test_the_mood_is_said_where_no_manner_is() -> None:
-    person = Person("she", "a tired cook", "wearily")
+    person = ScenePerson("she", "a tired cook", "wearily")
     steps = ["{he} slowly turns", "{he} lifts {his} arms", "{he} bows"]
     assert retold(steps, person, True, True) == ["a tired cook slowly turns", "she wearily lifts her arms", "she bows"]
     assert retold(steps[1:], person, False, False) == ["she lifts her arms", "she bows"]
@@ -143,7 +145,7 @@ def test_it_never_repeats_within_its_memory(planner: RetrievalPlanner) -> None:
 def test_every_direction_answers(planner: RetrievalPlanner, task: str) -> None:
     steps = "she digs a hole with both hands; she turns around"
     given = {"scene": SCENE, "activity": "She digs a hole.", "steps": steps}
-    slots = {k: given[k] for k in planning_task(task).slots}
+    slots = {k: given[k] for k in get_planning_task(task).slots}
     said = planner.answer(task, slots)
     assert said and all(s.strip() for s in said)
     assert len(said) >= 2 if task in STEP_TASKS else len(said) == 1
@@ -183,14 +185,14 @@ def test_figures_of_plans() -> None:
     assert measures.same_activity_rates([two, Plan("d", two.activities)])["whole"] == 1.0
     assert measures.same_activity_rates([two, Plan("d", (last, last))])["whole"] == 0.75
     nods = Activity("He nods.", ("he nods", "he bows", "he waves"))
-    assert measures.shared_steps_rate([two, Plan("c", (nods, Activity("He jumps.", ("he jumps", "he nods"))))]) == 0.75
-    assert measures.copied([one], frozenset({measures.key("He waves.", ["he waves", "he bows"])})) == {
+    assert measures.rate_shared_steps([two, Plan("c", (nods, Activity("He jumps.", ("he jumps", "he nods"))))]) == 0.75
+    assert measures.measure_copying([one], frozenset({measures.key("He waves.", ["he waves", "he bows"])})) == {
         "activities": 0.5, "steps": 0.75,
     }  # fmt: skip
 
 
 BAKER = "A young baker is at work here at dawn."
-HE = Person("he", "a man")
+HE = ScenePerson("he", "a man")
 
 
 def _places(planner: RetrievalPlanner, activities: tuple[Activity, ...]) -> list[set[int]]:
@@ -251,16 +253,16 @@ def test_what_follows_in_a_written_scene(planner: RetrievalPlanner) -> None:
 
 
 def test_chosen_activities_suit_the_mood_the_pose_and_one_another() -> None:
-    parts = tuple(Part(f"{{^he}} {t}.", (f"{{he}} {s}", "{he} nods " + t), frozenset((MIDDLE,))) for t, s in (
+    parts = tuple(StoryPart(f"{{^he}} {t}.", (f"{{he}} {s}", "{he} nods " + t), frozenset((MIDDLE,))) for t, s in (
         ("leaps", "leaps with joy"), ("walks", "walks on"), ("walks on", "walks away"), ("waits", "shakes {his} head"),
     ))  # fmt: skip
     vectors = np.eye(4, 384, dtype=np.float32)
     vectors[2] = vectors[1]
     story = Story("waiting", -1, parts, vectors, 1.0, np.array([0.2, 0.2, 0.19, 0.15]))
 
-    def order(person: Person, pose: str) -> list[str]:
-        state = State.fresh()
-        tell(Part("{^he} rests.", (pose, "{he} sighs"), frozenset()), HE, state)
+    def order(person: ScenePerson, pose: str) -> list[str]:
+        state = PlanState.fresh()
+        tell(StoryPart("{^he} rests.", (pose, "{he} sighs"), frozenset()), HE, state)
         chooser = ActivityChooser(story, person, np.random.default_rng(0), 0.0)
         return [a.task for a in (chooser._best({MIDDLE}, state) for _ in range(4)) if a is not None]
 
@@ -270,13 +272,13 @@ def test_chosen_activities_suit_the_mood_the_pose_and_one_another() -> None:
 
 
 def test_steps_come_in_physical_order() -> None:
-    state = State.fresh()
-    tell(Part("{^he} rests.", ("{he} sits down", "{he} yawns"), frozenset()), HE, state)
+    state = PlanState.fresh()
+    tell(StoryPart("{^he} rests.", ("{he} sits down", "{he} yawns"), frozenset()), HE, state)
     assert stumbles(["{he} walks away", "{he} stands up"], state.pose) == 2
-    made = tell(Part("{^he} leaves.", ("{he} walks away", "{he} waves"), frozenset()), HE, state)
+    made = tell(StoryPart("{^he} leaves.", ("{he} walks away", "{he} waves"), frozenset()), HE, state)
     assert made == Activity("He leaves.", ("he gets up", "he walks away", "he waves"))
-    assert state.knows(Part("{^he} leaves.", ("{he} hops",), frozenset()))
-    assert tell(Part("{^he} stands.", ("{he} stands up", "{he} waves"), frozenset()), HE, state) is None
+    assert state.knows(StoryPart("{^he} leaves.", ("{he} hops",), frozenset()))
+    assert tell(StoryPart("{^he} stands.", ("{he} stands up", "{he} waves"), frozenset()), HE, state) is None
 
 
 def test_damaged_kinds(library: PlanLibrary) -> None:

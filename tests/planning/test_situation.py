@@ -38,14 +38,14 @@ def test_what_was_measured_counts_before_words(situations: Situations) -> None:
 
 
 def test_who_lies_gets_up_and_full_hands_are_freed(situations: Situations) -> None:
-    lying = situations.begun(WORK, Situation("lie"))
+    lying = situations.begin_activity(WORK, Situation("lie"))
     assert lying.steps == ("she gets up", *WORK.steps) and len(lying.seconds) == 3
-    assert situations.begun(WORK, Situation("stand")) == WORK
-    assert situations.begun(WORK, Situation("stand", loaded=True)).steps[0] == "she puts it down"
+    assert situations.begin_activity(WORK, Situation("stand")) == WORK
+    assert situations.begin_activity(WORK, Situation("stand", loaded=True)).steps[0] == "she puts it down"
     rising = Activity("She gets up.", ("she gets up from the ground",))
-    assert situations.begun(rising, Situation("lie")) == rising
+    assert situations.begin_activity(rising, Situation("lie")) == rising
     seated = Activity("She plays.", ("she plays the piano",))
-    assert situations.begun(seated, Situation("sit")) == seated
+    assert situations.begin_activity(seated, Situation("sit")) == seated
 
 
 def test_a_fall_is_dealt_with(library: PlanLibrary, encoder: Encoder, situations: Situations) -> None:

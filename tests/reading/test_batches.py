@@ -7,8 +7,8 @@ from avatargpt.reading.batches import (
     IGNORED,
     MAX_WRITTEN,
     VALUED,
-    Batch,
     PieceReader,
+    ReadingBatch,
     make_batch,
     where_lines_begin,
 )
@@ -20,13 +20,13 @@ from tests.reading.conftest import REQUESTS, SCENES, SCORES, TABLES, TURNS
 NAMES = {table: {n: i for i, n in enumerate(names)} for table, names in TABLES.items()}
 
 
-def batch_of(task: str, examples: list[Example], pieces: PieceReader, **about: object) -> Batch:
+def batch_of(task: str, examples: list[Example], pieces: PieceReader, **about: object) -> ReadingBatch:
     program = PROGRAMS[task]
     fields = about.pop("fields", [None] * len(examples))
     return make_batch(examples, fields, program, NAMES.get(program.table, {}), pieces, **about)  # type: ignore[arg-type]
 
 
-def values(batch: Batch, task: str, row: int, item: int) -> dict[str, int]:
+def values(batch: ReadingBatch, task: str, row: int, item: int) -> dict[str, int]:
     """Field -> class of what is labelled and not none."""
     by_kind: dict[Kind, tuple[object, ...]] = dict(PROGRAMS[task].by_kind)  # type: ignore[arg-type]
     return {
@@ -36,7 +36,7 @@ def values(batch: Batch, task: str, row: int, item: int) -> dict[str, int]:
     }  # fmt: skip
 
 
-def said(batch: Batch, row: int, chosen: torch.Tensor, pieces: PieceReader) -> str:
+def said(batch: ReadingBatch, row: int, chosen: torch.Tensor, pieces: PieceReader) -> str:
     return pieces.words(batch.ids[row][chosen[: len(batch.ids[row])].bool()].tolist())
 
 

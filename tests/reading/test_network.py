@@ -215,7 +215,7 @@ def test_words_are_whole_with_their_apostrophes(pieces: PieceReader) -> None:
     told = [text[a:b] for a, b in row.spans.tolist()]
     assert told[1:5] == ["don", "'", "t", "un"] and len(told) > 8
     chosen[2], chosen[5] = True, True  # the apostrophe, and a part of the second word
-    assert Reading(text, ()).said(_spans(text, row, chosen)) == "don't unscrewably"
+    assert Reading(text, ()).join_spans(_spans(text, row, chosen)) == "don't unscrewably"
 
 
 def test_names_can_be_added(network: ReadingNetwork) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from avatargpt.requests.clause_spec import ClauseSpec, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.train.phrase_index import measured_attributes
+from avatargpt.train.phrase_index import measure_attributes
 from instruct_data.requests.spec import Clause
 from instruct_data.store import ClipCodes
 from tests.factories import CountingGrounder, standing_figures
@@ -111,4 +111,4 @@ def test_measured_are_attributes_that_nearly_all_clips_with_a_caption_share() ->
     clips += [clip(["a kick"], "composed", support="left") for _ in range(9)]  # shows more than its words
     clips += [ClipCodes("y", np.zeros((4, 1), int), ["a wave"], "train", "ours", "", "wave")]
     common = {"action": "kick", "start": "standing", "end": "standing"}
-    assert measured_attributes(clips) == {"a person kicks": {**common, "support": "left"}, "a kick": common}
+    assert measure_attributes(clips) == {"a person kicks": {**common, "support": "left"}, "a kick": common}

@@ -15,7 +15,7 @@ from avatargpt.reading.store import save_network
 from avatargpt.requests.clause_spec import AT_REST
 from avatargpt.requests.english import SEVERAL, Manners, WordIndex, lemmas, times
 from avatargpt.requests.phrase_index import FILE, MIN_ALTERNATIVE, PhraseIndex, agreement
-from avatargpt.requests.vector_index import Reduced, Stored, read_file, reduced, unit, write_file
+from avatargpt.requests.vector_index import Reduced, StoredVectors, read_file, reduce_vectors, unit, write_file
 from instruct_data.requests.spec import Clause, MotionRequest
 from tests.factories import CountingGrounder
 from vqvae.errors import UserError
@@ -398,8 +398,10 @@ def test_the_packaged_book_and_reader_know_the_same_actions() -> None:
 def test_reduced_vectors_are_compared_as_they_are(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatargpt.requests.vector_index.BLOCK", 7)  # the last block is a short one
     vectors = unit(np.random.default_rng(1).normal(size=(50, 24)))
-    few = reduced(vectors, rank)
+    few = reduce_vectors(vectors, rank)
     np.testing.assert_allclose(few.products(vectors[:3]), vectors[:3] @ few.full().T, atol=1e-6)
     assert np.allclose(few.full(np.array([3, 1])), few.full()[[3, 1]], atol=1e-6)
-    held = Stored({}, {"vectors": few.rows, "scale": few.scale, **({} if few.basis is None else {"basis": few.basis})})
+    held = StoredVectors(
+        {}, {"vectors": few.rows, "scale": few.scale, **({} if few.basis is None else {"basis": few.basis})}
+    )
     assert np.array_equal(held.vectors(50), few.full())

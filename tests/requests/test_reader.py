@@ -15,15 +15,15 @@ from avatargpt.requests.reader import (
     RequestNetwork,
     RequestReader,
     Vocabulary,
-    assembled_face,
-    reading_grounder,
+    assemble_face,
+    make_word_grounder,
     word_states,
 )
 from avatargpt.train.loop import run
-from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
+from avatargpt.train.request_reader import RequestRecipe, RequestStage, divide_pairs, exactness
 from avatargpt.train.runtime import Runtime
-from instruct_data.factory.requests.pairs import Pair, Pairs, inflected
-from instruct_data.factory.requests.ways import DOMAINS, Material, all_ways, material, read_ways
+from instruct_data.factory.requests.pairs import Pair, Pairs, inflect_action
+from instruct_data.factory.requests.ways import DOMAINS, SlotMaterial, all_ways, material, read_ways
 from instruct_data.requests.spec import Clause, FaceRequest, MotionRequest
 from instruct_data.text.numerals import value_of, words_of
 from vqvae.errors import UserError
@@ -34,7 +34,7 @@ CONFIG = f"{Path(__file__).parents[2] / 'configs' / 'requests.yaml'}:debug"
 @cache
 def shared_grounder() -> SentenceGrounder:
     """One for all runs: it remembers the states of texts."""
-    return reading_grounder(RequestRecipe(**resolve(CONFIG)).model)
+    return make_word_grounder(RequestRecipe(**resolve(CONFIG)).model)
 
 
 def trained(out: Path, until: int | None = None, start: Path | None = None, kept: float = 0.0) -> RequestStage:
@@ -73,13 +73,13 @@ def test_what_cannot_be_read() -> None:
             reader.read_face(text)
     vocabulary = reader.vocabulary
     # a face's requests have no pose at the end
-    assert not vocabulary.allowed([vocabulary.number["whole"]], ["a"], "face")[vocabulary.number["end="]]
+    assert not vocabulary.mask_allowed([vocabulary.number["whole"]], ["a"], "face")[vocabulary.number["end="]]
     # untrained, but under the grammar
     assert reader.read_face("don't ??? 3").clauses
 
 
 def test_words_have_the_mean_of_their_pieces() -> None:
-    grounder = reading_grounder(RequestRecipe().model)
+    grounder = make_word_grounder(RequestRecipe().model)
     (states,) = word_states([["unhurriedly", "walk"]], grounder)
     whole = grounder.states(["unhurriedly walk"])[0].astype(np.float32)
     count = grounder.pieces("unhurriedly")
@@ -89,7 +89,7 @@ def test_words_have_the_mean_of_their_pieces() -> None:
 
 
 def test_held_out_templates_and_actions_are_learnt_nowhere() -> None:
-    pairs, apart = divided(all_ways(), material(), 12)
+    pairs, apart = divide_pairs(all_ways(), material(), 12)
     assert not {w.text for w in pairs.ways} & {w.text for w in apart.ways}
     assert apart.words.actions and not {*pairs.words.actions} & {*apart.words.actions}
 
@@ -104,12 +104,12 @@ def test_exactness_counts_every_sort_of_token() -> None:
     assert found == {"face/exact": 0.5, "face/clause": 1.0, "face/times": 0.5, "face/side": 0.0}
 
 
-WORDS = Material(["raise the {side} brow"], [("a man", "he")], ["in the rain"], ["ball"], sided=False)
+WORDS = SlotMaterial(["raise the {side} brow"], [("a man", "he")], ["in the rain"], ["ball"], sided=False)
 
 
-def meaning(way: str, words: Material = WORDS, seed: int = 0) -> FaceRequest:
-    pair = Pairs([], words).filled(read_ways(way)[0], np.random.default_rng(seed))
-    found = assembled_face(pair.target, pair.words)
+def meaning(way: str, words: SlotMaterial = WORDS, seed: int = 0) -> FaceRequest:
+    pair = Pairs([], words).fill_way(read_ways(way)[0], np.random.default_rng(seed))
+    found = assemble_face(pair.target, pair.words)
     assert found is not None
     return found
 
@@ -141,7 +141,7 @@ def test_slots_are_filled() -> None:
 
 
 def test_how_sure_a_clause_is() -> None:
-    found = assembled_face(["new", 0, "tempo=fast", "end"], ["blink"], [0.9, 0.8, 0.7, 1.0])
+    found = assemble_face(["new", 0, "tempo=fast", "end"], ["blink"], [0.9, 0.8, 0.7, 1.0])
     assert found is not None and found.clauses[0].sure == 0.7
 
 
@@ -158,12 +158,12 @@ def test_marks_that_cannot_be_read(way: str) -> None:
 def test_every_way_can_be_written_under_the_grammar(domain: str) -> None:
     vocabulary, pairs = Vocabulary(), Pairs(all_ways(domain), material(domain))
     rng = np.random.default_rng(1)
-    drawn = [pairs.filled(w, rng) for w in all_ways(domain)] + [pairs.draw(rng) for _ in range(300)]
+    drawn = [pairs.fill_way(w, rng) for w in all_ways(domain)] + [pairs.draw(rng) for _ in range(300)]
     for pair in drawn:
         numbers = vocabulary.encode(pair.target)
         assert len(numbers) < MAX_TARGET
         for k, number in enumerate(numbers):
-            assert vocabulary.allowed(numbers[:k], pair.words, domain)[number], (pair, k)
+            assert vocabulary.mask_allowed(numbers[:k], pair.words, domain)[number], (pair, k)
         assert vocabulary.decode(numbers) == pair.target
 
 
@@ -173,14 +173,14 @@ def test_the_grammar_ends_what_would_go_on() -> None:
     for _ in range(50):
         before: list[int] = []
         while not before or before[-1] != 0:
-            before.append(int(rng.choice(np.flatnonzero(vocabulary.allowed(before, words)))))
-        assert assembled_face(vocabulary.decode(before), words) is not None
+            before.append(int(rng.choice(np.flatnonzero(vocabulary.mask_allowed(before, words)))))
+        assert assemble_face(vocabulary.decode(before), words) is not None
 
 
 def test_numbers_and_forms() -> None:
     assert value_of(["twenty", "five"]) == 25 and value_of(["2,5"]) == 2.5 and value_of(["1:30"]) == 90
     assert value_of(["two", "hundred"]) == 200 and value_of(["often"]) is None
-    assert [inflected("run off", f) for f in ("do", "does", "doing", "did")] == [
+    assert [inflect_action("run off", f) for f in ("do", "does", "doing", "did")] == [
         "run off", "runs off", "running off", "ran off",
     ]  # fmt: skip
     assert words_of("Don’t walk 3x,\n1.5s!") == ["don't", "walk", "3", "x", ",", ";", "1.5", "s", "!"]

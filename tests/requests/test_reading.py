@@ -8,7 +8,7 @@ from avatargpt import AvatarGPT
 from avatargpt.face.pipeline import FacePipeline
 from avatargpt.reading.body import BodyReader
 from avatargpt.requests.clause_spec import lookup_of, with_bends
-from avatargpt.requests.english import meaningless, worded
+from avatargpt.requests.english import meaningless, spell_emoji
 from avatargpt.resources import suites, weights
 from instruct_data.face.score import OWN
 from instruct_data.requests.spec import Clause, MotionRequest
@@ -122,7 +122,7 @@ def performer() -> FacePipeline:
     ],
 )  # fmt: skip
 def test_what_people_type_in_words(typed: str, words: str) -> None:
-    assert worded(typed) == words
+    assert spell_emoji(typed) == words
 
 
 def test_exclamation_marks_are_no_count(performer: FacePipeline) -> None:

@@ -17,7 +17,7 @@ from avatargpt.export import load
 from avatargpt.lm.engine import PAUSE
 from avatargpt.options import GenerationConfig
 from avatargpt.server.frames import frame_rows
-from avatargpt.server.generation import Batch, Item
+from avatargpt.server.generation import GenerationBatch, GenerationItem
 from avatargpt.server.worker import Cancelled, Worker
 from avatargpt.speech import alignment
 from avatargpt.speech.words import Word, Words
@@ -32,8 +32,8 @@ def real() -> AvatarGPT:
 
 
 def test_same_seed_same_bytes_alone_and_in_a_batch(real):
-    batch = Batch(GenerationConfig(best_of=2), None, 120.0)
-    items = [Item("a person walks forward", 2.0, 1), Item("turn left 90 degrees", None, 3)]
+    batch = GenerationBatch(GenerationConfig(best_of=2), None, 120.0)
+    items = [GenerationItem("a person walks forward", 2.0, 1), GenerationItem("turn left 90 degrees", None, 3)]
     together = batch.generate(real, items, lambda *_: None)
     for item, (clips, captions) in zip(items, together, strict=True):
         ((alone,), same) = batch.generate(real, [item], lambda *_: None)[0]
@@ -60,8 +60,11 @@ def test_a_decode_pauses_every_few_tokens_and_ends_there(real):
 
 
 def test_decodes_that_take_turns_give_the_bytes_of_one_alone(real):
-    batch = Batch(GenerationConfig(best_of=2), None, 120.0)
-    items = [Item("a person walks in a circle", 6.0, 1), Item("a person waves and then bows", 5.0, 2)]
+    batch = GenerationBatch(GenerationConfig(best_of=2), None, 120.0)
+    items = [
+        GenerationItem("a person walks in a circle", 6.0, 1),
+        GenerationItem("a person waves and then bows", 5.0, 2),
+    ]
 
     def make(item):
         (((clip,), _),) = batch.generate(real, [item], lambda *_: None)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from avatargpt import export
-from avatargpt.chat.maker import Maker
+from avatargpt.chat.maker import MotionMaker
 from avatargpt.chat.timeline import Timeline, segment_of
 from avatargpt.server.drafts import Drafts
 from tests.clips import gliding
@@ -191,8 +191,10 @@ def test_events_of_a_session(client, session):
 def test_who_watches_a_session_is_woken_by_its_drafts():
     async def woken(session):
         drafts, clip = Drafts(), gliding(20)
-        with drafts.watched("a") as changed, drafts.open(session) as put:
-            thread = threading.Thread(target=put, args=[Timeline().replaced([segment_of("walks", clip, 0, True)])])
+        with drafts.watch("a") as changed, drafts.open(session) as put:
+            thread = threading.Thread(
+                target=put, args=[Timeline().replace_segments([segment_of("walks", clip, 0, True)])]
+            )
             thread.start()
             thread.join()
             await asyncio.sleep(0)  # the loop takes what the thread has left for it
@@ -208,7 +210,7 @@ def test_drafts_come_while_a_turn_runs(client, session, model):
     turn(client, session, "make 2s: a person walks")
     assert client.get(f"/v1/sessions/{session}/draft.frames").status_code == 204
     began, go = threading.Event(), threading.Event()
-    made = Maker.make
+    made = MotionMaker.make
 
     def slow(self, caption, seconds, seed, after=None, draft=None):
         out = made(self, caption, seconds, seed, after)
@@ -218,7 +220,7 @@ def test_drafts_come_while_a_turn_runs(client, session, model):
         return out
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Maker, "make", slow)
+        patch.setattr(MotionMaker, "make", slow)
         body = {"acts": ["then 3s: a person waves"]}
         client.post(f"/v1/sessions/{session}/turns?wait=0", json=body)
         assert began.wait(20)

@@ -37,10 +37,10 @@ def played(
         while due and due[0][0] <= now:
             at, seconds = due.pop(0)
             size = round(seconds * RATE)
-            play.arrived(np.arange(first, first + size), at)
+            play.receive(np.arange(first, first + size), at)
             first += size
         if not due and now >= end:
-            play.ended()
+            play.end()
         events = [at for at, _ in due[:1]] or [end]
         if dropped is None:
             if now < begin:
@@ -127,17 +127,17 @@ def test_long_chunks_at_the_speed_of_speech_wait_for_their_turn(chunk: float, fi
 def test_a_delayed_reader_takes_no_source_for_fast() -> None:
     play = Playout(RATE, 0.0)
     for k in range(20):
-        play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1, 0.1 * k)
-    play.arrived(np.ones(round(0.7 * RATE)), 2.7, 2.7 - 1e-4)  # lay there while another thread had the interpreter
+        play.receive(np.ones(RATE // 10), 0.1 * k + 0.1, 0.1 * k)
+    play.receive(np.ones(round(0.7 * RATE)), 2.7, 2.7 - 1e-4)  # lay there while another thread had the interpreter
     assert not play.fast
-    play.arrived(np.ones(round(0.7 * RATE)), 3.4, 2.7)
+    play.receive(np.ones(round(0.7 * RATE)), 3.4, 2.7)
     assert play.fast
 
 
 def test_memory_is_bounded_while_weights_are_loaded() -> None:
     play = Playout(RATE, 0.0)
     for k in range(round(10 * (MAX_WAITING + 60))):
-        play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1)
+        play.receive(np.ones(RATE // 10), 0.1 * k + 0.1)
         assert play.waiting <= MAX_WAITING
     assert play.begin(200.0) == pytest.approx(MAX_WAITING + 60) and play.waiting == 0
 
@@ -180,7 +180,7 @@ def test_a_recording_takes_its_time() -> None:
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    for block in live.paced([np.zeros(7999), np.zeros(534)], 16_000, lambda: clock[0], sleep):
+    for block in live.pace_sound([np.zeros(7999), np.zeros(534)], 16_000, lambda: clock[0], sleep):
         sizes.append(len(block))
         times.append(clock[0])
     assert sum(sizes) == 8533 and max(sizes) == 534 and len(sizes) == 17
@@ -242,7 +242,7 @@ def test_kept_sound_is_due_at_once_and_the_clock_is_the_sources() -> None:
     clock = live.SoundClock()
     playout = live.Playout(8000, 0.0, clock)
     for k in range(30):  # three seconds of a microphone before the first frame
-        playout.arrived(np.full(800, k, np.int16), 0.1 * (k + 1), 0.1 * k)
+        playout.receive(np.full(800, k, np.int16), 0.1 * (k + 1), 0.1 * k)
     assert playout.begin(3.0, 2.0) == pytest.approx(1.0, abs=0.11)
     blocks = []
     while isinstance(block := playout.next(3.0), np.ndarray):

@@ -11,7 +11,7 @@ import pytest
 
 from avatargpt.speech import word_files
 from avatargpt.speech.pronouncing import cardinal, letters_to_phones, spell_numbers, transcript_words
-from avatargpt.speech.words import Word, Words, checked_words
+from avatargpt.speech.words import Word, Words, check_words
 from tests.factories import HELLO_WORDS
 from vqvae.errors import UserError
 
@@ -52,11 +52,11 @@ def test_times_that_cannot_be(words: list[Word], message: str) -> None:
 
 
 def test_what_is_slightly_off_is_put_right_and_told() -> None:
-    words = checked_words("x.ctm", [Word("a", 0.0, 0.55), Word("b", 0.5, 0.9), Word("c", 0.9, 2.05)], "CTM", 2.0)
+    words = check_words("x.ctm", [Word("a", 0.0, 0.55), Word("b", 0.5, 0.9), Word("c", 0.9, 2.05)], "CTM", 2.0)
     assert [(w.start, w.end) for w in words.words] == [(0.0, 0.5), (0.5, 0.9), (0.9, 2.0)]
     assert len(words.notes) == 2 and all(note.startswith("x.ctm: 1 words ended after") for note in words.notes)
     with pytest.raises(UserError, match=r"x.ctm: word 2 \(b\): begins at 0.5 s"):
-        checked_words("x.ctm", [Word("a", 0.0, 0.8), Word("b", 0.5, 0.9)], "CTM")
+        check_words("x.ctm", [Word("a", 0.0, 0.8), Word("b", 0.5, 0.9)], "CTM")
 
 
 SHORT = '''File type = "ooTextFile"

@@ -10,9 +10,9 @@ from avatargpt.speech.audio import RATE
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, extract
 from avatargpt.train.speech_data import augment, clips
 from avatargpt.train.speech_data.augment import Disturber, noise
-from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.batches import SpeechBatches, SpeechSampling
 from avatargpt.train.speech_data.clips import SOUNDS, sound_clips, sounds, still_clips
-from avatargpt.train.speech_data.expressions import counted_clips, drawn_clips
+from avatargpt.train.speech_data.expressions import draw_action_clips, make_counted_clips
 from tests.factories import PHONES, speech_clip, voice
 from vqvae.arkit import INDEX
 from vqvae.errors import UserError
@@ -29,7 +29,7 @@ def test_situations_keep_length_and_time() -> None:
         assert len(y) == len(x) and np.isfinite(y).all()
         assert abs(int(np.abs(np.convolve(y**2, np.ones(400), "same")).argmax()) - 4200) < 300
     for seed in range(20):
-        y = augment.recorded(x, rng(seed), [voice(1.0, seed=seed)])
+        y = augment.simulate_recording(x, rng(seed), [voice(1.0, seed=seed)])
         assert len(y) == len(x) and np.abs(y).max() <= 1.0 and np.isfinite(y).all()
 
 
@@ -63,7 +63,7 @@ def test_codecs_keep_the_time() -> None:
     pytest.importorskip("av")
     sound = voice(2.0)
     for codec, (_, rates) in augment.CODECS.items():
-        decoded = augment.coded(sound, codec, rates[-1])
+        decoded = augment.encode_and_decode(sound, codec, rates[-1])
         assert len(decoded) == len(sound) and not np.array_equal(decoded, sound)
         moved = [decoded[200 + k : len(decoded) - 200 + k] for k in range(-64, 65)]
         lags = [float(np.corrcoef(sound[200:-200], m)[0, 1]) for m in moved]
@@ -91,8 +91,8 @@ def test_clips_with_a_resting_mouth() -> None:
     assert not any(c.curves.any() or c.phones.any() for c in (*clips, *still))
     assert np.array_equal(still[1].features, again[1].features)
     with pytest.raises(UserError, match="no clips of 'sound'"):
-        Batches(still, sampling=Sampling(sounds=0.2))
-    Batches([*still, *clips], sampling=Sampling(sounds=0.2))
+        SpeechBatches(still, sampling=SpeechSampling(sounds=0.2))
+    SpeechBatches([*still, *clips], sampling=SpeechSampling(sounds=0.2))
 
 
 def syllables(seconds: float = 4.0) -> np.ndarray:
@@ -157,8 +157,8 @@ def test_disturbances_keep_silence_and_depend_on_the_seed() -> None:
 
 
 def test_the_share_of_disturbed_rows() -> None:
-    settings = [Sampling(level=0.0, masks=0.0, noise=share) for share in (0.0, 0.5)]
-    clean, noisy = (Batches([speech_clip(seed=1)], sampling=s).draw(160, 60, 2, [0]) for s in settings)
+    settings = [SpeechSampling(level=0.0, masks=0.0, noise=share) for share in (0.0, 0.5)]
+    clean, noisy = (SpeechBatches([speech_clip(seed=1)], sampling=s).draw(160, 60, 2, [0]) for s in settings)
     assert bool((clean.curves == noisy.curves).all())
     assert 0.4 < float((clean.features == noisy.features).all(-1).all(-1).float().mean()) < 0.6
 
@@ -205,7 +205,7 @@ def test_validation_texts_do_not_depend_on_the_other_texts() -> None:
 
 
 def test_drawn_clips_show_their_clauses() -> None:
-    drawn = list(drawn_clips(6, 0, "train"))
+    drawn = list(draw_action_clips(6, 0, "train"))
     assert any(c.clauses for c in drawn) and any(c.feelings for c in drawn)
     for c in drawn:
         if c.clauses and not c.feelings:
@@ -216,7 +216,7 @@ def test_drawn_clips_show_their_clauses() -> None:
 
 
 def test_counted_clips_repeat_as_often_as_they_say() -> None:
-    counted = list(counted_clips(30, 0, "train"))
+    counted = list(make_counted_clips(30, 0, "train"))
     assert {c.clauses[0].repeat for c in counted} >= {2, 3, 4, 5} and any(len(c.clauses) == 2 for c in counted)
     assert any(c.feelings for c in counted)
     for c in counted:
@@ -232,7 +232,7 @@ def test_short_sentences_are_joined() -> None:
     def joined(*names: str) -> list[clips.AlignedSentence]:
         splits = ["val" if "val" in name else "train" for name in names]
         sentences = [clips.AlignedSentence(n, voice(2.0), list(PHONES), s) for n, s in zip(names, splits, strict=True)]
-        return list(clips.joined_sentences(sentences, np.random.default_rng(0)))
+        return list(clips.join_sentences(sentences, np.random.default_rng(0)))
 
     out = joined("a/fr/1", "a/fr/2", "a/fr/3", "a/fr/4", "a/es/1", "a/es/2")
     assert [s.name for s in out] == ["a/fr/1", "a/fr/4", "a/es/1"]
@@ -249,7 +249,9 @@ def test_shares_of_sources() -> None:
     cache = [speech_clip(seed=i) for i in range(6)]
     for c, source in zip(cache, sources, strict=True):
         c.name = f"{source}/x"
-    weights = Batches(cache, sampling=Sampling(paired=0.0, shares={"stamps": 0.5, "lj": 0.2}))._weights[False]
+    weights = SpeechBatches(cache, sampling=SpeechSampling(paired=0.0, shares={"stamps": 0.5, "lj": 0.2}))._weights[
+        False
+    ]
     assert weights is not None
     assert weights[5] == pytest.approx(0.5) and weights[4] == pytest.approx(0.2)
     assert weights[:4].sum() == pytest.approx(0.3)
@@ -257,4 +259,4 @@ def test_shares_of_sources() -> None:
         ({"stamps": 0.8, "lj": 0.4}, "parts of 1"), ({"nobody": 0.1}, "no clips of 'nobody'.* espeak, lj, stamps"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
-            Batches(cache, sampling=Sampling(shares=shares))
+            SpeechBatches(cache, sampling=SpeechSampling(shares=shares))

@@ -13,14 +13,14 @@ from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
 from avatargpt.face.audio_model.visemes import viseme_curves
-from avatargpt.metrics.face import Lips, closed
+from avatargpt.metrics.face import Lips, find_closed_lips
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.speech.phones import Phone
 from avatargpt.train import audio_model
 from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data import corpus, expressions
-from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.batches import SpeechBatches, SpeechSampling
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from avatargpt.train.speech_data.validation import SHIFTS, predict, settle_gate
 from scripts import settle_gates
@@ -91,15 +91,15 @@ def test_mistakes_in_the_configuration(tmp_path: Path) -> None:
 
 
 def test_batches_are_repeatable_and_aligned() -> None:
-    sampling = Sampling(level=0.0, masks=0.0)
-    batches = Batches(all_clips()[:3], sampling=sampling)
+    sampling = SpeechSampling(level=0.0, masks=0.0)
+    batches = SpeechBatches(all_clips()[:3], sampling=sampling)
     a, b = batches.draw(6, 50, 2, [0, 1, 0]), batches.draw(6, 50, 2, [0, 1, 0])
     assert torch.equal(a.features, b.features) and torch.equal(a.curves, b.curves)
     assert not torch.equal(a.features, batches.draw(6, 50, 2, [0, 2, 0]).features)
     assert a.paired.tolist() == [True] + [False] * 5
     assert (a.phones[0] == -1).all() and (a.phones[1:] >= 0).all()
     source = speech_clip(seed=1)
-    batch = Batches([source], sampling=sampling).draw(1, 40, 2, [5])
+    batch = SpeechBatches([source], sampling=sampling).draw(1, 40, 2, [5])
     features = source.features.astype(np.float16).astype(np.float32)
     start = next(s for s in range(len(source)) if np.array_equal(features[s], batch.features[0, 0].numpy()))
     expected = source.curves[start : start + 30].astype(np.float16).astype(np.float32)
@@ -107,7 +107,9 @@ def test_batches_are_repeatable_and_aligned() -> None:
 
 
 def test_directed_rows() -> None:
-    batch = Batches(all_clips()[:3], [expression()], RandomGrounder(), Sampling(directed=0.75)).draw(8, 60, 2, [0])
+    batch = SpeechBatches(all_clips()[:3], [expression()], RandomGrounder(), SpeechSampling(directed=0.75)).draw(
+        8, 60, 2, [0]
+    )
     assert batch.text is not None and not batch.features.isnan().any()
     directed = batch.text.timing[..., 4].flatten(1).any(1) | (batch.text.strength.flatten(1).amax(1) > 0)
     assert 5 <= int(directed.sum()) <= 6 and not directed[batch.paired].any()
@@ -116,7 +118,7 @@ def test_directed_rows() -> None:
 def test_composition_keeps_closed_lips_closed() -> None:
     speech = viseme_curves(PHONES, 90).curves
     both = compose(speech, expression().curves)
-    assert (closed(both) >= closed(speech)).all() and both[45, INDEX["mouthSmileLeft"]] >= 0.8
+    assert (find_closed_lips(both) >= find_closed_lips(speech)).all() and both[45, INDEX["mouthSmileLeft"]] >= 0.8
     assert np.allclose(compose(np.zeros_like(speech), expression().curves), expression().curves)
 
 
@@ -208,7 +210,7 @@ def test_caches_are_stored_and_checked(tmp_path: Path) -> None:
 
 def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None:
     phones = torch.tensor([[[0, 0], [1, 1], [INDEX_OF["P"], 1], [1, 1], [1, 1]]])
-    assert audio_model.closing(phones).tolist() == [[False, True, True, True, False]]
+    assert audio_model.find_closing(phones).tolist() == [[False, True, True, True, False]]
     pressed = torch.zeros(1, 5, 55)
     pressed[:, 2, [INDEX[n] for n in expand("mouthPress")]] = 0.4
     fixed = pressed, pressed, phones, torch.zeros(1, 5, 2, 40), torch.ones(55)
@@ -260,7 +262,7 @@ def test_a_gate_is_calibrated_to_the_allowed_share_of_false_closures() -> None:
         with pytest.raises(UserError, match=message):
             settle_gate(net, clips, 0.03, gate)
     assert float(network.seal.bias.detach()) == 50.0
-    network.grow(network.config.changed(bite=True))
+    network.grow(network.config.replace_fields(bite=True))
     assert settle_gate(network, validation, 1.0, "bite") == SHIFTS[-1]
     assert float(network.bite.bias.detach()) == -4 + SHIFTS[-1]
 

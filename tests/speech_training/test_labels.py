@@ -9,7 +9,7 @@ import pytest
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data import labels, recordings
-from avatargpt.train.speech_data.clips import aligned_sentences
+from avatargpt.train.speech_data.clips import align_sentences
 from avatargpt.train.speech_data.labels import Labeller, dips
 from avatargpt.train.speech_data.recordings import Sentence
 from tests.factories import voice
@@ -39,16 +39,16 @@ def test_doubtful_sentences_are_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
     labeller = Labeller()
     monkeypatch.setattr(labeller, "by_sphinx", lambda audio, text: PHONES)
     monkeypatch.setattr(labels, "MIN_DIP", -1e9)
-    assert [s.name for s in aligned_sentences(sentences, labeller)] == ["a/1"]
+    assert [s.name for s in align_sentences(sentences, labeller)] == ["a/1"]
     assert labeller.left_out == {"too many phones for its time": 1}
     monkeypatch.setattr(labels, "MIN_DIP", 1e9)
-    assert not list(aligned_sentences(sentences[:1], labeller))
+    assert not list(align_sentences(sentences[:1], labeller))
     assert labeller.left_out["a labial that the sound does not show"] == 1
     monkeypatch.undo()
     strange = Sentence("a/3", voice(1.0), ("AA",), "train", "\u043d\u0435\u0442")  # not in the letters of English
-    assert not list(aligned_sentences([strange], labeller))
+    assert not list(align_sentences([strange], labeller))
     assert labeller.left_out["text and sound do not fit"] == 1
-    assert not list(aligned_sentences([replace(strange, text="")], labeller))
+    assert not list(align_sentences([replace(strange, text="")], labeller))
     assert labeller.left_out["another language than English"] == 1
 
 
@@ -61,7 +61,7 @@ def test_pocketsphinx_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_times_of_a_real_voice(shared: Path) -> None:
     pytest.importorskip("pocketsphinx")
     folder = shared / "data" / "face" / "aligned_speech_misc" / "librivox_pocketsphinx"
-    name, audio, given = next(recordings.timed_speech(folder))
+    name, audio, given = next(recordings.load_timed_speech(folder))
     text = (folder / f"{name}.txt").read_text(encoding="utf-8")
     phones = Labeller().by_sphinx(audio, text)
     assert phones is not None

@@ -15,7 +15,7 @@ from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.speech.features import WIDTH
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data import corpus, recordings
-from avatargpt.train.speech_data.clips import SpeechData, flite_clips, labelled_clips
+from avatargpt.train.speech_data.clips import SpeechData, flite_clips, label_sentences
 from avatargpt.train.speech_data.labels import Labeller
 from avatargpt.train.speech_data.sources import sentences_of
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite, phones_of
@@ -78,7 +78,7 @@ def test_folders_in_the_layouts_of_public_corpora(tmp_path: Path) -> None:
     def spell(text: str) -> tuple[str, ...]:
         return tuple(text.replace(".", "").split())
 
-    sentences = {s.name: s.phones for s in recordings.transcribed(tmp_path, spell)}
+    sentences = {s.name: s.phones for s in recordings.load_transcribed(tmp_path, spell)}
     expected = {"19-198-0001": "northanger abbey", "LJ001-0002": "in fourteen fifty-five", "b": "papa"}
     assert sentences == {f"real/{name}": tuple(text.split()) for name, text in expected.items()}
     assert len(list(sentences_of(tmp_path, spell))) == 3
@@ -136,15 +136,15 @@ def test_stamps(tmp_path: Path) -> None:
 
 def test_recorded_speech_and_faces(shared: Path) -> None:
     faces = shared / "data" / "face"
-    pair = next(recordings.paired_clips(faces / "facegood"))
+    pair = next(recordings.load_paired_clips(faces / "facegood"))
     assert pair.features.shape[1] == WIDTH and len(pair.features) == len(pair.curves)
     assert np.all(np.delete(pair.curves, PAIRED_CHANNELS, axis=1) == 0)
     sentences = list(recordings.lj_sentences(faces / "ljspeech_sample"))
     assert [s.split for s in sentences].count("train") == recordings.LJ_TEST - 1  # 3 of 32 have a word without phones
     assert [s.split for s in sentences].count("val") == 6
     short = min((s for s in sentences if s.split == "train"), key=lambda s: len(s.audio))
-    assert len(list(labelled_clips([short], Labeller(), 1, 0))) == 2
-    name, audio, phones = next(recordings.timed_speech(faces / "aligned_speech_misc" / "librivox_pocketsphinx"))
+    assert len(list(label_sentences([short], Labeller(), 1, 0))) == 2
+    name, audio, phones = next(recordings.load_timed_speech(faces / "aligned_speech_misc" / "librivox_pocketsphinx"))
     assert phones[-1].end == pytest.approx(len(audio) / RATE, abs=0.2) and name
     sound, rate = load(faces / "voice2motion" / "example.wav")
     assert frames_in(len(sound), rate) > 300

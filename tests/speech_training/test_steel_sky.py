@@ -100,7 +100,7 @@ def test_packed_files() -> None:
         expected = bytearray(literal)
         for _ in range(length):
             expected.append(expected[-back])
-        assert game._unpacked(packed(literal, back, length)) == bytes(expected)
+        assert game._unpack(packed(literal, back, length)) == bytes(expected)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import soundfile
 import uvicorn
 
 from avatargpt import planning
-from avatargpt.avatar.pipeline import Clip
-from avatargpt.chat.maker import GeneratedMotion, Maker
+from avatargpt.avatar.pipeline import BodyClip
+from avatargpt.chat.maker import GeneratedMotion, MotionMaker
 from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.app import create_app
@@ -93,10 +93,10 @@ class Avatars:
 
 
 SLOW = 2.5  # seconds between a draft and the motion of words with "slowly"
-_made = Maker.make
+_made = MotionMaker.make
 
 
-def made_slowly(self: Maker, caption: str, seconds: float | None, seed: int, after: Any = None, draft: Any = None,
+def made_slowly(self: MotionMaker, caption: str, seconds: float | None, seed: int, after: Any = None, draft: Any = None,
                 ) -> GeneratedMotion:  # fmt: skip
     """The first half of a motion, and after a while all of it; "slowly, better": of another speed."""
     out = _made(self, caption, seconds, seed, after)
@@ -112,8 +112,8 @@ class Model(FakeModel):
 
     avatars = Avatars()
 
-    def acted(self, text: str, seed: int) -> Clip:
-        return Clip(self.generate([text], seed=seed)[0])
+    def acted(self, text: str, seed: int) -> BodyClip:
+        return BodyClip(self.generate([text], seed=seed)[0])
 
     def generate(
         self, texts: list[str], seconds: Any = None, seed: int = 0, after: Any = None, **_: Any
@@ -176,7 +176,7 @@ def main() -> None:
     if given.packaged:
         return uvicorn.run(create_app(settings), port=given.port, log_level="warning")
     planning.load_planner = lambda *_, **__: FakePlanner()  # type: ignore[assignment, return-value]
-    Maker.make = made_slowly  # type: ignore[method-assign]
+    MotionMaker.make = made_slowly  # type: ignore[method-assign]
     app = create_app(settings, Model(), Words())
     uvicorn.run(app, port=given.port, log_level="warning")
 

@@ -13,7 +13,7 @@ from avatargpt import export
 from avatargpt.export.vrma import bone_of
 from tests.clips import swaying
 from tests.studio.conftest import until
-from vqvae.io.gltf import packed
+from vqvae.io.gltf import pack_glb
 from vqvae.skeleton import SMPL22
 
 SEGMENTS = "studio.studio.session?.segments ?? []"
@@ -68,7 +68,7 @@ def a_vrm(scale: float = 1.2) -> bytes:
         "asset": {"version": "2.0"}, "extensionsUsed": ["VRMC_vrm"], "extensions": {"VRMC_vrm": vrm}, "scene": 0,
         "scenes": [{"nodes": [0]}], "nodes": nodes, "buffers": [{"byteLength": 4}],
     }  # fmt: skip
-    return packed(gltf, bytes(4))
+    return pack_glb(gltf, bytes(4))
 
 
 def directions(joints, names=LIMBS):

@@ -14,12 +14,12 @@ from avatargpt.config import resolve
 from avatargpt.lm.adapters import write_adapter
 from avatargpt.lm.checkpoint import save_model
 from avatargpt.train.checkpoints import write
-from avatargpt.train.command import parsed
+from avatargpt.train.command import parse_options
 from avatargpt.train.data.batches import Prefetch, share_of
 from avatargpt.train.language import LanguageRecipe, LanguageStage, make_stage
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
-from avatargpt.train.tokenizer import BLOCK, FeatureFile, Sampling, Windows
+from avatargpt.train.tokenizer import BLOCK, ClipSampling, FeatureFile, Windows
 from tests.train.conftest import Mini
 from tests.train.launching import config
 from vqvae.errors import UserError
@@ -29,7 +29,7 @@ DIVISIONS = [(2, 1), (4, 1), (1, 2), (2, 4), (8, 1)]  # processes, parts
 
 def stage_of(mini: Mini, out: Path, **train: Any) -> LanguageStage:
     """A stage on the CPU in float32."""
-    args = parsed(config(mini, out, batch=8, label_smoothing=0.1, **train))
+    args = parse_options(config(mini, out, batch=8, label_smoothing=0.1, **train))
     recipe = LanguageRecipe.read(resolve(args.config), args.config)
     return make_stage(recipe, args, Runtime(0, 1, torch.device("cpu"), bf16=False))
 
@@ -195,8 +195,8 @@ def test_statistics_are_numpys_to_the_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hold", [[], [slice(0, 2), slice(5, 9)]])
 def test_batches_are_cut_from_the_clips(tmp_path: Path, hold: list[slice]) -> None:
     windows, clips = windows_of(tmp_path, hold)
-    batch = windows.batch(40, 64, [1, 2], Sampling(0.5, 0.5))
-    np.testing.assert_array_equal(batch, windows.batch(40, 64, [1, 2], Sampling(0.5, 0.5)))
+    batch = windows.batch(40, 64, [1, 2], ClipSampling(0.5, 0.5))
+    np.testing.assert_array_equal(batch, windows.batch(40, 64, [1, 2], ClipSampling(0.5, 0.5)))
     starts = {clip[i].tobytes(): (n, i) for n, clip in enumerate(clips) for i in range(len(clip))}
     for row in batch:
         n, at = starts[row[0].tobytes()]
@@ -213,7 +213,7 @@ def test_batches_gathered_on_a_device_are_the_same(tmp_path: Path, hold: list[sl
     windows, _ = windows_of(tmp_path, hold)
     resident = windows.on(torch.device("cpu"))
     for seed in ([1, 2], [5, 0]):
-        draw = 40, 64, seed, Sampling(0.5, 0.5)
+        draw = 40, 64, seed, ClipSampling(0.5, 0.5)
         np.testing.assert_array_equal(resident.batch(*draw).numpy(), windows.batch(*draw))
 
 
@@ -222,8 +222,8 @@ def test_clips_on_rising_ground_are_drawn_more_often(tmp_path: Path) -> None:
     moving = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
     for rise in (0.0, 0.1):
         windows.clips.add(np.concatenate([moving, np.full((20, 1), rise, np.float32)], 1))
-    np.testing.assert_allclose(windows.probabilities(Sampling(0.5, 0.0, 3.0)), [0.2, 0.8])
-    np.testing.assert_allclose(windows.probabilities(Sampling(0.5)), [0.5, 0.5])
+    np.testing.assert_allclose(windows.probabilities(ClipSampling(0.5, 0.0, 3.0)), [0.2, 0.8])
+    np.testing.assert_allclose(windows.probabilities(ClipSampling(0.5)), [0.5, 0.5])
 
 
 def test_clips_that_a_tokenizer_decodes_badly_are_drawn_more_often(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_clips_that_a_tokenizer_decodes_badly_are_drawn_more_often(tmp_path: Pat
     moving = np.random.default_rng(0).normal(size=(20, WIDTH)).astype(np.float32)
     for size in (1, 1, 3):
         windows.clips.add(moving * size)
-    draw = Sampling(0.5, error=2.0)
+    draw = ClipSampling(0.5, error=2.0)
     np.testing.assert_allclose(windows.probabilities(draw), np.full(3, 1 / 3))  # not measured
     windows = Windows(windows.clips, windows.labels, windows.rare, [])
     windows.measure(Halves(), 8, 2, torch.device("cpu"))  # type: ignore[arg-type]

@@ -16,12 +16,12 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.lm.checkpoint import load_model, load_network
 from avatargpt.lm.shape import SMALL
-from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_clips, wordless_clips
+from avatargpt.train.data.faces import LONGEST, make_conditioned_clip, make_conditioned_clips, wordless_clips
 from avatargpt.train.tokenizer import objective
 from instruct_data.clip import Clip
 from instruct_data.face import score as corpus
-from instruct_data.face.described import scored
-from instruct_data.factory.face.compose import composed
+from instruct_data.face.described import describe_timed_score
+from instruct_data.factory.face.compose import compose_scores
 from instruct_data.store import Store
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused
 from vqvae import rotations as rot
@@ -33,7 +33,7 @@ from vqvae.tokenizer import MotionTokenizer
 
 
 def test_clips_of_instructions(tmp_path: Path) -> None:
-    clips = list(islice(conditioned_clips(tmp_path, 5), 60))
+    clips = list(islice(make_conditioned_clips(tmp_path, 5), 60))
     assert len({c.id for c in clips}) == 60
     for clip in clips:
         motion: Any = clip.load()
@@ -51,24 +51,27 @@ def test_instructions_of_the_corpus_come_in_other_words_too(tmp_path: Path, monk
     for name in ("OWN", "SEQUENCES"):
         monkeypatch.setattr(corpus, name, tmp_path / "none.jsonl")
     (tmp_path / "none.jsonl").write_text("")
-    row = next(r for r in corpus.reworded() if r[0].sided and r[0].length <= LONGEST)
+    row = next(r for r in corpus.expand_texts() if r[0].sided and r[0].length <= LONGEST)
     lines = {"train": row[0], "val": row[0]}
     for name, score in lines.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(score.to_json() | {"text": score.text}) + "\n")
-    clips = [c for c in conditioned_clips(tmp_path, 0, 1) if not c.id.startswith(("named", "felt"))]
+    clips = [c for c in make_conditioned_clips(tmp_path, 0, 1) if not c.id.startswith(("named", "felt"))]
     prompts = {c.id: c.extra["prompts"] for c in clips}
     texts = [s.text for s in row]
-    in_words = scored(row[0])  # the score itself, as often as there are instructions
+    in_words = describe_timed_score(row[0])  # the score itself, as often as there are instructions
     assert prompts["train_00001_0"] == texts + [in_words] * len(texts)
     assert prompts["val_00001_0"] == [*texts[:1], in_words]
-    mirrored = [p for p in prompts["train_00001_m_0"] if p != scored(row[0].mirrored())]
-    assert mirrored[0] == row[0].mirrored().text and 1 < len(mirrored) <= len(texts) and not set(mirrored) & set(texts)
+    mirrored = [p for p in prompts["train_00001_m_0"] if p != describe_timed_score(row[0].mirror())]
+    assert mirrored[0] == row[0].mirror().text and 1 < len(mirrored) <= len(texts) and not set(mirrored) & set(texts)
 
 
 def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Mini, tmp_path: Path, refused: Refused) -> None:
     store, tokenizer, codes = tmp_path / "store", tmp_path / "tok", tmp_path / "codes"
     body, both, face = tmp_path / "body", tmp_path / "both", tmp_path / "face"
-    clips = [conditioned_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train") for i, s in enumerate(composed(25, 2))]
+    clips = [
+        make_conditioned_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train")
+        for i, s in enumerate(compose_scores(25, 2))
+    ]
     Store.write(clips, store)
     debug = f"{CONFIGS / 'tokenizer' / 'face.yaml'}:debug"
     mini.run("tokenizer", "--config", debug, "--store", store, "-o", tokenizer, *CPU)

@@ -10,9 +10,9 @@ import pytest
 
 from avatargpt.cli.app import run as command
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.vector_index import Reduced, reduced, unit
-from avatargpt.train.finetuning.body import training_clips, widened, with_captions_of
-from avatargpt.train.finetuning.clips import grouped, read_clips
+from avatargpt.requests.vector_index import Reduced, reduce_vectors, unit
+from avatargpt.train.finetuning.body import list_training_clips, widen_vectors, with_captions_of
+from avatargpt.train.finetuning.clips import group_clips, read_clips
 from avatargpt.train.finetuning.run import ABOUT, EarlyStopping, Progress, check_new, inherit, steps_in_time
 from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
@@ -49,7 +49,7 @@ def test_clips_are_grouped_by_their_captions_and_some_of_each_group_held_out(tmp
         read_clips(folder, "CC0")
     captions = [["a", "b"], ["c"], ["b", "d"], ["d"]]
     clips = [Clip(str(i), np.zeros(0), c, "user", "CC0") for i, c in enumerate(captions)]  # type: ignore[arg-type]
-    assert [c.action for c in grouped(clips)] == ["a", "c", "a", "a"]
+    assert [c.action for c in group_clips(clips)] == ["a", "c", "a", "a"]
 
 
 def test_captions_may_lie_beside_each_clip(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_new_phrasings_differ_where_the_file_has_no_directions_for_them() -> Non
     old[:, :6] = unit(rng.normal(size=(40, 6)))
     new = np.zeros((2, 16), np.float32)
     new[:, 0], new[0, 10], new[1, 11] = 0.6, 0.8, 0.8  # equal in what the file keeps
-    narrow = reduced(old, 6)
-    wide = widened(narrow, new)
+    narrow = reduce_vectors(old, 6)
+    wide = widen_vectors(narrow, new)
     assert isinstance(wide, Reduced)
     np.testing.assert_array_equal(wide.rows[:40, :6], narrow.rows)
     np.testing.assert_allclose(wide.products(new)[:, 40:], new @ new.T, atol=0.02)
@@ -77,7 +77,7 @@ def test_new_phrasings_differ_where_the_file_has_no_directions_for_them() -> Non
 def test_a_stage_is_over_when_its_figure_stops_getting_better() -> None:
     stage = EarlyStopping()
     for figure, over in ((3.0, False), (2.0, False), (2.1, False), (2.0, True)):
-        stage.validated(figure)
+        stage.count_validation(figure)
         assert stage.over is over
     resumed = EarlyStopping()
     resumed.restore(stage.state())
@@ -173,7 +173,7 @@ def test_an_index_gains_the_captions_of_clips() -> None:
 
 def test_clips_to_learn_from_are_measured() -> None:
     clip = Clip("k", keyframed(families()["kick"], [0])[0].load(), ["a left kick"], "user", "CC0", "train", "kick")
-    clips = list(islice(training_clips([clip, replace(clip, id="v", split="val")], 0, 0), 3))
+    clips = list(islice(list_training_clips([clip, replace(clip, id="v", split="val")], 0, 0), 3))
     assert [c.id for c in clips] == ["k", "k_m", "v"] and clips[2].extra == {}
     first, mirror = (c.extra["figures"] for c in clips[:2])
     assert LEG[first["support"]] == mirror["support"] and all(c.extra["prompts"] for c in clips[:2])

@@ -15,9 +15,9 @@ from avatargpt.lm.text_encoder import TunedLayers
 from avatargpt.train import parser as data
 from avatargpt.train import parser as stage
 from avatargpt.train.loop import run
-from avatargpt.train.parser import Material, ParserBatches, ParserTraining, begin_with, material, rows_of
+from avatargpt.train.parser import ParserBatches, ParserMaterial, ParserTraining, begin_with, material, rows_of
 from avatargpt.train.runtime import Runtime
-from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score, reworded
+from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score, expand_texts
 from tests.factories import RandomGrounder, small_parser, written_scores
 from vqvae.errors import UserError
 
@@ -67,11 +67,11 @@ def test_mistakes_in_the_configuration(tmp_path: Path, bad: dict[str, Any]) -> N
 
 
 def test_some_of_the_written_instructions() -> None:
-    options = [Material(written=n, composed=0, timed=0, joined=0, held=10) for n in (20, 0)]
+    options = [ParserMaterial(written=n, composed=0, timed=0, joined=0, held=10) for n in (20, 0)]
     (part, part_held), (full, full_held) = (material(written_scores(60), o) for o in options)
     assert len(part_held) == 2 and len(full_held) == 6 and len(part["written"]) < len(full["written"]) / 2
     with pytest.raises(UserError, match="data: written: -1; accepted: greater than or equal to 0"):
-        Material.read({"written": -1}, "data")
+        ParserMaterial.read({"written": -1}, "data")
 
 
 def test_checkpoints_of_another_shape_are_refused(tmp_path: Path) -> None:
@@ -92,41 +92,41 @@ def test_parsers_of_another_shape_are_not_begun_with(tmp_path: Path) -> None:
 
 
 def test_material_keeps_the_held_out_apart() -> None:
-    groups, held = material(written_scores(60), Material(composed=5, joined=10, held=10))
+    groups, held = material(written_scores(60), ParserMaterial(composed=5, joined=10, held=10))
     assert len(held) == 6 and len(groups["joined"]) == 10 and len(groups["composed"]) == 5
     texts = {s.text for s in groups["written"]}
     assert not texts & {s.text for s in held} and len(texts) >= 54
 
 
 def test_words_held_out_are_learnt_in_no_form() -> None:
-    options = Material(composed=20, timed=4, joined=4, held=3, written_share=0.4, reworded_share=0.1)
+    options = ParserMaterial(composed=20, timed=4, joined=4, held=3, written_share=0.4, reworded_share=0.1)
     free, _ = material(written_scores(12), options)
     named = next(s for s in free["named"] if s.sided)
     excluded = [replace(named, text=named.text.upper() + "!"), free["composed"][0], free["reworded"][0]]
     rest, _ = material(written_scores(12), options, (), excluded)
-    words = {data.bare(t) for s in excluded for t in (s.text, s.mirrored().text)}
+    words = {data.bare(t) for s in excluded for t in (s.text, s.mirror().text)}
     free_words, rest_words = ({data.bare(s.text) for scores in g.values() for s in scores} for g in (free, rest))
     assert words & free_words >= {data.bare(s.text) for s in excluded} and not words & rest_words
     assert len(rest["named"]) == len(free["named"]) - 2  # it and its mirror image
 
 
 def test_reworded_instructions_keep_their_score(tmp_path: Path) -> None:
-    rows = reworded()
+    rows = expand_texts()
     assert len(rows) > 1000 and all(len({s.text for s in row}) == len(row) > 1 for row in rows)
     assert all(s.events == row[0].events and s.emotions == row[0].emotions for row in rows for s in row)
     held_out = [row[0] for row in rows[9::50]]
-    options = Material(composed=0, joined=5, held=10, timed=0, written_share=0.2, reworded_share=0.3)
+    options = ParserMaterial(composed=0, joined=5, held=10, timed=0, written_share=0.2, reworded_share=0.3)
     groups, out = material([*written_scores(9), held_out[0]], options)
     assert out == held_out[:1] and not {s.text for s in rows[9]} & {s.text for s in groups["reworded"]}
     texts = {s.text for row in rows for s in row}
     assert len(groups["reworded"]) > 1.2 * len(texts)  # with their mirror images
-    assert not material(written_scores(9), Material(composed=0, joined=5, held=9, timed=0))[0]["reworded"]
+    assert not material(written_scores(9), ParserMaterial(composed=0, joined=5, held=9, timed=0))[0]["reworded"]
     bad = tmp_path / "bad.jsonl"
     for line, wrong in (("{", "line 1: not JSON"), ('{"texts": [], "length": 2}', "with 'texts'"),
                         ('{"texts": ["a"], "length": -1}', "line 1")):  # fmt: skip
         bad.write_text(line)
         with pytest.raises(UserError, match=wrong):
-            reworded(bad)
+            expand_texts(bad)
 
 
 def test_mirror_images_without_other_words_are_left_out() -> None:
@@ -158,7 +158,7 @@ def test_rows_that_begin_with_a_length_teach_what_suits_it() -> None:
 
     def batches(**options: Any) -> ParserBatches:
         training = ParserTraining(**options)
-        return ParserBatches({"written": rows}, Material().shares, training, parser.network.begin, lengths=True)
+        return ParserBatches({"written": rows}, ParserMaterial().shares, training, parser.network.begin, lengths=True)
 
     _, _, before, kinds, following = batches().draw(32, 0)
     assert kinds.tolist() == [-1] * 32  # of none: the parser learns no kinds
@@ -173,17 +173,17 @@ def test_rows_that_begin_with_a_length_teach_what_suits_it() -> None:
 )
 def test_further_written_instructions_have_their_own_share(kind: str, count: int, several: float) -> None:
     shares: dict[str, Any] = {"written_share": 0.2, f"{kind}_share": 0.3}
-    groups, held = material(written_scores(20), Material(composed=0, timed=0, joined=0, held=10, **shares))
+    groups, held = material(written_scores(20), ParserMaterial(composed=0, timed=0, joined=0, held=10, **shares))
     texts = {s.text for s in groups[kind]}
     assert len(texts) > count and not texts & {s.text for s in held} and len(held) > count // 10
     assert np.mean([len(s.events) >= 2 for s in groups[kind]]) > several
-    assert not material(written_scores(20), Material(composed=0, timed=0, joined=0, held=10))[0][kind]
+    assert not material(written_scores(20), ParserMaterial(composed=0, timed=0, joined=0, held=10))[0][kind]
 
 
 def test_rows_know_their_kind() -> None:
     parser = small_parser(kinds=["corpus", "written"], read_as="corpus")
     shares = {"written_share": 0.4, "corpus_share": 0.3, "reworded_share": 0.1, "joined_share": 0.0, "named_share": 0.0}
-    options = Material(composed=9, timed=9, joined=0, held=10, **shares)
+    options = ParserMaterial(composed=9, timed=9, joined=0, held=10, **shares)
     groups, held = material(written_scores(40), options, written_scores(60)[40:])
     assert len(groups["corpus"]) >= 18 and not {s.text for s in groups["corpus"]} & {s.text for s in groups["written"]}
     rows = {k: rows_of(v[:40], parser, RandomGrounder(), kind=k) for k, v in groups.items()}
@@ -193,7 +193,7 @@ def test_rows_know_their_kind() -> None:
     kinds = np.concatenate([batches.draw(48, step)[3].numpy() for step in range(8)])
     for kind, share in ((-1, 0.2 + 0.1 * 0.8), (0, 0.4 * 0.9), (1, 0.4 * 0.9)):  # one in ten is not told
         assert abs((kinds == kind).mean() - share) < 0.08
-    together, held = material(written_scores(40), options.changed(corpus_share=0.0), written_scores(60)[40:])
+    together, held = material(written_scores(40), options.replace_fields(corpus_share=0.0), written_scores(60)[40:])
     assert not together["corpus"] and len(together["written"]) > len(groups["written"])
 
 
@@ -246,11 +246,11 @@ def test_joined_instructions_follow_one_another() -> None:
 def test_feelings_join_with_feelings_and_with_actions() -> None:
     rng = np.random.default_rng(0)
     sad, glad = (Score(4.0, (), (Emotion(n, 0.7, 0.0, 4.0),), f"{n.title()}.") for n in ("sad", "happy"))
-    turns = data.felt_in_turn(sad, glad, rng)
+    turns = data.draw_feelings_in_turn(sad, glad, rng)
     assert [(f.name, f.start, f.end) for f in turns.emotions] == [("sad", 0.0, 2.5), ("happy", 2.5, 5.0)]
     assert turns.length == 5.0 and turns.text.startswith("Sad") and turns.text.endswith("appy.")
     nod = Score(2.0, (Event("nod", 0.3, 0.8),), (), "Nod.")
-    both = [data.felt_meanwhile(sad, nod, rng) for _ in range(20)]
+    both = [data.draw_feeling_meanwhile(sad, nod, rng) for _ in range(20)]
     assert all(b.kind == "both" and b.events == nod.events and b.emotions[0].end == 2.0 for b in both)
     assert {b.text.lower()[:3] for b in both} == {"sad", "nod"}
 
@@ -261,7 +261,7 @@ def test_joined_instructions_overlap_are_timed_and_repeat() -> None:
     wink = Score(2.0, (Event("wink_left", 0.2, 0.5), Event("nod", 0.9, 0.8)), (), "Wink left and nod.")
     during = data.during(smile, wink, rng)
     assert during.events[0].end > during.events[2].end and during.length >= during.events[0].end
-    late = data.clocked(wink, smile, rng)
+    late = data.draw_clocked(wink, smile, rng)
     assert clock_times(late.text) and all(late.events[k].start in clock_times(late.text) for k in (0, 2))
     twice = [data.once_more(wink, smile, rng) for _ in range(20)]
     assert {t.events[2].action for t in twice} == {"wink_left", "wink_right"}
@@ -271,10 +271,11 @@ def test_joined_instructions_overlap_are_timed_and_repeat() -> None:
 
 
 def test_batches_hold_rows_of_about_one_length() -> None:
-    groups, _ = material(written_scores(60), Material(composed=30, joined=30, held=10))
+    groups, _ = material(written_scores(60), ParserMaterial(composed=30, joined=30, held=10))
     rows = {k: rows_of(v[:60], small_parser(), RandomGrounder()) for k, v in groups.items()}
     batches, same = (
-        ParserBatches(rows, Material().shares, ParserTraining(pool=4), small_parser().network.begin) for _ in range(2)
+        ParserBatches(rows, ParserMaterial().shares, ParserTraining(pool=4), small_parser().network.begin)
+        for _ in range(2)
     )
     lengths = [batches.draw(8, step)[0].shape[1] for step in range(12)]
     assert max(lengths) > 1.5 * min(lengths)

@@ -13,8 +13,8 @@ import yaml
 from PIL import Image
 
 from avatargpt.config import resolve
-from avatargpt.export.head import head, shaped, turned
-from avatargpt.export.renderers import Look, MeshRenderer
+from avatargpt.export.head import head, shaped, turn_vertices
+from avatargpt.export.renderers import Appearance, MeshRenderer
 from avatargpt.face.portrait import (
     COUNT,
     FILE,
@@ -29,8 +29,8 @@ from avatargpt.face.portrait import (
     warp,
 )
 from avatargpt.train.command import main
-from avatargpt.train.portrait import measured
-from avatargpt.train.portrait_pictures import Take, filmed, rendered
+from avatargpt.train.portrait import measure_portrait
+from avatargpt.train.portrait_pictures import PortraitTake, load_films, render_people
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
@@ -79,10 +79,16 @@ def test_pictures_of_landmarks() -> None:
 def test_a_look_changes_colours_and_light_alone() -> None:
     points = head().points.astype(float)
     plain = MeshRenderer(48, 48).frame(points).astype(int)
-    dark = MeshRenderer(48, 48, look=Look({"skin": (0.3, 0.2, 0.15)}, back=(0.0, 1.0, 0.0))).frame(points).astype(int)
-    assert (MeshRenderer(48, 48, look=Look()).frame(points) == plain).all()
+    dark = (
+        MeshRenderer(48, 48, look=Appearance({"skin": (0.3, 0.2, 0.15)}, back=(0.0, 1.0, 0.0)))
+        .frame(points)
+        .astype(int)
+    )
+    assert (MeshRenderer(48, 48, look=Appearance()).frame(points) == plain).all()
     assert dark[24, 24].sum() < 0.7 * plain[24, 24].sum() and tuple(dark[0, 0]) == (0, 255, 0)
-    left, right = (MeshRenderer(48, 48, look=Look(light=(x, 0.2, 0.5))).frame(points).astype(int) for x in (1, -1))
+    left, right = (
+        MeshRenderer(48, 48, look=Appearance(light=(x, 0.2, 0.5))).frame(points).astype(int) for x in (1, -1)
+    )
     side = (slice(20, 28), slice(28, 32))  # the person's left cheek
     assert left[side].sum() > right[side].sum()
 
@@ -94,7 +100,9 @@ def test_a_photo_is_moved_like_our_head() -> None:
     photo = (rest - 0.5) * 0.5 + [0.4, 0.6]  # half as large, elsewhere
     moved = carried(photo, clip)
     assert np.allclose(moved[0], photo, atol=1e-6)
-    truth = (renderer.project(landmarks(turned(shaped(face(jawOpen=0.8)), np.array([1.0, 0, 0, 0])))) - 0.5) * 0.5
+    truth = (
+        renderer.project(landmarks(turn_vertices(shaped(face(jawOpen=0.8)), np.array([1.0, 0, 0, 0])))) - 0.5
+    ) * 0.5
     assert np.allclose(moved[1], truth + [0.4, 0.6], atol=1e-6)
     assert carried(photo[:68], clip).shape == (2, 68, 2)
     lost = photo.copy()
@@ -109,10 +117,10 @@ def test_a_turned_photo_and_narrow_eyes() -> None:
     renderer, points = MeshRenderer(64, 64), head().points.astype(float)
     yawed = np.array([0.4, 0, 0])
     turn = turns(yawed[None])[0]
-    photo = renderer.project(landmarks(turned(points, turn)))
+    photo = renderer.project(landmarks(turn_vertices(points, turn)))
     blink = face(eyeBlinkLeft=1.0, eyeBlinkRight=1.0, jawOpen=0.6)
     clip = FaceMotion(blink[None].astype(np.float32), np.zeros((1, 3), np.float32), 30.0)
-    truth = renderer.project(landmarks(turned(shaped(blink), turn)))
+    truth = renderer.project(landmarks(turn_vertices(shaped(blink), turn)))
     assert np.allclose(carried(photo, clip, yawed)[0], truth, atol=1e-6)
     assert np.abs(carried(photo, clip)[0] - truth).max() > 0.005
     narrow = renderer.project(landmarks(points))
@@ -179,7 +187,7 @@ def test_the_stage_learns_resumes_and_is_used(tmp_path: Path) -> None:
     assert run(tmp_path, "parts", settings, "--until", 20) == run(tmp_path, "parts", settings) == 0
     assert (tmp_path / "unbroken" / FILE).read_bytes() == (tmp_path / "parts" / FILE).read_bytes()
     portrait = Portrait.load(tmp_path / "unbroken")
-    take = rendered(1, 3, 48, 5)[0]
+    take = render_people(1, 3, 48, 5)[0]
     pictures = list(portrait.animate(take.frames[0], take.points[0], take.points))
     assert len(pictures) == 3 and pictures[0].shape == (32, 32, 3) and pictures[0].dtype == np.uint8
     assert not (pictures[1] == pictures[2]).all()
@@ -219,7 +227,7 @@ def test_a_face_at_rest_is_the_photo_itself() -> None:
 def test_figures_are_numbers_whatever_the_pictures_show() -> None:
     network = PortraitNetwork(PortraitShape(size=32, width=8, most=16, heads=4)).eval()
     still, away = np.full((3, 32, 32, 3), 90, np.uint8), np.zeros((3, 32, 32, 3), np.uint8)
-    figures = measured(network, [Take(still, away, np.full((3, 68, 2), 9.0))], torch.device("cpu"))
+    figures = measure_portrait(network, [PortraitTake(still, away, np.full((3, 68, 2), 9.0))], torch.device("cpu"))
     assert figures["val_db_copy"] == 100 and np.isfinite(list(figures.values())).all() and "face_db" not in figures
 
 
@@ -288,21 +296,21 @@ def box(low: float, high: float, frames: int = 2) -> np.ndarray:
 
 def refused(folder: Path, message: str, size: int = 64) -> None:
     with pytest.raises(UserError, match=message):
-        filmed(folder, size)
+        load_films(folder, size)
 
 
 def test_videos_with_landmarks(tmp_path: Path) -> None:
-    take = rendered(1, 4, 96, 3)[0]
+    take = render_people(1, 4, 96, 3)[0]
     points = take.points * 96
     film(tmp_path / "me.mp4", take.frames, points)
-    expected = filmed(tmp_path, 64)
+    expected = load_films(tmp_path, 64)
     assert len(expected) == 1 and expected[0].frames.shape == (4, 64, 64, 3) and expected[0].lines.max() > 100
     low, high = expected[0].points.min((0, 1)), expected[0].points.max((0, 1))
     assert (low > 0.1).all() and (high < 0.9).all()
     lost = points.copy()
     lost[1, 68:], lost[2] = np.inf, np.nan  # the third frame has no landmarks: it is left out
     np.savez(tmp_path / "me.npz", landmarks=lost)
-    part = filmed(tmp_path, 64)[0]
+    part = load_films(tmp_path, 64)[0]
     assert part.frames.shape == (3, 64, 64, 3) and np.isfinite(part.points[:, :68]).all()
     assert np.allclose(part.points[:, :68], expected[0].points[[0, 1, 3], :68], atol=0.05) and part.lines[1].max() > 100
     lost[1:] = np.nan
@@ -316,11 +324,11 @@ def test_videos_with_landmarks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("turn", [90, -90, 180])
 def test_a_video_that_is_shown_turned(tmp_path: Path, turn: int) -> None:
-    take = rendered(1, 2, 96, 3)[0]
+    take = render_people(1, 2, 96, 3)[0]
     wide = np.pad(take.frames, ((0, 0), (0, 0), (0, 32), (0, 0)), mode="edge")
     for name, frames, angle in (("plain", wide, 0), ("turned", np.rot90(wide, -turn // 90, (1, 2)), turn)):
         film(tmp_path / name / "me.mp4", frames, take.points * 96, angle)  # landmarks of the picture as it is shown
-    plain, turned = (filmed(tmp_path / name, 64)[0].frames.astype(int) for name in ("plain", "turned"))
+    plain, turned = (load_films(tmp_path / name, 64)[0].frames.astype(int) for name in ("plain", "turned"))
     assert np.abs(plain - turned).mean() < 4 < np.abs(plain - turned[:, ::-1, ::-1]).mean()
 
 
@@ -328,7 +336,7 @@ def test_frames_are_shrunk_without_aliases(tmp_path: Path) -> None:
     stripes = np.zeros((2, 512, 512, 3), np.uint8)
     stripes[:, :, ::4] = stripes[:, :, 1::4] = 255
     film(tmp_path / "me.mp4", stripes, box(150, 362))
-    frames = filmed(tmp_path, 32)[0].frames.astype(float)
+    frames = load_films(tmp_path, 32)[0].frames.astype(float)
     assert abs(frames.mean() - 127) < 6 and frames[:, 4:-4, 4:-4].std() < 12  # grey, no moving bands
 
 
@@ -336,7 +344,7 @@ def test_a_cut_over_the_edge_keeps_its_place(tmp_path: Path) -> None:
     picture = np.zeros((96, 96, 3), np.uint8)
     picture[:, 48:] = 200
     film(tmp_path / "me.mp4", np.stack([picture] * 2), box(0.3, 79.7))
-    row = filmed(tmp_path, 64)[0].frames[0, 32, :, 0].astype(float)
+    row = load_films(tmp_path, 64)[0].frames[0, 32, :, 0].astype(float)
     side, corner = 79.4 * 1.9, 40 - 79.4 * 0.95
     for x, value in ((20, 0), (70, 200), (110, 0)):  # pixels of the video; none lie beyond 96
         assert row[int((x - corner) / side * 64)] == pytest.approx(value, abs=25)
@@ -351,7 +359,7 @@ def test_frames_of_a_long_video_are_not_all_in_memory(tmp_path: Path, monkeypatc
         return crop(picture, *where)
 
     monkeypatch.setattr(Image.Image, "crop", count)
-    assert filmed(tmp_path, 32)[0].frames.shape == (20, 32, 32, 3)
+    assert load_films(tmp_path, 32)[0].frames.shape == (20, 32, 32, 3)
     assert len(alive) == 20 and max(alive) <= 3
 
 

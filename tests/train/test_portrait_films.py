@@ -11,7 +11,7 @@ from avatargpt.face.portrait import FILE, FOLDER, Portrait, PortraitNetwork, Por
 from avatargpt.train.finetuning import portraits
 from avatargpt.train.finetuning.portraits import PortraitFinetuning, pictures
 from avatargpt.train.finetuning.run import FinetuneOptions
-from avatargpt.train.portrait_pictures import rendered
+from avatargpt.train.portrait_pictures import render_people
 from avatargpt.train.runtime import Runtime
 from avatargpt.video.landmarker import Marks
 from tests.train.test_portrait import film
@@ -39,7 +39,7 @@ class KnownMarks:
 @pytest.fixture
 def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A film of two seconds of a rendered head that sways."""
-    take = rendered(1, 2, SIDE, 3)[0]
+    take = render_people(1, 2, SIDE, 3)[0]
     sway = np.rint(5 * np.sin(np.arange(2 * FPS) / 4)).astype(int)
     KnownMarks.points = np.stack([take.points[0] * SIDE + [x, 0] for x in sway])
     film(tmp_path / "films" / "talk.mp4", np.stack([np.roll(take.frames[0], x, 1) for x in sway]), KnownMarks.points)

@@ -112,7 +112,7 @@ def test_steps_are_of_the_tasks_and_learn_nothing_of_who_validates(texts: Path) 
     stage = stage_of(texts, batch=4, misspelt=0.0)
     counts, shown, fields = Counter[str](), set(), set()
     for number in range(40):
-        pool = stage._pooled(np.random.default_rng(number))
+        pool = stage._pool_examples(np.random.default_rng(number))
         assert len(pool) == POOL
         for task, drawn in pool:
             counts[task] += 1

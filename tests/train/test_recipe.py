@@ -22,7 +22,7 @@ from avatargpt.train.command import STAGES, main, resolve_place
 from avatargpt.train.data import prepare as stage
 from avatargpt.train.data.prepare import Preparation, prepare, read_corpora, read_packs
 from avatargpt.train.language import LanguageRecipe
-from avatargpt.train.recipe import DONE, Recipe, ordered, read_recipe, steps
+from avatargpt.train.recipe import DONE, Recipe, order_steps, read_recipe, steps
 from instruct_data.factory.cleaning import CleaningReport
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.factory.text.rewrites import Rewrites
@@ -109,7 +109,7 @@ def test_mistakes_are_one_line(tmp_path: Path, refused: Refused) -> None:
     line = refused("tokenizer", "--config", f"{tokenizer}:debug", *places, "--set", "train.stepz=3")
     assert "did you mean 'steps'?" in line
     with pytest.raises(UserError, match="a needs itself"):
-        ordered(Recipe(corpora={}, steps={"a": {"stage": "codes", "store": "$b"}, "b": {"store": "$a"}}), ["a"])
+        order_steps(Recipe(corpora={}, steps={"a": {"stage": "codes", "store": "$b"}, "b": {"store": "$a"}}), ["a"])
 
 
 def test_a_configuration_is_printed_with_its_defaults_and_overrides(capsys: pytest.CaptureFixture[str]) -> None:

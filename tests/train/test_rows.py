@@ -17,10 +17,10 @@ from avatargpt.train.data.batches import Batch, Pool, arranged, share_of
 from avatargpt.train.data.clip_tables import LONGEST, clip_attributes
 from avatargpt.train.data.examples import CONTEXT, STRETCH, ExampleOptions, Examples
 from avatargpt.train.data.prompts import Wording
-from avatargpt.train.data.ragged import Growing, padded, places
+from avatargpt.train.data.ragged import Growing, pad_stretches, places
 from avatargpt.train.language import LanguageObjective, LanguageTraining
 from avatargpt.train.stage import StepContext
-from instruct_data.attributes import ONWARD, SIDED, VALUES, mirrored, symbols
+from instruct_data.attributes import ONWARD, SIDED, VALUES, mirror_attributes, symbols
 from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.registry import CodesSegment, get_task
 from instruct_data.store import ClipCodes
@@ -197,7 +197,7 @@ def test_a_denying_prompt_has_one_other_attribute_and_the_same_answer(text: Text
         (n,) = numbers_of(right.codes)
         typed = examples.clips.typed[n]
         if changed & set(SIDED):
-            assert wrong.attributes == mirrored(right.attributes) and wrong.ground == mirror_text(right.ground)
+            assert wrong.attributes == mirror_attributes(right.attributes) and wrong.ground == mirror_text(right.ground)
             assert changed <= set(SIDED)
         else:
             (name,) = changed
@@ -382,7 +382,7 @@ def test_a_batch_gathers_states_on_the_device(text: TextTokenizer) -> None:
     rows, order = Pool(examples, 0, 1, 24).step(0)
     table, resident = torch.from_numpy(examples.clips.codes), ResidentStates(encoder, examples.wording.texts, host)
     resident.add(np.arange(4))
-    gathered = Batch.of(rows, order, examples).grounded(resident).to(host, table, resident.states)
+    gathered = Batch.of(rows, order, examples).place_states(resident).to(host, table, resident.states)
     expected = Batch.of(rows, order, examples, encoder).to(host, table)
     (states, mask, name), (read, read_mask, _) = (b.inputs["extra_embeddings"][0] for b in (gathered, expected))
     assert name == "grounding" and torch.equal(mask, read_mask) and int(mask.sum()) > 0
@@ -399,7 +399,7 @@ def test_processes_prepare_the_same_batches(text: TextTokenizer) -> None:
     ]
     for step in range(8):
         context = StepContext(step, 1, 2, 3)
-        (share, batch), (same, other) = (pool.prepared(context) for pool in pools)
+        (share, batch), (same, other) = (pool.prepare_part(context) for pool in pools)
         for field in fields(share):
             assert np.array_equal(getattr(share, field.name), getattr(same, field.name)), field.name
         assert batch.inputs.keys() == other.inputs.keys() and batch.places.keys() == other.places.keys()
@@ -471,8 +471,8 @@ def test_flat_arrays_of_rows() -> None:
     starts, lengths = np.array([[4, 0], [7, 2]]), np.array([[2, 0], [1, 3]])
     assert places(starts, lengths).tolist() == [4, 5, 7, 2, 3, 4] and places(starts, 0 * lengths).tolist() == []
     flat = np.arange(10)
-    assert padded(flat, np.array([2, 5]), np.array([3, 1]), 4, -1).tolist() == [[2, 3, 4, -1], [5, -1, -1, -1]]
-    deep = padded(flat.reshape(5, 2), np.array([1]), np.array([2]), 3, -7)
+    assert pad_stretches(flat, np.array([2, 5]), np.array([3, 1]), 4, -1).tolist() == [[2, 3, 4, -1], [5, -1, -1, -1]]
+    deep = pad_stretches(flat.reshape(5, 2), np.array([1]), np.array([2]), 3, -7)
     assert deep.tolist() == [[[2, 3], [4, 5], [-7, -7]]]
 
 

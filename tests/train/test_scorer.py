@@ -12,22 +12,22 @@ from avatargpt.config import resolve
 from avatargpt.kinematics.measures import POSE_SIZE, SIZE, motion_signature
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
 from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator, joint_features, sides_of
-from avatargpt.train.data.exchange import Exchange, numbered
-from avatargpt.train.data.judged_answers import Judged, picked
+from avatargpt.train.data.exchange import Exchange, number_rows
+from avatargpt.train.data.judged_answers import Judged, measure_picked
 from avatargpt.train.loop import fit, run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.scorer import (
+    CaptionPairs,
     ClassDraws,
     Contrasts,
-    Pairs,
     ScorerRecipe,
     ScorerStage,
     Texts,
-    measured,
+    measure_clips,
+    measure_told_apart,
     no_counterexamples,
     pairs_of,
     rank_one,
-    told_apart,
 )
 from avatargpt.train.stage import StepContext
 from avatargpt.train.text_motion import (
@@ -36,7 +36,7 @@ from avatargpt.train.text_motion import (
     EvaluatorStage,
     Twin,
     Twins,
-    captioned,
+    find_captioned,
 )
 from avatargpt.train.text_motion import (
     no_counterexamples as unlike_captions,
@@ -56,7 +56,7 @@ RECIPE = ScorerRecipe.read(CONFIG, "test")
 RUNTIME = Runtime(0, 1, torch.device("cpu"), bf16=False)
 
 
-def pairs(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
+def pairs(kinds: int = 8, each: int = 10, seed: int = 0) -> CaptionPairs:
     """Clips of a class share a signature but for noise, and have two sentences of their own each; their hand and
     their count show in numbers of their own.
     """
@@ -81,16 +81,18 @@ def pairs(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
         ClipCodes(str(n), np.zeros((1, 1), int), [names[k] for k in row], "train", "synthetic", "ours")
         for n, row in enumerate(captions)
     ]
-    attributes = numbered(typed, texts)
+    attributes = number_rows(typed, texts)
     contrasts = Contrasts.of(Exchange(clips, typed, attributes, texts), texts)
     vectors = np.concatenate([vectors, np.zeros((len(texts.texts) - len(vectors), 384))]).astype(np.float32)
-    return Pairs(signatures.astype(np.float32), captions, classes, recorded, vectors, attributes, contrasts)
+    return CaptionPairs(signatures.astype(np.float32), captions, classes, recorded, vectors, attributes, contrasts)
 
 
-def train(recipe: ScorerRecipe, train: Pairs, val: Pairs, out: Path, until: int | None = None) -> TextMotionScorer:
+def train(
+    recipe: ScorerRecipe, train: CaptionPairs, val: CaptionPairs, out: Path, until: int | None = None
+) -> TextMotionScorer:
     stage = ScorerStage(recipe, train, val, RUNTIME)
     run(stage, out, RUNTIME, until)
-    return stage.finished()
+    return stage.copy_network()
 
 
 def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> None:
@@ -113,10 +115,10 @@ def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> Non
 
 def test_it_learns_which_attribute_was_exchanged(tmp_path: Path) -> None:
     motion_scorer, val = train(RECIPE, pairs(each=40), pairs(seed=5), tmp_path), pairs(seed=6)
-    right = told_apart(motion_scorer.network, val, True)
+    right = measure_told_apart(motion_scorer.network, val, True)
     assert min(right["hand"], right["times"]) > 0.95 and set(right) == {"", "hand", "times"}
     torch.manual_seed(0)
-    assert told_apart(ScorerNetwork(SIZE, 32, 16).eval(), val, True)[""] < 0.7
+    assert measure_told_apart(ScorerNetwork(SIZE, 32, 16).eval(), val, True)[""] < 0.7
 
     class Vectors:
         def sentence(self, texts: list[str]) -> np.ndarray:
@@ -172,12 +174,12 @@ def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:
 
 def test_it_learns_which_answers_pass(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    untrained = picked(ScorerNetwork(SIZE, 32, 16).eval(), judged(9))
-    recipe = RECIPE.changed(train={**CONFIG["train"], "judged": 32, "held": 6})
+    untrained = measure_picked(ScorerNetwork(SIZE, 32, 16).eval(), judged(9))
+    recipe = RECIPE.replace_fields(train={**CONFIG["train"], "judged": 32, "held": 6})
     stage = ScorerStage(recipe, pairs(), pairs(seed=5), RUNTIME, judged=judged(1))
     run(stage, tmp_path, RUNTIME)
-    motion_scorer = stage.finished()
-    trained = picked(motion_scorer.network, judged(9))
+    motion_scorer = stage.copy_network()
+    trained = measure_picked(motion_scorer.network, judged(9))
     assert trained["picked"] > max(0.9, untrained["picked"] + 0.1) and trained["picked"] <= trained["oracle"]
     assert trained["single"] == untrained["single"]
     assert '"picked"' in (tmp_path / "log.jsonl").read_text()
@@ -234,10 +236,10 @@ def test_clips_are_measured_alike_in_one_process_and_in_several(monkeypatch: pyt
             return [moving(int(c[0, 0]), len(c)) for c in codes]
 
     clips = [ClipCodes(str(i), np.full((9 - i, 1), i % 4), [], "train", "made", "ours") for i in range(6)]
-    here, figures = measured(clips, Decoder())
+    here, figures = measure_clips(clips, Decoder())
     monkeypatch.setattr("avatargpt.train.scorer.MIN_POOL", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    there, same = measured(clips, Decoder())
+    there, same = measure_clips(clips, Decoder())
     assert np.array_equal(here, there) and figures == same
     for i in (0, 5):
         assert np.array_equal(here[i], motion_signature(moving(i % 4, 9 - i).joints))
@@ -288,7 +290,7 @@ def train_evaluator(stage: EvaluatorStage, steps: int) -> None:
 
 
 def test_what_belongs_together_comes_together() -> None:
-    stage = stage_of(captioned(clips(32), Words()))
+    stage = stage_of(find_captioned(clips(32), Words()))
     before = stage.validate()["val_mm_dist"]
     train_evaluator(stage, 150)
     after = stage.validate()
@@ -310,13 +312,13 @@ def test_near_captions_and_clips_of_one_class_do_not_count_against_one_another()
 
 
 def test_what_no_longer_shows_its_caption_counts_against_it() -> None:
-    data = captioned(clips(8), Words())
+    data = find_captioned(clips(8), Words())
     still = replace(data, twins=[[Twin(np.repeat(f[:1], len(f), 0), False)] for f in data.frames])
     scores = []
     for training in (data, still):
         stage = stage_of(training, stand_in=1.0)
         train_evaluator(stage, 60)
-        judge = stage.finished()
+        judge = stage.copy_network()
         texts = judge.sentences(data.vectors[[c[0] for c in data.captions]])
         scores.append(float((texts * judge.frames([t[0].frames for t in still.twins])).sum(1).mean()))
     assert scores[1] < scores[0] - 0.3
@@ -325,7 +327,7 @@ def test_what_no_longer_shows_its_caption_counts_against_it() -> None:
 def test_geometry_says_which_clips_made_worse_are_still_right() -> None:
     from avatargpt.evaluation import corpus
 
-    keyframed = [c for c in corpus.keyframed_clips(2) if c.captions]
+    keyframed = [c for c in corpus.make_keyframed_clips(2) if c.captions]
     maker = Twins(7)
     twins = [t for number, clip in enumerate(keyframed[:60]) for t in maker.of(clip, clip.load(), number)]
     right = sum(t.right for t in twins)

@@ -17,7 +17,7 @@ from avatargpt.train.phrase_index import (
     _distinct,
     _nearest,
     _usual,
-    keyframed_captions,
+    count_keyframed_captions,
 )  # fmt: skip
 from avatargpt.train.self_training import SelfTraining, exercises
 from instruct_data.store import ClipCodes, Store
@@ -102,7 +102,7 @@ def test_styles_are_what_nearly_all_their_clips_show() -> None:
     assert not old.matches(walking(np.array([[120, 0]])))
     drawn = exercises(clips, SelfTraining(), walking)
     assert {e.manner is not None for e in drawn} == {True, False}
-    assert any(e.clip.style == "old" and not e.passed(walking(np.array([[120, 0]]))) for e in drawn)
+    assert any(e.clip.style == "old" and not e.is_passed(walking(np.array([[120, 0]]))) for e in drawn)
 
 
 def test_answers_are_judged_and_trained_on(mini: Mini, tmp_path: Path) -> None:
@@ -200,5 +200,5 @@ def test_a_styled_caption_states_its_style() -> None:
 def test_requests_never_lead_to_unusual_clips() -> None:
     clips = [clip("climb_stairs", ["a person climbs the stairs"], usual=1)]
     clips += [clip("climb_stairs", ["a person comes down the stairs"], usual=0)]
-    assert set(keyframed_captions(clips)["climb_stairs"][""]) == {c.captions[0] for c in clips}
-    assert set(keyframed_captions(clips, False)["climb_stairs"][""]) == {"a person climbs the stairs"}
+    assert set(count_keyframed_captions(clips)["climb_stairs"][""]) == {c.captions[0] for c in clips}
+    assert set(count_keyframed_captions(clips, False)["climb_stairs"][""]) == {"a person climbs the stairs"}

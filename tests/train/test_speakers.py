@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avatargpt.cli.app import run as command
-from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver, RecordedMouth, paired_channels
+from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver, RecordedMouth, list_paired_channels
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.train.finetuning import films
 from avatargpt.train.finetuning.clips import Recording
@@ -52,7 +52,7 @@ def test_a_head_gains_the_channels_that_were_measured() -> None:
     head = network()
     before = head.paired.weight.clone()
     take_channels(head, [c.curves for c in speech_clips(recording(), Driver(head)) if c.kind == "paired"])
-    learnt = paired_channels(head.config.own)
+    learnt = list_paired_channels(head.config.own)
     assert set(learnt) == {*PAIRED_CHANNELS, BROW}
     assert float(head.paired.bias[BROW].detach()) == pytest.approx(0.3, abs=0.05) and not head.paired.weight[BROW].any()
     assert torch.equal(head.paired.weight[list(PAIRED_CHANNELS)], before[list(PAIRED_CHANNELS)])

@@ -12,7 +12,7 @@ import torch
 
 from avatargpt.lm.checkpoint import load_model, save_model
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
-from avatargpt.train.processes import ordered_map
+from avatargpt.train.processes import map_in_order
 from avatargpt.train.tokenizer import feature_windows
 from instruct_data.store import Store
 from tests.train.conftest import CPU, Mini, Refused
@@ -104,7 +104,7 @@ def test_an_error_ends_all_processes() -> None:
         time.sleep(60 if item > 2 else 0)
         return -item
 
-    begin, results = time.monotonic(), ordered_map(work, iter(range(9)), 3)
+    begin, results = time.monotonic(), map_in_order(work, iter(range(9)), 3)
     assert [next(results), next(results)] == [0, -1]
     with pytest.raises(UserError, match="item 2"):
         next(results)

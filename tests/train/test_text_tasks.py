@@ -12,7 +12,7 @@ from avatargpt.config import resolve
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.train.data.corpus import clip_steps, user_pairs
 from avatargpt.train.language import LanguageTraining
-from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
+from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalise
 from instruct_data.registry import list_tasks
 from instruct_data.store import ClipCodes, Store
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused, write_t5
@@ -182,7 +182,7 @@ def test_muon_steps_as_torch_does() -> None:
 
 
 def test_orthogonalised_matrices() -> None:
-    values = torch.linalg.svdvals(orthogonalised(torch.randn(2, 8, 20, generator=torch.Generator().manual_seed(0))))
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(2, 8, 20, generator=torch.Generator().manual_seed(0))))
     assert float(values.min()) > 0.4 and float(values.max()) < 1.4
 
 

@@ -87,4 +87,4 @@ def test_a_camera_moves_and_a_person_before_a_wall_does_not_make_it_so() -> None
         picture = plain.copy()
         picture[90:420, 200 + 2 * k : 400 + 2 * k] = wide[:330, :200]
         still.of(picture)
-    assert panned.moving(0) and not still.moving(0)
+    assert panned.is_moving(0) and not still.is_moving(0)

@@ -10,7 +10,7 @@ from avatargpt.__main__ import main
 from tests.instruct_data.corpus_trees import walking
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.smplx import BodyModel, find_model, fitted, read_parameters, write_smplx
+from vqvae.io.smplx import SmplModel, find_model, fit_poses, read_parameters, write_smplx
 from vqvae.skeleton import SMPL22
 
 NEEDED = 'needs pip install "avatargpt[smplx]"'
@@ -57,16 +57,16 @@ def test_shape_and_poses_of_other_models(tmp_path: Path, walk: Path) -> None:
     np.savez(tmp_path / "wide.npz", **data)
     body = read_parameters(tmp_path / "wide.npz")
     for joints in (24, 52, 55):
-        model = BodyModel.load(made_model(tmp_path / f"{joints}.npz", joints))
+        model = SmplModel.load(made_model(tmp_path / f"{joints}.npz", joints))
         rest = body.at_frames([0])
         still = model.joints_of(type(body)(0 * rest.poses, 0 * rest.trans, rest.betas, "male", 20.0), "y")
         assert still.shape == (1, joints, 3)
         assert np.allclose(still[0, 20, 0], 2 * SMPL22.rest_joints[20, 0], atol=1e-5), "twice as wide"
     poses = np.arange(165.0)[None]
-    assert fitted(poses, 55).tolist() == poses.tolist()
-    assert fitted(poses, 52)[0, [65, 66, 155]].tolist() == [65, 75, 164]
-    assert fitted(poses[:, :156], 55)[0, [65, 66, 74, 75]].tolist() == [65, 0, 0, 66]
-    assert fitted(poses[:, :72], 24)[0, 66:].tolist() == [0] * 6
+    assert fit_poses(poses, 55).tolist() == poses.tolist()
+    assert fit_poses(poses, 52)[0, [65, 66, 155]].tolist() == [65, 75, 164]
+    assert fit_poses(poses[:, :156], 55)[0, [65, 66, 74, 75]].tolist() == [65, 0, 0, 66]
+    assert fit_poses(poses[:, :72], 24)[0, 66:].tolist() == [0] * 6
 
 
 def test_meshes(tmp_path: Path, walk: Path) -> None:
@@ -84,7 +84,7 @@ def test_meshes(tmp_path: Path, walk: Path) -> None:
 
 def test_z_up_is_turned(tmp_path: Path, walk: Path) -> None:
     pytest.importorskip("smplx", reason=NEEDED)
-    model, body = BodyModel.load(made_model(tmp_path / "m.npz")), read_parameters(walk)
+    model, body = SmplModel.load(made_model(tmp_path / "m.npz")), read_parameters(walk)
     as_it_is, turned = model.joints_of(body, "y"), model.joints_of(body)
     back = rot.from_axis_angle(np.array([-np.pi / 2, 0, 0]))
     assert np.abs(rot.rotate(back, as_it_is.astype(float)) - turned).max() < 1e-5
@@ -100,7 +100,7 @@ def test_what_is_missing_is_said(tmp_path: Path, walk: Path, monkeypatch: pytest
         find_model(tmp_path, "smplx", "they")
     monkeypatch.setitem(sys.modules, "smplx.lbs", None)
     with pytest.raises(UserError, match=r'pip install "avatargpt\[smplx\]", and the models'):
-        BodyModel.load(tmp_path / "m.npz")
+        SmplModel.load(tmp_path / "m.npz")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_bad_models(tmp_path: Path, key: str, value: np.ndarray | None, said: st
     data = {k: v for k, v in np.load(path, allow_pickle=True).items() if k != key}
     np.savez(path, **data, **({} if value is None else {key: value}))
     with pytest.raises(UserError, match=said) as e:
-        BodyModel.load(path)
+        SmplModel.load(path)
     assert str(path) in str(e.value) and "\n" not in str(e.value)
 
 

@@ -9,7 +9,7 @@ from tests.vqvae.rigs import angles, talking
 from vqvae import modalities
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features import JOINTS, GestureFeatures, gesture_joints, hands_from_chest, relaxed
+from vqvae.features import JOINTS, GestureFeatures, gesture_joints, hands_from_chest, relax_fingers
 from vqvae.motion import Motion, concatenate
 from vqvae.retarget import HALF, bones, finger_map, retarget
 from vqvae.rig import Rig
@@ -144,8 +144,8 @@ def test_channels_add_up_and_say_what_they_are() -> None:
 def test_hands_without_fingers_are_at_ease() -> None:
     m = talking()
     back = SPEC.decode(SPEC.encode(Motion(m.rotations, m.root, 30, "gesture")))
-    assert angles(back.fingers, np.broadcast_to(relaxed(), (40, 30, 4))).max() < 1e-5
-    still = Motion(rot.identity((1, 22)), np.zeros((1, 3)), 30, "gesture", fingers=relaxed()[None])
+    assert angles(back.fingers, np.broadcast_to(relax_fingers(), (40, 30, 4))).max() < 1e-5
+    still = Motion(rot.identity((1, 22)), np.zeros((1, 3)), 30, "gesture", fingers=relax_fingers()[None])
     straight = Motion(still.rotations, still.root, 30, "gesture")
     bent, flat = (m.finger_joints[0, 5::3][:, 1] for m in (still, straight))
     assert (bent < flat - 0.005).all()  # to the palm

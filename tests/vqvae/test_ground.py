@@ -7,7 +7,7 @@ from instruct_data.factory.synth.families import families, keyframed
 from instruct_data.joining import join_motions
 from tests.instruct_data.synthetic import walking
 from vqvae.features import BodyFeatures
-from vqvae.ground import lowest_step, raised, settled, support_level, without_penetration
+from vqvae.ground import lowest_step, raise_motion, settle_motion, support_level, without_penetration
 from vqvae.motion import Motion
 
 SPEC = BodyFeatures()
@@ -28,7 +28,7 @@ def test_stairs_go_up_and_down_by_the_steps_that_are_climbed() -> None:
         assert (np.diff(level) * np.sign(height) > -0.005).all()
         low = motion.joints[..., 1].min(1)
         assert (low - level).max() < 0.1 and (low - lowest_step(level)).min() > 0
-        np.testing.assert_allclose(support_level(raised(motion, 0.3).joints), level + 0.3, atol=1e-5)
+        np.testing.assert_allclose(support_level(raise_motion(motion, 0.3).joints), level + 0.3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["jump", "lie_down", "sidestep", "kneel_on_one_knee", "sit_down", "kick", "squat"])
@@ -36,7 +36,7 @@ def test_what_stays_on_one_level_has_none(name: str) -> None:
     for clip in keyframed(families()[name], range(4)):
         motion = clip.load()
         assert not support_level(motion.joints).any()
-        assert not support_level(raised(motion, 0.5).joints).any()
+        assert not support_level(raise_motion(motion, 0.5).joints).any()
         features = SPEC.encode(motion)
         assert not features[:, SPEC.slices()["rise"]].any()
         np.testing.assert_allclose(features[:, 0], motion.root[:, 1], atol=1e-6)
@@ -75,10 +75,10 @@ def test_noise_in_the_rise_does_not_add_up() -> None:
 
 def test_stairs_begin_on_the_floor_and_keep_their_steps() -> None:
     for motion, height in climbing():
-        level = support_level(settled(raised(motion, 0.7)).joints)
+        level = support_level(settle_motion(raise_motion(motion, 0.7)).joints)
         assert level[0] == pytest.approx(0, abs=0.01) and level[-1] == pytest.approx(height, abs=0.02)
         assert without_penetration(motion) is motion  # steps below the first one are no floor that a foot sinks into
-    sunk = raised(walking(), -0.2)
+    sunk = raise_motion(walking(), -0.2)
     assert without_penetration(sunk).joints[..., 1].min() > sunk.joints[..., 1].min() + 0.1
 
 

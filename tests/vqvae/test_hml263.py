@@ -75,7 +75,7 @@ def test_recovery_on_real_clips(real_clips: list[Motion]) -> None:
 def test_six_numbers_rebuild_the_joints_with_raw_bones(wander) -> None:
     """Forward kinematics along HumanML3D's chains, its raw directions and the bones' lengths give the joints back."""
     x = hml263.canonical_joints(wander(30).joints)
-    facing = hml263.smoothed_facing(x)
+    facing = hml263.smooth_facing(x)
     local = hml263.inverse_kinematics(x, facing)
     lengths = np.linalg.norm(x[:, 1:] - x[:, list(SMPL22.parents[1:])], axis=-1)
     out = np.zeros_like(x)

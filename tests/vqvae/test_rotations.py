@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import fading, gaussian, running_mean
+from vqvae.smoothing import average_window, fading, gaussian
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_as_scipy_to_the_bit(shape: tuple[int, ...], dtype: type) -> None:
     for size in (1, 4, 5, 10):
         for ends in ("nearest", "constant"):
             wanted = uniform_filter1d(x, size, axis=0, mode=ends)
-            np.testing.assert_array_equal(running_mean(x, size, ends), wanted)
+            np.testing.assert_array_equal(average_window(x, size, ends), wanted)
     for sigma in (0.4, 3.0, 7.3):
         np.testing.assert_array_equal(gaussian(x, sigma), gaussian_filter1d(x, sigma, axis=0, mode="nearest"))
 

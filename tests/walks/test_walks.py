@@ -96,7 +96,7 @@ def with_row(folder: Path, name: str, key: str) -> Suite:
 def test_an_action_passes_the_suite(ring_bell: None, tmp_path: Path) -> None:
     assert "ring_bell" in corpus.action_names()
     suite = with_row(tmp_path, "families", "classes")
-    clips = list(corpus.keyframed_clips(int(suite.options["per_family"]), only=["ring_bell", *OTHERS]))
+    clips = list(corpus.make_keyframed_clips(int(suite.options["per_family"]), only=["ring_bell", *OTHERS]))
     results = suite_of_families.score_families(suite, clips)["results"]
     assert results["own/ring_bell"]["mean"] >= suite.targets["own"]
     assert results["others/ring_bell"]["mean"] < 0.25  # some clap over their heads

@@ -17,7 +17,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import MAX_HEADER_BYTES
 from vqvae.io.files import parsing, read_bytes
-from vqvae.io.pickles import MAX_BYTES, PickledArray, pickled
+from vqvae.io.pickles import MAX_BYTES, PickledArray, load_pickle
 from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, check_fps
 from vqvae.retarget import retarget
 from vqvae.rig import AXES, Rig
@@ -50,7 +50,7 @@ def _table(data: bytes) -> dict[str, Any]:
     size = int.from_bytes(data[8:10], "little") + 10 if data[6] == 1 else int.from_bytes(data[8:12], "little") + 12
     if size > MAX_HEADER_BYTES:
         raise ValueError("a long header")
-    value = pickled(data[size:], arrays=True)
+    value = load_pickle(data[size:], arrays=True)
     value = value.value if isinstance(value, PickledArray) else value
     if not isinstance(value, dict):
         raise ValueError(f"a {type(value).__name__} in place of a table")

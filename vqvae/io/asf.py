@@ -24,7 +24,7 @@ from vqvae.io.files import parsing, read_text
 from vqvae.motion import MAX_FRAMES, Motion, check_fps
 from vqvae.rest import GivesMeans
 from vqvae.retarget import retarget
-from vqvae.rig import Rig, stated
+from vqvae.rig import Rig, state_rig
 
 MAX_BYTES = 1 << 28
 MAX_BONES = 1000
@@ -209,7 +209,7 @@ def read_acclaim_rig(
     """The rig of an .amc with the .asf beside it; see `read_acclaim`."""
     rig = read_amc(path, read_asf(skeleton_beside(Path(path))), fps)
     with parsing(path, "an AMC motion", ACCEPTED_AMC):
-        return stated(rig, up, unit, joints)
+        return state_rig(rig, up, unit, joints)
 
 
 def skeleton_beside(path: Path) -> Path:
@@ -273,7 +273,7 @@ def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
     for k, name in enumerate(root.dof):
         if name in _PLACES:
             translations[:, 0, _PLACES[name]] += values[:, k]
-    names = _sided([b.name for b in skeleton.bones])
+    names = _name_sides([b.name for b in skeleton.bones])
     return Rig(names, skeleton.parents, offsets, rotations, translations, fps, up=np.array([0.0, 1, 0]))
 
 
@@ -298,7 +298,7 @@ def _euler(angles: np.ndarray, order: str) -> np.ndarray:
     return out
 
 
-def _sided(names: list[str]) -> tuple[str, ...]:
+def _name_sides(names: list[str]) -> tuple[str, ...]:
     """``lfemur`` beside ``rfemur`` -> ``left_femur``, for names that exist with both l and r in front."""
     both = {n[1:] for n in names if n[:1] == "l"} & {n[1:] for n in names if n[:1] == "r"}
     sides = {"l": "left_", "r": "right_"}

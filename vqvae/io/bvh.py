@@ -21,7 +21,7 @@ from vqvae.io.files import parsing, read_text
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.rest import GivesMeans
 from vqvae.retarget import retarget
-from vqvae.rig import Rig, stated
+from vqvae.rig import Rig, state_rig
 from vqvae.skeleton import FINGER_NAMES, finger_ends
 
 ORDER = "ZXY"
@@ -238,7 +238,7 @@ def read_bvh_rig(
     path = Path(path)
     text = read_text(path, MAX_BYTES, ACCEPTED, latin=True)
     with parsing(path, "a readable BVH", ACCEPTED):
-        return stated(parse_bvh(text), up, unit, joints)
+        return state_rig(parse_bvh(text), up, unit, joints)
 
 
 def write_bvh(

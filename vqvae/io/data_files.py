@@ -189,7 +189,7 @@ def read_arrays(
                 with archive.open(info) as file:
                     _check_array(file, info.file_size, limit, max_rows, f"{path}: array {name}")
             if (total := sum(i.file_size for i in chosen.values())) > limit:
-                raise UserError(f"{path}: its arrays take {_size(total)}; {_accepted_size(limit)}")
+                raise UserError(f"{path}: its arrays take {_size(total)}; {_state_size(limit)}")
             out = {}
             for name, info in chosen.items():
                 with archive.open(info) as file:
@@ -224,14 +224,14 @@ def _check_array(file: IO[bytes], size: int, limit: int, max_rows: int, where: s
         raise ValueError(f"an array {shape} of {dtype} takes {needed} bytes, there are {size - file.tell()}")
     used = math.prod(shape) * max(dtype.itemsize, 4)  # small integers are calculated with as floats
     if used > limit:
-        raise UserError(f"{where}: takes {_size(used)}; {_accepted_size(limit)}")
+        raise UserError(f"{where}: takes {_size(used)}; {_state_size(limit)}")
 
 
 def _size(count: int) -> str:
     return f"{count / (1 << 20):.0f} MiB" if count >= 1 << 20 else f"{count / 1024:.0f} KiB"
 
 
-def _accepted_size(limit: int) -> str:
+def _state_size(limit: int) -> str:
     return f"accepted up to {_size(limit)} from a file of this size"
 
 

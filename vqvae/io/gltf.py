@@ -210,7 +210,7 @@ def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str 
     if not is_gltf(raw):
         raise UserError(f"{path}: not a glTF; {accepted}")
     with parsing(path, what, accepted):
-        text, chunk = unpacked(raw) if is_binary(raw) else (raw.removeprefix(b"\xef\xbb\xbf"), b"")
+        text, chunk = unpack_glb(raw) if is_binary(raw) else (raw.removeprefix(b"\xef\xbb\xbf"), b"")
         try:
             document = Document.model_validate_json(text)
         except ValidationError as e:
@@ -226,7 +226,7 @@ def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str 
     return document
 
 
-def unpacked(raw: bytes) -> tuple[bytes, bytes]:
+def unpack_glb(raw: bytes) -> tuple[bytes, bytes]:
     """JSON and binary chunk of a .glb."""
     _, version, size = struct.unpack_from("<4sII", raw)
     if version != 2 or size > len(raw):
@@ -245,7 +245,7 @@ def unpacked(raw: bytes) -> tuple[bytes, bytes]:
     return raw[20:end], chunk
 
 
-def packed(gltf: dict[str, Any], blob: bytes) -> bytes:
+def pack_glb(gltf: dict[str, Any], blob: bytes) -> bytes:
     """A .glb of JSON and binary chunk: the header and both chunks, each padded to 4 bytes."""
     text = json.dumps(gltf, ensure_ascii=False, separators=(",", ":")).encode()
     text, blob = text + b" " * (-len(text) % 4), blob + b"\0" * (-len(blob) % 4)

@@ -32,7 +32,7 @@ from vqvae.io.gltf import (
 from vqvae.motion import MAX_FPS, MAX_FRAMES, MIN_FPS, Motion
 from vqvae.posture import at_rest, posture
 from vqvae.retarget import finger_map, retarget
-from vqvae.rig import Rig, ancestors, joint_map, joints_known, rig_of, stated
+from vqvae.rig import Rig, ancestors, joint_map, joints_known, rig_of, state_rig
 
 FPS = 30.0  # where key frames are not evenly spaced
 STEP = "STEP"  # the interpolation that holds a value until the next key frame
@@ -247,7 +247,7 @@ def _humanoid(gltf: Document) -> dict[int, str]:
     return {}
 
 
-class Skeleton:
+class GltfSkeleton:
     """The joints of a file's humanoid that matter, parents before children, with their rest pose.
 
     `nodes` (J) are the joints' nodes, -1 for one that stands for the file, where the skeleton has several roots;
@@ -267,7 +267,7 @@ class Skeleton:
         turns, places = self._rest_pose(nodes, parents, skin)
         # a rig at rest is enough to find our joints by name and place
         rig = rig_of(tuple(names), tuple(parents), (turns, places), turns[None], places[None], 1.0)
-        mapped = joint_map(stated(rig, joints=joints))
+        mapped = joint_map(state_rig(rig, joints=joints))
         stored = places
         self.bound = (skin is not None and skin.inverseBindMatrices is not None) or _T_POSED in gltf.extensions
         is_rest = self.bound or bool(at_rest(posture(places, mapped), exactly=True))
@@ -340,7 +340,7 @@ class Skeleton:
         parents = [-1, *(index[above[k]] + 1 if above[k] >= 0 else 0 for k in chosen)]
         return [shared[-1] if shared else -1, *(nodes[k] for k in chosen)], parents, ["", *(names[k] for k in chosen)]
 
-    def stored_pose(self, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def read_stored_pose(self, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rotation (4,), linear map (3, 3) and position (3,) of a node in the world, as stored; -1 is the world."""
         turn, linear, place = rot.identity(()).astype(np.float64), np.eye(3), np.zeros(3)
         for n in self.path(node):
@@ -350,20 +350,20 @@ class Skeleton:
             turn = rot.multiply(turn, _unit(local["rotation"]))
         return turn, linear, place
 
-    def _stored_poses(self, nodes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def _read_stored_poses(self, nodes: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (J, 4) and positions (J, 3) of nodes in the world, as stored."""
-        stored = [self.stored_pose(n) for n in nodes]
+        stored = [self.read_stored_pose(n) for n in nodes]
         return np.stack([s[0] for s in stored]), np.stack([s[2] for s in stored])
 
-    def stored(self) -> Rig:
+    def read_stored_rig(self) -> Rig:
         """The joints as their nodes are stored: one frame."""
-        turns, places = self._stored_poses(self.nodes)
+        turns, places = self._read_stored_poses(self.nodes)
         rig = rig_of(self._names, tuple(self.joint_parents), self.rest, turns[None], places[None], FPS)
         return replace(rig, up=self.up, floor=self.floor, bound=self.bound)
 
     def _rest_pose(self, nodes: list[int], parents: list[int], skin: Skin | None) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (J, 4) and positions (J, 3) at rest in the unit of the world, up to a turn and shift of all."""
-        turns, places = self._stored_poses(nodes)
+        turns, places = self._read_stored_poses(nodes)
         if not np.isfinite(places).all():
             raise ValueError("places that are not finite")
         if skin is None or skin.inverseBindMatrices is None:
@@ -396,8 +396,8 @@ class Skeleton:
         high = next(mapped[n] for n in ("head", "neck", "spine3") if n in mapped)
         trunk = places[high] - (places[mapped["l_ankle"]] + places[mapped["r_ankle"]]) / 2
         axis = int(np.abs(trunk).argmax())
-        stored = {n: self.stored_pose(nodes[mapped[n]])[2] for n in ("l_ankle", "r_ankle")}
-        now = self.stored_pose(nodes[high])[2] - (stored["l_ankle"] + stored["r_ankle"]) / 2
+        stored = {n: self.read_stored_pose(nodes[mapped[n]])[2] for n in ("l_ankle", "r_ankle")}
+        now = self.read_stored_pose(nodes[high])[2] - (stored["l_ankle"] + stored["r_ankle"]) / 2
         free = [self.gltf.nodes[n] for n in self.path(self.nodes[0])[:-1] if n not in self.nodes]
         turned = any(not np.allclose(np.abs(node_transform(n)["rotation"]), (1, 0, 0, 0)) for n in free)
         lying = axis == 2 and now[2] > MIN_UPRIGHT * np.linalg.norm(now) and not turned
@@ -406,7 +406,7 @@ class Skeleton:
         low, size = heights.min(), np.ptp(heights)
         return up, 0.0 if SOLE[0] * size <= low <= SOLE[1] * size else None
 
-    def moved(self, animation: Animation) -> Rig:
+    def play_animation(self, animation: Animation) -> Rig:
         """One animation of the joints."""
         joints = set(self.nodes)
         nodes = {n: None for joint in self.nodes for n in self.path(joint)}
@@ -472,13 +472,13 @@ class AnimatedRig:
 
     name: str
     path: Path
-    skeleton: Skeleton
+    skeleton: GltfSkeleton
     animation: Animation
 
     def __call__(self) -> Rig:
         """Raises UserError for data that are not read."""
         with parsing(self.path, f"an animation {self.name!r} of its skeleton"):
-            return self.skeleton.moved(self.animation)
+            return self.skeleton.play_animation(self.animation)
 
 
 def read_rigs(path: str | os.PathLike[str]) -> list[AnimatedRig]:
@@ -487,7 +487,7 @@ def read_rigs(path: str | os.PathLike[str]) -> list[AnimatedRig]:
     gltf = read_gltf(path)
     with parsing(path, "a whole glTF", ACCEPTED):
         check_readable(path, gltf.extensionsRequired)
-        skeleton = Skeleton(gltf, hands=True)
+        skeleton = GltfSkeleton(gltf, hands=True)
         return [AnimatedRig(a.name, path, skeleton, a) for a in skeleton.animations()]
 
 
@@ -500,11 +500,11 @@ def read_rig(
     `still`: of a file without animations the joints as they are stored, one frame.
     """
     check_readable(path, gltf.extensionsRequired)
-    skeleton = Skeleton(gltf, hands, joints)
+    skeleton = GltfSkeleton(gltf, hands, joints)
     if still and animation is None and not gltf.animations:
-        return stated(skeleton.stored(), up, unit, joints)
+        return state_rig(skeleton.read_stored_rig(), up, unit, joints)
     chosen = choose_animation(skeleton.animations(), animation, path, "accepted one")
-    return stated(skeleton.moved(chosen), up, unit, joints)
+    return state_rig(skeleton.play_animation(chosen), up, unit, joints)
 
 
 def read_foreign(gltf: Document, path: Path, animation: str | None = None, hands: bool = False, **known: Any) -> Motion:

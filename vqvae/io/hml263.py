@@ -104,7 +104,7 @@ def _direction(v: np.ndarray) -> np.ndarray:
     return v / length
 
 
-def smoothed_facing(joints: np.ndarray) -> np.ndarray:
+def smooth_facing(joints: np.ndarray) -> np.ndarray:
     """(T, 22, 3) -> (T, 4) quaternions that turn the smoothed facing to +Z, w >= 0; the first is the identity."""
     # As the original: left hip - right hip but right shoulder - left shoulder; the shoulders, being wider, win.
     across = joints[:, 1] - joints[:, 2] + joints[:, 17] - joints[:, 16]
@@ -141,7 +141,7 @@ def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray
     """
     x = canonical_joints(_check(joints, 2))
     n = len(x) - 1
-    facing = smoothed_facing(x)
+    facing = smooth_facing(x)
     rotations = inverse_kinematics(x, facing)
     if not original_wrap:
         facing = rot.continuous(facing)

@@ -40,7 +40,7 @@ def _matrices(rows: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.cross(x, y)], -2)
 
 
-def _checked(features: np.ndarray) -> np.ndarray:
+def _check_features(features: np.ndarray) -> np.ndarray:
     f = np.asarray(features, np.float64)
     if f.ndim != 2 or f.shape[1] != DIM or not len(f):
         raise UserError(f"ms272: features {f.shape}; accepted (T, {DIM}) with T >= 1")
@@ -51,7 +51,7 @@ def _checked(features: np.ndarray) -> np.ndarray:
 
 def recover_joints(features: np.ndarray) -> np.ndarray:
     """Positions (T, 22, 3) float32 metres from channels 0:74 of (T, 272); the first root at x = z = 0."""
-    f = _checked(features)
+    f = _check_features(features)
     turn = _matrices(f[:, 2:8])
     if not np.isfinite(turn).all():
         raise UserError(f"ms272: frame {int(np.argmin(np.isfinite(turn).all((1, 2))))}: a turn without direction")
@@ -69,7 +69,7 @@ def recover_joints(features: np.ndarray) -> np.ndarray:
 
 def face_direction(features: np.ndarray) -> np.ndarray:
     """(T, 3) unit vectors of the face in the chest's axes, from channels 140:272; (0, 0, 1) is straight ahead."""
-    local = _matrices(_checked(features)[:, _ROTATIONS].reshape(-1, JOINTS, 6))
+    local = _matrices(_check_features(features)[:, _ROTATIONS].reshape(-1, JOINTS, 6))
     turn, j = np.broadcast_to(np.eye(3), (len(local), 3, 3)), _HEAD
     while j != _CHEST:
         turn, j = local[:, j] @ turn, SMPL22.parents[j]

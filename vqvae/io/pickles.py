@@ -73,10 +73,10 @@ def read_pickle(path: str | os.PathLike[str], accepted: str = "") -> Any:
     """
     data = read_bytes(path, MAX_BYTES, accepted)
     with parsing(path, "a pickle of words and whole numbers alone", accepted):
-        return pickled(data)
+        return load_pickle(data)
 
 
-def pickled(data: bytes, arrays: bool = False) -> Any:
+def load_pickle(data: bytes, arrays: bool = False) -> Any:
     """The value of a pickle; with `arrays` also `PickledArray` and what NumPy saves tables with.
 
     Raises ValueError, IndexError, TypeError, KeyError or AttributeError.
@@ -113,7 +113,7 @@ def pickled(data: bytes, arrays: bool = False) -> Any:
     raise ValueError("cut short")
 
 
-def _marked(stack: list[Any]) -> list[Any]:
+def _pop_marked(stack: list[Any]) -> list[Any]:
     """What stands above the last mark, taken off with it."""
     at = next((i for i in range(len(stack) - 1, -1, -1) if stack[i] is _MARK), -1)
     if at < 0:
@@ -136,7 +136,7 @@ def _set(stack: list[Any], values: list[Any]) -> None:
 
 
 def _dict(stack: list[Any]) -> None:
-    values = _marked(stack)
+    values = _pop_marked(stack)
     stack.append({})
     _set(stack, values)
 
@@ -149,7 +149,7 @@ def _tuple(stack: list[Any], count: int) -> None:
     stack.append(tuple(values))
 
 
-def _named(module: str, name: str) -> _Name:
+def _find_name(module: str, name: str) -> _Name:
     if (module, name) not in _NAMES:
         raise ValueError(f"it names {module}.{name}"[:200])
     return _Name(_NAMES[module, name])
@@ -157,12 +157,12 @@ def _named(module: str, name: str) -> _Name:
 
 def _global(stack: list[Any], argument: Any) -> None:
     module, _, name = str(argument).partition(" ")
-    stack.append(_named(module, name))
+    stack.append(_find_name(module, name))
 
 
 def _stack_global(stack: list[Any], argument: Any) -> None:
     name, module = stack.pop(), stack.pop()
-    stack.append(_named(str(module), str(name)))
+    stack.append(_find_name(str(module), str(name)))
 
 
 def _reduce(stack: list[Any], argument: Any) -> None:
@@ -196,11 +196,11 @@ def _build(stack: list[Any], argument: Any) -> None:
 
 _COLLECTIONS: dict[str, Callable[[list[Any]], None]] = {
     "EMPTY_LIST": lambda s: s.append([]), "EMPTY_DICT": lambda s: s.append({}),
-    "LIST": lambda s: s.append(_marked(s)), "APPEND": lambda s: _append(s, [s.pop()]),
-    "APPENDS": lambda s: _append(s, _marked(s)), "SETITEM": lambda s: _set(s, [s.pop(-2), s.pop()]),
-    "SETITEMS": lambda s: _set(s, _marked(s)), "DICT": _dict,
+    "LIST": lambda s: s.append(_pop_marked(s)), "APPEND": lambda s: _append(s, [s.pop()]),
+    "APPENDS": lambda s: _append(s, _pop_marked(s)), "SETITEM": lambda s: _set(s, [s.pop(-2), s.pop()]),
+    "SETITEMS": lambda s: _set(s, _pop_marked(s)), "DICT": _dict,
 }  # fmt: skip
 _ARRAYS: dict[str, Callable[[list[Any], Any], None]] = {
-    "TUPLE": lambda s, _: s.append(tuple(_marked(s))), "GLOBAL": _global, "STACK_GLOBAL": _stack_global,
+    "TUPLE": lambda s, _: s.append(tuple(_pop_marked(s))), "GLOBAL": _global, "STACK_GLOBAL": _stack_global,
     "REDUCE": _reduce, "BUILD": _build,
 }  # fmt: skip

@@ -193,7 +193,7 @@ def find_model(models: str | os.PathLike[str], kind: str, gender: str) -> Path:
     return path
 
 
-class BodyModel:
+class SmplModel:
     """An opened model of `kind` smpl, smplh or smplx, with `joints` joints and `faces` (F, 3) of vertex indices."""
 
     def __init__(self, arrays: dict[str, Any]) -> None:
@@ -202,7 +202,7 @@ class BodyModel:
         def tensor(name: str) -> torch.Tensor:
             return torch.as_tensor(np.asarray(arrays[name], np.float32))
 
-        self._lbs = _skinning()
+        self._lbs = _import_skinning()
         table = np.asarray(arrays["kintree_table"], np.int64)
         self.joints = table.shape[1]
         parents = table[0].copy()
@@ -233,15 +233,15 @@ class BodyModel:
             raise UserError(f"f names vertices that are not there; accepted 0 to {count - 1}")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> BodyModel:
+    def load(cls, path: str | os.PathLike[str]) -> SmplModel:
         """Open a model's ``.npz``."""
-        _skinning()
+        _import_skinning()
         path = Path(path)
         arrays = read_arrays(path, MODEL_KEYS)
         with parsing(path, "a body model of SMPL", f"accepted {', '.join(MODEL_KEYS)}"):
             return cls(arrays)
 
-    def posed(self, body: BodyParameters, up: str = "z") -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def pose(self, body: BodyParameters, up: str = "z") -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Vertices (n, V, 3) and joints (n, J, 3) of `AT_ONCE` frames at a time, float32 metres, Y up.
 
         Hands and face that only the poses or only the model has are left out, or at rest; `up` as in `read_smplx`.
@@ -249,7 +249,7 @@ class BodyModel:
         import torch
 
         check_up(up)
-        poses = fitted(body.poses, self.joints)
+        poses = fit_poses(body.poses, self.joints)
         betas = body.betas[: min(self._shapes.shape[2], MAX_BETAS)]
         shapes, turn = self._shapes[..., : len(betas)], _TO_Y_UP if up == "z" else np.eye(3)
         for first in range(0, len(poses), AT_ONCE):
@@ -264,10 +264,10 @@ class BodyModel:
 
     def joints_of(self, body: BodyParameters, up: str = "z") -> np.ndarray:
         """(T, J, 3) joints of a body of its own shape, metres, Y up."""
-        return np.concatenate([joints for _, joints in self.posed(body, up)])
+        return np.concatenate([joints for _, joints in self.pose(body, up)])
 
 
-def fitted(poses: np.ndarray, joints: int) -> np.ndarray:
+def fit_poses(poses: np.ndarray, joints: int) -> np.ndarray:
     """Poses (T, 72, 156 or 165) as a model of so many joints takes them, (T, 3 J)."""
     frames, width = poses.shape
     face = poses[:, _FACE] if MODELS_BY_WIDTH[width] == "smplx" else np.zeros((frames, 9))
@@ -283,7 +283,7 @@ def write_obj(vertices: np.ndarray, faces: np.ndarray, path: str | os.PathLike[s
     return atomic_write(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="ascii"))
 
 
-def _skinning() -> Any:
+def _import_skinning() -> Any:
     try:
         from smplx.lbs import lbs
     except ImportError:

@@ -125,14 +125,14 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 @contextmanager
-def unfilled() -> Iterator[None]:
+def build_unfilled() -> Iterator[None]:
     """Modules built inside have no memory; ``load_state_dict(state, assign=True)`` gives them the tensors of a file."""
     # Random initialisation takes longer than reading, and on the meta device it even loads torch's compiler.
     with torch.device("meta"), _NoInitialisation():
         yield
 
 
-def quantised(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def quantise(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A matrix (rows, ...) as 8-bit integers, and the scale of each row, (rows, 1, ...) float32."""
     weight = matrix.float()
     scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-12) / 127
@@ -164,7 +164,7 @@ def unpacked6(packed: torch.Tensor) -> torch.Tensor:
     return torch.cat([*(p & 63 for p in parts), last], 1).float() - 32
 
 
-def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None, bits: int = 8) -> dict[str, torch.Tensor]:
+def lower_weight(name: str, weight: torch.Tensor, dtype: torch.dtype | None, bits: int = 8) -> dict[str, torch.Tensor]:
     """The tensors that a file holds for one floating-point weight; `dtype` None = as it is.
 
     ``torch.int8`` = ``name`` (int8) and ``name.scale``, whose product is within half a step (a 254th of the row's
@@ -176,11 +176,11 @@ def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None, bits: in
     if weight.ndim < 2 or weight.numel() < MIN_QUANTISED:
         return {name: weight.to(torch.bfloat16)}
     six = bits == 6 and weight.ndim == 2 and weight.shape[1] % 4 == 0
-    integers, scale = packed6(weight) if six else quantised(weight)
+    integers, scale = packed6(weight) if six else quantise(weight)
     return {name: integers, name + SCALE: scale}
 
 
-def raised(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def raise_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights of a file in float32 again; tensors that are not floating-point and have no scale stay."""
     kinds, out = (torch.int8, torch.uint8), {}
     for name, value in state.items():

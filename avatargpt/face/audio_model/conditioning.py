@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from instruct_data.face.actions import action_names, actions
-from instruct_data.face.emotions import named_emotion
+from instruct_data.face.emotions import find_emotion
 from vqvae.errors import UserError
 from vqvae.io.data_files import finite_number
 
@@ -161,7 +161,7 @@ class Direction:
         vector = np.where(length > 1e-6, vector / np.maximum(length, 1e-6) * strength, 0)
         return vector.astype(np.float32), strength.astype(np.float32)
 
-    def followed(self, new: Direction, at: float, words: bool) -> Direction:
+    def follow_with(self, new: Direction, at: float, words: bool) -> Direction:
         """This direction up to second `at`, `new` from there on; the seconds of `new` count from `at`.
 
         Feelings of `new`, if any, are reached `FEELING_CHANGE` later, in a straight line from the present one. With
@@ -198,7 +198,7 @@ class Direction:
             kinds=np.concatenate([self.kinds[begun], new.kinds]), spans=np.concatenate([old, added]),
         )  # fmt: skip
 
-    def timing(self, t: np.ndarray) -> np.ndarray:
+    def time_clauses(self, t: np.ndarray) -> np.ndarray:
         """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active."""
         since, left = t[:, None] - self.spans[None, :, 0], self.spans[None, :, 1] - t[:, None]
         active = (since >= 0) & (left >= -LINGER)
@@ -286,7 +286,7 @@ def _parse_feeling(where: str, part: str, item: str) -> tuple[str, float]:
     fields = [f.strip() for f in item.split(":")]
     if not 1 <= len(fields) <= 2 or not fields[0]:
         raise UserError(f"{where}: {part!r}; accepted {_FORM}")
-    name = named_emotion(fields[0])
+    name = find_emotion(fields[0])
     strength = DEFAULT_STRENGTH if len(fields) == 1 else _number(where, fields[1], "an intensity")
     if not 0 <= strength <= 1:
         raise UserError(f"{where}: intensity {strength:g}; accepted 0 to 1")

@@ -81,11 +81,11 @@ def apply_controls(
     if rate is not None and lids is None:
         motion = replace(motion, weights=idle.remove_blinks(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
-    motion = smoothed(motion, controls.smooth)
+    motion = smooth_face(motion, controls.smooth)
     motion = idle.Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
     if rate is not None:
         motion = replace(motion, weights=idle.add_blinks(motion.weights, motion.fps, rate, seed, lids))
-    motion = scaled(motion, controls)
+    motion = scale_face(motion, controls)
     return with_eye_contact(motion, controls.eye_contact)
 
 
@@ -113,7 +113,7 @@ class LiveControls:
         """The next frame, a clip of one."""
         frame = self._idler(symmetric(frame, self._controls.symmetry))
         frame = replace(frame, weights=self._blinker(frame.weights[0])[None])
-        return with_eye_contact(scaled(frame, self._controls), self._controls.eye_contact)
+        return with_eye_contact(scale_face(frame, self._controls), self._controls.eye_contact)
 
 
 def spans_after(spans: Sequence[Span], new: Sequence[Span], at: float) -> tuple[Span, ...]:
@@ -137,7 +137,7 @@ def shapes(name: str) -> tuple[str, ...]:
     raise UserError(f"blendshape {name!r}: unknown{hint}; accepted ARKit's 52 names, such as jawOpen or mouthSmileLeft")
 
 
-def scaled(motion: FaceMotion, controls: Controls) -> FaceMotion:
+def scale_face(motion: FaceMotion, controls: Controls) -> FaceMotion:
     """Every shape times its strength and gains, then its offsets added; cut to [0, 1] once, at the end."""
     factor, added = np.ones(arkit.COUNT), np.zeros(arkit.COUNT)
     for group, strength in ((MOUTH, controls.mouth), (BROWS, controls.brow)):
@@ -167,7 +167,7 @@ def symmetric(motion: FaceMotion, amount: float) -> FaceMotion:
     return replace(motion, weights=motion.weights + amount * (mean - motion.weights))
 
 
-def smoothed(motion: FaceMotion, seconds: float) -> FaceMotion:
+def smooth_face(motion: FaceMotion, seconds: float) -> FaceMotion:
     """Weights and head through a Gaussian of this standard deviation, without delay; ends are held."""
     from scipy.ndimage import gaussian_filter1d
 

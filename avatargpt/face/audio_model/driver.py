@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from avatargpt.face.audio_model import network as networks
 from avatargpt.face.audio_model.conditioning import HEADS, MAX_WORD_PIECES, Direction
 from avatargpt.face.audio_model.idle import LidClosing
-from avatargpt.face.audio_model.visemes import SPOKEN, STYLE, WIDTH, spoken_curves
+from avatargpt.face.audio_model.visemes import SPOKEN, STYLE, WIDTH, make_spoken_curves
 from avatargpt.lm.checkpoint import driver_folder, in_eight_bits, load_part, remove_part, save_part
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.features import SpeechFeatures
@@ -32,7 +32,7 @@ from avatargpt.speech.phones import ARPABET, SILENCE
 from vqvae.arkit import COUNT, INDEX, expand
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.io.tensors import quantised
+from vqvae.io.tensors import quantise
 
 if TYPE_CHECKING:
     from avatargpt.gesture.features import TimedWord
@@ -83,9 +83,9 @@ class FaceStream:
         style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`; None = usual.
         head: ``rule``, curves learnt from rules, every channel; ``recorded``, the mouth as in recorded pairs, all other
             channels by the rule head.
-        words: of the speech, with times in the stream. Aligned phones that are trusted (`visemes.spoken_curves`) shape
-            the mouth in place of what the network hears; with head ``recorded`` they only close the lips and bring
-            the lower one to the teeth.
+        words: of the speech, with times in the stream. Aligned phones that are trusted (`visemes.make_spoken_curves`)
+            shape the mouth in place of what the network hears; with head ``recorded`` they only close the lips and
+            bring the lower one to the teeth.
 
     Raises:
         UserError: a rate, style or head that is not accepted, or a head that was never trained.
@@ -127,7 +127,7 @@ class FaceStream:
         self._closing = LidClosing()
         # Of each frame: how far its words are trusted, its curves by the rules, and what p, b, m, f, v hold of them.
         self._known = self._said = self._held = np.zeros(0, np.float32)
-        if (spoken := spoken_curves(words, usual)) is not None:
+        if (spoken := make_spoken_curves(words, usual)) is not None:
             rules, self._known = spoken
             self._said = rules.curves
             self._held = np.maximum(rules.closure[:, None] * self._net.sealing.numpy(),
@@ -229,7 +229,7 @@ class FaceStream:
             added, extra = self._net.emotion(torch.from_numpy(vector[0]), torch.from_numpy(strength[0]))
             out = out + added
         if len(direction.spans):
-            timing = torch.from_numpy(direction.timing(at))[None]
+            timing = torch.from_numpy(direction.time_clauses(at))[None]
             if timing[..., 4].any():
                 # As in training, the clauses do not depend on the feeling.
                 h = self._net.motion_norm(x)[None, None]
@@ -273,7 +273,7 @@ class EightBits:
     def __init__(self, layer: nn.Linear) -> None:
         if layer.in_features % COLUMN_STEP:
             raise ValueError(f"{layer.in_features} columns; accepted: multiples of {COLUMN_STEP}")
-        self._weight, scale = quantised(layer.weight.detach())
+        self._weight, scale = quantise(layer.weight.detach())
         self._scale, self._bias = scale[:, 0].to(self.dtype), layer.bias.detach().to(self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -281,7 +281,7 @@ class EightBits:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _BlockWeights:
     """The weights of a block: looking modules up takes longer than multiplying."""
 
     dilation: int
@@ -292,8 +292,8 @@ class _Layer:
     out: Exact | EightBits
 
     @classmethod
-    def of(cls, block: Any, kind: type[Exact | EightBits]) -> _Layer:
-        assert isinstance(block, networks.Block)
+    def of(cls, block: Any, kind: type[Exact | EightBits]) -> _BlockWeights:
+        assert isinstance(block, networks.ConvBlock)
         norm = block.norm
         shape = tuple(norm.normalized_shape)
         return cls(block.dilation, shape, norm.weight, norm.bias, kind(block.taps), kind(block.out))
@@ -307,7 +307,7 @@ class Backbone:
         kind: type[Exact | EightBits] = EightBits if fast else Exact
         self.network, self._dtype = network, kind.dtype
         zeros = torch.zeros(network.config.width, dtype=self._dtype)
-        self._layers = [_Layer.of(b, kind) for b in network.blocks]
+        self._layers = [_BlockWeights.of(b, kind) for b in network.blocks]
         self._past = [deque([zeros] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
         self._spectrum = networks.LongTermSpectrum(network.config.slow) if network.config.slow else None
         enters = [network.enter.weight] + ([network.around.weight] if self._spectrum else [])
@@ -347,7 +347,7 @@ class Backbone:
 
 
 # The recorded mouth
-class Speaking:
+class VoiceActivity:
     """Voice activity from the phone logits of one frame after the other."""
 
     def __init__(self) -> None:
@@ -400,7 +400,7 @@ def light_closure(pose: np.ndarray) -> np.ndarray:
     return out
 
 
-def paired_channels(own: Sequence[str]) -> tuple[int, ...]:
+def list_paired_channels(own: Sequence[str]) -> tuple[int, ...]:
     """Columns that a head of recorded pairs has learnt, by `DriverConfig.own`."""
     return tuple(INDEX[n] for n in own) if own else PAIRED_CHANNELS
 
@@ -415,7 +415,7 @@ class RecordedMouth:
     """
 
     def __init__(self, network: networks.DriverNetwork, behind: int, own: Sequence[str] = ()) -> None:
-        self._speaking, self._behind, self._columns = Speaking(), behind, list(paired_channels(own))
+        self._speaking, self._behind, self._columns = VoiceActivity(), behind, list(list_paired_channels(own))
         self._own = bool(own)
         self._waiting: deque[tuple[np.ndarray, np.ndarray, float]] = deque()
         self._closure = None

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Direction
-from instruct_data.face.actions import action_names, actions, fitted
+from instruct_data.face.actions import action_names, actions, load_fitted
 from instruct_data.face.render import BLINK_FREE, EYE_ACTIONS, JUMP_SHARE, MAX_GAZE, SINGLE_BLINK, SWAY_DEGREES
 from instruct_data.face.score import DEFAULT, EXTREMELY, VERY, Score
 from vqvae import arkit
@@ -339,7 +339,7 @@ class _Saccades:
     """
 
     def __init__(self, seed: Sequence[int], fps: float) -> None:
-        self._seed, self._fps, self._facts = list(seed), fps, fitted()["gaze"]
+        self._seed, self._fps, self._facts = list(seed), fps, load_fitted()["gaze"]
         self._jumps, self._rng = 0, np.random.default_rng(self._seed)
         self._rate = JUMP_SHARE / (self._facts["rest_seconds"][1] + self._facts["seconds"][1])
         self._since, self._from, self._to = 0.0, np.zeros(2), np.zeros(2)
@@ -361,7 +361,7 @@ class _Saccades:
         return np.asarray(self._from + (self._to - self._from) * share)
 
 
-class Speaking:
+class JawActivity:
     """How fast the jaw moves, frame by frame: a mean in weights a second, of which a talk has about one, silence none.
 
     Args:
@@ -369,7 +369,7 @@ class Speaking:
     """
 
     def __init__(self, fps: float, seconds: float = _SPEAKING_SECONDS) -> None:
-        self._fps, self._share = fps, _smoothing(seconds, fps)
+        self._fps, self._share = fps, _compute_decay(seconds, fps)
         self._last: float | None = None
         self.value = 0.0
 
@@ -397,14 +397,14 @@ class Idler:
         self._drifts = [(_Drift(r, period), weight) for r, (period, weight) in zip(rng, _LAYERS, strict=False)]
         self._saccades, self._history = _Saccades([seed, 53, 2], fps), History()
         self._breath = float(rng[3].random())
-        self._frame, self._speaking = 0, Speaking(fps)
+        self._frame, self._speaking = 0, JawActivity(fps)
         self._quick = self._slow = 0.0
 
     def _update_speaking(self, jaw: float, free: float) -> float:
         """How much is spoken, 0 to 1; the means of the jaw follow it as far as it is `free` of a score."""
         speaking = self._speaking(jaw, free)
-        self._quick += free * _smoothing(_QUICK, self._fps) * (jaw - self._quick)
-        self._slow += free * _smoothing(_SLOW, self._fps) * (jaw - self._slow)
+        self._quick += free * _compute_decay(_QUICK, self._fps) * (jaw - self._quick)
+        self._slow += free * _compute_decay(_SLOW, self._fps) * (jaw - self._slow)
         return min(speaking / _SPEAKING, 1.0)
 
     def offsets(self, weights: np.ndarray) -> np.ndarray:
@@ -453,7 +453,7 @@ def free_share(spans: Sequence[Span], second: float) -> float:
     return _outside(spans, second)
 
 
-def _smoothing(seconds: float, fps: float) -> float:
+def _compute_decay(seconds: float, fps: float) -> float:
     """Factor of an exponential mean with this time constant."""
     return float(1 - np.exp(-1 / (seconds * fps)))
 

@@ -80,7 +80,7 @@ class DriverConfig(Strict):
         return self
 
 
-class Block(nn.Module):
+class ConvBlock(nn.Module):
     """x + W gelu(causal convolution of norm(x)); (B, T, D) -> (B, T, D)."""
 
     def __init__(self, width: int, hidden: int, dilation: int) -> None:
@@ -130,7 +130,7 @@ class DriverNetwork(nn.Module):
         self.enter = nn.Linear(FEATURES, config.width)
         self.nothing = nn.Parameter(torch.zeros(config.width))  # in place of features that are NaN: no sound
         self.style = nn.Linear(len(STYLE), config.width, bias=False)
-        self.blocks = nn.ModuleList(Block(config.width, config.hidden, d) for d in config.dilations)
+        self.blocks = nn.ModuleList(ConvBlock(config.width, config.hidden, d) for d in config.dilations)
         self.begin_text(config.gates)
         self.leave = nn.LayerNorm(config.width)
         self.curves = nn.Linear(config.width, CURVES)
@@ -146,12 +146,12 @@ class DriverNetwork(nn.Module):
             biting[columns], bitten[columns] = 1, level
         self.register_buffer("biting", biting, persistent=False)
         self.register_buffer("bitten", bitten, persistent=False)
-        self.config = config.changed(seal=False, bite=False, slow=0.0)
+        self.config = config.replace_fields(seal=False, bite=False, slow=0.0)
         self.grow(config)
 
     def begin_text(self, gates: Gates) -> None:
         """New text branches with random weights; all else stays."""
-        c = self.config = self.config.changed(gates=gates)
+        c = self.config = self.config.replace_fields(gates=gates)
         self.emotion = EmotionBranch(c.width, c.text_width, gates == "zero", CURVES * c.feel)
         self.motion_norm = nn.LayerNorm(c.width)
         self.motion = MotionBranch(c.width, c.text_width, CURVES, gates == "zero")
@@ -161,23 +161,23 @@ class DriverNetwork(nn.Module):
 
         A larger `look_ahead` is taken over: the states then give earlier frames.
         """
-        self.config = self.config.changed(look_ahead=max(self.config.look_ahead, shape.look_ahead))
+        self.config = self.config.replace_fields(look_ahead=max(self.config.look_ahead, shape.look_ahead))
         if shape.seal and not self.config.seal:
-            self.config = self.config.changed(seal=True)
+            self.config = self.config.replace_fields(seal=True)
             self.seal = self._open_gate()
             pose = torch.zeros(CURVES)
             pose[[INDEX[n] for n in expand("mouthPress")]] = PRESSED
             self.sealed = nn.Parameter(pose)
         if shape.bite and not self.config.bite:
-            self.config = self.config.changed(bite=True)
+            self.config = self.config.replace_fields(bite=True)
             self.bite = self._open_gate()
         if shape.feel and not self.config.feel:
-            self.config = self.config.changed(feel=True)
+            self.config = self.config.replace_fields(feel=True)
             state = self.emotion.state_dict()
             self.emotion = EmotionBranch(self.config.width, self.config.text_width, True, CURVES)
             self.emotion.load_state_dict(state, strict=False)
         if shape.slow and not self.config.slow:
-            self.config = self.config.changed(slow=shape.slow)
+            self.config = self.config.replace_fields(slow=shape.slow)
             self.around = nn.Linear(2 * BANDS, self.config.width, bias=False)
             nn.init.zeros_(self.around.weight)
 
@@ -222,11 +222,11 @@ class DriverNetwork(nn.Module):
         return torch.where(missing, self.nothing.to(x.dtype), x) if any_missing else x
 
     @torch.no_grad()
-    def clip_output(self, features: np.ndarray, text: Text | None = None) -> DriverOutput:
+    def clip_output(self, features: np.ndarray, text: TextBatch | None = None) -> DriverOutput:
         """Features (T, 332) of a clip, followed by silence -> outputs (1, T, ..) of the video's frames."""
         return self.apply_heads(*self.clip_states(features, text))
 
-    def clip_states(self, features: np.ndarray, text: Text | None = None) -> tuple[Tensor, Tensor | None]:
+    def clip_states(self, features: np.ndarray, text: TextBatch | None = None) -> tuple[Tensor, Tensor | None]:
         """The same before `apply_heads`: hidden states (1, T, D), and what text adds to the curves."""
         ahead = self.config.look_ahead
         padded = np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(ahead, 0)])
@@ -234,11 +234,11 @@ class DriverNetwork(nn.Module):
         h, extra = self.states(x, torch.zeros(1, len(STYLE), device=x.device), text)
         return h[:, ahead:], None if extra is None else extra[:, ahead:]
 
-    def forward(self, features: Tensor, style: Tensor, text: Text | None = None) -> DriverOutput:
+    def forward(self, features: Tensor, style: Tensor, text: TextBatch | None = None) -> DriverOutput:
         """(B, T, 332) features as extracted, (B, 8) styles."""
         return self.apply_heads(*self.states(features, style, text))
 
-    def states(self, features: Tensor, style: Tensor, text: Text | None) -> tuple[Tensor, Tensor | None]:
+    def states(self, features: Tensor, style: Tensor, text: TextBatch | None) -> tuple[Tensor, Tensor | None]:
         """Hidden states (B, T, D) of the features' frames, and what text adds to the curves (B, T, 55)."""
         x = self.embed(features) + self.style(style)[:, None]
         extra: Tensor | None = None
@@ -433,7 +433,7 @@ def _gate(width: int, zero: bool) -> nn.Linear:
 
 
 @dataclass
-class Text:
+class TextBatch:
     """Text for a batch, in the hidden states' time; states, words, kinds and timing as in `MotionBranch`."""
 
     emotion: Tensor  # (B, T, 384) unit vectors times strength

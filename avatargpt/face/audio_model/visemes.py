@@ -123,7 +123,7 @@ def viseme_curves(
     blended = _blend(parts, t, start, end, stress)
     blended *= size[[0, 1, 1, 2, 2, 4, 4, 5]]
     closure, contact = _contacts(parts, t, CLOSED), _contacts(parts, t, LABIODENTAL)
-    resting = _resting(parts, t)
+    resting = _find_silence(parts, t)
     jaw, funnel, pucker, stretch, smile, lower, upper, tongue = (blended * (1 - resting[:, None])).T
     open_ = 1 - closure
     grip = closure * min(size[3], 1.5)
@@ -155,7 +155,7 @@ def viseme_curves(
     return VisemeCurves(curves, track, closure.astype(np.float32), contact.astype(np.float32))
 
 
-def spoken_curves(
+def make_spoken_curves(
     words: Iterable[TimedWord], style: np.ndarray | None = None
 ) -> tuple[VisemeCurves, np.ndarray] | None:
     """Curves of words that were aligned with their sound, and how far (T,) they are trusted in each frame, 0 to 1.
@@ -266,7 +266,7 @@ def _contacts(parts: list[Phone], t: np.ndarray, names: frozenset[str]) -> np.nd
     return out
 
 
-def _resting(parts: list[Phone], t: np.ndarray) -> np.ndarray:
+def _find_silence(parts: list[Phone], t: np.ndarray) -> np.ndarray:
     """(T,) 1 where silence has lasted and will last, 0 where something is spoken, smooth between."""
     out = np.zeros(len(t))
     for p in parts:

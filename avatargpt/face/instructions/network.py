@@ -222,7 +222,7 @@ class ScoreTokens:
         emotions = [Emotion(n, s, round(a, 3), round(length if b is None else b, 3)) for n, s, a, b in emotion_rows]
         return Score(length, tuple(events), tuple(emotions), text)
 
-    def allowed(self, tokens: Sequence[int]) -> list[str]:
+    def list_allowed(self, tokens: Sequence[int]) -> list[str]:
         """Fields that may come after these tokens."""
         if not tokens:
             return ["emotion", "action", "length"]
@@ -382,7 +382,7 @@ class ParserNetwork(nn.Module):
         for name in [k.removesuffix(".up") for k in state if k.endswith(".up")]:
             up, down = best_of_rank(state[f"{name}.up"], state[f"{name}.down"], rank)
             state |= {f"{name}.up": up, f"{name}.down": down}
-        out = ParserNetwork(self.config.changed(rank=rank))
+        out = ParserNetwork(self.config.replace_fields(rank=rank))
         out.load_state_dict(state)
         return out.train(self.training)
 
@@ -519,12 +519,12 @@ class ScoreSampler:
         while len(row) < MAX_TOKENS and (not row or row[-1] != 0):
             latest = torch.tensor(row[-1:] or [self.begin(seconds)])
             logits = decoder.step(latest)[0]
-            row.append(self.choose(logits.softmax(-1).double().numpy(), self._allowed(row, len(row))))
+            row.append(self.choose(logits.softmax(-1).double().numpy(), self._list_allowed(row, len(row))))
         return row
 
     def _possible(self, row: list[int], length: int) -> np.ndarray:
         """(V,) 1 at the tokens that may come next."""
-        fields = tuple(self._allowed(row, length))
+        fields = tuple(self._list_allowed(row, length))
         if fields not in self._masks:
             mask = np.zeros(len(self.tokens))
             for name in fields:
@@ -532,9 +532,9 @@ class ScoreSampler:
             self._masks[fields] = mask
         return self._masks[fields]
 
-    def _allowed(self, row: list[int], length: int) -> Sequence[str]:
+    def _list_allowed(self, row: list[int], length: int) -> Sequence[str]:
         """Fields that may come next; towards the limit no further actions."""
-        allowed = self.tokens.allowed(row)
+        allowed = self.tokens.list_allowed(row)
         return ["length"] if length > MAX_TOKENS - 8 and "length" in allowed else allowed
 
     def choose(self, chances: np.ndarray, allowed: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ import torch
 from avatargpt.face.instructions.network import MAX_WORDS, ParserConfig, ParserNetwork, ScoreSampler, ScoreTokens
 from avatargpt.face.instructions.scores import NamedTimes, fill_score
 from avatargpt.lm.checkpoint import load_part, save_part
-from avatargpt.requests.english import below_zero, unreadable, worded
+from avatargpt.requests.english import below_zero, spell_emoji, unreadable
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
@@ -38,7 +38,7 @@ NAME_GAIN, START_GAIN, COUNT_GAIN, DURATION_GAIN = 0.4, 0.3, 0.15, 0.15  # simil
 MIN_AGREEMENT = 0.7
 
 
-def reading_grounder(config: ParserConfig) -> SentenceGrounder:
+def make_reading_grounder(config: ParserConfig) -> SentenceGrounder:
     """A sentence encoder that keeps as much of an instruction as can be read, and one piece more."""
     from avatargpt.lm.text_encoder import SentenceGrounder
 
@@ -78,7 +78,7 @@ def similarity(a: Score, b: Score) -> float:
 
 def consensus(readings: Sequence[Score]) -> Score:
     """The reading most similar to all of them, of equals the first, with their median strengths."""
-    number, different = _numbered(readings)
+    number, different = _number_readings(readings)
     alike = np.array([[similarity(a, b) for b in different] for a in different])
     gains = alike[number][:, number].mean(1)
     chosen = readings[int(np.argmax(np.round(gains, 9)))]
@@ -97,7 +97,7 @@ def consensus(readings: Sequence[Score]) -> Score:
     )
 
 
-def _numbered(readings: Sequence[Score]) -> tuple[np.ndarray, list[Score]]:
+def _number_readings(readings: Sequence[Score]) -> tuple[np.ndarray, list[Score]]:
     """The number of each reading among those that `similarity` tells apart, and one of each of these."""
     different: dict[Any, tuple[int, Score]] = {}
     numbers = []
@@ -110,7 +110,7 @@ def _numbered(readings: Sequence[Score]) -> tuple[np.ndarray, list[Score]]:
 
 def agreement(chosen: Score, readings: Sequence[Score]) -> float:
     """0 to 1: mean similarity of the readings to the chosen one."""
-    number, different = _numbered(readings)
+    number, different = _number_readings(readings)
     return float(np.array([similarity(chosen, b) for b in different])[number].mean())
 
 
@@ -151,11 +151,11 @@ class InstructionParser:
         Args:
             samples: readings that are drawn of each wording; 0 = the likeliest alone.
             grounder: one that keeps at least `MAX_WORDS` + 1 word pieces and gives the layers that the network reads
-                (`reading_grounder`).
+                (`make_reading_grounder`).
             seconds: requested length of each clip, None = as the instruction takes.
             named: how the instructions name seconds, if at all.
         """
-        words = [worded(text) for text in texts]
+        words = [spell_emoji(text) for text in texts]
         states = grounder.states(words) if texts else []
         for text, pieces in zip(words, states, strict=True):
             if not text.strip():
@@ -185,7 +185,7 @@ class InstructionParser:
         groups = self.sampler.sample([states, *(s for s, _ in usable)], seconds, samples)
         for rows, flip in zip(groups, (False, *(flip for _, flip in usable)), strict=True):
             drawn = [self.tokens.decode(row, text) for row in rows]
-            readings += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
+            readings += [replace(s.mirror(), text=text) for s in drawn] if flip else drawn
         # Each reading fills a requested length before they are compared.
         readings = readings if seconds is None else [fill_score(s, seconds, named) for s in readings]
         chosen = consensus(readings)

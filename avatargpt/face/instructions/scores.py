@@ -42,7 +42,7 @@ def spread_score(score: Score, seconds: float) -> Score:
     """
     if not 1 < seconds / score.length <= MAX_SPREAD or seconds > MAX_SECONDS:
         return score
-    grown = paced_score(score, seconds)
+    grown = pace_score(score, seconds)
     pairs = zip(grown.events, score.events, strict=True)
     events = (replace(g, duration=e.duration) if _brief(e) else g for g, e in pairs)
     return replace(grown, events=tuple(events))
@@ -113,7 +113,7 @@ def hold_score(score: Score, seconds: float) -> Score:
     return replace(score, length=seconds, emotions=_emotions_until(score, seconds, seconds))
 
 
-def paced_score(score: Score, seconds: float) -> Score:
+def pace_score(score: Score, seconds: float) -> Score:
     """All times grow or shrink until the score is `seconds` long."""
     factor = seconds / score.length
     events = tuple(replace(e, start=e.start * factor, duration=e.duration * factor) for e in score.events)
@@ -133,7 +133,7 @@ def fit_score(score: Score, seconds: float) -> Score:
             cut = tuple(replace(e, duration=min(e.duration, seconds - e.start)) for e in begun)
             return hold_score(replace(score, events=cut), seconds)
         fits = all(e.end <= seconds for e in score.events) and all(f.start < seconds - MAX_TAIL for f in score.emotions)
-        return hold_score(score, seconds) if score.events and fits else paced_score(score, seconds)
+        return hold_score(score, seconds) if score.events and fits else pace_score(score, seconds)
     # The score keeps its length: sound may be longer than any score.
     return replace(score, emotions=_emotions_until(score, seconds, score.length))
 
@@ -157,7 +157,7 @@ def late_score(score: Score, second: float) -> Score | None:
     return left if events or emotions else None
 
 
-def joined_score(parts: Sequence[tuple[float, Score]], seconds: float, text: str = "") -> Score | None:
+def join_scores(parts: Sequence[tuple[float, Score]], seconds: float, text: str = "") -> Score | None:
     """One score of so many seconds from scores that begin at these; None where nothing is in them."""
     events = [replace(e, start=e.start + at) for at, score in parts for e in score.events if e.start + at < seconds]
     emotions = [
@@ -274,7 +274,7 @@ WordTimes: TypeAlias = "Sequence[TimedWord]"  # of speech
 
 
 @dataclass
-class Part:
+class ScoredClause:
     """A clause with its events and emotions, from second 0."""
 
     clause: FaceClause
@@ -343,7 +343,7 @@ def in_context(clauses: Sequence[FaceClause], whole: Score, read: Read) -> Read:
     return lambda clause: feelings[clause] if clause in feelings else read(clause)
 
 
-def slowed(score: Score, clauses: Sequence[FaceClause], read: Read, extend: bool) -> Score:
+def slow_actions(score: Score, clauses: Sequence[FaceClause], read: Read, extend: bool) -> Score:
     """Held actions that a request calls slow grow slowly, which the parser's tokens cannot write.
 
     Args:
@@ -429,7 +429,7 @@ def _with_waits(clauses: Sequence[FaceClause]) -> list[FaceClause]:
     return out
 
 
-def _fit(parts: Sequence[Part], length: float, words: WordTimes) -> None:
+def _fit(parts: Sequence[ScoredClause], length: float, words: WordTimes) -> None:
     """Places the parts; those without a stated duration are faster where the clip is too short."""
     for pace in (1.0, *PACES):
         for part in parts:
@@ -441,7 +441,7 @@ def _fit(parts: Sequence[Part], length: float, words: WordTimes) -> None:
             return
 
 
-def _make_part(clause: FaceClause, read: Read) -> Part:
+def _make_part(clause: FaceClause, read: Read) -> ScoredClause:
     score = read(clause.action)
     events = sorted(score.events, key=lambda e: e.start)
     first = events[0].start if events else 0.0
@@ -453,10 +453,10 @@ def _make_part(clause: FaceClause, read: Read) -> Part:
     # To calm down is to grow calm: it is the feeling before that fades.
     if clause.course == "fading" and not moved and score.emotions and all(f.name == "neutral" for f in score.emotions):
         clause = clause.model_copy(update={"course": "rising"})
-    return Part(clause, moved, list(score.emotions), natural)
+    return ScoredClause(clause, moved, list(score.emotions), natural)
 
 
-def _in_turn(parts: list[Part], request: FaceRequest) -> list[Part]:
+def _in_turn(parts: list[ScoredClause], request: FaceRequest) -> list[ScoredClause]:
     """The parts in turns."""
     each = request.rounds or max((p.clause.times or 1 for p in parts), default=1)
     rounds = each if request.rounds or each > 1 else DEFAULT_ROUNDS
@@ -470,7 +470,7 @@ def _in_turn(parts: list[Part], request: FaceRequest) -> list[Part]:
     return out
 
 
-def _length(parts: Sequence[Part], words: WordTimes) -> float:
+def _length(parts: Sequence[ScoredClause], words: WordTimes) -> float:
     """Seconds of a clip without a given length."""
     shared = any(p.clause.from_share is not None or p.clause.to_share is not None for p in parts)
     length = max([SHARED_LENGTH if shared else 0.0, *(word.end for word in words)])
@@ -493,7 +493,7 @@ def _length(parts: Sequence[Part], words: WordTimes) -> float:
     return float(max(length, 1.0))
 
 
-def _place(parts: Sequence[Part], length: float, words: WordTimes) -> None:
+def _place(parts: Sequence[ScoredClause], length: float, words: WordTimes) -> None:
     """Sets the start of each part, and its end where that is stated."""
     cursor, before = 0.0, None
     for part in parts:
@@ -523,7 +523,7 @@ def _place(parts: Sequence[Part], length: float, words: WordTimes) -> None:
         before = part
 
 
-def _end(part: Part, length: float) -> float | None:
+def _end(part: ScoredClause, length: float) -> float | None:
     c = part.clause
     if c.until is not None and c.until > part.start:
         return c.until
@@ -551,7 +551,7 @@ def anchor_time(clause: FaceClause, words: WordTimes) -> float | None:
 
 
 # Events and feelings of placed parts
-def part_events(part: Part, length: float) -> list[Event]:
+def part_events(part: ScoredClause, length: float) -> list[Event]:
     """The events of a placed part."""
     c = part.clause
     if not part.events:
@@ -565,7 +565,7 @@ def part_events(part: Part, length: float) -> list[Event]:
         return [_at(e, start + e.start * part.pace, part.pace) for start in starts for e in part.events]
     lasts = (part.end - part.start) if part.end is not None else part.takes
     if c.course:
-        return [x for e in part.events for x in _changing(e, part, length)]
+        return [x for e in part.events for x in _change_event(e, part, length)]
     if len(part.events) == 1:
         e = part.events[0]
         is_held = actions()[e.action].form == "hold" and e.repeat == 1 and times == 1
@@ -591,7 +591,7 @@ def _at(event: Event, start: float, pace: float) -> Event:
     return replace(event, start=round(start, 3), duration=round(event.duration * pace, 3))
 
 
-def _every(part: Part, length: float) -> list[Event]:
+def _every(part: ScoredClause, length: float) -> list[Event]:
     c = part.clause
     period = max(c.every or 0.0, 0.0)
     if period < MIN_SECONDS:
@@ -607,7 +607,7 @@ def _every(part: Part, length: float) -> list[Event]:
     return out
 
 
-def _changing(event: Event, part: Part, length: float) -> list[Event]:
+def _change_event(event: Event, part: ScoredClause, length: float) -> list[Event]:
     """An action that grows, or that fades in steps."""
     c = part.clause
     stated = part.stated
@@ -623,7 +623,9 @@ def _changing(event: Event, part: Part, length: float) -> list[Event]:
     ]  # fmt: skip
 
 
-def add_emotions(before: list[Emotion], part: Part, after: Sequence[Part], length: float) -> list[Emotion]:
+def add_emotions(
+    before: list[Emotion], part: ScoredClause, after: Sequence[ScoredClause], length: float
+) -> list[Emotion]:
     """The feelings so far and those of a part: each lasts until the next one, or its stated duration."""
     c = part.clause
     if not part.emotions:
@@ -654,20 +656,20 @@ def add_emotions(before: list[Emotion], part: Part, after: Sequence[Part], lengt
             out.append(replace(f, start=part.start, end=over, intensity=first, to=f.intensity))
             if over < end - 0.05:
                 out.append(replace(f, start=over, end=end, to=None))
-        return [_rounded(f) for f in out]
+        return [_round_emotion(f) for f in out]
     for f in _strongest(part):
         if c.course == "fading":
-            out.append(_rounded(replace(f, start=part.start, end=over, to=FAINT)))
+            out.append(_round_emotion(replace(f, start=part.start, end=over, to=FAINT)))
         else:
-            out.append(_rounded(replace(f, start=part.start, end=max(end, part.start + 0.1), to=None)))
+            out.append(_round_emotion(replace(f, start=part.start, end=max(end, part.start + 0.1), to=None)))
     return out
 
 
-def _strongest(part: Part) -> list[Emotion]:
+def _strongest(part: ScoredClause) -> list[Emotion]:
     """Each feeling of a part once, as strong as it gets."""
     return [max((f for f in part.emotions if f.name == n), key=lambda f: f.strongest)
             for n in dict.fromkeys(f.name for f in part.emotions)]  # fmt: skip
 
 
-def _rounded(f: Emotion) -> Emotion:
+def _round_emotion(f: Emotion) -> Emotion:
     return replace(f, start=round(f.start, 3), end=round(f.end, 3))

@@ -106,17 +106,17 @@ def balance(s: Signals) -> np.ndarray:
     return np.asarray(s.local[:, :, 2].mean(1) - s.local[:, [7, 8], 2].mean(1))
 
 
-def seated(s: Signals) -> np.ndarray:
+def is_seated(s: Signals) -> np.ndarray:
     """(T,) whether the body sits: pelvis low, trunk up, and so far behind the feet that a seat must carry it."""
     return (pelvis(s) < HIGH_SEAT) & (s.uprightness > 0.5) & (balance(s) < SUPPORTED)
 
 
-def standing(s: Signals) -> np.ndarray:
+def is_standing(s: Signals) -> np.ndarray:
     """(T,) whether the body stands."""
     return (pelvis(s) > STANDING) & (s.uprightness > 0.6)
 
 
-def lying(s: Signals) -> np.ndarray:
+def is_lying(s: Signals) -> np.ndarray:
     """(T,) whether the body lies: a hip on the floor (propped on the arms none is), chest and head near it."""
     hip = s.joints[:, [1, 2], 1].min(1)
     return (pelvis(s) < 0.35) & (hip < 0.2) & (np.abs(s.uprightness) < 0.5) & (s.joints[:, 15, 1] < 0.6)
@@ -130,7 +130,7 @@ def edge(s: Signals) -> int:
 @predicate
 def sits_and_turns(s: Signals, degrees: float = 20.0) -> Verdict:
     """Turns the shoulders or the face by `degrees` to some side while sitting."""
-    mask = seated(s)
+    mask = is_seated(s)
     if mask.sum() < 4:
         return Verdict(False, {"seated_frames": float(mask.sum())})
     chest = chest_yaw(s)
@@ -223,7 +223,7 @@ def stumbles(s: Signals, degrees: float = 8.0) -> Verdict:
     """On the way somewhere the trunk pitches forward by `degrees` within half a second, and it does not fall."""
     back = max(len(s) - 10, 1)
     lurch = max((float(s.pitch[i : i + 11].max() - s.pitch[i]) for i in range(back)), default=0.0)
-    upright = bool(s.uprightness[-1] > 0.7 and pelvis(s).min() > 0.6 and standing(s)[0])
+    upright = bool(s.uprightness[-1] > 0.7 and pelvis(s).min() > 0.6 and is_standing(s)[0])
     return Verdict(lurch >= degrees and s.path >= 0.25 and upright, {"lurch_deg": lurch, "path_m": s.path})
 
 
@@ -232,4 +232,4 @@ def sit_ups(s: Signals, times: int = 1, most: int = 99) -> Verdict:
     """With the pelvis on the floor the trunk rises from lying to at least 45 degrees, `times` times."""
     low = np.where(pelvis(s) < 0.35, s.uprightness, 0.0)
     count = len([1 for a, b in runs_of(low > 0.6, gap=3) if a > 0 and low[:a].min() < 0.4])
-    return Verdict(times <= count <= most, {"rises": float(count), "lying_s": longest(lying(s))})
+    return Verdict(times <= count <= most, {"rises": float(count), "lying_s": longest(is_lying(s))})

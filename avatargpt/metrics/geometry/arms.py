@@ -20,7 +20,7 @@ from vqvae.smoothing import runs_of
 
 
 # The letters of the hands meant by `side` and of the hand that should stay down.
-def _chosen(side: str) -> tuple[list[str], list[str]]:
+def _choose_hands(side: str) -> tuple[list[str], list[str]]:
     if side == "both":
         return ["l", "r"], []
     return [HANDS[side]], ["r" if side == "left" else "l"]
@@ -41,7 +41,7 @@ def raises_hand(s: Signals, side: Side = "any", height: float = -0.06, other_hei
     # The default accepts a hand at shoulder level: tired and old people raise it no higher.
     if side == "any":
         return _any_side(raises_hand, s, height=height, other_height=1.0)
-    up, down = _chosen(side)
+    up, down = _choose_hands(side)
     tops, raised = {}, {}
     for h in "lr":
         level = s.hand_height(h)
@@ -59,7 +59,7 @@ def waves(s: Signals, side: Side = "any", swings_at_least: int = 4, amplitude: f
     """A hand at shoulder height or above goes to and fro (`swings_at_least` half-swings); the other one does not."""
     if side == "any":
         return _any_side(waves, s, swings_at_least=swings_at_least, amplitude=amplitude)
-    up, down = _chosen(side)
+    up, down = _choose_hands(side)
     count = {h: wave_swings(s, h, amplitude) for h in "lr"}
     ok = all(count[h] >= swings_at_least for h in up)
     ok = ok and all(count[h] < swings_at_least or float(s.hand_height(h).max()) < -0.1 for h in down)
@@ -68,7 +68,7 @@ def waves(s: Signals, side: Side = "any", swings_at_least: int = 4, amplitude: f
 
 
 # (T,) horizontal distance of wrist from shoulder.
-def _extended(s: Signals, hand: str) -> np.ndarray:
+def _is_extended(s: Signals, hand: str) -> np.ndarray:
     return np.linalg.norm(s.arm(hand)[:, [0, 2]], axis=1)
 
 
@@ -77,10 +77,10 @@ def holds_out_hand(s: Signals, side: Side = "any", seconds: float = 0.3) -> Verd
     """An arm is stretched away from the body, hand between hip and head, for a while: showing the way, inviting."""
     if side == "any":
         return _any_side(holds_out_hand, s, seconds=seconds)
-    up, down = _chosen(side)
+    up, down = _choose_hands(side)
     duration = {}
     for h in "lr":
-        mask = (_extended(s, h) >= 0.25) & (s.hand_height(h) > -0.42) & (s.hand_height(h) < 0.2)
+        mask = (_is_extended(s, h) >= 0.25) & (s.hand_height(h) > -0.42) & (s.hand_height(h) < 0.2)
         duration[h] = max((b - a for a, b in runs_of(mask, gap=1)), default=0) / FPS
     ok = all(duration[h] >= seconds for h in up) and s.reach < 0.7
     ok = ok and all(float(s.hand_over_head(h).max()) < 0.1 for h in up)

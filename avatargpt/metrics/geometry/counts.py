@@ -229,7 +229,7 @@ def counter(what: str) -> Counter:
     return COUNTERS[what]
 
 
-def counted_in(s: Signals, what: str) -> int:
+def count_in(s: Signals, what: str) -> int:
     """How often `what` is done in a clip."""
     return int(counter(what)(s))
 
@@ -237,5 +237,5 @@ def counted_in(s: Signals, what: str) -> int:
 @predicate
 def counted(s: Signals, what: Annotated[str, counter], times: int) -> Verdict:
     """`what` (a key of `COUNTERS`) is done exactly `times` times."""
-    count = counted_in(s, what)
+    count = count_in(s, what)
     return Verdict(count == times, {what: float(count)})

@@ -141,7 +141,7 @@ def validate(check: Any) -> None:
 
 # `kind`: the annotation of the parameter.
 def _check_value(where: str, kind: Any, value: Any) -> None:
-    if isinstance(value, str) and value.startswith("$"):  # a parameter of the clip, see `metrics.checks.filled`
+    if isinstance(value, str) and value.startswith("$"):  # a parameter of the clip, see `metrics.checks.fill_check`
         return
     if get_origin(kind) is Literal:
         if value not in get_args(kind):

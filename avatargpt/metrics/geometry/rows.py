@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, swings
-from avatargpt.metrics.geometry.acts import balance, edge, lying, seated, standing, trunk_twist
+from avatargpt.metrics.geometry.acts import balance, edge, is_lying, is_seated, is_standing, trunk_twist
 from avatargpt.metrics.geometry.common import (
     HANDS,
     AnySide,
@@ -78,7 +78,7 @@ BODY: dict[str, Callable[[Signals], Any]] = {
     "hands_speed": lambda s: s.relative_velocity[:, [20, 21]].max(1),
     "head_pitch": lambda s: s.head_turn[0], "head_yaw": lambda s: s.head_turn[1],
     "face": lambda s: chest_yaw(s) + s.head_turn[1], "trunk_twist": trunk_twist, "balance": balance,
-    "seated": seated, "standing": standing, "lying": lying, "phase": gait_phase, "running": is_running,
+    "seated": is_seated, "standing": is_standing, "lying": is_lying, "phase": gait_phase, "running": is_running,
     "walking": lambda s: not is_running(s, WALK_PHASE), "on_feet": is_upright, "has_steps": has_steps,
 }  # fmt: skip
 # The same of one side, l or r.

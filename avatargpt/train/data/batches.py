@@ -17,7 +17,7 @@ from avatargpt.lm.residual_decoder import FORGET
 from avatargpt.lm.shape import IGNORED, TEXT, forward_flops
 from avatargpt.lm.text_encoder import ResidentStates, SentenceGrounder
 from avatargpt.train.data.examples import Examples, Rows
-from avatargpt.train.data.ragged import padded
+from avatargpt.train.data.ragged import pad_stretches
 from avatargpt.train.stage import StepContext
 from avatargpt.train.throughput import Work
 from instruct_data.factory.mixture import Mixture, generator
@@ -57,8 +57,8 @@ class Batch:
         pad_id = config.pad_token_id or 0
         starts, sources, targets = rows.starts[chosen], rows.sources[chosen], rows.targets[chosen]
         width = _even(int(sources.max()), EVEN)
-        ids = padded(rows.ids, starts, sources, width, pad_id)
-        places = padded(rows.places, starts, sources, width, -1)
+        ids = pad_stretches(rows.ids, starts, sources, width, pad_id)
+        places = pad_stretches(rows.places, starts, sources, width, -1)
         inputs: dict[str, Any] = {
             "input_ids": ids,
             "attention_mask": (np.arange(width) < sources[:, None]).astype(np.int64),
@@ -74,7 +74,7 @@ class Batch:
         inputs["longest"] = int(read.max())
         # Answers are shorter than prompts: half of EVEN wastes less and still gives few shapes.
         length = _even(int(targets.max()), EVEN // 2)
-        labels = padded(rows.answers, rows.answer_starts[chosen], targets, length, IGNORED)
+        labels = pad_stretches(rows.answers, rows.answer_starts[chosen], targets, length, IGNORED)
         labels[real:] = IGNORED
         first = rows.codes[chosen]
         counts = np.where(first >= 0, targets - 1, 0)
@@ -92,7 +92,7 @@ class Batch:
             np.where(positive >= 0, position[positive], -1), read, written, ground, gathered,
         )  # fmt: skip
 
-    def grounded(self, states: ResidentStates) -> Batch:
+    def place_states(self, states: ResidentStates) -> Batch:
         """With the places of the texts' states on their device."""
         if not (self.ground >= 0).any():
             return self
@@ -101,7 +101,7 @@ class Batch:
         read = self.read + mask.sum(1)
         return replace(self, read=read, places=places, inputs={**self.inputs, "longest": int(read.max())})
 
-    def pinned(self) -> Batch:
+    def pin(self) -> Batch:
         """The same in memory that a GPU reads while it computes."""
         def pin(value: Any) -> Any:
             return torch.from_numpy(value).pin_memory() if isinstance(value, np.ndarray) else value
@@ -115,14 +115,14 @@ class Batch:
         Args:
             table: (C, R) codes of all clips. states: (M, width) of the sentence encoder.
         """
-        at = {k: _moved(v, device) for k, v in self.places.items()}
-        inputs = {k: _moved(v, device) for k, v in self.inputs.items()}
+        at = {k: _move_value(v, device) for k, v in self.places.items()}
+        inputs = {k: _move_value(v, device) for k, v in self.inputs.items()}
         if "residual_codes" in at:
             inputs["residual_codes"] = _rows(table, at["residual_codes"])
         if states is not None and "grounding" in at:
             inputs["extra_embeddings"] = [(states[at["grounding"]], at["grounding_mask"], "grounding")]
         return replace(
-            self, inputs=inputs, labels=_moved(self.labels, device), length=_moved(self.length, device),
+            self, inputs=inputs, labels=_move_value(self.labels, device), length=_move_value(self.length, device),
             codes=_rows(table, at["codes"]), places={},
         )  # fmt: skip
 
@@ -138,7 +138,7 @@ def _even(count: int, multiple: int) -> int:
     return -(-max(count, 1) // multiple) * multiple
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _move_value(value: Any, device: torch.device) -> Any:
     if isinstance(value, int):
         return value
     if isinstance(value, np.ndarray):
@@ -239,7 +239,7 @@ class Pool:
         rows, order = self._fetch(step)
         return rows, order[step % self.steps]
 
-    def prepared(self, context: StepContext, grounder: SentenceGrounder | None = None) -> Prepared:
+    def prepare_part(self, context: StepContext, grounder: SentenceGrounder | None = None) -> Prepared:
         """This process's share of a part of a step, and its rows in host memory."""
         if not self.workers:
             rows, step = self.step(context.step)
@@ -258,10 +258,10 @@ class Pool:
         # A pool is a function of its first step, so that a run that resumes inside a pool makes the same one.
         first = step - step % self.steps
         if self._current is None or self._current[0] != first:
-            self._current = first, self._made_ahead(first)
+            self._current = first, self._make_ahead(first)
         return self._current[1]
 
-    def _made_ahead(self, first: int) -> Any:
+    def _make_ahead(self, first: int) -> Any:
         if self._executor is None:
             # In the thread, too, when nothing was prepared: rows then are never made in two threads.
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="pool")
@@ -276,9 +276,13 @@ class Pool:
 
     def _submit(self, first: int) -> Future[Any]:
         assert self._executor is not None
-        return self._executor.submit(_made, first) if self.workers else self._executor.submit(self.made, first)
+        return (
+            self._executor.submit(_make_in_process, first)
+            if self.workers
+            else self._executor.submit(self.make_pool, first)
+        )
 
-    def made(self, first: int) -> tuple[Rows, np.ndarray]:
+    def make_pool(self, first: int) -> tuple[Rows, np.ndarray]:
         """Rows of the pool that begins with a step, and the order (steps, rows) in which they are used."""
         drawn = [self.mixture.draw(s, self.rows) for s in range(first, first + self.steps)]
         streams, entries = (np.concatenate(column) for column in zip(*drawn, strict=True))
@@ -292,7 +296,7 @@ class Pool:
 
     def batches(self, first: int) -> tuple[list[Prepared], dict[int, str]]:
         """Shares and batches of the pool's steps, and texts that are new since the processes were started."""
-        rows, order = self.made(first)
+        rows, order = self.make_pool(first)
         out = []
         for n, step in enumerate(order):
             context = StepContext(first + n, *self.place, self.seed)
@@ -319,7 +323,7 @@ def _awake(number: int) -> int:
     return number
 
 
-def _made(first: int) -> tuple[list[Prepared], dict[int, str]]:
+def _make_in_process(first: int) -> tuple[list[Prepared], dict[int, str]]:
     assert _pool is not None
     return _pool.batches(first)
 

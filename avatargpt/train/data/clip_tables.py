@@ -10,12 +10,12 @@ import numpy as np
 
 from avatargpt.lm.shape import TEXT, Shape
 from avatargpt.train.data.corpus import clip_steps
-from avatargpt.train.data.exchange import Exchange, numbered
+from avatargpt.train.data.exchange import Exchange, number_rows
 from avatargpt.train.data.judged_answers import usual
 from avatargpt.train.data.prepare import CYCLIC
 from avatargpt.train.data.prompts import Wording
 from avatargpt.train.data.ragged import Growing
-from instruct_data.attributes import described, mirrored, nearest
+from instruct_data.attributes import describe_figures, mirror_attributes, nearest
 from instruct_data.factory.mixture import clip_class
 from instruct_data.factory.text.captions import bank_style, vary
 from instruct_data.factory.text.everyday import everyday, everyday_requests, lexicon
@@ -42,7 +42,7 @@ def clip_attributes(items: Sequence[ClipCodes]) -> list[dict[str, str]]:
             groups[action].append(n)
     out: list[dict[str, str]] = []
     for item, action, f in zip(items, actions, figures, strict=True):
-        row = {} if not f or item.modality != "body" else described(f)
+        row = {} if not f or item.modality != "body" else describe_figures(f)
         if row and "+" not in item.action:
             row["action"] = action
             row["quality"] = item.extra.get("quality", "good")
@@ -91,7 +91,7 @@ class ClipTable:
             i.source not in ("synthetic", "looped") and clip_class(i) in CYCLIC for i in self.items
         ], bool)  # fmt: skip
         self.typed = clip_attributes(self.items)
-        self.attributes = self.numbered(self.typed)
+        self.attributes = self.number_symbols(self.typed)
         self._prompts = self._pool([list(map(str, i.extra.get("prompts") or i.captions)) for i in self.items])
         self._captions: Growing | None = None
         self._everyday, self._requests = self._everyday_pools() if everyday else (Growing(), Growing())
@@ -102,9 +102,9 @@ class ClipTable:
         """Number of a clip."""
         return self._numbers[id(item)]
 
-    def numbered(self, rows: Sequence[dict[str, str]]) -> np.ndarray:
+    def number_symbols(self, rows: Sequence[dict[str, str]]) -> np.ndarray:
         """(N, F) numbers of the symbols of attributes."""
-        return numbered(rows, self.wording)
+        return number_rows(rows, self.wording)
 
     def _pool(self, texts: Sequence[Sequence[str]]) -> Growing:
         self.wording.numbers([t for row in texts for t in row])  # tokenised together
@@ -140,7 +140,7 @@ class ClipTable:
         return self._pool(rows[0]), self._pool(rows[1])
 
     @staticmethod
-    def _drawn(pool: Growing, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _draw_texts(pool: Growing, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A text of each row's pool, -1 where it is empty."""
         lengths = pool.lengths[rows]
         at = pool.starts[rows] + (rng.random(len(rows)) * lengths).astype(np.int64)
@@ -165,12 +165,12 @@ class ClipTable:
     ) -> np.ndarray:
         """(n,) numbers of texts that ask for the clips, -1 = none; shares of everyday words and users' requests."""
         if words != "caption":
-            return self._drawn(self._of_words(words), clips, rng)
-        text = self._drawn(self._prompts, clips, rng)
+            return self._draw_texts(self._of_words(words), clips, rng)
+        text = self._draw_texts(self._prompts, clips, rng)
         u = rng.random(len(clips))
         shares = (self._everyday, u < everyday), (self._requests, (u >= everyday) & (u < everyday + asked))
         for pool, chosen in shares:
-            drawn = self._drawn(pool, clips, rng) if len(pool) else np.full(len(clips), -1, np.int64)
+            drawn = self._draw_texts(pool, clips, rng) if len(pool) else np.full(len(clips), -1, np.int64)
             text = np.where(chosen & (drawn >= 0), drawn, text)
         return text
 
@@ -182,7 +182,7 @@ class ClipTable:
             rows = [pool.flat[s : s + n] for s, n in zip(pool.starts, pool.lengths, strict=True)]
             texts = self.wording.texts
             self._words[name] = self._pool([[texts[t].strip().rstrip(".").lower() for t in row] for row in rows])
-        return self._drawn(self._words[name], clips, rng)
+        return self._draw_texts(self._words[name], clips, rng)
 
     def emotions(self, clips: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(n,) numbers of words for feelings, half of them names alone; and the strength of these, else 0."""
@@ -194,7 +194,7 @@ class ClipTable:
                 text[n], value[n] = self.wording.number(emotion["name"]), emotion["intensity"]
         return text, value
 
-    def exchanged(
+    def exchange_attribute(
         self, clips: np.ndarray, symbols: np.ndarray, text: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Prompts that clips do not fit: one attribute has another value, in symbols and in words.
@@ -215,7 +215,7 @@ class ClipTable:
     def number_mirrored(self) -> None:
         """Number the words of all clips with sides exchanged, so that processes that begin now agree on them."""
         pools = np.concatenate([p.flat for p in (self._prompts, self._everyday, self._requests)])
-        self.exchange.mirrored_texts(np.unique(pools).tolist())
+        self.exchange.mirror_texts(np.unique(pools).tolist())
 
 
 class Clauses:
@@ -239,7 +239,7 @@ class Clauses:
                 if not 0 < seam < end or (clause is None and name not in parts):
                     continue
                 if clause is not None:  # what goes on from a pose has words and measurements of its own
-                    typed = {"action": clause["action"], **described(clause["figures"]), "quality": "good"}
+                    typed = {"action": clause["action"], **describe_figures(clause["figures"]), "quality": "good"}
                     attributes.append({k: v for k, v in typed.items() if k != "start"})
                     texts.append(list(clause["captions"]))
                     rows.append((table.number(item), seam, end))
@@ -248,19 +248,19 @@ class Clauses:
                 part = parts[name]
                 captions = table.items[part].captions
                 typed = {k: v for k, v in table.typed[part].items() if k != "start"}
-                attributes.append(mirrored(typed) if flip else typed)
+                attributes.append(mirror_attributes(typed) if flip else typed)
                 texts.append([mirror_text(c) for c in captions] if flip else list(captions))
                 rows.append((table.number(item), seam, end))
                 self.classes.append(clip_class(table.items[part]))
         self.clips, self.seams, self.ends = (np.array(c, np.int64) for c in zip(*rows, strict=True)) if rows else (
             np.zeros(0, np.int64) for _ in range(3)
         )  # fmt: skip
-        self.attributes = table.numbered(attributes)
+        self.attributes = table.number_symbols(attributes)
         self._texts = table._pool(texts)
 
     def text(self, entries: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(n,) numbers of captions of the parts."""
-        return ClipTable._drawn(self._texts, entries, rng)
+        return ClipTable._draw_texts(self._texts, entries, rng)
 
 
 class Pools:

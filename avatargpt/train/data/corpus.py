@@ -15,7 +15,7 @@ from instruct_data.factory.mixture import clip_class
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.factory.text.rewrites import Rewrites
-from instruct_data.planning import Pair, join_steps, planning_pairs
+from instruct_data.planning import Pair, join_steps, read_planning_pairs
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
@@ -42,7 +42,7 @@ def folders_of(args: SimpleNamespace) -> Folders:
     return Folders(Path(args.texts), planning, chat, pairs)
 
 
-def planning_lines(folder: Path) -> list[str]:
+def read_planning_lines(folder: Path) -> list[str]:
     """Scenes, activities and steps of the training split as plain sentences."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; one with train.jsonl or virtualhome.jsonl is needed")
@@ -104,7 +104,7 @@ def text_corpus(folders: Folders, items: Sequence[Clip | ClipCodes]) -> tuple[li
     ]  # fmt: skip
     rewrites = Rewrites(folders.texts / "rewrites_train.jsonl", bank)
     requests = rewrites.pairs()
-    requests += [(r.mirrored().prompt, r.mirrored().target) for r in rewrites.items if r.side in ("left", "right")]
+    requests += [(r.mirror().prompt, r.mirror().target) for r in rewrites.items if r.side in ("left", "right")]
     lines += [p for pair in requests for p in pair]
     # Users' requests are rarer than prompts of clips; four times as many keep the balance.
     requests = [*requests] * 4
@@ -120,8 +120,8 @@ def text_corpus(folders: Folders, items: Sequence[Clip | ClipCodes]) -> tuple[li
         requests += [(p, item.captions[0].lower().rstrip(".")) for p in prompts[-2:]]
     pairs: dict[str, list[Pair]] = {"rewrite": [({"request": source}, target) for source, target in requests]}
     if folders.planning is not None:
-        lines += planning_lines(folders.planning)
-        pairs |= planning_pairs(folders.planning)
+        lines += read_planning_lines(folders.planning)
+        pairs |= read_planning_pairs(folders.planning)
     if folders.chat is not None:
         pairs["chat_turn"] = dialogue_pairs(folders.chat)
     if folders.pairs is not None:
@@ -141,7 +141,7 @@ def clip_steps(items: Sequence[Clip | ClipCodes]) -> dict[str, str]:
     return out
 
 
-def grounded_texts(pairs: Mapping[str, Sequence[Pair]], items: Sequence[Clip | ClipCodes]) -> Iterator[str]:
+def list_grounded_texts(pairs: Mapping[str, Sequence[Pair]], items: Sequence[Clip | ClipCodes]) -> Iterator[str]:
     """Texts that the sentence encoder reads in training."""
     for item in items:
         yield from item.captions
@@ -188,7 +188,7 @@ def ground_stage(args: SimpleNamespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     clips = list(Store.open(args.store).clips("train"))
     _, pairs = text_corpus(folders_of(args), clips)
-    texts = list(grounded_texts(pairs, clips))
+    texts = list(list_grounded_texts(pairs, clips))
     requests, actions = everyday_requests(), {clip_class(c) for c in clips}
     texts += [t for name in requests.classes() if name in actions for t in requests.requests(name)]
     grounder = SentenceGrounder(device=runtime.device)

@@ -19,7 +19,7 @@ from avatargpt.train.data.clip_tables import LONGEST, NEVER_CROPPED, Clauses, Cl
 from avatargpt.train.data.prompts import FIELDS, MOTIONS, NOTHING, SLOTS, SYMBOLS, TEXTS, Wording
 from avatargpt.train.data.ragged import places
 from instruct_data.attributes import ONWARD
-from instruct_data.factory.mixture import Stream, clip_class, generator
+from instruct_data.factory.mixture import ExampleStream, clip_class, generator
 from instruct_data.planning import Pair
 from instruct_data.registry import Task, get_task
 from instruct_data.store import ClipCodes
@@ -68,7 +68,7 @@ class Rows:
 
 
 @dataclass
-class Part:
+class StreamRows:
     """Rows of one stream before their prompts are put together.
 
     Attributes:
@@ -93,13 +93,15 @@ class Part:
         zeros, none = np.zeros((count, SLOTS), np.int64), np.full(count, -1, np.int64)
         return cls(none.copy(), zeros, zeros.copy(), none.copy(), none.copy(), none.copy(), none.copy())
 
-    def joined(self, below: Part) -> Part:
+    def join(self, below: StreamRows) -> StreamRows:
         """The rows of both."""
-        return Part(*(np.concatenate([getattr(self, f.name), getattr(below, f.name)]) for f in fields(Part)))
+        return StreamRows(
+            *(np.concatenate([getattr(self, f.name), getattr(below, f.name)]) for f in fields(StreamRows))
+        )
 
-    def take(self, rows: np.ndarray) -> Part:
+    def take(self, rows: np.ndarray) -> StreamRows:
         """A selection of rows."""
-        return Part(*(getattr(self, f.name)[rows] for f in fields(Part)))
+        return StreamRows(*(getattr(self, f.name)[rows] for f in fields(StreamRows)))
 
 
 class ExampleOptions(Strict):
@@ -170,13 +172,13 @@ class Examples:
         self.wording = Wording(text, config, self.rates)
         self.pools = Pools(items, {"composed", *(name.partition("/")[2] for name in options.weights)})
         self.clips = ClipTable(items, self.wording, config, options.asked > 0 or options.everyday > 0)
-        self._streams = self._listed()
+        self._streams = self._list_streams()
         self.tasks = list(dict.fromkeys(s.task.partition("/")[0] for s in self._streams))
         self._entries: dict[str, np.ndarray] = {}
         self._clauses: Clauses | None = None
         self._pairs: dict[str, tuple[np.ndarray, ...]] = {}
 
-    def streams(self) -> list[Stream]:
+    def streams(self) -> list[ExampleStream]:
         """The mixture's streams with their weights."""
         return self._streams
 
@@ -186,7 +188,7 @@ class Examples:
         self.make(np.arange(count), np.zeros(count, np.int64), (0,))
         self.clips.number_mirrored()
 
-    def _listed(self) -> list[Stream]:
+    def _list_streams(self) -> list[ExampleStream]:
         out = []
         for name, weight in self.options.weights.items():
             if weight <= 0:
@@ -204,7 +206,7 @@ class Examples:
                 if source in ("practised", "shown"):  # balanced over classes in their making: here over styles, too
                     classes = [f"{c} {i.style}" for c, i in zip(classes, self.pools(name), strict=True)]
             if classes:
-                out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))
+                out.append(ExampleStream(name, weight, classes, self.options.alpha.get(name, 0.5)))
         return out
 
     @property
@@ -221,7 +223,7 @@ class Examples:
         `seed`: of everything random in them.
         """
         parts, order, heads, tasks, denied = [], [], [], [], []
-        extra: list[tuple[Part, np.ndarray, int, int]] = []
+        extra: list[tuple[StreamRows, np.ndarray, int, int]] = []
         for s in np.unique(streams):
             at = np.flatnonzero(streams == s)
             task = get_task(self._streams[s].task.partition("/")[0])
@@ -237,18 +239,18 @@ class Examples:
         back = np.argsort(np.concatenate(order), kind="stable")
         whole = parts[0]
         for part in parts[1:]:
-            whole = whole.joined(part)
+            whole = whole.join(part)
         whole = whole.take(back)
         head, task_numbers = np.concatenate(heads)[back], np.concatenate(tasks)[back]
         denied.append(np.full(len(back), -1, np.int64))
         for part, positives, h, t in extra:
-            whole = whole.joined(part)
+            whole = whole.join(part)
             head = np.append(head, np.full(len(positives), h))
             task_numbers = np.append(task_numbers, np.full(len(positives), t))
             denied.append(positives)
-        return self._assembled(whole, head, task_numbers, np.concatenate(denied))
+        return self._assemble_rows(whole, head, task_numbers, np.concatenate(denied))
 
-    def _assembled(self, part: Part, head: np.ndarray, task: np.ndarray, positive: np.ndarray) -> Rows:
+    def _assemble_rows(self, part: StreamRows, head: np.ndarray, task: np.ndarray, positive: np.ndarray) -> Rows:
         """Prompts and answers of a part as flat ids."""
         operations = self.wording.operations[part.skeleton]
         slot, word = -2 - operations, np.maximum(operations, 0)
@@ -282,7 +284,7 @@ class Examples:
 
     def _part(
         self, stream: str, task: Task, entries: np.ndarray, rng: np.random.Generator
-    ) -> tuple[Part, Part | None, np.ndarray]:
+    ) -> tuple[StreamRows, StreamRows | None, np.ndarray]:
         if task.name in self.pairs:
             return self._pair(task, entries, rng), None, entries
         if stream == "continuation/composed":
@@ -322,16 +324,16 @@ class Examples:
             out[n] = self.wording.skeleton(task.name, template, slots[w], count if timed[w] else 0, v)
         return out
 
-    def _pair(self, task: Task, entries: np.ndarray, rng: np.random.Generator) -> Part:
+    def _pair(self, task: Task, entries: np.ndarray, rng: np.random.Generator) -> StreamRows:
         """Words of both sides."""
         if task.name not in self._pairs:
             self._pairs[task.name] = self._pair_table(task)
         texts, which, answers, ground = self._pairs[task.name]
-        part = Part.empty(len(entries))
+        part = StreamRows.empty(len(entries))
         names = [s.name for s in task.of_kind("text")]
         sets = [frozenset(n for k, n in enumerate(names) if mask >> k & 1) for mask in range(1 << len(names))]
         part.skeleton = self._skeletons(task, sets, which[entries], np.zeros(len(entries), np.int64), rng)
-        keep_words, keep_ground, _ = self._kept(len(entries), rng, motion=False)
+        keep_words, keep_ground, _ = self._draw_kept(len(entries), rng, motion=False)
         # texts fill the slots in the order in which they are filled, not in that of the task
         for k in range(texts.shape[1]):
             number = texts[entries, k]
@@ -356,13 +358,15 @@ class Examples:
             whole.append(" ".join(slots[name] for name in filled))
         return texts, which, self.wording.numbers([a for _, a in rows]), self.wording.numbers(whole)
 
-    def _say(self, part: Part, number: np.ndarray, kept: np.ndarray, slot: int) -> None:
+    def _say(self, part: StreamRows, number: np.ndarray, kept: np.ndarray, slot: int) -> None:
         """Fill a text slot where `kept`."""
         safe = np.maximum(number, 0)
         part.spans[:, slot] = self.wording.pieces.starts[safe]
         part.lengths[:, slot] = np.where(kept & (number >= 0), self.wording.pieces.lengths[safe], 0)
 
-    def _kept(self, count: int, rng: np.random.Generator, motion: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw_kept(
+        self, count: int, rng: np.random.Generator, motion: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(n,) whether word pieces, the sentence encoder's states and (of motion prompts) attributes are kept."""
         o, u = self.options, rng.random(count)
         no_words = u < o.only_ground
@@ -381,12 +385,12 @@ class Examples:
         kept = stated[:, None] & allowed & (every[:, None] | chance)
         return np.where(kept, self.clips.attributes[clips], -1)
 
-    def _state(self, part: Part, symbols: np.ndarray) -> None:
+    def _state(self, part: StreamRows, symbols: np.ndarray) -> None:
         safe = np.maximum(symbols, 0)
         part.spans[:, SYMBOLS:] = self.wording.pieces.starts[safe]
         part.lengths[:, SYMBOLS:] = np.where(symbols >= 0, self.wording.pieces.lengths[safe], 0)
 
-    def _motions(self, part: Part, slot: int, starts: np.ndarray, lengths: np.ndarray) -> None:
+    def _motions(self, part: StreamRows, slot: int, starts: np.ndarray, lengths: np.ndarray) -> None:
         part.spans[:, MOTIONS + slot], part.lengths[:, MOTIONS + slot] = starts + MOTION, lengths
 
     def _length(self, task: Task, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -400,7 +404,7 @@ class Examples:
         stated |= seconds[0].required
         return announced | stated, stated
 
-    def _cropped(self, clips: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _crop_clips(self, clips: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(n,) first row of the codes, tokens, and whether it is a stretch of a longer clip."""
         start, count = self.clips.starts[clips], self.clips.counts[clips]
         cut = self.clips.cyclic[clips] & (count > NEVER_CROPPED) & (rng.random(len(clips)) < self.options.crop)
@@ -423,13 +427,13 @@ class Examples:
 
     def _text_to_motion(
         self, task: Task, clips: np.ndarray, rng: np.random.Generator
-    ) -> tuple[Part, Part | None, np.ndarray]:
+    ) -> tuple[StreamRows, StreamRows | None, np.ndarray]:
         count = len(clips)
-        part = Part.empty(count)
-        start, tokens, cut = self._cropped(clips, rng)
+        part = StreamRows.empty(count)
+        start, tokens, cut = self._crop_clips(clips, rng)
         announced, stated = self._length(task, count, rng)
         announced = announced | cut  # the end of a stretch is no end of the action
-        words, ground, typed = self._kept(count, rng, motion=True)
+        words, ground, typed = self._draw_kept(count, rng, motion=True)
         value = None
         if task.words == "emotion" and task.of_kind("number"):
             text, value = self.clips.emotions(clips, rng)
@@ -450,7 +454,9 @@ class Examples:
         positives = np.flatnonzero(chosen) if has else np.zeros(0, np.int64)
         if not len(positives):
             return part, None, positives
-        exchanged, other, possible = self.clips.exchanged(clips[positives], symbols[positives], text[positives], rng)
+        exchanged, other, possible = self.clips.exchange_attribute(
+            clips[positives], symbols[positives], text[positives], rng
+        )
         positives = positives[possible]
         if not len(positives):
             return part, None, positives
@@ -464,9 +470,9 @@ class Examples:
         negative.ground = np.where(ground[positives], other[possible], -1)
         return part, negative, positives
 
-    def _motion_to_text(self, task: Task, clips: np.ndarray, rng: np.random.Generator) -> Part:
-        part = Part.empty(len(clips))
-        start, tokens, _ = self._cropped(clips, rng)
+    def _motion_to_text(self, task: Task, clips: np.ndarray, rng: np.random.Generator) -> StreamRows:
+        part = StreamRows.empty(len(clips))
+        start, tokens, _ = self._crop_clips(clips, rng)
         sets = self._slots(task, [("motion", 1)], ())
         part.skeleton = self._skeletons(task, sets, np.zeros(len(clips), np.int64), tokens, rng)
         self._motions(part, 0, start, tokens)
@@ -482,12 +488,12 @@ class Examples:
         return np.where(drawn, self.clips.text(clips, task.words, rng), -1)
 
     def _onward(
-        self, task: Task, part: Part, text: np.ndarray, symbols: np.ndarray, announced: np.ndarray, stated: np.ndarray,
-        motions: int, rng: np.random.Generator,
-    ) -> Part:  # fmt: skip
+        self, task: Task, part: StreamRows, text: np.ndarray, symbols: np.ndarray, announced: np.ndarray,
+        stated: np.ndarray, motions: int, rng: np.random.Generator,
+    ) -> StreamRows:  # fmt: skip
         """Prompts around motion: words and attributes where there are any, and the length."""
         count = len(text)
-        words, ground, typed = self._kept(count, rng, motion=True)
+        words, ground, typed = self._draw_kept(count, rng, motion=True)
         symbols = np.where(typed[:, None], symbols, -1)
         has = bool(task.of_kind("attributes"))
         which = stated + 2 * (text >= 0) + 4 * (has & (symbols >= 0).any(1))
@@ -499,7 +505,7 @@ class Examples:
         part.length = np.where(announced, part.tokens, -1)
         return part
 
-    def _in_between(self, task: Task, clips: np.ndarray, rng: np.random.Generator) -> Part:
+    def _in_between(self, task: Task, clips: np.ndarray, rng: np.random.Generator) -> StreamRows:
         longest = self.clips.counts[clips]
         count = np.minimum(longest, LONGEST + 2 * CONTEXT)
         u, v = rng.random(len(clips)), rng.random(len(clips))
@@ -509,7 +515,7 @@ class Examples:
         right = np.minimum(right, count - 1)
         tokens = np.minimum(right - left, LONGEST)
         right = left + tokens
-        part = Part.empty(len(clips))
+        part = StreamRows.empty(len(clips))
         begin = np.maximum(0, left - CONTEXT)
         self._motions(part, 0, start + begin, left - begin)
         self._motions(part, 1, start + right, np.minimum(count - right, CONTEXT))
@@ -519,11 +525,11 @@ class Examples:
         none = np.full((len(clips), len(FIELDS)), -1, np.int64)
         return self._onward(task, part, text, none, np.ones(len(clips), bool), stated, 2, rng)
 
-    def _continuation(self, task: Task, clips: np.ndarray, rng: np.random.Generator) -> Part:
+    def _continuation(self, task: Task, clips: np.ndarray, rng: np.random.Generator) -> StreamRows:
         count, start = self.clips.counts[clips], self.clips.starts[clips]
         # At least one token of context, and where possible two that follow.
         cut = 1 + (rng.random(len(clips)) * np.maximum(1, count - 3)).astype(np.int64)
-        part = Part.empty(len(clips))
+        part = StreamRows.empty(len(clips))
         part.answer, part.tokens = start + cut, np.minimum(count - cut, LONGEST)
         begin = np.maximum(0, cut - CONTEXT)
         self._motions(part, 0, start + begin, cut - begin)
@@ -534,11 +540,11 @@ class Examples:
         announced = announced | (count - cut > LONGEST)
         return self._onward(task, part, text, symbols, announced, stated, 1, rng)
 
-    def _next_clause(self, task: Task, entries: np.ndarray, rng: np.random.Generator) -> Part:
+    def _next_clause(self, task: Task, entries: np.ndarray, rng: np.random.Generator) -> StreamRows:
         """A part of a composed clip after the part before it, in its own words."""
         table = self.clauses
         seam, end, start = table.seams[entries], table.ends[entries], self.clips.starts[table.clips[entries]]
-        part = Part.empty(len(entries))
+        part = StreamRows.empty(len(entries))
         part.answer, part.tokens = start + seam, np.minimum(end - seam, LONGEST)
         begin = np.maximum(0, seam - CONTEXT)
         self._motions(part, 0, start + begin, seam - begin)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from instruct_data.attributes import SIDED, VALUES, mirrored
+from instruct_data.attributes import SIDED, VALUES, mirror_attributes
 from instruct_data.store import ClipCodes
 from instruct_data.text.english import mirror_text
 
@@ -29,7 +29,7 @@ class Numbering(Protocol):
         """Number of an attribute, ``name=value``."""
 
 
-def numbered(rows: Sequence[Mapping[str, str]], numbering: Numbering) -> np.ndarray:
+def number_rows(rows: Sequence[Mapping[str, str]], numbering: Numbering) -> np.ndarray:
     """(N, F) numbers of the symbols of attributes, -1 = none."""
     out = np.full((len(rows), len(FIELDS)), -1, np.int64)
     for n, row in enumerate(rows):
@@ -39,7 +39,7 @@ def numbered(rows: Sequence[Mapping[str, str]], numbering: Numbering) -> np.ndar
     return out
 
 
-def changed(before: np.ndarray, after: np.ndarray) -> str:
+def find_changed(before: np.ndarray, after: np.ndarray) -> str:
     """The attribute in which two rows of symbols (F,) differ; of several sided ones the first."""
     return FIELDS[int(np.flatnonzero(before != after)[0])]
 
@@ -60,7 +60,7 @@ class Exchange:
     ) -> None:
         self.attributes, self.numbering = attributes, numbering
         self.actions = [row.get("action", "") for row in typed]
-        self.mirror = self._mirrored_symbols()
+        self.mirror = self._mirror_symbols()
         self._captions_of = [list(dict.fromkeys(numbering.numbers(i.captions).tolist())) for i in items]
         # action and field -> values that occur, as symbols, and captions that state each
         values: dict[tuple[str, int], set[int]] = defaultdict(set)
@@ -88,26 +88,26 @@ class Exchange:
         self.captions = {key: sorted(v) for key, v in captions.items()}
         self._other_side: dict[int, int] = {}
 
-    def _mirrored_symbols(self) -> dict[int, int]:
+    def _mirror_symbols(self) -> dict[int, int]:
         """Symbol -> that of the mirror image, of those that change."""
         out, actions = {}, set(self.actions)
         for field in ("action", *SIDED):
             for value in sorted(actions) if field == "action" else VALUES[field]:
-                other = mirrored({field: value})[field]
+                other = mirror_attributes({field: value})[field]
                 if other != value and (field != "action" or other in actions):
                     out[self.numbering.symbol(f"{field}={value}")] = self.numbering.symbol(f"{field}={other}")
         return out
 
-    def mirrored_captions(self) -> None:
+    def mirror_captions(self) -> None:
         """Give a number to every caption with its sides exchanged."""
-        self.mirrored_texts(sorted({t for clip in self._captions_of for t in clip}))
+        self.mirror_texts(sorted({t for clip in self._captions_of for t in clip}))
 
-    def mirrored_texts(self, texts: Sequence[int]) -> None:
+    def mirror_texts(self, texts: Sequence[int]) -> None:
         """Give numbers to texts with their sides exchanged, all at once."""
         others = self.numbering.numbers([mirror_text(self.numbering.texts[t]) for t in texts]).tolist()
         self._other_side |= dict(zip(texts, others, strict=True))
 
-    def _mirrored_text(self, text: int) -> int:
+    def _mirror_text(self, text: int) -> int:
         """The text with sides exchanged, itself where it names none."""
         if text not in self._other_side:
             other = mirror_text(self.numbering.texts[text])
@@ -132,7 +132,7 @@ class Exchange:
             field = choices[int(drawn[n, 0] * len(choices))]
             if field < 0:
                 out[n] = [self.mirror.get(s, s) for s in row]
-                words[n] = self._mirrored_text(int(text[n]))
+                words[n] = self._mirror_text(int(text[n]))
                 continue
             others = self.values[action, field]
             others = others[others != row[field]]

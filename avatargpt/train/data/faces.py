@@ -17,11 +17,11 @@ import numpy as np
 
 from instruct_data.clip import Clip, face_clip
 from instruct_data.face import score as face_score
-from instruct_data.face.described import described, feelings_described, scored
+from instruct_data.face.described import describe_score, describe_timed_score, feelings_described
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
-from instruct_data.face.score import Emotion, Score, action_class, mirror_words, read_instructions, reworded
-from instruct_data.factory.face.compose import composed, named, timed_instructions
+from instruct_data.face.score import Emotion, Score, action_class, expand_texts, mirror_words, read_instructions
+from instruct_data.factory.face.compose import compose_scores, draw_timed_instructions, list_named
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -40,20 +40,22 @@ def emotion_words(score: Score) -> dict[str, Any] | None:
     return {"text": feelings_described(score), "alone": not score.events, **single}
 
 
-def conditioned_clip(name: str, score: Score, seed: int, split: str = "train", paraphrases: Sequence[str] = ()) -> Clip:
+def make_conditioned_clip(
+    name: str, score: Score, seed: int, split: str = "train", paraphrases: Sequence[str] = ()
+) -> Clip:
     """One rendering of a score with its words, their paraphrases, and the score itself in words."""
-    words = [*dict.fromkeys([score.text, *paraphrases] if score.text else [described(score)])]
-    prompts = words + [scored(score)] * len(words)  # in half of the draws
+    words = [*dict.fromkeys([score.text, *paraphrases] if score.text else [describe_score(score)])]
+    prompts = words + [describe_timed_score(score)] * len(words)  # in half of the draws
     extra: dict[str, Any] = {"score": score.to_json(), "prompts": prompts}
     if (emotion := emotion_words(score)) is not None:
         extra["emotion"] = emotion
     return face_clip(
-        name, render(score, seed), [described(score)], face_score.SOURCE, face_score.LICENCE, split,
+        name, render(score, seed), [describe_score(score)], face_score.SOURCE, face_score.LICENCE, split,
         action_class(score), extra,
     )  # fmt: skip
 
 
-def felt_scores(count: int, seed: int) -> Iterator[Score]:
+def draw_felt_scores(count: int, seed: int) -> Iterator[Score]:
     """Single feelings of any strength and length, equally often, without an instruction."""
     names = emotion_names()
     for i in range(count):
@@ -62,7 +64,7 @@ def felt_scores(count: int, seed: int) -> Iterator[Score]:
         yield Score(length, (), (Emotion(names[i % len(names)], float(rng.uniform(0.15, 1)), 0.0, length),))
 
 
-def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Iterator[Clip]:
+def make_conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Iterator[Clip]:
     """Instructions of the package and of `texts` (these with paraphrases), mirrored as well, and generated ones.
 
     Args:
@@ -70,7 +72,7 @@ def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0)
         count: composed instructions, as many with times in their words, and as many single feelings.
         variants: renderings of each written instruction.
     """
-    rewordings = {row[0].text: [s.text for s in row[1:]] for row in reworded()}
+    rewordings = {row[0].text: [s.text for s in row[1:]] for row in expand_texts()}
 
     def rows() -> Iterator[tuple[str, Score, str, int]]:
         for path in (face_score.OWN, face_score.SEQUENCES, texts):
@@ -81,9 +83,9 @@ def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0)
                 yield row.id, row.score, "train", variants
                 if row.score.sided:
                     # An instruction without a side has no mirror image of its own.
-                    yield f"{row.id}_m", row.score.mirrored(), "train", variants
-        generated = {"composed": composed(count, seed), "timed": timed_instructions(count, seed), "named": named(),
-                "felt": felt_scores(count, seed)}  # fmt: skip
+                    yield f"{row.id}_m", row.score.mirror(), "train", variants
+        generated = {"composed": compose_scores(count, seed), "timed": draw_timed_instructions(count, seed),
+                "named": list_named(), "felt": draw_felt_scores(count, seed)}  # fmt: skip
         for kind, scores in generated.items():
             for i, score in enumerate(scores):
                 yield f"{kind}_{i}", score, "train", 1
@@ -96,7 +98,7 @@ def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0)
         paraphrases = rewordings.get(score.text) or [m for m, t in turned if m != t]
         for k in range(times):
             clip_seed = int(np.random.SeedSequence([seed, number, k]).generate_state(1)[0])
-            yield conditioned_clip(f"{name}_{k}", score, clip_seed, split, paraphrases if split == "train" else ())
+            yield make_conditioned_clip(f"{name}_{k}", score, clip_seed, split, paraphrases if split == "train" else ())
 
 
 def _stretches(motion: FaceMotion) -> Iterator[FaceMotion]:
@@ -138,6 +140,6 @@ def faces_stage(args: SimpleNamespace) -> None:
     for folder in (texts, takes):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
-    clips = chain(conditioned_clips(texts, args.count), wordless_clips(speech, takes))
+    clips = chain(make_conditioned_clips(texts, args.count), wordless_clips(speech, takes))
     store = Store.write(clips, args.output)
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")

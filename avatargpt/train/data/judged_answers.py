@@ -114,7 +114,7 @@ class Judged:
         return [(good, bad) for good, bad in both if len(good) and len(bad)]
 
 
-def judged_answers(folder: str, tokenizer: Any, grounder: Any) -> Judged:
+def load_judged_answers(folder: str, tokenizer: Any, grounder: Any) -> Judged:
     """The result of the self-training stage."""
     accepted = "--self-training takes the self-training stage's result"
     clips, _ = read_codes(folder, [tokenizer])
@@ -129,7 +129,7 @@ def judged_answers(folder: str, tokenizer: Any, grounder: Any) -> Judged:
     return Judged(signatures, caption, np.array([bool(c.extra["passed"]) for c in clips]), vectors.astype(np.float32))
 
 
-def picked(network: ScorerNetwork, val: Judged) -> dict[str, float]:
+def measure_picked(network: ScorerNetwork, val: Judged) -> dict[str, float]:
     """Pass rate of held-out captions if the best-ranked answer (``picked``), any, or the best one is taken."""
     with torch.inference_mode():
         a = network.embed_motion(torch.from_numpy(val.signatures)).numpy()
@@ -144,7 +144,7 @@ def picked(network: ScorerNetwork, val: Judged) -> dict[str, float]:
     return {"picked": float(np.mean(chosen)), "single": float(np.mean(mean)), "oracle": float(np.mean(oracle))}
 
 
-def judged_loss(
+def compute_judged_loss(
     network: ScorerNetwork, judged: Judged, groups: Sequence[tuple[np.ndarray, np.ndarray]], count: int, noise: float,
     seed: Sequence[int], device: torch.device,
 ) -> torch.Tensor:

@@ -21,17 +21,17 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from avatargpt.config import save_resolved
-from avatargpt.train.processes import cores, ordered_map
+from avatargpt.train.processes import cores, map_in_order
 from instruct_data.clip import Clip
-from instruct_data.factory.cleaning import CleaningReport, Limits, cleaned, measured, without_artefacts
+from instruct_data.factory.cleaning import CleaningReport, QualityLimits, clean_clips, measure_clip, without_artefacts
 from instruct_data.factory.mixture import clip_class
 from instruct_data.factory.synth.families import VALIDATION, families, keyframed
-from instruct_data.factory.synth.layered import layered_clips
-from instruct_data.factory.synth.loops import Ends, Sequencer, ends_of, looped_clips
-from instruct_data.factory.synth.phrases import mirrored
-from instruct_data.factory.synth.resting import resting_clips
+from instruct_data.factory.synth.layered import layer_clips
+from instruct_data.factory.synth.loops import Ends, Sequencer, ends_of, loop_cyclic_clips
+from instruct_data.factory.synth.phrases import mirror_clip
+from instruct_data.factory.synth.resting import make_resting_clips
 from instruct_data.factory.synth.stances import idle_stances
-from instruct_data.factory.synth.styling import styled_clips
+from instruct_data.factory.synth.styling import make_styled_clips
 from instruct_data.factory.text.captions import CaptionBank, vary
 from instruct_data.factory.text.rewrites import Rewrites
 from instruct_data.sources.corpus import Report
@@ -131,7 +131,7 @@ def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.rando
     return list(dict.fromkeys(pool))
 
 
-def composed_clips(
+def compose_clips(
     clips: Sequence[Clip], ends: Sequence[Ends], bank: CaptionBank, rewrites: Rewrites, options: Preparation
 ) -> Iterator[Clip]:
     """Two to four training clips in sequence at matching poses, with their captions joined. `ends`: of every clip."""
@@ -180,17 +180,17 @@ def composed_clips(
 
 def _words_mirrored(clip: Clip) -> Clip:
     """The clip with the words of its mirror image."""
-    return replace(mirrored(replace(clip, motion=clip.load())), motion=clip.motion)
+    return replace(mirror_clip(replace(clip, motion=clip.load())), motion=clip.motion)
 
 
-def keyframed_clips(
+def make_keyframed_clips(
     bank: CaptionBank, stances: np.ndarray, count: int, entries: int | None = None, first: int = 0
 ) -> Iterator[Clip]:
     """`count` clips of every packaged family, `entries` of those of the lexicon (None = as many), from seed `first` on.
     `bank`: adds its paraphrases. `stances`: (S, 22, 4) idle poses to begin and end with; none where S is 0.
     """
     for batch in _batches(count, entries, first):
-        yield from _keyframed(batch, bank, stances)
+        yield from _make_keyframed(batch, bank, stances)
 
 
 def _batches(count: int, entries: int | None, first: int) -> Iterator[tuple[str, range]]:
@@ -200,7 +200,7 @@ def _batches(count: int, entries: int | None, first: int) -> Iterator[tuple[str,
         yield from ((name, seeds[start : start + _BATCH]) for start in range(0, len(seeds), _BATCH))
 
 
-def _keyframed(batch: tuple[str, range], bank: CaptionBank, stances: np.ndarray) -> list[Clip]:
+def _make_keyframed(batch: tuple[str, range], bank: CaptionBank, stances: np.ndarray) -> list[Clip]:
     name, seeds = batch
     return list(map(_with_requests, keyframed(families()[name], seeds, stances if len(stances) else None, bank)))
 
@@ -212,16 +212,16 @@ def _with_requests(clip: Clip) -> Clip:
     return replace(clip, captions=captions, extra={**clip.extra, "requests": requests})
 
 
-def _cleaned(
+def _clean_clips(
     clips_of: Callable[[Item], list[Clip]], items: Iterable[Item], report: CleaningReport, workers: int, chunk: int
 ) -> Iterator[Clip]:
-    """The clips of every item, `cleaned`, by several processes."""
+    """The clips of every item, `clean_clips`, by several processes."""
 
     def part(item: Item) -> tuple[list[Clip], CleaningReport]:
         part_report = CleaningReport()
-        return list(cleaned(clips_of(item), part_report)), part_report
+        return list(clean_clips(clips_of(item), part_report)), part_report
 
-    for clips, part_report in ordered_map(part, items, workers, chunk):
+    for clips, part_report in map_in_order(part, items, workers, chunk):
         report.include(part_report)
         yield from clips
 
@@ -240,8 +240,8 @@ def prepare(
     rng = np.random.default_rng([options.seed, 0])
     originals = list(clips)
     numbers = range(len(originals))
-    recorded = list(_cleaned(lambda i: [replace(originals[i], extra={})], numbers, report, workers, _CHUNK))
-    limits = Limits.of([c.extra["figures"] for c in recorded if c.split == "train"])
+    recorded = list(_clean_clips(lambda i: [replace(originals[i], extra={})], numbers, report, workers, _CHUNK))
+    limits = QualityLimits.of([c.extra["figures"] for c in recorded if c.split == "train"])
 
     def with_pool(clip: Clip) -> Clip:
         pool = prompt_pool(clip, bank, rewrites, rng, options.prompts)
@@ -256,19 +256,19 @@ def prepare(
     train = list(without_artefacts(training_clips, limits, action_of, report))
 
     def image(i: int) -> Clip:
-        return measured(replace(mirrored(train[i]), id=f"{train[i].id}_m"))
+        return measure_clip(replace(mirror_clip(train[i]), id=f"{train[i].id}_m"))
 
-    for clip, mirror_image in zip(train, ordered_map(image, range(len(train)), workers, _CHUNK), strict=True):
+    for clip, mirror_image in zip(train, map_in_order(image, range(len(train)), workers, _CHUNK), strict=True):
         yield with_pool(clip)
         yield with_pool(mirror_image)
     # Keyframed clips begin and end as recorded people stand.
     stances = idle_stances(train, 200, options.seed) if options.keyframed or options.keyframed_val else np.zeros(0)
-    batch_clips = partial(_keyframed, bank=bank, stances=stances)
+    batch_clips = partial(_make_keyframed, bank=bank, stances=stances)
     # Seeds from VALIDATION on are never used for training.
-    yield from _cleaned(batch_clips, _batches(options.keyframed_val, None, VALIDATION), report, workers, 1)
+    yield from _clean_clips(batch_clips, _batches(options.keyframed_val, None, VALIDATION), report, workers, 1)
     training = _batches(options.keyframed, options.entries, 0)
-    generated = list(_cleaned(batch_clips, training, report, workers, 1))
-    derived = _derived_clips(train, generated, bank, rewrites, options, workers)
+    generated = list(_clean_clips(batch_clips, training, report, workers, 1))
+    derived = _derive_clips(train, generated, bank, rewrites, options, workers)
     for clip in generated:
         yield with_pool(clip)
     layered, composed = next(derived)
@@ -279,31 +279,31 @@ def prepare(
     yield from resting
 
 
-def _derived_clips(
+def _derive_clips(
     train: list[Clip], generated: list[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation, workers: int
 ) -> Iterator[list[list[Clip]]]:
     """Layered with composed, styled, looped and resting clips, of a generator and, if there are several, a process
     each; what gets a prompt pool later is measured."""
     clips, longest, seed = [*train, *generated], options.longest, options.seed
     numbers = range(len(clips) if options.composed else 0)
-    ends = list(ordered_map(lambda i: ends_of(clips[i]), numbers, workers, 4 * _CHUNK))
+    ends = list(map_in_order(lambda i: ends_of(clips[i]), numbers, workers, 4 * _CHUNK))
 
-    def layered_composed() -> list[list[Clip]]:
-        layered = list(layered_clips(clips, bank, options.layered, seed, longest))
+    def layer_composed() -> list[list[Clip]]:
+        layered = list(layer_clips(clips, bank, options.layered, seed, longest))
         parts, part_ends = [*clips, *layered], [*ends, *map(ends_of, layered if options.composed else ())]
-        return [list(map(measured, layered)), list(composed_clips(parts, part_ends, bank, rewrites, options))]
+        return [list(map(measure_clip, layered)), list(compose_clips(parts, part_ends, bank, rewrites, options))]
 
-    def styled() -> list[list[Clip]]:
-        return [list(map(measured, styled_clips(clips, bank, options.styled, seed, longest)))]
+    def style_clips() -> list[list[Clip]]:
+        return [list(map(measure_clip, make_styled_clips(clips, bank, options.styled, seed, longest)))]
 
-    def looped() -> list[list[Clip]]:
-        return [list(map(measured, looped_clips(train, bank, CYCLIC, options.looped, seed, longest)))]
+    def loop_clips() -> list[list[Clip]]:
+        return [list(map(measure_clip, loop_cyclic_clips(train, bank, CYCLIC, options.looped, seed, longest)))]
 
-    def resting() -> list[list[Clip]]:
-        return [list(resting_clips(clips, bank, options.resting, seed, longest, LICENCE_JOINED))]
+    def rest_clips() -> list[list[Clip]]:
+        return [list(make_resting_clips(clips, bank, options.resting, seed, longest, LICENCE_JOINED))]
 
-    kinds = (layered_composed, styled, looped, resting)
-    return ordered_map(lambda i: kinds[i](), range(len(kinds)), workers)
+    kinds = (layer_composed, style_clips, loop_clips, rest_clips)
+    return map_in_order(lambda i: kinds[i](), range(len(kinds)), workers)
 
 
 def read_corpora(folders: str) -> Iterator[Clip]:
@@ -351,7 +351,7 @@ def read_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None
         return list(read_corpus(name, folder, report, split=None, **options)), report
 
     report, clips = Report(), []
-    for pack, pack_report in ordered_map(read, range(len(folders)), workers):
+    for pack, pack_report in map_in_order(read, range(len(folders)), workers):
         report.include(pack_report)
         clips += pack
     if clips or report.skipped:

@@ -71,7 +71,7 @@ class Wording:
         """
         key = task, template, slots, tokens, value
         if key not in self._skeletons:
-            number, row = len(self._skeletons), self._taken_apart(get_task(task), template, slots, tokens, value)
+            number, row = len(self._skeletons), self._take_apart(get_task(task), template, slots, tokens, value)
             if number == len(self.operations):
                 self.operations = np.concatenate([self.operations, np.full_like(self.operations, NOTHING)])
             self.operations[number, : len(row)] = row
@@ -79,7 +79,7 @@ class Wording:
             self._skeletons[key] = number
         return self._skeletons[key]
 
-    def _taken_apart(self, task: Task, template: int, slots: frozenset[str], tokens: int, value: float) -> list[int]:
+    def _take_apart(self, task: Task, template: int, slots: frozenset[str], tokens: int, value: float) -> list[int]:
         filled: dict[str, object] = {}
         motions = texts = 0
         for slot in task.inputs:

@@ -14,7 +14,7 @@ def places(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.repeat(starts.ravel() - before, lengths) + np.arange(int(lengths.sum()))
 
 
-def padded(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, width: int, value: int) -> np.ndarray:
+def pad_stretches(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, width: int, value: int) -> np.ndarray:
     """Stretches of a flat array as rows: (N,) starts and lengths -> (N, width, ...), `value` behind the end."""
     out = np.full((len(starts), width, *flat.shape[1:]), value, np.int64)
     out[np.arange(width) < lengths[:, None]] = flat[places(starts, lengths)]

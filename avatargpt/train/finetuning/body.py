@@ -20,22 +20,22 @@ from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.metrics.statistics import kinematic_fid
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import RANK, PhraseIndex
-from avatargpt.requests.vector_index import Reduced, reduced, rounded, unit
+from avatargpt.requests.vector_index import Reduced, reduce_vectors, round_vectors, unit
 from avatargpt.train.data.corpus import Folders, text_corpus
 from avatargpt.train.data.examples import ExampleOptions, Examples
-from avatargpt.train.data.prepare import keyframed_clips
+from avatargpt.train.data.prepare import make_keyframed_clips
 from avatargpt.train.finetuning.clips import USER, caption_table, motion_files, read_clips
 from avatargpt.train.finetuning.run import EarlyStopping, FinetuneOptions, Finetuning
 from avatargpt.train.language import ADAPTER, LanguageRecipe, LanguageStage, LanguageTraining, Validation
 from avatargpt.train.lora import LoraOptions, add_lora
-from avatargpt.train.phrase_index import LENGTH_QUANTILES, measured_attributes
-from avatargpt.train.tokenizer import tokenised
+from avatargpt.train.phrase_index import LENGTH_QUANTILES, measure_attributes
+from avatargpt.train.tokenizer import tokenise_clip
 from instruct_data.clip import Clip
-from instruct_data.factory.cleaning import measured
+from instruct_data.factory.cleaning import measure_clip
 from instruct_data.factory.synth.families import VALIDATION
-from instruct_data.factory.synth.phrases import mirrored
+from instruct_data.factory.synth.phrases import mirror_clip
 from instruct_data.factory.text.captions import CaptionBank, vary
-from instruct_data.factory.texts import unpacked
+from instruct_data.factory.texts import unpack_texts
 from instruct_data.store import ClipCodes, Store
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
@@ -81,7 +81,7 @@ def language_recipe(options: FinetuneOptions, steps: int) -> LanguageRecipe:
     return LanguageRecipe(train=training, lora=lora)
 
 
-def training_clips(clips: Sequence[Clip], keyframed: int, seed: int) -> Iterator[Clip]:
+def list_training_clips(clips: Sequence[Clip], keyframed: int, seed: int) -> Iterator[Clip]:
     """The user's clips, and packaged ones of every keyframed action.
 
     Training clips get further wordings (``extra["prompts"]``), and once more mirrored where their captions name a side:
@@ -92,16 +92,16 @@ def training_clips(clips: Sequence[Clip], keyframed: int, seed: int) -> Iterator
             yield clip
             continue
         sided = any(side_of(text) in ("left", "right") for text in clip.captions)
-        copies = [clip, replace(mirrored(clip), id=f"{clip.id}_m", action=clip.action)] if sided else [clip]
+        copies = [clip, replace(mirror_clip(clip), id=f"{clip.id}_m", action=clip.action)] if sided else [clip]
         for copy in copies:
             rng = np.random.default_rng([seed, number, len(copy.id)])
             wordings = [vary(str(rng.choice(copy.captions)), rng) for _ in range(PROMPTS)]
-            yield measured(replace(copy, extra={"prompts": list(dict.fromkeys([*copy.captions, *wordings]))}))
-    bank, no_stances = CaptionBank(unpacked("text") / "body_captions.json"), np.zeros(0)
-    for clip in keyframed_clips(bank, no_stances, keyframed, first=KEYFRAMED_SEED):
-        yield measured(replace(clip, extra={**clip.extra, "prompts": [*clip.captions, *clip.extra["requests"]]}))
+            yield measure_clip(replace(copy, extra={"prompts": list(dict.fromkeys([*copy.captions, *wordings]))}))
+    bank, no_stances = CaptionBank(unpack_texts("text") / "body_captions.json"), np.zeros(0)
+    for clip in make_keyframed_clips(bank, no_stances, keyframed, first=KEYFRAMED_SEED):
+        yield measure_clip(replace(clip, extra={**clip.extra, "prompts": [*clip.captions, *clip.extra["requests"]]}))
     # Clips of the package that training does not see show what the model forgets.
-    watched = list(keyframed_clips(bank, no_stances, 1, first=VALIDATION))
+    watched = list(make_keyframed_clips(bank, no_stances, 1, first=VALIDATION))
     yield from watched[:: max(1, len(watched) // KEYFRAMED_VAL)]
 
 
@@ -134,7 +134,7 @@ class BodyStage(EarlyStopping, LanguageStage):
         growth = [max(0.0, v - self.before.get(k, v)) for k, v in figures.items() if k.startswith("val_kept_")]
         figures[TOTAL] = sum(mine) / max(1, len(mine)) + sum(growth)
         if self.before:
-            self.validated(figures[TOTAL])
+            self.count_validation(figures[TOTAL])
         return figures
 
 
@@ -159,8 +159,8 @@ class BodyFinetuning(Finetuning):
         self.grounder = SentenceGrounder(cache_size=40_000, device=self.runtime.device, alone=True)
         place = self.work / CODES
         if not place.exists():
-            clips = training_clips(self.clips, self.options.keyframed, self.options.seed)
-            Store.write_codes((tokenised(c, self.tokenizer) for c in clips), place, self.tokenizer.fingerprint)
+            clips = list_training_clips(self.clips, self.options.keyframed, self.options.seed)
+            Store.write_codes((tokenise_clip(c, self.tokenizer) for c in clips), place, self.tokenizer.fingerprint)
         store = Store.open(place)
         self.learnt, self.val = list(store.codes("train")), list(store.codes("val"))
 
@@ -171,7 +171,9 @@ class BodyFinetuning(Finetuning):
         model.check_fingerprint("body", self.tokenizer.fingerprint)
         if recipe.lora is not None:
             add_lora(model, recipe.lora)
-        _, pairs = text_corpus(Folders(unpacked("text"), unpacked("planning"), unpacked("chat")), self.learnt)
+        _, pairs = text_corpus(
+            Folders(unpack_texts("text"), unpack_texts("planning"), unpack_texts("chat")), self.learnt
+        )
         text, rates = TextTokenizer.load(self.start), {"body": self.tokenizer.tokens_per_second}
         examples = Examples(self.learnt, pairs, text, model.config, recipe.train.options, rates)
         user, package = ([i for i in self.val if (i.source == USER) is mine] for mine in (True, False))
@@ -182,11 +184,11 @@ class BodyFinetuning(Finetuning):
         from avatargpt.api import AvatarGPT
 
         avatar = AvatarGPT.from_pretrained(model, str(self.runtime.device))
-        bank = CaptionBank(unpacked("text") / "body_captions.json")
-        watched = list(keyframed_clips(bank, np.zeros(0), 1, first=VALIDATION + 1))
+        bank = CaptionBank(unpack_texts("text") / "body_captions.json")
+        watched = list(make_keyframed_clips(bank, np.zeros(0), 1, first=VALIDATION + 1))
         watched = watched[:: max(1, len(watched) // WATCHED)]
         figures = {
-            "shown": recognised_share(avatar, self.clips), "continuation_fid": continuation_fid(avatar, watched)
+            "shown": measure_recognised(avatar, self.clips), "continuation_fid": continuation_fid(avatar, watched)
         }  # fmt: skip
         return {k: v for k, v in figures.items() if math.isfinite(v)}
 
@@ -251,7 +253,7 @@ def with_new_actions(earlier: PhraseIndex, new_index: PhraseIndex) -> PhraseInde
     lengths = earlier.lengths | {c: n for c, n in new_index.lengths.items() if c in texts and c not in earlier.lengths}
     all_captions, classes = [*earlier.captions, *captions], [*earlier.classes, *(new_index.classes[i] for i in new)]
     sides = [*(str(s) for s in earlier.sides), *(str(new_index.sides[i]) for i in new)]
-    for i, j in _moved(earlier, new_index, new):
+    for i, j in _match_moved(earlier, new_index, new):
         all_captions[i], classes[i], sides[i] = new_index.captions[j], new_index.classes[j], str(new_index.sides[j])
     return PhraseIndex(
         [*earlier.keys, *(new_index.keys[i] for i in new)], all_captions, classes, sides, earlier.styles, lengths,
@@ -259,7 +261,7 @@ def with_new_actions(earlier: PhraseIndex, new_index: PhraseIndex) -> PhraseInde
     )  # fmt: skip
 
 
-def _moved(earlier: PhraseIndex, new_index: PhraseIndex, new: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _match_moved(earlier: PhraseIndex, new_index: PhraseIndex, new: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Requests of the earlier index and the new phrasing of the same meaning: more similar than any caption of their
     action by `MIN_GAIN`, with two lemmas in common, one of them no common one, and on the same side."""
     # Similarity of each request to the captions that it leads to now.
@@ -294,13 +296,13 @@ def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: S
     new.classes = [f"own {c}" if c in actions else c for c in new.classes]  # an action of the user's is none of ours
     both = with_new_actions(earlier, new)
     stored = earlier.index.stored
-    stored = stored if isinstance(stored, Reduced) else reduced(stored, RANK)
+    stored = stored if isinstance(stored, Reduced) else reduce_vectors(stored, RANK)
     out = PhraseIndex(
         both.keys, both.captions, both.classes, [str(s) for s in both.sides], both.styles, both.lengths,
-        widened(stored, both.index.vectors[len(earlier.keys) :]),
+        widen_vectors(stored, both.index.vectors[len(earlier.keys) :]),
     )  # fmt: skip
     out.user_actions, out.attributes = index.user_actions | set(new.classes), dict(index.attributes)
-    typed = measured_attributes(clips)
+    typed = measure_attributes(clips)
     out.measured = index.measured | {k: typed[n] for k in new.keys if (n := k.lower().rstrip(".")) in typed}
     out.reads = index.reads
     if out.reads is not None:
@@ -308,24 +310,24 @@ def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: S
     return out
 
 
-def widened(stored: Reduced, new: np.ndarray) -> Reduced:
+def widen_vectors(stored: Reduced, new: np.ndarray) -> Reduced:
     """The vectors of a file, unchanged, and further ones (k, w) behind them, whose part outside of the file's
     directions gets directions of its own: words that no packaged phrasing has differ in nothing else.
     """
     if stored.basis is None:
-        rows, scale = rounded(new)
+        rows, scale = round_vectors(new)
         return Reduced(np.concatenate([stored.rows, rows]), np.concatenate([stored.scale, scale.astype(np.float32)]))
     basis = stored.basis.astype(np.float32)
     _, strength, directions = np.linalg.svd(new - new @ basis @ basis.T, full_matrices=False)
     added = directions[strength > MIN_STRENGTH][:MAX_DIRECTIONS].T
     wide = np.concatenate([basis, added], 1)
-    rows, scale = rounded(new @ wide)
+    rows, scale = round_vectors(new @ wide)
     old = np.pad(stored.rows, ((0, 0), (0, added.shape[1])))
     scales = np.concatenate([stored.scale, scale.astype(np.float32)])
     return Reduced(np.concatenate([old, rows]), scales, wide.astype(np.float16))
 
 
-def recognised_share(model: AvatarGPT, clips: Sequence[Clip], seed: int = 0) -> float:
+def measure_recognised(model: AvatarGPT, clips: Sequence[Clip], seed: int = 0) -> float:
     """Share of the user's captions (held-out clips first) whose motion is nearest, by `kinematic_features` in units
     of their deviation, to a clip of that action.
 

@@ -19,7 +19,7 @@ from instruct_data.sources.packs import TABLE_SUFFIXES, Captions
 from instruct_data.store import MANIFEST, Store
 from vqvae import modalities
 from vqvae.errors import UserError
-from vqvae.ground import grounded
+from vqvae.ground import ground_motion
 
 USER = "own"  # source of the user's clips among those of the package
 CAPTIONS = "captions"  # name of the table, with one of the suffixes that `instruct_data.sources.packs` reads
@@ -57,7 +57,7 @@ def read_clips(folder: Path, licence: str) -> list[Clip]:
         licence: written into every clip.
     """
     if (folder / MANIFEST).is_file():
-        return hold_out(grouped(_stored(folder, licence)))
+        return hold_out(group_clips(_load_stored(folder, licence)))
     files, table = motion_files(folder), caption_table(folder)
     table_captions = Captions() if table is None else Captions.load(table)
     if len(files) < MIN_CLIPS:
@@ -76,10 +76,10 @@ def read_clips(folder: Path, licence: str) -> list[Clip]:
     names = Counter(c.id for c in clips)
     if twice := [n for n, count in names.items() if count > 1]:
         raise UserError(f"{folder}: {twice[0]} lies there as several files; accepted one format of each clip")
-    return hold_out(grouped(clips))
+    return hold_out(group_clips(clips))
 
 
-def _stored(folder: Path, licence: str) -> list[Clip]:
+def _load_stored(folder: Path, licence: str) -> list[Clip]:
     """The captioned bodies of a clip store."""
     store = Store.open(folder)
     if store.kind != "motion":
@@ -98,13 +98,13 @@ def _read_body(path: Path, caption: str) -> Any:
     motion: Any = export.load(path)
     if motion.modality != "body":
         raise UserError(f"{path}: motion of a {motion.modality}; accepted bodies")
-    motion = grounded(motion).resampled(modalities.get("body").fps).canonical().with_caption(caption)
+    motion = ground_motion(motion).resampled(modalities.get("body").fps).canonical().with_caption(caption)
     if motion.seconds < MIN_CLIP_SECONDS:
         raise UserError(f"{path}: {motion.seconds:.2f} s; accepted at least {MIN_CLIP_SECONDS:g} s")
     return motion
 
 
-def grouped(clips: Sequence[Clip]) -> list[Clip]:
+def group_clips(clips: Sequence[Clip]) -> list[Clip]:
     """Clips that share a caption are of one action, named after the first caption of the first of them."""
     leader: dict[str, str] = {}
 

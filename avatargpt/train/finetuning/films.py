@@ -54,13 +54,13 @@ def record(films: list[Path], modality: str, place: Path, notify: Notify, folder
         if sound.is_file() and motion.is_file():
             continue
         notify(f"reading {film.name}")
-        start, clip = (0.0, _read(beside[film], film)) if film in beside else _captured(film, modality)
+        start, clip = (0.0, _read(beside[film], film)) if film in beside else _capture_film(film, modality)
         if write_sound(film, sound, start, clip.seconds) is None:
             raise UserError(f"{film}: {SILENT}")
         clip.save(motion)
 
 
-def _captured(film: Path, modality: str) -> tuple[float, Any]:
+def _capture_film(film: Path, modality: str) -> tuple[float, Any]:
     """The second of the film at which the motion begins, and the motion."""
     captured = capture_face(film) if modality == "face" else capture_body(film)
     return captured.start, captured.motion

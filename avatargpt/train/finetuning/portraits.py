@@ -13,7 +13,7 @@ from avatargpt.face.portrait import FILE, FOLDER, Portrait, PortraitShape, squar
 from avatargpt.train.finetuning.films import films_of
 from avatargpt.train.finetuning.run import EarlyStopping, Finetuning, Notify
 from avatargpt.train.portrait import PortraitRecipe, PortraitStage, PortraitTraining
-from avatargpt.train.portrait_pictures import Take, cut, take_of
+from avatargpt.train.portrait_pictures import PortraitTake, cut, take_of
 from avatargpt.video.frames import FILMS, MAX_RATE, Film, Shots, frames, inspect
 from avatargpt.video.landmarker import Landmarker
 from avatargpt.video.photo import MIN_FACE
@@ -32,7 +32,7 @@ class FilmedStage(EarlyStopping, PortraitStage):
 
     def validate(self) -> dict[str, float]:
         figures = PortraitStage.validate(self)
-        self.validated(-figures[DECIBELS])
+        self.count_validation(-figures[DECIBELS])
         return figures
 
     def state(self) -> dict[str, Any]:
@@ -83,7 +83,9 @@ class PortraitFinetuning(Finetuning):
                              "val": sum(len(t.frames) - 1 for t in self.held)}}  # fmt: skip
 
 
-def pictures(films: Sequence[Path], size: int, place: Path, notify: Notify) -> tuple[list[Take], list[Take]]:
+def pictures(
+    films: Sequence[Path], size: int, place: Path, notify: Notify
+) -> tuple[list[PortraitTake], list[PortraitTake]]:
     """The takes that are learnt from, and those held out: the last second of each film, behind a frame of its shot.
 
     What was read of a film is kept in `place`. At most `MOST` frames of all films together, evenly in time.
@@ -94,8 +96,8 @@ def pictures(films: Sequence[Path], size: int, place: Path, notify: Notify) -> t
     seen = [inspect(film) for film in films]
     length = sum(f.seconds for f in seen)
     rate = min(MAX_RATE, MOST / length) if length else MAX_RATE
-    takes: list[Take] = []
-    held: list[Take] = []
+    takes: list[PortraitTake] = []
+    held: list[PortraitTake] = []
     for number, film in enumerate(seen):
         file = place / f"{number:03d}.npz"
         if not file.is_file():

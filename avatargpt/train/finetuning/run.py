@@ -63,7 +63,7 @@ class FinetuneOptions(Strict):
 
 
 class EarlyStopping(Stage):
-    """A stage that is over after `patience` validations without a lower figure; it passes each to `validated`."""
+    """A stage that is over after `patience` validations without a lower figure; each goes to `count_validation`."""
 
     patience = 2
     _lowest, _failures = math.inf, 0
@@ -72,7 +72,7 @@ class EarlyStopping(Stage):
     def over(self) -> bool:
         return self._failures >= self.patience
 
-    def validated(self, figure: float) -> None:
+    def count_validation(self, figure: float) -> None:
         """Count a validation."""
         improved = figure < self._lowest
         self._lowest, self._failures = min(self._lowest, figure), 0 if improved else self._failures + 1
@@ -216,7 +216,9 @@ class Finetuning(ABC):
             # Validation compares with the figures before the training.
             stage.patience, stage.before = self.options.patience, before
             run(stage, self.work, self.runtime)
-            about = inherit(self.start, self.out, lambda place: self._packed(place, stage, steps, {**before, **output}))
+            about = inherit(
+                self.start, self.out, lambda place: self._pack_model(place, stage, steps, {**before, **output})
+            )
         shutil.rmtree(self.work, ignore_errors=True)
         return about
 
@@ -226,7 +228,7 @@ class Finetuning(ABC):
         before = {k: v for k, v in trial.validate().items() if math.isfinite(v)}
         return steps_in_time(self.options.steps, self.options.minutes, step_seconds(trial)), before
 
-    def _packed(self, place: Path, stage: Any, steps: int, before: Mapping[str, float]) -> dict[str, Any]:
+    def _pack_model(self, place: Path, stage: Any, steps: int, before: Mapping[str, float]) -> dict[str, Any]:
         self.notify("packing")
         saved = self.work / BEST / BEST_ABOUT
         validated = saved.is_file()  # else the last weights stand for the best ones

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.face.audio_model.driver import OWN, Driver, paired_channels
+from avatargpt.face.audio_model.driver import OWN, Driver, list_paired_channels
 from avatargpt.face.audio_model.network import DriverNetwork
 from avatargpt.gesture.features import prosody
-from avatargpt.gesture.network import NAME, GestureDriver, Material
+from avatargpt.gesture.network import NAME, GestureDriver, RowContents
 from avatargpt.gesture.word_encoders import word_encoder
 from avatargpt.metrics.face import correlation
 from avatargpt.speech.features import extract
@@ -22,12 +22,11 @@ from avatargpt.train.audio_model import DriverRecipe, DriverStage, DriverTrainin
 from avatargpt.train.finetuning.clips import Recording, read_recordings
 from avatargpt.train.finetuning.films import films_of, record, sources
 from avatargpt.train.finetuning.run import EarlyStopping, Finetuning
-from avatargpt.train.gesture.data import FILE, Take, load_corpus, save_corpus
-from avatargpt.train.gesture.data import Sampling as GestureSampling
+from avatargpt.train.gesture.data import FILE, GestureSampling, Take, load_corpus, save_corpus
 from avatargpt.train.gesture.rows import motion_rows, voice_rows, with_end_held_out
 from avatargpt.train.gesture.training import GestureRecipe, GestureStage, GestureTraining
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.speech_data.batches import Sampling as SpeechSampling
+from avatargpt.train.speech_data.batches import SpeechSampling
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.validation import predict
 from vqvae.arkit import INDEX, NAMES, expand
@@ -49,7 +48,7 @@ class SpeakerFinetuning(Finetuning):
         """The films that are learnt from; none where there are sounds with motion files."""
         return films_of(self.folder)
 
-    def recorded(self, films: list[Path]) -> Path:
+    def record_films(self, films: list[Path]) -> Path:
         """A folder with the sound and the motion of each."""
         record(films, self.modality, self.work / RECORDINGS, self.notify, self.folder)
         return self.work / RECORDINGS
@@ -61,8 +60,8 @@ class FaceStage(EarlyStopping, DriverStage):
     def __init__(self, recipe: DriverRecipe, clips: Sequence[SpeechClip], runtime: Runtime, start: Driver) -> None:
         take_channels(start.network, [c.curves for c in clips if c.kind == "paired" and c.split == "train"])
         # the phones of these recordings are not known: losses that need them are off
-        losses = recipe.train.losses.changed(phones=0.0, seal=0.0, bite=0.0, shut=0.0)
-        recipe = recipe.changed(train=recipe.train.changed(losses=losses))
+        losses = recipe.train.losses.replace_fields(phones=0.0, seal=0.0, bite=0.0, shut=0.0)
+        recipe = recipe.replace_fields(train=recipe.train.replace_fields(losses=losses))
         DriverStage.__init__(self, recipe, clips, [], runtime, start, "fine-tuning")
 
     @torch.no_grad()
@@ -74,10 +73,10 @@ class FaceStage(EarlyStopping, DriverStage):
             predict(self.network, c.features.astype(np.float32), self.runtime.device, "recorded") for c in clips
         ])  # fmt: skip
         recorded = np.concatenate([c.curves for c in clips])
-        columns = list(paired_channels(self.network.config.own))
+        columns = list(list_paired_channels(self.network.config.own))
         error = float(np.nanmean(np.abs(predicted - recorded)[:, columns]))
         self.network.train()
-        self.validated(error)
+        self.count_validation(error)
         figures = {ERROR: error}
         for name, channels in FEATURES.items():
             here = [INDEX[n] for c in channels for n in expand(c) if INDEX[n] in columns]
@@ -90,11 +89,11 @@ class FaceStage(EarlyStopping, DriverStage):
 
 def take_channels(network: DriverNetwork, recorded: Sequence[np.ndarray]) -> None:
     """Let a head of recorded pairs learn what recordings (T, 55) measure beside what it has: from their mean on."""
-    before = set(paired_channels(network.config.own))
+    before = set(list_paired_channels(network.config.own))
     rows = np.concatenate(recorded)
     own = [n for n in OWN if INDEX[n] in before or np.isfinite(rows[:, INDEX[n]]).any()]
     new = [INDEX[n] for n in own if INDEX[n] not in before]
-    network.config = network.config.changed(own=own)
+    network.config = network.config.replace_fields(own=own)
     with torch.no_grad():
         network.paired.weight[new] = 0
         network.paired.bias[new] = torch.from_numpy(np.nanmean(rows[:, new], 0)).to(network.paired.bias)
@@ -116,7 +115,7 @@ class FaceFinetuning(SpeakerFinetuning):
 
     def prepare(self) -> None:
         if films := self.films():
-            self.recordings = read_recordings(self.recorded(films), ("face",), FACE_FILES)
+            self.recordings = read_recordings(self.record_films(films), ("face",), FACE_FILES)
         driver = Driver.load(self.start / DRIVER)
         self.clips = [c for r in self.recordings for c in speech_clips(r, driver)]
 
@@ -149,7 +148,7 @@ def speech_clips(recording: Recording, driver: Driver) -> list[SpeechClip]:
     device = next(network.parameters()).device
     predicted = predict(network, features, device)
     unknown = np.flatnonzero(curves[:, : len(NAMES)].max(0) < MOVES)
-    kept = np.intersect1d(unknown, paired_channels(network.config.own))
+    kept = np.intersect1d(unknown, list_paired_channels(network.config.own))
     curves[:, unknown] = np.nan
     curves[:, kept] = predict(network, features, device, "recorded")[:, kept]
     out = []
@@ -168,7 +167,7 @@ class SpeakerGestureStage(EarlyStopping, GestureStage):
 
     def validate(self) -> dict[str, float]:
         figures = {k: v for k, v in GestureStage.validate(self).items() if math.isfinite(v)}
-        self.validated(figures[NATS])
+        self.count_validation(figures[NATS])
         return figures
 
 
@@ -191,10 +190,10 @@ class GestureFinetuning(SpeakerFinetuning):
 
     def prepare(self) -> None:
         if films := self.films():
-            self.recordings = read_recordings(self.recorded(films), ("body", "gesture"), BODY_FILES)
+            self.recordings = read_recordings(self.record_films(films), ("body", "gesture"), BODY_FILES)
         if not (self.work / TAKES / FILE).is_file():
             driver = GestureDriver.load(self.start / NAME)
-            material = Material(**{name: getattr(driver.network.config, name) for name in Material.model_fields})
+            material = RowContents(**{name: getattr(driver.network.config, name) for name in RowContents.model_fields})
             save_corpus(gesture_takes(self.recordings, driver), material, self.work / TAKES)
         self.corpus = load_corpus(self.work / TAKES)
 

@@ -96,18 +96,18 @@ def other_words(encoder: WordEncoder, texts: Sequence[str], seed: int) -> tuple[
     rng, table = np.random.default_rng([seed, 64]), word_classes()
     names, states, kinds = list(table.classes), [], []
 
-    def drawn() -> list[str]:
+    def draw_words() -> list[str]:
         if len(texts) and rng.random() < 0.5:
             return texts[int(rng.integers(len(texts)))].split()[:MAX_PHRASE]
         return sentences().draw(rng).split()
 
     for _ in range(OTHER_SENTENCES):
-        words = drawn()
+        words = draw_words()
         states.append(encoder.states(words))
         kinds.append(word_kinds(words))
     for word, kind in table.words.items():
         for _ in range(EACH_WORD if len(word) == 1 else 0):
-            words = drawn()
+            words = draw_words()
             at = int(rng.integers(len(words)))
             words[at] = word[0]
             states.append(encoder.states(words)[at : at + 1])

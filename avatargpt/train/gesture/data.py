@@ -1,7 +1,7 @@
 """The training cache of the gesture network, a folder with a file for each take, and the batches drawn from it.
 
-``gesture.json`` holds the version, the material (`avatargpt.gesture.network.Material`) and a list of takes, each with
-``file``, ``name``, ``speaker``, ``split`` (``train`` or ``val``) and ``frames``. A take of T frames at 30 fps is a
+``gesture.json`` holds the version, the material (`avatargpt.gesture.network.RowContents`) and a list of takes, each
+with ``file``, ``name``, ``speaker``, ``split`` (``train`` or ``val``) and ``frames``. A take of T frames at 30 fps is a
 safetensors file with
 
 | name | shape | |
@@ -36,7 +36,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from avatargpt.gesture.features import BEHIND, COMING, near_words
-from avatargpt.gesture.network import ENDLESS, STYLE, UNKNOWN, GestureConfig, GestureInput, Material
+from avatargpt.gesture.network import ENDLESS, STYLE, UNKNOWN, GestureConfig, GestureInput, RowContents
 from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
@@ -57,7 +57,7 @@ MAX_STATISTICS_FRAMES = 200_000
 MAX_TAKE_FRAMES = 3000  # of one take, for statistics
 
 
-class Entry(Strict):
+class TakeEntry(Strict):
     """A take in the index."""
 
     file: str
@@ -71,7 +71,7 @@ class Index(Strict):
     """The contents of ``gesture.json``."""
 
     version: Literal[2]
-    material: Material
+    material: RowContents
     takes: list[dict[str, Any]]
     source: str = ""
 
@@ -86,7 +86,7 @@ class Take:
     arrays: Arrays
 
 
-class Corpus:
+class GestureCorpus:
     """An opened cache; the takes' arrays stay in their files.
 
     Attributes:
@@ -94,7 +94,7 @@ class Corpus:
             from, empty where they are of no store.
     """
 
-    def __init__(self, folder: Path, material: Material, takes: list[Entry], source: str = "") -> None:
+    def __init__(self, folder: Path, material: RowContents, takes: list[TakeEntry], source: str = "") -> None:
         self.folder, self.material, self.takes, self.source = folder, material, takes, source
         self.words: dict[int, np.ndarray] = {}  # class -> (P, V) float16 states of words in other sentences
         path = folder / WORDS
@@ -105,11 +105,11 @@ class Corpus:
                     raise ValueError(f"states of shape {states.shape}")
                 self.words = {int(k): states[kinds == k] for k in np.unique(kinds)}
 
-    def split(self, name: str) -> list[Entry]:
+    def split(self, name: str) -> list[TakeEntry]:
         """The takes of a split."""
         return [t for t in self.takes if t.split == name]
 
-    def part(self, take: Entry, start: int, stop: int) -> Arrays:
+    def part(self, take: TakeEntry, start: int, stop: int) -> Arrays:
         """Frames [start, stop) of a take, start in whole tokens: ``audio``, ``features``, ``codes`` and ``strokes`` of
         the tokens that begin in them, ``word_states`` and ``word_stress`` of the words about them, and
         ``other_audio``, ``other_word_states``, ``other_word_stress`` where there is an interlocutor.
@@ -139,7 +139,7 @@ class Corpus:
         return out
 
 
-def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames: int) -> None:
+def check_shapes(shapes: dict[str, tuple[int, ...]], material: RowContents, frames: int) -> None:
     """Raises ValueError where a take's arrays are not those of its material and frames."""
     m = material
     expected: dict[str, tuple[int | None, ...]] = {
@@ -158,14 +158,16 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames:
             raise ValueError(f"{name} of shape {shape}, not {size}")
 
 
-def save_corpus(takes: Iterable[Take], material: Material, folder: str | os.PathLike[str]) -> Path:
+def save_corpus(takes: Iterable[Take], material: RowContents, folder: str | os.PathLike[str]) -> Path:
     """Write a cache, take after take, the index last; `takes` may be a generator."""
     entries = [write_take(take, material, folder, f"{n:06d}.safetensors") for n, take in enumerate(takes)]
     return write_index(entries, material, folder)
 
 
-def write_take(take: Take, material: Material, folder: str | os.PathLike[str], file: str, key: str = "") -> Entry:
-    """Write the file of a take; `key`: of what it was made from, see `kept_take`."""
+def write_take(
+    take: Take, material: RowContents, folder: str | os.PathLike[str], file: str, key: str = ""
+) -> TakeEntry:
+    """Write the file of a take; `key`: of what it was made from, see `find_kept_take`."""
     if take.speaker not in material.speakers:
         raise UserError(f"{take.name}: speaker {take.speaker!r}; accepted: {', '.join(material.speakers)}")
     arrays = {k: np.ascontiguousarray(v, TYPES[k.removeprefix("other_")]) for k, v in take.arrays.items()}
@@ -173,25 +175,25 @@ def write_take(take: Take, material: Material, folder: str | os.PathLike[str], f
     with parsing(take.name, "a take of this material"):
         check_shapes({k: v.shape for k, v in arrays.items()}, material, frames)
     about = {"file": file, "name": take.name, "speaker": take.speaker, "split": take.split, "frames": frames}
-    entry = Entry.read(about, take.name)
+    entry = TakeEntry.read(about, take.name)
     header = {"key": key, "entry": json.dumps(about)}
     atomic_write(Path(folder) / file, lambda p: save_file(arrays, p, header))
     return entry
 
 
-def kept_take(path: Path, key: str) -> Entry | None:
+def find_kept_take(path: Path, key: str) -> TakeEntry | None:
     """The entry of a take that was written with this key; None where there is no such file."""
     if not path.is_file():
         return None
     with parsing(path, "a take of this cache", "delete it"), safe_open(regular_file(path), "np") as file:
         header = file.metadata() or {}
-        return Entry.read(json.loads(header["entry"]), str(path)) if header.get("key") == key else None
+        return TakeEntry.read(json.loads(header["entry"]), str(path)) if header.get("key") == key else None
 
 
 def write_index(
-    entries: Sequence[Entry], material: Material, folder: str | os.PathLike[str], source: str = ""
+    entries: Sequence[TakeEntry], material: RowContents, folder: str | os.PathLike[str], source: str = ""
 ) -> Path:
-    """Write the index of takes whose files are there; without it a folder is incomplete. `source`: see `Corpus`."""
+    """Write the index of takes whose files are there; a folder without is incomplete. `source`: see `GestureCorpus`."""
     if not entries:
         raise UserError(f"{folder}: no takes to store")
     takes = [entry.model_dump() for entry in entries]
@@ -206,22 +208,22 @@ def save_words(states: np.ndarray, kinds: np.ndarray, folder: str | os.PathLike[
     return atomic_write(Path(folder) / WORDS, lambda p: save_file(arrays, p))
 
 
-def load_corpus(folder: str | os.PathLike[str]) -> Corpus:
+def load_corpus(folder: str | os.PathLike[str]) -> GestureCorpus:
     """Read a cache's index."""
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; a cache of takes is needed")
     index = Index.read(read_object(path, MAX_INDEX), str(path))
-    takes = [Entry.read(t, f"{path}: take {i}") for i, t in enumerate(index.takes)]
+    takes = [TakeEntry.read(t, f"{path}: take {i}") for i, t in enumerate(index.takes)]
     for take in takes:
         if Path(take.file).name != take.file:
             raise UserError(f"{path}: {take.file!r}; accepted: names of files in this folder")
         if take.speaker not in index.material.speakers:
             raise UserError(f"{path}: {take.name}: speaker {take.speaker!r} is not in the material")
-    return Corpus(Path(folder), index.material, takes, index.source)
+    return GestureCorpus(Path(folder), index.material, takes, index.source)
 
 
-class Sampling(Strict):
+class GestureSampling(Strict):
     """Shares of a batch's rows; the last two: of its tokens."""
 
     beginnings: Share = 0.2  # stretches from the start of a take
@@ -241,7 +243,7 @@ class Sampling(Strict):
 
 
 @dataclass
-class Batch:
+class GestureBatch:
     """Tensors on the training device; T frames, motion and codes aligned with the hidden states."""
 
     inputs: GestureInput  # of the network
@@ -255,11 +257,16 @@ class Batch:
     strokes: Tensor  # (B, T / n) number of the class of a token's stroke, -1 = none
 
 
-class Batches:
+class GestureBatches:
     """Draws stretches; equal seeds give equal batches, so a resumed run equals an uninterrupted one."""
 
     def __init__(
-        self, corpus: Corpus, config: GestureConfig, sampling: Sampling, device: torch.device, split: str = "train"
+        self,
+        corpus: GestureCorpus,
+        config: GestureConfig,
+        sampling: GestureSampling,
+        device: torch.device,
+        split: str = "train",
     ) -> None:
         self.corpus, self.config, self.sampling, self.device = corpus, config, sampling, device
         self.takes = corpus.split(split)
@@ -292,15 +299,15 @@ class Batches:
         out: dict[str, np.ndarray] = {}
         for name, mean, std in (("audio", "heard_mean", "heard_std"), ("features", "mean", "std")):
             values = np.concatenate(rows[name]).astype(np.float64)
-            out[mean], out[std] = values.mean(0), _floored(values.std(0))
+            out[mean], out[std] = values.mean(0), _floor_std(values.std(0))
         # Words are scaled, not shifted: silence has to stay zero.
         words = np.concatenate(rows["words"]).astype(np.float64)
         out["rest"] = np.median(rests, 0)
-        out["read_std"] = _floored(np.sqrt((words**2).mean(0)) if len(words) else np.ones(self.config.word_width))
+        out["read_std"] = _floor_std(np.sqrt((words**2).mean(0)) if len(words) else np.ones(self.config.word_width))
         return out
 
     def stretch(
-        self, take: Entry, start: int, frames: int, known: tuple[float, float] = (np.inf, np.inf),
+        self, take: TakeEntry, start: int, frames: int, known: tuple[float, float] = (np.inf, np.inf),
         reworded: np.random.Generator | None = None,
     ) -> Arrays:  # fmt: skip
         """Frames [start, start + frames) of the inputs, with the motion and codes that these steps predict, `ahead`
@@ -324,7 +331,7 @@ class Batches:
             out[f"{voice}audio"] = np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), 0)])
             states, stress = part[f"{voice}word_states"], part[f"{voice}word_stress"]
             if reworded is not None and self.corpus.words:
-                states = self._reworded(states, part[f"{voice}word_kinds"], reworded)
+                states = self._reword_states(states, part[f"{voice}word_kinds"], reworded)
             out[f"{voice}words"] = near_words(states, stress, at / FPS, horizon)
         out["motion"] = part["features"][np.clip(at, first, stop - 1) - first]
         out["mask"] = ((at >= 0) & (at >= first) & (at < stop)).astype(np.float32)
@@ -338,7 +345,7 @@ class Batches:
         out["first"] = part["codes"][max(int(tokens[0]) - 1 - first // n, 0)]
         return out
 
-    def _reworded(self, states: np.ndarray, kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _reword_states(self, states: np.ndarray, kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         # (W, V) states, some of them of another word of the same class in another sentence.
         out = states.copy()
         for number, kind in enumerate(kinds):
@@ -347,7 +354,7 @@ class Batches:
                 out[number] = others[int(rng.integers(len(others)))]
         return out
 
-    def draw(self, rows: int, frames: int, seed: Sequence[int]) -> Batch:
+    def draw(self, rows: int, frames: int, seed: Sequence[int]) -> GestureBatch:
         """One batch of `rows` stretches of `frames` frames, in whole tokens."""
         rng, s, n = np.random.default_rng(list(seed)), self.sampling, self.config.downsample
         parts, speakers = [], []
@@ -365,15 +372,15 @@ class Batches:
         left = np.where(rng.random((rows, 1)) < s.endless, ENDLESS, np.stack([p["left"] for p in parts]))
         speaker = np.where(rng.random(rows) < s.anonymous, -1, speakers)
         first = np.stack([p["first"] for p in parts])
-        before, conditions = self._fed_back(np.stack([p["codes"] for p in parts]), first, rng)
+        before, conditions = self._feed_back(np.stack([p["codes"] for p in parts]), first, rng)
         return self._batch(parts, words, left, present, speaker, before, conditions)
 
-    def validation_batch(self, take: Entry, frames: int, tokens: bool) -> Batch:
+    def validation_batch(self, take: TakeEntry, frames: int, tokens: bool) -> GestureBatch:
         """The first frames of a take unchanged, with or without its tokens."""
         part = self.stretch(take, 0, frames)
         codes = part["codes"][None]
         conditions = codes if tokens else np.full_like(codes, UNKNOWN)
-        before = _preceding(codes, part["first"][None]) if tokens else conditions
+        before = _shift_codes(codes, part["first"][None]) if tokens else conditions
         speaker = np.array([self.corpus.material.speakers.index(take.speaker)])
         words, left, present = part["words"][None], part["left"][None], np.array(["other_audio" in part])
         return self._batch([part], words, left, present, speaker, before, conditions)
@@ -381,7 +388,7 @@ class Batches:
     def _batch(
         self, parts: Sequence[Arrays], words: np.ndarray, left: np.ndarray, present: np.ndarray, speaker: np.ndarray,
         before: np.ndarray, conditions: np.ndarray,
-    ) -> Batch:  # fmt: skip
+    ) -> GestureBatch:  # fmt: skip
         other_audio = other_words = None
         if present.any():
             no_audio, no_words = np.zeros_like(parts[0]["audio"]), np.zeros_like(parts[0]["words"])
@@ -395,9 +402,9 @@ class Batches:
         )
         inputs = GestureInput(audio, self._tensor(words), torch.zeros(len(parts), STYLE), other_audio,
                               other_words, where, self._tensor(left))  # fmt: skip
-        return Batch(inputs, who, motion, mask, codes, fed, conditioned, strokes)
+        return GestureBatch(inputs, who, motion, mask, codes, fed, conditioned, strokes)
 
-    def _fed_back(
+    def _feed_back(
         self, codes: np.ndarray, first: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         # (B, N, R) codes, (B, R) those before them -> the preceding ones as they are fed back, and those that frames
@@ -405,7 +412,7 @@ class Batches:
         s = self.sampling
         tokenless = rng.random((len(codes), 1, 1)) < s.tokenless
         conditions = np.where(tokenless, UNKNOWN, codes)
-        fed = np.where(tokenless, UNKNOWN, _preceding(codes, first))
+        fed = np.where(tokenless, UNKNOWN, _shift_codes(codes, first))
         wrong = (rng.random(fed.shape[:2]) < s.wrong)[..., None] & (fed >= 0)
         fed = np.where(wrong, rng.integers(0, self.config.codebook_size, codes.shape), fed)
         fed = np.where((rng.random(fed.shape[:2]) < s.forgotten)[..., None], UNKNOWN, fed)
@@ -415,11 +422,11 @@ class Batches:
         return torch.from_numpy(np.asarray(np.stack([*arrays]), np.float32)).to(self.device)
 
 
-def _preceding(codes: np.ndarray, first: np.ndarray) -> np.ndarray:
+def _shift_codes(codes: np.ndarray, first: np.ndarray) -> np.ndarray:
     # (B, N, R) codes -> those before each: `first` (B, R) before the first, and where there is none.
     before = np.concatenate([first[:, None], codes[:, :-1]], 1)
     return np.where(before[..., :1] < 0, first[:, None], before)
 
 
-def _floored(std: np.ndarray) -> np.ndarray:
+def _floor_std(std: np.ndarray) -> np.ndarray:
     return np.maximum(std, max(0.1 * float(np.median(std)), 1e-4))

@@ -17,7 +17,7 @@ from avatargpt.metrics.gesture_features import (
     FRAMES,
     MIN_SPREAD,
     GestureAutoEncoder,
-    GestureFeatures,
+    GestureFeatureEncoder,
     windows,
 )
 from avatargpt.train.loop import run
@@ -102,12 +102,12 @@ class GestureFeatureStage(Stage):
         y = self.network.decode(self.network.encode(x))
         return {"val_lost": float((y - x).square().mean() / x.square().mean())}
 
-    def finished(self) -> GestureFeatures:
+    def copy_network(self) -> GestureFeatureEncoder:
         """The current encoder, on the CPU."""
-        return GestureFeatures(copy.deepcopy(self.network).cpu())
+        return GestureFeatureEncoder(copy.deepcopy(self.network).cpu())
 
     def save(self, out: Path) -> None:
-        self.finished().save(out)
+        self.copy_network().save(out)
 
 
 def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespace) -> None:
@@ -123,7 +123,7 @@ def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespac
 def train(
     recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, out: Path, runtime: Runtime,
     where: str = "clips", until: int | None = None,
-) -> GestureFeatures:  # fmt: skip
+) -> GestureFeatureEncoder:  # fmt: skip
     """Run or resume training in folder `out` (a minute or two) on (N, 64, 78) windows; `validation` may be empty.
     `until`: stop here with a checkpoint; the schedule stays that of all steps. `where`: for messages.
     """
@@ -131,4 +131,4 @@ def train(
         raise UserError(f"{where}: no training clip of {FRAMES / 30:.1f} s or more; at least one is needed")
     stage = GestureFeatureStage(recipe, training, validation, runtime)
     run(stage, out, runtime, until)
-    return stage.finished()
+    return stage.copy_network()

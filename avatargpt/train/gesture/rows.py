@@ -13,7 +13,7 @@ import numpy as np
 
 from avatargpt.gesture.features import CONTEXT, PROSODY, TimedWord, WordEncoder, phrases, stress_time
 from avatargpt.gesture.features import WIDTH as PROSODY_WIDTH
-from avatargpt.gesture.network import Material
+from avatargpt.gesture.network import RowContents
 from avatargpt.speech.audio import FPS
 from avatargpt.train.gesture.data import Arrays, Take
 from vqvae.errors import UserError
@@ -28,12 +28,12 @@ _Word = TypeVar("_Word", bound=TimedWord)
 def material_of(
     tokenizer: MotionTokenizer, encoder: WordEncoder, speakers: Sequence[str], audio: str = PROSODY,
     audio_width: int = PROSODY_WIDTH, classes: Sequence[str] = (),
-) -> Material:  # fmt: skip
+) -> RowContents:  # fmt: skip
     """What the rows of takes hold that these make; `audio`: the name of the sound's features, `classes`: of strokes."""
     spec, c = GestureFeatures(), tokenizer.config
     spans = spec.slices()
     places = spans["positions"]
-    return Material(
+    return RowContents(
         audio=audio, words=encoder.name, audio_width=audio_width, word_width=encoder.width, features=spec.dim,
         levels=c.levels, codebook_size=c.codebook_size, downsample=c.downsample,
         rotations=[[spans["rotations"].start, spans["fingers"].stop]], positions=[[places.start, places.stop]],
@@ -90,7 +90,7 @@ def voice_rows(audio: np.ndarray, words: Sequence[_Word], encoder: WordEncoder, 
             "word_stress": word_stress(inside)}  # fmt: skip
 
 
-def heard_rows(voice: Arrays) -> Arrays:
+def make_heard_rows(voice: Arrays) -> Arrays:
     """The same rows as those of an interlocutor."""
     return {f"{OTHER}{name}": rows for name, rows in voice.items()}
 

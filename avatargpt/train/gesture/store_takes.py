@@ -33,18 +33,18 @@ from avatargpt.train.gesture.data import (
     FILE,
     VERSION,
     Arrays,
-    Corpus,
-    Entry,
+    GestureCorpus,
     Take,
-    kept_take,
+    TakeEntry,
+    find_kept_take,
     load_corpus,
     write_index,
     write_take,
 )
 from avatargpt.train.gesture.rows import (
     MODALITY,
-    heard_rows,
     load_tokenizer,
+    make_heard_rows,
     material_of,
     motion_rows,
     voice_rows,
@@ -64,7 +64,7 @@ MIN_SECONDS = 1.0  # of a talk
 TABLE = ".tsv"  # of word times, as GENEA 2023 has them
 
 
-def corpus_of(args: Any, start: GestureConfig | None) -> Corpus:
+def corpus_of(args: Any, start: GestureConfig | None) -> GestureCorpus:
     """The takes that a run's options name: ``--takes``, or those of ``--store``, made where they are not there yet.
 
     Args:
@@ -87,7 +87,7 @@ def corpus_of(args: Any, start: GestureConfig | None) -> Corpus:
 
 
 @dataclass(frozen=True)
-class _Talk:
+class _StoreTalk:
     """A talk of a store, without its motion."""
 
     number: int  # among all talks
@@ -127,7 +127,7 @@ class StoreTakes:
             raise UserError(f"speaker {unknown!r} of the store is not in the table of the network to begin from "
                             f"({', '.join(self.speakers)}); accepted: without --start")  # fmt: skip
 
-    def _read_talks(self) -> Iterator[_Talk]:
+    def _read_talks(self) -> Iterator[_StoreTalk]:
         # GENEA's splits are archives of their own, and may be stores of their own.
         validated = {name for store in self.stores if store.manifest["splits"].get("val")
                      for name in store.manifest["sources"]}  # fmt: skip
@@ -136,9 +136,9 @@ class StoreTakes:
             extra = json.loads(row["extra"])
             speaker = str(extra.get("speaker") or row["source"])
             held = row["split"] == "train" and row["source"] not in validated
-            yield _Talk(number, row["split"], row["id"], extra, speaker, held)
+            yield _StoreTalk(number, row["split"], row["id"], extra, speaker, held)
 
-    def build(self, folder: Path) -> Corpus:
+    def build(self, folder: Path) -> GestureCorpus:
         """Write the takes into a folder, or those that lack; the report goes to stdout."""
         origins = [self._origin(talk) for talk in self.talks]
         source = _digest(VERSION, [[s["sha256"] for s in store.manifest["shards"]] for store in self.stores], origins)
@@ -154,13 +154,13 @@ class StoreTakes:
         encoder = word_encoder(self.words)
         audio, width = (PROSODY, PROSODY_WIDTH) if self.speech is None else (speech_file.NAME, self._speech_width())
         material = material_of(self.tokenizer, encoder, self.speakers, audio, width)
-        report, entries, wordless = Report(), list[Entry](), 0
+        report, entries, wordless = Report(), list[TakeEntry](), 0
         for talk, clip, motion in track(self._clips(), "takes", len(self.talks), console=Console(stderr=True)):
             if talk.split == "test":
                 continue
             key, file = _digest(VERSION, material.model_dump(), origins[talk.number], motion), f"{talk.number:06d}"
             parts = ("train", "val") if talk.held else (talk.split,)
-            written = [kept_take(folder / f"{file}-{part}.safetensors", key) for part in parts]
+            written = [find_kept_take(folder / f"{file}-{part}.safetensors", key) for part in parts]
             if not all(written):
                 try:
                     takes = [*self._takes(talk, self._arrays(clip, encoder))]
@@ -179,13 +179,13 @@ class StoreTakes:
         print(f"{folder}: {about}; {wordless} without words, {len(report.skipped)} skipped")
         return load_corpus(folder)
 
-    def _clips(self) -> Iterator[tuple[_Talk, Clip, str]]:
+    def _clips(self) -> Iterator[tuple[_StoreTalk, Clip, str]]:
         # Each talk with its clip and a digest of its motion.
         rows = ((store, row) for store in self.stores for row in store.rows())
         for talk, (store, row) in zip(self.talks, rows, strict=True):
             yield talk, store.clip(row), hashlib.sha256(row["features"]).hexdigest()
 
-    def _takes(self, talk: _Talk, arrays: Arrays) -> Iterator[Take]:
+    def _takes(self, talk: _StoreTalk, arrays: Arrays) -> Iterator[Take]:
         if not talk.held:
             yield Take(talk.id, talk.speaker, talk.split, arrays)
             return
@@ -201,7 +201,7 @@ class StoreTakes:
             raise UserError(f"{frames / FPS:.1f} s with sound; accepted: at least {MIN_SECONDS:g}")
         arrays = voice_rows(sound, words, encoder, frames) | motion_rows(features[:frames], self.tokenizer)
         if other := clip.extra.get("interlocutor"):
-            arrays |= heard_rows(voice_rows(*self._voice(other, str(other.get("name", ""))), encoder, frames))
+            arrays |= make_heard_rows(voice_rows(*self._voice(other, str(other.get("name", ""))), encoder, frames))
         return arrays
 
     def _voice(self, files: Mapping[str, Any], name: str) -> tuple[np.ndarray, list[Word]]:
@@ -231,7 +231,7 @@ class StoreTakes:
         first = self.talks[0]
         return int(map_array(self._speech_path(first.extra, first.id)).shape[-1])
 
-    def _origin(self, talk: _Talk) -> list[Any]:
+    def _origin(self, talk: _StoreTalk) -> list[Any]:
         # What a take is made from, beside the clip's motion: names, sizes and times of files.
         voices = [(talk.extra, talk.id)]
         if other := talk.extra.get("interlocutor"):

@@ -15,8 +15,8 @@ from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.phones import VOWELS
 from avatargpt.speech.words import Word
 from avatargpt.train.gesture.data import Arrays
-from avatargpt.train.gesture.rows import heard_rows, voice_rows
-from avatargpt.train.gesture.talks import CorpusRecipe, Talk
+from avatargpt.train.gesture.rows import make_heard_rows, voice_rows
+from avatargpt.train.gesture.talks import CorpusRecipe, SpokenTalk
 from instruct_data.clip import Clip
 from instruct_data.factory.gesture.bank import Bank
 from instruct_data.factory.gesture.performing import perform
@@ -101,19 +101,19 @@ def accents(words: Sequence[Word], prosody: np.ndarray) -> list[Accent]:
     has_pitch = np.isfinite(table[:, 1])
     # Vowels without voice have no pitch; they count as average ones.
     table[~has_pitch, 1] = table[has_pitch, 1].mean() if has_pitch.any() else 0.0
-    energy, pitches, length = (_standardised(table[:, i]) for i in range(3))
-    strength = _standardised(
+    energy, pitches, length = (_standardise(table[:, i]) for i in range(3))
+    strength = _standardise(
         energy + PITCH_WEIGHT * pitches + LENGTH_WEIGHT * length + CONTENT_WEIGHT * 2 * table[:, 3]
     )
     return [Accent(k, p.start, float(s), float(e)) for (k, p), s, e in zip(stressed, strength, energy, strict=True)]
 
 
-def _standardised(x: np.ndarray) -> np.ndarray:
+def _standardise(x: np.ndarray) -> np.ndarray:
     return np.asarray((x - x.mean()) / max(float(x.std()), 1e-3))
 
 
 @dataclass(frozen=True)
-class Phrase:
+class SpokenPhrase:
     """Words without a pause between them: numbers [first, stop), seconds."""
 
     first: int
@@ -122,13 +122,15 @@ class Phrase:
     end: float
 
 
-def phrases_of(words: Sequence[Word], pause: float) -> list[Phrase]:
+def phrases_of(words: Sequence[Word], pause: float) -> list[SpokenPhrase]:
     """Runs of words with less than `pause` seconds of silence between any two."""
     edges = [0, *(k for k in range(1, len(words)) if words[k].start - words[k - 1].end >= pause), len(words)]
-    return [Phrase(a, b, words[a].start, words[b - 1].end) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [
+        SpokenPhrase(a, b, words[a].start, words[b - 1].end) for a, b in zip(edges, edges[1:], strict=False) if b > a
+    ]
 
 
-def planned(
+def plan_gestures(
     words: Sequence[Word], accents: Sequence[Accent], frames: int, style: Style, bank: Bank, classes: WordClasses,
     rng: np.random.Generator, interlocutor: Sequence[Word] = (),
 ) -> Plan:  # fmt: skip
@@ -142,7 +144,7 @@ def planned(
     # Words with a meaning choose their frames first; beats take accents that are left.
     strokes = _semantic_strokes(words, usable, style, bank, classes, rng)
     strokes = without_overlaps([*strokes, *_beat_strokes(usable, strokes, style, bank, classes, rng)])
-    raised = _raised(phrases, usable, strokes, last)
+    raised = _raise_hands(phrases, usable, strokes, last)
     beats = _beats(usable, strokes, raised, phrases, style, rng)
     strokes = _with_starts(_with_holds(strokes, phrases, last), phrases)
     nods = _nods(words, accents, phrases, style, classes, rng) + _backchannels(interlocutor, words, style, rng)
@@ -173,7 +175,7 @@ def choose_stroke(kind: WordClass, style: Style, bank: Bank, rng: np.random.Gene
     return strokes[int(rng.integers(len(strokes)))] if strokes else None
 
 
-def _fixed(style: Style, kind: WordClass, number: int = 0) -> np.random.Generator:
+def _seed_generator(style: Style, kind: WordClass, number: int = 0) -> np.random.Generator:
     # Draws that are always the same for a speaker and a class.
     return np.random.default_rng([zlib.crc32(f"{style.name}/{kind.name}".encode()), number])
 
@@ -228,7 +230,7 @@ def _semantic_strokes(
         share = kind.share * style.semantic
         if share < 1 and accent.strength < 0.6 - 2 * share:
             continue
-        own = choose_stroke(kind, style, bank, _fixed(style, kind))
+        own = choose_stroke(kind, style, bank, _seed_generator(style, kind))
         stroke = usual_stroke(kind, bank) if own is None or rng.random() < USUAL else own
         tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
         placed = Placed(stroke, accent.frame + LATE, tempo, size, 0, accent.word, run.kind)
@@ -251,7 +253,7 @@ def _beat_strokes(
         if min(accent.strength, accent.loud) < STRONG or rng.random() >= STRONG_SHARE:
             continue
         frame = accent.frame + LATE
-        stroke = choose_stroke(kind, style, bank, _fixed(style, kind, int(rng.integers(BEAT_STROKES))))
+        stroke = choose_stroke(kind, style, bank, _seed_generator(style, kind, int(rng.integers(BEAT_STROKES))))
         if stroke is not None and all(abs(frame - s.frame) >= MIN_DISTANCE + 3 for s in (*strokes, *placed)):
             tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
             placed.append(Placed(stroke, frame, tempo, size, 0, accent.word, BEAT))
@@ -259,7 +261,7 @@ def _beat_strokes(
 
 
 def _beats(
-    accents: Sequence[Accent], strokes: Sequence[Placed], raised: Sequence[Raised], phrases: Sequence[Phrase],
+    accents: Sequence[Accent], strokes: Sequence[Placed], raised: Sequence[Raised], phrases: Sequence[SpokenPhrase],
     style: Style, rng: np.random.Generator,
 ) -> list[Beat]:  # fmt: skip
     # Beats on accents, as large as these are loud, of hands that no stroke moves; of one hand or of both in a phrase.
@@ -283,7 +285,7 @@ def _beats(
     return out
 
 
-def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], last: int) -> list[Placed]:
+def _with_holds(strokes: list[Placed], phrases: Sequence[SpokenPhrase], last: int) -> list[Placed]:
     # Strokes with post-stroke holds: through a short pause that follows, or a moment.
     out = []
     for number, stroke in enumerate(strokes):
@@ -298,7 +300,7 @@ def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], last: int) -> 
     return out
 
 
-def _with_starts(strokes: list[Placed], phrases: Sequence[Phrase]) -> list[Placed]:
+def _with_starts(strokes: list[Placed], phrases: Sequence[SpokenPhrase]) -> list[Placed]:
     # Strokes that set out with their phrase, not in the silence before it, as far as they have time.
     out = []
     for stroke in strokes:
@@ -308,8 +310,8 @@ def _with_starts(strokes: list[Placed], phrases: Sequence[Phrase]) -> list[Place
     return out
 
 
-def _raised(
-    phrases: Sequence[Phrase], accents: Sequence[Accent], strokes: Sequence[Placed], last: int
+def _raise_hands(
+    phrases: Sequence[SpokenPhrase], accents: Sequence[Accent], strokes: Sequence[Placed], last: int
 ) -> list[Raised]:
     # Frames in which hands are raised: phrases with the short pauses between them; strong accents change the pose.
     groups: list[tuple[float, float]] = []
@@ -338,8 +340,8 @@ def _raised(
 
 
 def _nods(
-    words: Sequence[Word], accents: Sequence[Accent], phrases: Sequence[Phrase], style: Style, classes: WordClasses,
-    rng: np.random.Generator,
+    words: Sequence[Word], accents: Sequence[Accent], phrases: Sequence[SpokenPhrase], style: Style,
+    classes: WordClasses, rng: np.random.Generator,
 ) -> list[Nod]:  # fmt: skip
     # The speaker's head gestures: with words of a class that has one, on accents, at the ends of phrases.
     out: list[Nod] = []
@@ -379,7 +381,7 @@ def _backchannels(
 
 
 def _looks(
-    phrases: Sequence[Phrase], interlocutor: Sequence[Word], style: Style, rng: np.random.Generator
+    phrases: Sequence[SpokenPhrase], interlocutor: Sequence[Word], style: Style, rng: np.random.Generator
 ) -> tuple[list[Look], list[tuple[int, float]]]:
     # Gaze and lean: away at the start of own phrases, back to the interlocutor (straight ahead) while they speak.
     looks, leans = [Look(0, 0.0)], [(0, 0.0)]
@@ -427,7 +429,7 @@ class CorpusTake:
 
 
 def takes_of(
-    talk: Talk, name: str, recipe: CorpusRecipe, bank: Bank, classes: WordClasses, encoder: WordEncoder,
+    talk: SpokenTalk, name: str, recipe: CorpusRecipe, bank: Bank, classes: WordClasses, encoder: WordEncoder,
     rng: np.random.Generator,
 ) -> list[CorpusTake]:  # fmt: skip
     """Both sides of a conversation, or the one of a monologue."""
@@ -443,10 +445,10 @@ def takes_of(
         style = recipe.speakers[speakers[k]].style(speakers[k])
         answers = talk.tracks[other].words if other is not None else ()
         stresses = accents(track.words, voices[k]["audio"].astype(np.float32))
-        plan = planned(track.words, stresses, talk.frames, style, bank, classes, rng, answers)
+        plan = plan_gestures(track.words, stresses, talk.frames, style, bank, classes, rng, answers)
         arrays = dict(voices[k])
         if other is not None:
-            arrays |= heard_rows(voices[other])
+            arrays |= make_heard_rows(voices[other])
         arrays["features"] = GestureFeatures().encode(motion_of(perform(plan, bank, rng)))
         about = description(plan, track.words, answers) | {"voice": track.voice}
         out.append(CorpusTake(f"{name}/{k}" if other is not None else name, speakers[k], arrays, about))
@@ -544,9 +546,9 @@ def figures(takes: Iterable[tuple[Arrays, dict[str, Any]]]) -> dict[str, float]:
         jerks.append(np.linalg.norm(np.diff(place, n=3, axis=0), axis=-1).ravel() * FPS**3)
         frames += len(place)
         speaking = arrays["word_at"] >= 0
-        talking.append(speed[_dilated(speaking, TALKING_MARGIN)].ravel())
+        talking.append(speed[_dilate_mask(speaking, TALKING_MARGIN)].ravel())
         if "other_word_at" in arrays:
-            silent = ~_dilated(speaking, LISTENING_MARGIN)
+            silent = ~_dilate_mask(speaking, LISTENING_MARGIN)
             listening.append(speed[silent & (arrays["other_word_at"] >= 0)].ravel())
         for frame, _, _, word, sides, _ in about["strokes"]:
             stresses = np.array(about["words"][word][3])
@@ -566,7 +568,7 @@ def _mean(x: np.ndarray) -> float:
     return float(x.mean()) if len(x) else 0.0
 
 
-def _dilated(mask: np.ndarray, frames: int) -> np.ndarray:
+def _dilate_mask(mask: np.ndarray, frames: int) -> np.ndarray:
     return np.asarray(np.convolve(mask.astype(float), np.ones(2 * frames + 1), "same") > 0)
 
 

@@ -18,8 +18,8 @@ from avatargpt.speech.alignment import align
 from avatargpt.speech.audio import FPS, RATE, load, resample
 from avatargpt.speech.phones import VOWELS, Phone
 from avatargpt.speech.pronouncing import transcript_words
-from avatargpt.speech.words import Word, Words, checked_words
-from avatargpt.train.speech_data.augment import recorded
+from avatargpt.speech.words import Word, Words, check_words
+from avatargpt.train.speech_data.augment import simulate_recording
 from avatargpt.train.speech_data.clips import BASES, VARIANTS
 from avatargpt.train.speech_data.recordings import lj_texts
 from avatargpt.train.speech_data.synthesizers import VOICES, Espeak, Flite
@@ -143,24 +143,24 @@ class Voice:
         audio, rate, phones = self.of.synthesize(self, text, level)
         sound = resample(audio, rate)
         words = words_from_phones(text, phones, len(sound) / RATE, self.name.split("+")[0])
-        return normalised(trimmed(Utterance(sound, words)), level)
+        return normalise_level(trim_utterance(Utterance(sound, words)), level)
 
 
-def trimmed(utterance: Utterance) -> Utterance:
+def trim_utterance(utterance: Utterance) -> Utterance:
     """Without the silence before the first word and after the last, except for `MARGIN`."""
     words = utterance.words.words
     start = max(0, round((words[0].start - MARGIN) * RATE))
     stop = min(len(utterance.audio), round((words[-1].end + MARGIN) * RATE))
-    return Utterance(utterance.audio[start:stop], shifted(utterance.words, -start / RATE, (stop - start) / RATE))
+    return Utterance(utterance.audio[start:stop], shift_words(utterance.words, -start / RATE, (stop - start) / RATE))
 
 
-def normalised(utterance: Utterance, level: float) -> Utterance:
+def normalise_level(utterance: Utterance, level: float) -> Utterance:
     """At `level` times the usual RMS."""
     rms = float(np.sqrt(np.mean(utterance.audio.astype(np.float64) ** 2))) + 1e-9
     return replace(utterance, audio=np.clip(utterance.audio * (LEVEL * level / rms), -1, 1).astype(np.float32))
 
 
-def shifted(words: Words, by: float, seconds: float) -> Words:
+def shift_words(words: Words, by: float, seconds: float) -> Words:
     """The same words `by` seconds later, in a sound of `seconds`."""
     def at(t: float) -> float:
         return min(max(t + by, 0.0), seconds)
@@ -188,7 +188,7 @@ def recordings(faces: Path) -> list[tuple[str, Utterance]]:
         if len(words) > 1:
             audio = resample(*load(wave))
             utterance = Utterance(audio, Words(words, len(audio) / RATE, aligned.source))
-            utterances.append((name, normalised(trimmed(utterance), 1.0)))
+            utterances.append((name, normalise_level(trim_utterance(utterance), 1.0)))
     return utterances
 
 
@@ -207,7 +207,7 @@ def _transcripts(faces: Path) -> Iterator[tuple[str, Path, str]]:
             yield f"misc/{wave.stem}", wave, text.read_text(encoding="utf-8").strip()
 
 
-def mixed(utterances: Sequence[tuple[float, Utterance]], seconds: float) -> tuple[np.ndarray, list[Word]]:
+def mix_utterances(utterances: Sequence[tuple[float, Utterance]], seconds: float) -> tuple[np.ndarray, list[Word]]:
     """Utterances with their starting seconds in one sound of `seconds`: (n,) float32 and all words."""
     out = np.zeros(round(seconds * RATE), np.float32)
     words: list[Word] = []
@@ -215,7 +215,7 @@ def mixed(utterances: Sequence[tuple[float, Utterance]], seconds: float) -> tupl
         first = round(start * RATE)
         part = utterance.audio[: len(out) - first]
         out[first : first + len(part)] += part
-        words += [w for w in shifted(utterance.words, first / RATE, seconds).words if w.start < seconds]
+        words += [w for w in shift_words(utterance.words, first / RATE, seconds).words if w.start < seconds]
     return out, words
 
 
@@ -289,7 +289,7 @@ class CorpusRecipe(Strict):
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class VoiceTrack:
     """One person's sound, (n,) float32 at 16 kHz, and words in order."""
 
     voice: str
@@ -298,11 +298,11 @@ class Track:
 
 
 @dataclass(frozen=True, eq=False)
-class Talk:
+class SpokenTalk:
     """A talk of T frames by one person, or by two on one clock."""
 
     frames: int
-    tracks: tuple[Track, ...]
+    tracks: tuple[VoiceTrack, ...]
 
 
 class _Speaker:
@@ -334,7 +334,7 @@ class Talks:
         for name, utterance in recordings:
             self._recordings.setdefault(name.split("/")[0], []).append(utterance)
 
-    def talk(self, number: int, seed: int) -> Talk:
+    def talk(self, number: int, seed: int) -> SpokenTalk:
         """Talk `number`; its kind and speakers are random."""
         rng = np.random.default_rng([seed, 61, number])
         if number >= long_talks(self._data):
@@ -369,7 +369,7 @@ class Talks:
                 continue
         raise UserError(f"{speaker.voice.name}: says none of {TRIES} sentences as they are written")
 
-    def _monologue(self, speaker: _Speaker, seconds: float, rng: np.random.Generator) -> Talk:
+    def _monologue(self, speaker: _Speaker, seconds: float, rng: np.random.Generator) -> SpokenTalk:
         utterances: list[tuple[float, Utterance]] = []
         now = _margin(rng)
         while now < seconds - 1.5 and (utterance := self._next(speaker, rng)) is not None:
@@ -378,7 +378,7 @@ class Talks:
         end = utterances[-1][0] + utterances[-1][1].seconds
         return self._mix([(speaker.name, utterances)], end + _margin(rng), rng)
 
-    def _conversation(self, seconds: float, rng: np.random.Generator) -> Talk:
+    def _conversation(self, seconds: float, rng: np.random.Generator) -> SpokenTalk:
         speakers = (self._speaker(rng, True), self._speaker(rng, True))
         turns: tuple[list[tuple[float, Utterance]], list[tuple[float, Utterance]]] = ([], [])
         now, who = _margin(rng), int(rng.integers(2))
@@ -396,15 +396,15 @@ class Talks:
 
     def _mix(
         self, pairs: Sequence[tuple[str, list[tuple[float, Utterance]]]], seconds: float, rng: np.random.Generator
-    ) -> Talk:
+    ) -> SpokenTalk:
         frames = max(FRAME_MULTIPLE, round(seconds * FPS) // FRAME_MULTIPLE * FRAME_MULTIPLE)
         tracks = []
         for name, utterances in pairs:
-            audio, words = mixed(utterances, frames / FPS)
+            audio, words = mix_utterances(utterances, frames / FPS)
             if rng.random() < self._data.situated:
-                audio = recorded(audio, rng)
-            tracks.append(Track(name, audio.astype(np.float32), tuple(_ordered(words))))
-        return Talk(frames, tuple(tracks))
+                audio = simulate_recording(audio, rng)
+            tracks.append(VoiceTrack(name, audio.astype(np.float32), tuple(_order_words(words))))
+        return SpokenTalk(frames, tuple(tracks))
 
 
 def _margin(rng: np.random.Generator) -> float:
@@ -418,7 +418,7 @@ def _pause(rng: np.random.Generator) -> float:
     return float(rng.uniform(low, high))
 
 
-def _ordered(words: Sequence[Word]) -> list[Word]:
+def _order_words(words: Sequence[Word]) -> list[Word]:
     # Without words of zero length, or that begin before the previous one ends.
     out: list[Word] = []
     for word in words:
@@ -427,7 +427,7 @@ def _ordered(words: Sequence[Word]) -> list[Word]:
     return out
 
 
-def write_talk(talk: Talk, features: dict[str, np.ndarray], folder: Path) -> None:
+def write_talk(talk: SpokenTalk, features: dict[str, np.ndarray], folder: Path) -> None:
     """Write sound, motion (T, 270) and words of both sides, as the suite `gesture` reads them."""
     for k, (name, rows) in enumerate(features.items()):
         _write_track(talk.tracks[k], folder / name)
@@ -436,7 +436,7 @@ def write_talk(talk: Talk, features: dict[str, np.ndarray], folder: Path) -> Non
         GestureFeatures().decode(rows).save(folder / f"{name}.npz")
 
 
-def _write_track(track: Track, path: Path) -> None:
+def _write_track(track: VoiceTrack, path: Path) -> None:
     import soundfile
 
     def write(target: Path) -> None:
@@ -445,5 +445,5 @@ def _write_track(track: Track, path: Path) -> None:
     atomic_write(path.with_name(f"{path.name}.flac"), write)
     if track.words:
         seconds = len(track.audio) / RATE
-        words = checked_words(path.name, list(track.words), track.voice, seconds)
+        words = check_words(path.name, list(track.words), track.voice, seconds)
         word_files.write(words, path.with_name(f"{path.name}.json"))

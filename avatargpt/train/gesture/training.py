@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule
 from avatargpt.gesture.network import GestureConfig, GestureDriver, GestureNetwork, GestureShape
-from avatargpt.train.gesture.data import Batch, Batches, Corpus, Sampling
+from avatargpt.train.gesture.data import GestureBatch, GestureBatches, GestureCorpus, GestureSampling
 from avatargpt.train.gesture.store_takes import corpus_of
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
@@ -122,7 +122,7 @@ class GestureTraining(Schedule):
     weight_decay: Rate = 0.02
     val_every: PositiveInt = 1000
     losses: GestureLosses = GestureLosses()
-    sampling: Sampling = Sampling()
+    sampling: GestureSampling = GestureSampling()
 
 
 class GestureRecipe(Strict):
@@ -144,7 +144,7 @@ class GestureStage(Stage):
     """A gesture network in training: see `avatargpt.train.stage.Stage`."""
 
     def __init__(
-        self, recipe: GestureRecipe, corpus: Corpus, runtime: Runtime, start: GestureDriver | None, where: str
+        self, recipe: GestureRecipe, corpus: GestureCorpus, runtime: Runtime, start: GestureDriver | None, where: str
     ) -> None:
         self.recipe, self.schedule, self.corpus, self.runtime = recipe, recipe.train, corpus, runtime
         self.rows = runtime.share(self.schedule.batch, f"{where}: train")
@@ -156,8 +156,8 @@ class GestureStage(Stage):
             config = start.network.config.model_copy(update={"tokenizer": material.tokenizer})
         self.config = config
         self.segment = -(-config.reach // config.downsample) * config.downsample  # whole tokens
-        self.batches = Batches(corpus, config, self.schedule.sampling, runtime.device)
-        self.validation = Batches(corpus, config, self.schedule.sampling, runtime.device, "val")
+        self.batches = GestureBatches(corpus, config, self.schedule.sampling, runtime.device)
+        self.validation = GestureBatches(corpus, config, self.schedule.sampling, runtime.device, "val")
         torch.manual_seed(self.schedule.seed)
         if start is None:
             network = GestureNetwork(config)
@@ -197,7 +197,7 @@ class GestureStage(Stage):
         self.network.train()
         return {name: float(np.mean(values)) for name, values in figures.items()}
 
-    def _figures(self, b: Batch, tokens: bool) -> Iterator[tuple[str, float]]:
+    def _figures(self, b: GestureBatch, tokens: bool) -> Iterator[tuple[str, float]]:
         c = self.config
         motion, logits, kinds = self.network(b.inputs, b.before, b.conditions, b.codes, self.segment, b.speaker)
         suffix = "" if tokens else "_mean"
@@ -230,7 +230,7 @@ def with_new_codes(network: GestureNetwork, config: GestureConfig) -> GestureNet
     return out
 
 
-def _check_same(config: GestureConfig, corpus: Corpus, source: str) -> None:
+def _check_same(config: GestureConfig, corpus: GestureCorpus, source: str) -> None:
     # Raises UserError where a network to begin from was trained on other material; it may be of another tokenizer.
     for name, value in corpus.material.model_dump(exclude={"tokenizer"}).items():
         if getattr(config, name) != value:
@@ -239,7 +239,7 @@ def _check_same(config: GestureConfig, corpus: Corpus, source: str) -> None:
 
 
 def train(
-    recipe: GestureRecipe, corpus: Corpus, out: Path, runtime: Runtime, start: GestureDriver | None = None,
+    recipe: GestureRecipe, corpus: GestureCorpus, out: Path, runtime: Runtime, start: GestureDriver | None = None,
     until: int | None = None, where: str = "configuration",
 ) -> GestureDriver:  # fmt: skip
     """Run or resume training in folder `out`, from `start` in its own shape if there is one. `until`: stop here with a

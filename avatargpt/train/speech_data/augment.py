@@ -64,16 +64,16 @@ def articulate(audio: np.ndarray, phones: Sequence[Phone], rng: np.random.Genera
             continue
         a, b = round(p.start * RATE), min(round(p.end * RATE), len(audio))
         if b - a > 2 * _FADE:
-            share = _ramped(b - a)
+            share = _ramp_ends(b - a)
             out[a:b] += share * (variants[group][a:b] - audio[a:b])
             if p.name in ("B", "D", "G"):
                 shut = a + round(float(rng.uniform(0.5, 0.8)) * (b - a))
                 if shut - a > 2 * _FADE:
-                    out[a:shut] += _ramped(shut - a) * (hollow[a:shut] - out[a:shut])
+                    out[a:shut] += _ramp_ends(shut - a) * (hollow[a:shut] - out[a:shut])
     return out
 
 
-def _ramped(samples: int) -> np.ndarray:
+def _ramp_ends(samples: int) -> np.ndarray:
     # (n,) weights that rise from 0 to 1 and fall back within 6 ms at both ends.
     edge = np.minimum(np.arange(samples), np.arange(samples)[::-1]) / _FADE
     return np.minimum(edge, 1).astype(np.float32)
@@ -140,13 +140,15 @@ def _filter(audio: np.ndarray, impulse: np.ndarray, delay: int = 0) -> np.ndarra
     return np.asarray(out, np.float32)
 
 
-def replayed(audio: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+def replay(audio: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Sound at 16 kHz replayed at a random speed, pitch included, and the speed: simulates another speaker."""
     rate = round(RATE * float(rng.uniform(0.84, 1.22)) / 10) * 10
     return resample(audio, rate), rate / RATE
 
 
-def recorded(audio: np.ndarray, rng: np.random.Generator, background: Sequence[np.ndarray] = ()) -> np.ndarray:
+def simulate_recording(
+    audio: np.ndarray, rng: np.random.Generator, background: Sequence[np.ndarray] = ()
+) -> np.ndarray:
     """A random recording situation of (n,) samples at 16 kHz, each part of it by chance.
 
     Colour, echo, noise, babble of the `background` speakers, a narrow band, gain and clipping.
@@ -177,7 +179,7 @@ def recorded(audio: np.ndarray, rng: np.random.Generator, background: Sequence[n
     return np.asarray(x, np.float32)
 
 
-def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
+def encode_and_decode(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
     """(n,) 16 kHz encoded and decoded, without a delay."""
     try:
         import av
@@ -198,11 +200,11 @@ def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
         out.mux(stream.encode(None))
     file.seek(0)
     # Encoders pad at the end.
-    sound = decoded(file, RATE)[0][: len(audio)]
+    sound = decode_file(file, RATE)[0][: len(audio)]
     return np.asarray(np.pad(sound, (0, len(audio) - len(sound))), np.float32)
 
 
-def decoded(file: io.BytesIO, rate: int | None = None) -> tuple[np.ndarray, int]:
+def decode_file(file: io.BytesIO, rate: int | None = None) -> tuple[np.ndarray, int]:
     """An encoded file -> its sound (n,) mono float32, and its rate; `rate` None = the file's."""
     import av
 
@@ -221,10 +223,10 @@ def any_coded(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n,) 16 kHz through a random codec at one of its rates."""
     codec = sorted(CODECS)[int(rng.integers(len(CODECS)))]
     rates = CODECS[codec][1]
-    return coded(audio, codec, rates[int(rng.integers(len(rates)))])
+    return encode_and_decode(audio, codec, rates[int(rng.integers(len(rates)))])
 
 
-def _looped(rows: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
+def _loop_rows(rows: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
     return np.take(rows, int(rng.integers(len(rows))) + np.arange(frames), 0, mode="wrap")
 
 
@@ -279,7 +281,7 @@ class Disturber:
         add_background(part, sound, loud - float(rng.uniform(0, 30)) * NEPER - float(sound[..., BANDS].max()))
 
     def _random_sound(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        return _looped(self.bank[int(rng.integers(len(self.bank)))], frames, rng).astype(np.float32)
+        return _loop_rows(self.bank[int(rng.integers(len(self.bank)))], frames, rng).astype(np.float32)
 
     def room(self, frames: int, rng: np.random.Generator) -> np.ndarray | None:
         """(T, 4, 83) features without speech; None = silence.
@@ -298,7 +300,7 @@ class Disturber:
     def _stretch(self, frames: int, rng: np.random.Generator) -> np.ndarray:
         if self._noise_rows is None:
             self._noise_rows = _noises()
-        return _looped(self._noise_rows[int(rng.integers(len(SLOPES)))], frames, rng)
+        return _loop_rows(self._noise_rows[int(rng.integers(len(SLOPES)))], frames, rng)
 
     def _add_noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
         if rng.random() < 0.15:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avatargpt.face.audio_model.conditioning import Direction
-from avatargpt.face.audio_model.network import SENTENCE, TIMING, Text
+from avatargpt.face.audio_model.network import SENTENCE, TIMING, TextBatch
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.speech.audio import FPS
@@ -26,7 +26,7 @@ WARM_UP = 10  # first frames of a window from the middle of a clip, in which the
 RECORDED = ("lj", "real")
 
 
-class Sampling(Strict):
+class SpeechSampling(Strict):
     """Shares of a batch."""
 
     paired: Share = 0.15  # rows of recorded pairs
@@ -47,7 +47,7 @@ class Sampling(Strict):
 
 
 @dataclass
-class Batch:
+class SpeechBatch:
     """Tensors on the training device; T frames, curves aligned with the hidden states after `look_ahead`."""
 
     features: Tensor  # (B, T, 332)
@@ -56,11 +56,11 @@ class Batch:
     phones: Tensor  # (B, T, 2), -1 unknown
     mask: Tensor  # (B, T)
     paired: Tensor  # (B,)
-    text: Text | None = None
+    text: TextBatch | None = None
 
 
 @dataclass
-class Batches:
+class SpeechBatches:
     """Draws windows; equal seeds give equal batches, so a resumed run equals an uninterrupted one. `clips`,
     `expressions`: for training; the latter, with text, may be empty. `grounder`: needed with expressions.
     """
@@ -68,7 +68,7 @@ class Batches:
     clips: Sequence[SpeechClip]
     expressions: Sequence[ExpressionClip] = ()
     grounder: SentenceGrounder | None = None
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SpeechSampling = field(default_factory=SpeechSampling)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class Batches:
         weight = np.sqrt(lengths) * np.array([self.sampling.real if c.source in RECORDED else 1.0 for c in self.clips])
         if not (~kind).any():
             raise UserError("no taught speech in the cache; the speech stage writes it")
-        weight = _shared(weight, np.array([c.source for c in self.clips]), ~kind, self.sampling.shares)
+        weight = _share_weight(weight, np.array([c.source for c in self.clips]), ~kind, self.sampling.shares)
         self._weights = {}
         for paired in (False, True):
             w = np.where(kind == paired, weight if not paired else lengths, 0.0)
@@ -112,7 +112,7 @@ class Batches:
         both = np.concatenate([curves, *expressed]).std(0)
         return rows.mean(0), rows.std(0) + 0.1, both, spread
 
-    def draw(self, rows: int, window: int, look_ahead: int, seed: Sequence[int]) -> Batch:
+    def draw(self, rows: int, window: int, look_ahead: int, seed: Sequence[int]) -> SpeechBatch:
         """One batch of `rows` windows of `window` feature frames."""
         rng = np.random.default_rng(list(seed))
         s = self.sampling
@@ -135,8 +135,8 @@ class Batches:
         curves, phones = self._curves[at].float(), self._phones[at].long()
         phones[torch.from_numpy(paired).to(self.device)] = -1
         style = self._style[torch.from_numpy(chosen).to(self.device)]
-        features = self._augmented(self._features[index].float(), rng)
-        batch = Batch(
+        features = self._augment_features(self._features[index].float(), rng)
+        batch = SpeechBatch(
             features, style, curves, phones, torch.from_numpy(mask).to(self.device, torch.float32),
             torch.from_numpy(paired).to(self.device),
         )  # fmt: skip
@@ -144,7 +144,7 @@ class Batches:
             self._direct(batch, rng, look_ahead)
         return batch
 
-    def _augmented(self, features: Tensor, rng: np.random.Generator) -> Tensor:
+    def _augment_features(self, features: Tensor, rng: np.random.Generator) -> Tensor:
         rows = len(features)
         s = self.sampling
         if max(s.formants, s.colour, s.echo, s.noise, s.sounds) > 0:
@@ -161,7 +161,7 @@ class Batches:
             part[:] = part.mean(0, keepdim=True)
         return features
 
-    def _direct(self, batch: Batch, rng: np.random.Generator, look_ahead: int) -> None:
+    def _direct(self, batch: SpeechBatch, rng: np.random.Generator, look_ahead: int) -> None:
         # Turn a share of the rows into directed ones: expression alone, or composed with the row's speech.
         rows, window = batch.mask.shape
         free = np.flatnonzero(~batch.paired.cpu().numpy())
@@ -206,7 +206,7 @@ def _spread(curves: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt((off**2).sum(0) / count), np.float32)
 
 
-def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares: dict[str, float]) -> np.ndarray:
+def _share_weight(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares: dict[str, float]) -> np.ndarray:
     # (clips,) weights, rescaled so that each named source has its share of the taught clips' total.
     if not shares:
         return weight
@@ -226,7 +226,9 @@ def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares:
     return out
 
 
-def text_of(directions: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device) -> Text:
+def text_of(
+    directions: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device
+) -> TextBatch:
     """Directions of some rows at their frames' times, padded; the other rows have none."""
     clauses = max([1, *(len(d.spans) for d, _ in directions.values())])
     tokens = max([1, *(d.states.shape[1] for d, _ in directions.values())])
@@ -239,5 +241,5 @@ def text_of(directions: dict[int, tuple[Direction, np.ndarray]], rows: int, fram
         c, n = direction.states.shape[:2]
         if c:
             states[row, :c, :n], words[row, :c, :n] = direction.states, direction.words
-            kinds[row, :c], timing[row, :, :c] = direction.kinds, direction.timing(t)
-    return Text(*(torch.from_numpy(a).to(device) for a in (emotion, strength, states, words, kinds, timing)))
+            kinds[row, :c], timing[row, :, :c] = direction.kinds, direction.time_clauses(t)
+    return TextBatch(*(torch.from_numpy(a).to(device) for a in (emotion, strength, states, words, kinds, timing)))

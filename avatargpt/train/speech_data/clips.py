@@ -15,7 +15,15 @@ from avatargpt.face.audio_model.visemes import STYLE, WIDTH, viseme_curves
 from avatargpt.speech.audio import FPS, RATE, frames_in, resample
 from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone
-from avatargpt.train.speech_data.augment import any_coded, articulate, band, insert_pauses, noise, recorded, replayed
+from avatargpt.train.speech_data.augment import (
+    any_coded,
+    articulate,
+    band,
+    insert_pauses,
+    noise,
+    replay,
+    simulate_recording,
+)
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.labels import Labeller
 from avatargpt.train.speech_data.recordings import Sentence
@@ -268,7 +276,7 @@ def loudness(audio: np.ndarray, frames: int) -> np.ndarray:
     return np.asarray(10 * np.log10((total[at + 800] - total[at]) / 800 + 1e-9))
 
 
-def synthesized(
+def synthesize_utterance(
     espeak: Espeak, text: str, voice: str, rng: np.random.Generator, warp: bool = True
 ) -> tuple[np.ndarray, list[Phone]]:
     """One utterance at 16 kHz with silence around it, and its phones.
@@ -277,10 +285,10 @@ def synthesized(
     """
     speed, pitch = int(rng.uniform(120, 240)), int(rng.uniform(20, 80))
     audio, phones = espeak.speak(text, voice, speed, pitch, int(rng.uniform(20, 80)))
-    return played(audio, espeak.rate, phones, rng, float(rng.uniform(0.86, 1.16)) if warp else 1.0)
+    return play_utterance(audio, espeak.rate, phones, rng, float(rng.uniform(0.86, 1.16)) if warp else 1.0)
 
 
-def played(
+def play_utterance(
     audio: np.ndarray, rate: int, phones: Sequence[Phone], rng: np.random.Generator, factor: float
 ) -> tuple[np.ndarray, list[Phone]]:
     """An utterance played `factor` times as fast, at 16 kHz, with silence around it, and its phones."""
@@ -324,23 +332,23 @@ def synthetic_clips(
         # A generator for each clip: their number does not change them.
         rng = np.random.default_rng([options.seed, 1, i])
         voice = f"{BASES[rng.integers(len(BASES))]}+{VARIANTS[rng.integers(len(VARIANTS))]}"
-        sound, phones = synthesized(espeak, texts[int(rng.integers(len(texts)))], voice, rng)
+        sound, phones = synthesize_utterance(espeak, texts[int(rng.integers(len(texts)))], voice, rng)
         if not phones:
             continue
-        yield _situated(sound, phones, options, rng, background, f"espeak/{voice}/{i}")
+        yield _situate_clip(sound, phones, options, rng, background, f"espeak/{voice}/{i}")
     for i in range(options.held_out):
         rng = np.random.default_rng([options.seed, 2, i])
         voice = VALIDATION_VOICES[i % len(VALIDATION_VOICES)]
-        sound, phones = synthesized(espeak, validation_texts[i], voice, rng, warp=False)
+        sound, phones = synthesize_utterance(espeak, validation_texts[i], voice, rng, warp=False)
         if phones:
             neutral = np.zeros(len(STYLE))
             yield rule_clip(sound, phones, sound, neutral, "val", f"clean/{voice}/{i}")
-            yield rule_clip(recorded(sound, rng), phones, sound, neutral, "val", f"recorded/{voice}/{i}")
+            yield rule_clip(simulate_recording(sound, rng), phones, sound, neutral, "val", f"recorded/{voice}/{i}")
     yield from still_clips(options.still, options.seed)
     yield from sound_clips(options.sounds, options.seed)
 
 
-def _situated(
+def _situate_clip(
     sound: np.ndarray, phones: list[Phone], options: SpeechData, rng: np.random.Generator, background: list[np.ndarray],
     name: str,
 ) -> SpeechClip:  # fmt: skip
@@ -351,7 +359,7 @@ def _situated(
         sound, phones = insert_pauses(sound, phones, rng, int(rng.integers(1, 4)))
     clean = sound
     if rng.random() > options.clean:
-        sound = recorded(sound, rng, background)
+        sound = simulate_recording(sound, rng, background)
     # Voices in the background are clean, so that recording situations do not pile up.
     background.append(clean)
     del background[:-MAX_BACKGROUND]
@@ -367,8 +375,8 @@ def flite_clips(texts: Sequence[str], options: SpeechData, flite: Flite) -> Iter
         text = texts[int(rng.integers(len(texts)))]
         pitch = float(rng.uniform(80, 240)) if rng.random() < 0.6 else None
         audio, rate, phones = flite.speak(text, voice, float(rng.uniform(0.75, 1.35)), pitch)
-        sound, phones = played(audio, rate, phones, rng, float(rng.uniform(0.84, 1.2)))
-        yield _situated(sound, phones, options, rng, background, f"flite/{voice}/{i}")
+        sound, phones = play_utterance(audio, rate, phones, rng, float(rng.uniform(0.84, 1.2)))
+        yield _situate_clip(sound, phones, options, rng, background, f"flite/{voice}/{i}")
 
 
 def still_clips(count: int, seed: int) -> Iterator[SpeechClip]:
@@ -384,17 +392,17 @@ def still_clips(count: int, seed: int) -> Iterator[SpeechClip]:
             sound *= level[np.searchsorted(edges, np.arange(n) / RATE)]
         if i % 10 == 0:
             sound *= 0
-        yield _resting(sound.astype(np.float32), f"still/{i}")
+        yield _make_resting_clip(sound.astype(np.float32), f"still/{i}")
 
 
 def sound_clips(count: int, seed: int) -> Iterator[SpeechClip]:
     """Sounds of `avatargpt.train.speech_data.clips`; the mouth rests."""
     for i in range(count):
         rng = np.random.default_rng([seed, 9, i])
-        yield _resting(sounds(float(rng.uniform(3, 8)), rng), f"sound/{i}")
+        yield _make_resting_clip(sounds(float(rng.uniform(3, 8)), rng), f"sound/{i}")
 
 
-def _resting(sound: np.ndarray, name: str) -> SpeechClip:
+def _make_resting_clip(sound: np.ndarray, name: str) -> SpeechClip:
     frames = frames_in(len(sound), RATE)
     curves = np.zeros((frames, WIDTH), np.float32)
     return SpeechClip(extract(sound, RATE), curves, np.zeros((frames, 2), np.uint8), name=name)
@@ -414,7 +422,7 @@ class AlignedSentence:
         return self.name.rsplit("/", 1)[0]
 
 
-def aligned_sentences(sentences: Iterable[Sentence], labeller: Labeller) -> Iterator[AlignedSentence]:
+def align_sentences(sentences: Iterable[Sentence], labeller: Labeller) -> Iterator[AlignedSentence]:
     """Sentences with the times of their phones; those that the labeller finds doubtful are left out."""
     for sentence in sentences:
         phones = labeller(sentence)
@@ -422,7 +430,7 @@ def aligned_sentences(sentences: Iterable[Sentence], labeller: Labeller) -> Iter
             yield AlignedSentence(sentence.name, sentence.audio, phones, sentence.split)
 
 
-def joined_sentences(
+def join_sentences(
     sentences: Iterable[AlignedSentence], rng: np.random.Generator
 ) -> Iterator[AlignedSentence]:
     """Short consecutive sentences of one speaker, joined with pauses until they last `MIN_SECONDS`."""
@@ -445,7 +453,7 @@ def joined_sentences(
         yield pending
 
 
-def labelled_clips(
+def label_sentences(
     sentences: Iterable[Sentence], labeller: Labeller, copies: int, seed: int, coded_share: float = 0.0
 ) -> Iterator[SpeechClip]:
     """Clips of recorded speech with rule-based curves, and for training `copies` more of each.
@@ -453,7 +461,7 @@ def labelled_clips(
     Copies are replayed at other speeds and in simulated recording situations, so that one speaker stands for several; a
     share of them passes through an encoder.
     """
-    clips = joined_sentences(aligned_sentences(sentences, labeller), np.random.default_rng([seed, 9]))
+    clips = join_sentences(align_sentences(sentences, labeller), np.random.default_rng([seed, 9]))
     for i, sentence in enumerate(clips):
         neutral = np.zeros(len(STYLE))
         yield rule_clip(sentence.audio, sentence.phones, sentence.audio, neutral, sentence.split, sentence.name)
@@ -461,9 +469,9 @@ def labelled_clips(
             continue
         for k in range(copies):
             rng = np.random.default_rng([seed, 5, i, k])
-            sound, factor = replayed(sentence.audio, rng)
+            sound, factor = replay(sentence.audio, rng)
             moved = [Phone(p.name, p.start / factor, p.end / factor) for p in sentence.phones]
-            situated = recorded(sound, rng) if rng.random() < 0.75 else sound
+            situated = simulate_recording(sound, rng) if rng.random() < 0.75 else sound
             if coded_share and rng.random() < coded_share:
                 situated = any_coded(situated, rng)
             yield rule_clip(situated, moved, sound, random_style(rng), "train", f"{sentence.name}/{k}")

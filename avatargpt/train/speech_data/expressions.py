@@ -22,7 +22,7 @@ from instruct_data.face.actions import action_names
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, read_instructions
-from instruct_data.factory.face.compose import composed
+from instruct_data.factory.face.compose import compose_scores
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
@@ -126,9 +126,9 @@ def _clip_of(score: Score, seed: int, split: str, name: str) -> ExpressionClip:
     return ExpressionClip(curves, feelings_of(score), clauses_of(score), split, name)
 
 
-def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+def compose_expression_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """Scores of composed instructions (`instruct_data.factory.face.compose`), half of them with random strengths."""
-    for i, score in enumerate(composed(count, seed)):
+    for i, score in enumerate(compose_scores(count, seed)):
         rng = np.random.default_rng([seed, i, 1])
         if i % 2:
             events = tuple(replace(e, intensity=float(rng.uniform(0.2, 1))) for e in score.events)
@@ -136,7 +136,7 @@ def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip
         yield _clip_of(score, seed + i, split, f"composed/{i}")
 
 
-def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+def make_counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """One action two to six times, slowly or fast; alone, with a second action, or with a feeling."""
     for i in range(count):
         rng = np.random.default_rng([seed, i, 2])
@@ -155,7 +155,7 @@ def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]
         yield _clip_of(score, seed + i, split, f"counted/{i}")
 
 
-def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+def draw_action_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """Random actions at random times, also overlapping, with random strengths and counts, and random feelings."""
     for i in range(count):
         rng = np.random.default_rng([seed, i])
@@ -181,7 +181,7 @@ def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
             yield _clip_of(score, seed + i, split, f"drawn/{i}")
 
 
-def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+def draw_feeling_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """One, two or three uniformly drawn feelings at a time with random strengths; every third clip has a one-sided
     action, which determines the side of the feelings."""
     names = [n for n in emotion_names() if n != "neutral"]
@@ -207,6 +207,11 @@ def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
 def all_clips(folder: Path, count: int) -> list[ExpressionClip]:
     """The clips of the instruction files in a folder, and `count` of each generated kind, with validation clips."""
     clips = [*corpus_clips(folder / "train.jsonl", "train"), *corpus_clips(folder / "val.jsonl", "val", 100_000)]
-    for generate, seed in ((drawn_clips, 1), (composed_clips, 3), (counted_clips, 5), (felt_clips, 7)):
+    for generate, seed in (
+        (draw_action_clips, 1),
+        (compose_expression_clips, 3),
+        (make_counted_clips, 5),
+        (draw_feeling_clips, 7),
+    ):
         clips += [*generate(count, seed, "train"), *generate(count // 20 + 1, seed + 1, "val")]
     return clips

@@ -89,12 +89,12 @@ class Labeller:
 
     def __call__(self, sentence: Sentence) -> list[Phone] | None:
         """Phones with times; None where they are doubtful, which `left_out` counts."""
-        phones, reason = self._judged(sentence)
+        phones, reason = self._judge_sentence(sentence)
         if reason:
             self.left_out[reason] = self.left_out.get(reason, 0) + 1
         return phones
 
-    def _judged(self, sentence: Sentence) -> tuple[list[Phone] | None, str]:
+    def _judge_sentence(self, sentence: Sentence) -> tuple[list[Phone] | None, str]:
         """Phones, or None and why they are doubtful."""
         if len(sentence.phones) > len(sentence.audio) / RATE * MAX_PHONE_RATE:
             return None, "too many phones for its time"

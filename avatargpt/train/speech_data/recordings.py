@@ -21,7 +21,7 @@ from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.speech.audio import RATE, load, resample
 from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone, from_arpabet
-from avatargpt.train.speech_data.augment import decoded, recorded, replayed
+from avatargpt.train.speech_data.augment import decode_file, replay, simulate_recording
 from avatargpt.train.speech_data.corpus import SpeechClip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
@@ -82,7 +82,7 @@ def _numpy(path: Path) -> np.ndarray:
             return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
 
 
-def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
+def load_paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
     """Clips with recorded mouth curves: NAME.wav and bs_value_NAME.npy(.gz) with rig weights at 30 fps.
 
     Against overfitting to a few minutes of one voice, each training clip has `copies`, replayed at other speeds (the
@@ -116,8 +116,8 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
             sound = resample(audio, rate)
             for k in range(copies):
                 rng = np.random.default_rng([seed, 6, k, len(sound)])
-                faster, factor = replayed(sound, rng)
-                situated = recorded(faster, rng) if rng.random() < SITUATED_SHARE else faster
+                faster, factor = replay(sound, rng)
+                situated = simulate_recording(faster, rng) if rng.random() < SITUATED_SHARE else faster
                 copy = extract(situated, RATE)[: int(frames / factor)]
                 at, times = np.arange(len(copy)) * factor, np.arange(frames)
                 moved = np.stack([np.interp(at, times, c) for c in curves.T], 1).astype(np.float32)
@@ -166,7 +166,7 @@ def _lj_rows(folder: Path) -> dict[str, str]:
     return {row.split("|")[0]: row for row in rows}
 
 
-def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Sentence]:
+def load_transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Sentence]:
     """Sentences of a folder with transcripts, and of those below it.
 
     The words of NAME.wav or NAME.flac are in NAME.lab or NAME.txt, in a ``*.trans.txt`` (LibriSpeech), in a
@@ -196,7 +196,7 @@ def _words(folder: Path) -> dict[str, str]:
     return out
 
 
-def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
+def load_timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
     """LibriVox sentences with phone times (pocketsphinx json): name, 16 kHz samples, phones."""
     for path in sorted(folder.glob("*.phone.json")):
         audio = resample(*load(path.with_name(path.name.replace(".phone.json", ".wav"))))
@@ -274,7 +274,7 @@ def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Itera
         if at is None or at[1] > MAX_BYTES or not re.search("[A-Za-z]", text) or not (phones := pronounce(text)):
             continue
         split = "train" if zlib.crc32(text.lower().encode()) % DIALOGUE_VALIDATION else "val"
-        sound = _decoded(data[at[0] : at[0] + at[1]])
+        sound = _decode_sound(data[at[0] : at[0] + at[1]])
         if len(sound):
             yield Sentence(f"dialogue/{'_'.join(_speaker(name))}/{name}", sound, phones, split, text)
 
@@ -340,14 +340,14 @@ def _scenes(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[
             yield from ((f"{file[:-4]:_<5}{line:02d}{k:X}", part) for k, part in _parts(text))
 
 
-def _decoded(data: bytes) -> np.ndarray:
+def _decode_sound(data: bytes) -> np.ndarray:
     # An MP3 -> (n,) float32 at 16 kHz, `QUIET` on both sides; empty where it cannot be decoded.
     try:
         import av
     except ImportError:
         raise UserError('spoken dialogue needs PyAV: pip install "avatargpt[video]"') from None
     try:
-        sound, rate = decoded(io.BytesIO(data))
+        sound, rate = decode_file(io.BytesIO(data))
     except (av.FFmpegError, IndexError):
         return np.zeros(0, np.float32)
     return resample(np.pad(sound, round(QUIET * rate)), rate) if len(sound) else sound

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from avatargpt.train.speech_data.recordings import ARCHIVE, TRANSCRIBED, Sentence, dialogue, stamps, transcribed
+from avatargpt.train.speech_data.recordings import ARCHIVE, TRANSCRIBED, Sentence, dialogue, load_transcribed, stamps
 from avatargpt.train.speech_data.steel_sky import INDEX, steel_sky
 from vqvae.errors import UserError
 
@@ -22,7 +22,7 @@ def sentences_of(folder: Path, pronounce: Callable[..., tuple[str, ...]]) -> Ite
     Raises UserError where there are none.
     """
     found = (read for pattern, read in READERS.items() if next(folder.rglob(pattern), None) is not None)
-    sentences = next(found, transcribed)(folder, pronounce)
+    sentences = next(found, load_transcribed)(folder, pronounce)
     first = next(sentences, None)
     if first is None:
         raise UserError(f"{folder}: no recordings with their words; accepted: {TRANSCRIBED}")

@@ -84,7 +84,7 @@ class _Game:
         data = self._disk[at : at + (flags & 0x3FFFFF)]
         try:
             if not flags >> 23 and data[0] & 0x80:
-                data = (b"" if flags >> 22 & 1 else data[:HEADER]) + _unpacked(data[HEADER:])
+                data = (b"" if flags >> 22 & 1 else data[:HEADER]) + _unpack(data[HEADER:])
         except (IndexError, struct.error, ValueError):
             raise UserError(f"{self._where}: file {number} is damaged") from None
         return data
@@ -169,7 +169,7 @@ def _number(bits: _Bits, codes: list[tuple[int, int, int, int]]) -> int:
     raise ValueError
 
 
-def _unpacked(data: bytes) -> bytes:
+def _unpack(data: bytes) -> bytes:
     """RNC ProPack, method 1: blocks of literal bytes and copies of what precedes."""
     if data[:4] != b"RNC\x01":
         raise ValueError

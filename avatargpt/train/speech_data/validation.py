@@ -12,7 +12,7 @@ from torch import Tensor
 from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.driver import RecordedMouth
 from avatargpt.face.audio_model.network import DriverNetwork
-from avatargpt.metrics.face import Lips, channel, correlation, pressing, rounding
+from avatargpt.metrics.face import Lips, channel, correlation, measure_pressing, measure_rounding
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.features import silence
 from avatargpt.speech.phones import Phone
@@ -45,7 +45,7 @@ def predict(
         frames = len(features) + ahead
         text = text_of({0: (direction, np.maximum(np.arange(frames) - ahead, 0) / FPS)}, 1, frames, device)
     output = network.clip_output(features, text)
-    return _clipped(output.curves if head == "rule" else output.paired)
+    return _clip_curves(output.curves if head == "rule" else output.paired)
 
 
 @torch.no_grad()
@@ -60,10 +60,10 @@ def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     later = np.pad(paired.clip_output(features).paired[0].numpy(), ((behind, 0), (0, 0)))
     mouth = RecordedMouth(net, behind, paired.config.own)
     rows = [mouth.step(*frame) for frame in zip(taught.numpy(), undirected, logits, later, strict=True)]
-    return _clipped(torch.from_numpy(np.stack([row for row in rows if row is not None]))[None])
+    return _clip_curves(torch.from_numpy(np.stack([row for row in rows if row is not None]))[None])
 
 
-def _clipped(curves: Tensor) -> np.ndarray:
+def _clip_curves(curves: Tensor) -> np.ndarray:
     # (1, T, 55) of a network -> (T, 55) with weights in [0, 1].
     out = curves[0].float().cpu().numpy()
     out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
@@ -98,7 +98,7 @@ def settle_gate(
         bias.copy_(before + shift)
         lips = Lips()
         for c, h in zip(used, states, strict=True):
-            lips.add(_clipped(network.apply_heads(h, None).curves), [Phone(*p) for p in c.phone_times])
+            lips.add(_clip_curves(network.apply_heads(h, None).curves), [Phone(*p) for p in c.phone_times])
         # The shifts are sorted by readiness, so the first that acts falsely too often ends the search.
         if any(np.mean(false) > share for name in counted if (false := getattr(lips, name))):
             break
@@ -124,15 +124,15 @@ def validate(network: DriverNetwork, clips: Sequence[SpeechClip], device: torch.
             for clip in group:
                 predicted, target = predict(network, clip.features, device, "recorded"), clip.curves.astype(np.float32)
                 rows["jaw"].append(correlation(channel(predicted, "jawOpen"), channel(target, "jawOpen")))
-                rows["round"].append(correlation(rounding(predicted), rounding(target)))
-                rows["press"].append(correlation(pressing(predicted), pressing(target)))
+                rows["round"].append(correlation(measure_rounding(predicted), measure_rounding(target)))
+                rows["press"].append(correlation(measure_pressing(predicted), measure_pressing(target)))
             figures |= {f"{source}_{k}": float(np.nanmean(v)) for k, v in rows.items() if np.isfinite(v).any()}
             continue
         lips, r = Lips(), []
         for clip in group:
             predicted, target = predict(network, clip.features, device), clip.curves.astype(np.float32)
             lips.add(predicted, [Phone(*p) for p in clip.phone_times], target)
-            r.append(correlation(rounding(predicted), rounding(target)))
+            r.append(correlation(measure_rounding(predicted), measure_rounding(target)))
         pairs = {
             "hit": lips.closure, "vowel": lips.closure_vowel, "consonant": lips.closure_consonant,
             "contact": lips.contact, "silence": lips.silence, "round": r,

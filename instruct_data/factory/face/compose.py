@@ -170,10 +170,10 @@ def on_a_side(score: Score, rng: np.random.Generator) -> Score:
     """A score or its mirror image; in these texts left and right are always directions."""
     if not (score.sided and rng.random() < MIRROR_SHARE):
         return score
-    return replace(score.mirrored(), text=swap_sides(score.text))
+    return replace(score.mirror(), text=swap_sides(score.text))
 
 
-def composed(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:
+def compose_scores(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:
     """`count` different instructions; texts in `avoid` (those held out for tests) do not occur."""
     return different(lambda n: compose(np.random.default_rng([seed, n])), count, avoid)
 
@@ -192,7 +192,7 @@ def different(make: Callable[[int], Score], count: int, avoid: Sequence[str], lo
     return out
 
 
-def named() -> list[Score]:
+def list_named() -> list[Score]:
     """Every action and every emotion by its plain name, in every degree of the phrases.
 
     So a name alone has its meaning ("look up head" moves the head), and actions that phrases give no degrees ("blink
@@ -253,7 +253,7 @@ def _names(count: int, rng: np.random.Generator, lasting_first: bool = False, la
     return out
 
 
-def _listed(parts: Sequence[str], rng: np.random.Generator) -> str:
+def _join_parts(parts: Sequence[str], rng: np.random.Generator) -> str:
     """Parts in a row."""
     joint, last = pick(((", ", ", "), (", ", " and "), (", then ", ", then "), ("; ", "; "), (", ", ", then ")), rng)
     return str(last).join([str(joint).join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
@@ -279,7 +279,7 @@ def by_clock(rng: np.random.Generator) -> tuple[str, list[Event]]:
         parts.append(form.format(t=_number(at, rng), a=words))
         events.append(event)
         at = following
-    return _listed(parts, rng), events
+    return _join_parts(parts, rng), events
 
 
 def by_spans(rng: np.random.Generator) -> tuple[str, list[Event]]:
@@ -300,10 +300,10 @@ def by_spans(rng: np.random.Generator) -> tuple[str, list[Event]]:
         parts[-1] += f", and {words} in the middle of it"
         events.append(inner)
         at = until + 0.5
-    return _listed(parts, rng), events
+    return _join_parts(parts, rng), events
 
 
-def held_during(rng: np.random.Generator) -> tuple[str, list[Event]]:
+def draw_held_action(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """One action that lasts while others follow one another."""
     names = _names(int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15])), rng, lasting_first=True)
     first_words, first = _plain(names[0], float(pick((0.0, 0.2), rng)), rng, counted=False)
@@ -314,7 +314,7 @@ def held_during(rng: np.random.Generator) -> tuple[str, list[Event]]:
         events.append(event)
         at = event.end + float(rng.uniform(0.15, 0.4))
     events[0] = replace(first, duration=round(max(e.end for e in events[1:]) + 0.1 - first.start, 2))
-    return pick(phrases()["timed"]["held"], rng).format(a=first_words, b=_listed(parts, rng)), events
+    return pick(phrases()["timed"]["held"], rng).format(a=first_words, b=_join_parts(parts, rng)), events
 
 
 def so_long_each(rng: np.random.Generator) -> tuple[str, list[Event]]:
@@ -326,7 +326,7 @@ def so_long_each(rng: np.random.Generator) -> tuple[str, list[Event]]:
         parts.append(words)
         events.append(replace(event, duration=lasts))
         at += lasts + gap
-    return pick(phrases()["timed"]["each"], rng).format(all=_listed(parts, rng), d=_span(lasts, rng)), events
+    return pick(phrases()["timed"]["each"], rng).format(all=_join_parts(parts, rng), d=_span(lasts, rng)), events
 
 
 def with_pauses(rng: np.random.Generator) -> tuple[str, list[Event]]:
@@ -359,24 +359,24 @@ def side_after_side(rng: np.random.Generator) -> tuple[str, list[Event]]:
     if "{s} " in form and brief:
         parts = [*sides[:-1], form.format(s=sides[-1])]
     events = [Event(forms[form].replace("left", s), round(0.2 + k * step, 2), lasts) for k, s in enumerate(sides)]
-    text = ", ".join(parts) if rng.random() < 0.6 else _listed(parts, rng)
+    text = ", ".join(parts) if rng.random() < 0.6 else _join_parts(parts, rng)
     if rng.random() < 0.2:
         text += pick((", one after the other", ", in turn", ", in quick succession"), rng)
     return text, events
 
 
 KINDS: tuple[Callable[[np.random.Generator], tuple[str, list[Event]]], ...] = (
-    by_clock, by_spans, held_during, held_during, so_long_each, with_pauses, side_after_side,
+    by_clock, by_spans, draw_held_action, draw_held_action, so_long_each, with_pauses, side_after_side,
 )  # fmt: skip
 
 
-def timed(rng: np.random.Generator) -> Score:
+def draw_timed(rng: np.random.Generator) -> Score:
     """One instruction (``score.text``) with its score; the state of `rng` decides everything."""
     text, events = pick(KINDS, rng)(rng)
     seconds = clip_seconds(max(e.end for e in events))
     return on_a_side(Score(seconds, tuple(sorted(events, key=lambda e: e.start)), (), sentence(text)), rng)
 
 
-def timed_instructions(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:
+def draw_timed_instructions(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:
     """`count` different ones of at most 12 s; texts in `avoid` do not occur."""
-    return different(lambda n: timed(np.random.default_rng([seed, 5, n])), count, avoid, 12)
+    return different(lambda n: draw_timed(np.random.default_rng([seed, 5, n])), count, avoid, 12)

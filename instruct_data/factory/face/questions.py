@@ -53,7 +53,7 @@ def texts(kind: str) -> list[str]:
     return ["".join(chosen) for pieces in wordings()[kind] for chosen in product(*pieces)]
 
 
-def _drawn(kind: str, rng: np.random.Generator) -> str:
+def _draw_wording(kind: str, rng: np.random.Generator) -> str:
     """One wording; those with more alternatives are drawn more often, but not in proportion."""
     lines = wordings()[kind]
     counts = np.sqrt([prod(map(len, pieces)) for pieces in lines])
@@ -61,7 +61,7 @@ def _drawn(kind: str, rng: np.random.Generator) -> str:
     return "".join(str(pick(options, rng)) for options in pieces)
 
 
-def _written(text: str, rng: np.random.Generator) -> str:
+def _write_question(text: str, rng: np.random.Generator) -> str:
     """With or without its question mark and a capital."""
     text = text.rstrip("?") if rng.random() < UNMARKED else text
     return text[:1].upper() + text[1:] if rng.random() < CAPITAL else text
@@ -70,19 +70,19 @@ def _written(text: str, rng: np.random.Generator) -> str:
 def question(rng: np.random.Generator) -> Score:
     """One text (``score.text``) with its score, which is empty where it asks a face for nothing."""
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-    text = _drawn(kind, rng)
+    text = _draw_wording(kind, rng)
     if kind == "nothing":
-        return Score(NOTHING_SECONDS, (), (), _written(text, rng))
+        return Score(NOTHING_SECONDS, (), (), _write_question(text, rng))
     if kind == "be":
         names = list(phrases()["emotions"])
         name = str(pick([n for n in names if n != "neutral"], rng))
         level = float(pick((DEFAULT, DEFAULT, DEFAULT, 0.3, 0.85), rng))
         adjective = pick(phrases()["emotion_degrees"][level], rng) + pick(phrases()["emotions"][name], rng)
         feelings = (Emotion(name, level, 0.0, FEELING_SECONDS),)
-        return Score(FEELING_SECONDS, (), feelings, _written(text.format(be=adjective), rng))
+        return Score(FEELING_SECONDS, (), feelings, _write_question(text.format(be=adjective), rng))
     if kind == "do":
         words, event = action_words(str(pick(list(phrases()["actions"]), rng)), FIRST, rng)
-        score = Score(clip_seconds(event.end), (event,), (), _written(text.format(do=words), rng))
+        score = Score(clip_seconds(event.end), (event,), (), _write_question(text.format(do=words), rng))
         return on_a_side(score, rng)
     return _of_the_eyes(text, rng)
 
@@ -103,7 +103,9 @@ def _of_the_eyes(text: str, rng: np.random.Generator) -> Score:
         words, event = action_words(str(pick(list(phrases()["actions"]), rng)), FIRST + seconds + 0.3, rng)
         text += pick(phrases()["then"], rng) + words
         events.append(replace(event, start=round(event.start, 2)))
-    return on_a_side(Score(clip_seconds(max(e.end for e in events)), tuple(events), (), _written(text, rng)), rng)
+    return on_a_side(
+        Score(clip_seconds(max(e.end for e in events)), tuple(events), (), _write_question(text, rng)), rng
+    )
 
 
 def questions(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.factory.synth.format import Block, Family, Key
+from instruct_data.factory.synth.format import Family, Key, KeyBlock
 from instruct_data.factory.synth.loading import read_item
 from instruct_data.factory.synth.solver import solve
-from instruct_data.factory.synth.timeline import Timeline, draw
+from instruct_data.factory.synth.timeline import KeyTimeline, draw
 from instruct_data.gesture.plan import WordClasses, word_classes
 from instruct_data.gesture.strokes import FPS, HALF, SIDES, Stroke, stroke_of, wrists
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.registry import read_corpus
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features import bent_fingers, relaxed
+from vqvae.features import bend_fingers, relax_fingers
 from vqvae.io.data_files import read_yaml
 from vqvae.io.files import parsing
 from vqvae.motion import Motion
@@ -40,12 +40,12 @@ SHAPED = 0.3  # s in which fingers take their shape before the emphasis, and lea
 def _table() -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
     data: Any = read_yaml(PATH)
     with parsing(PATH, "shapes of hands and gestures"):
-        shapes = {str(k): bent_fingers({f: tuple(map(float, v)) for f, v in s.items()})
+        shapes = {str(k): bend_fingers({f: tuple(map(float, v)) for f, v in s.items()})
                   for k, s in data["shapes"].items()}  # fmt: skip
         return shapes, {str(k): dict(v) for k, v in data["gestures"].items()}
 
 
-def keyed_strokes(seed: int = 0, takes: int = TAKES, names: Collection[str] | None = None) -> list[Stroke]:
+def make_keyed_strokes(seed: int = 0, takes: int = TAKES, names: Collection[str] | None = None) -> list[Stroke]:
     """`takes` different strokes of every gesture, or of `names` alone; equal seeds give equal strokes."""
     return [_stroke(name, seed, k) for name in _table()[1] if names is None or name in names for k in range(takes)]
 
@@ -62,21 +62,21 @@ def _stroke(name: str, seed: int, take: int) -> Stroke:
     rotations, root = solve([timeline], [rng], [False], [None])[0]
     body = Motion(rotations, root, BODY_FPS).resampled(FPS)
     smooth = rot.normalize(gaussian(rot.continuous(body.rotations.astype(np.float64)), 1.0))
-    eased = np.repeat(relaxed()[None], len(body), 0)
+    eased = np.repeat(relax_fingers()[None], len(body), 0)
     motion = Motion(smooth, body.root, float(FPS), "gesture", fingers=eased)
-    source, arrives = f"{PERFORMER}/{name}/{take}", _drawn(emphasis, keys, timeline)
+    source, arrives = f"{PERFORMER}/{name}/{take}", _draw_seconds(emphasis, keys, timeline)
     stroke = stroke_of(motion, name, source, PERFORMER, arrives, exact=True)
     until = row.get("until")
-    end = _pose_end(stroke) if until is None else round(_drawn(float(until), keys, timeline) * FPS)
+    end = _pose_end(stroke) if until is None else round(_draw_seconds(float(until), keys, timeline) * FPS)
     stroke = replace(stroke, end=min(end, len(stroke.turns) - 1))
     return replace(stroke, turns=_with_finger_shape(stroke, shape))
 
 
-def _drawn(seconds: float, keys: tuple[Key | Block, ...], timeline: Timeline) -> float:
+def _draw_seconds(seconds: float, keys: tuple[Key | KeyBlock, ...], timeline: KeyTimeline) -> float:
     """Seconds of the table -> seconds of the clip, whose initial pause and tempo are drawn."""
     written = [0.0]
     for key in keys:
-        if isinstance(key, Block):
+        if isinstance(key, KeyBlock):
             raise UserError(f"{key.where}: a block; accepted: keys")
         for span in (key.after, key.hold):
             if span is not None:
@@ -133,7 +133,7 @@ class Bank:
 
 
 def build(clips: Iterable[Clip], classes: WordClasses | None = None, takes: int = TAKES) -> Bank:
-    """The bank from clips of a gesture library (`instruct_data.sources.packs`) and `keyed_strokes`.
+    """The bank from clips of a gesture library (`instruct_data.sources.packs`) and `make_keyed_strokes`.
 
     Args:
         clips: with ``sync``, ``speaker`` and ``posture`` in `extra`; gestures of no class give resting poses alone.
@@ -154,10 +154,10 @@ def build(clips: Iterable[Clip], classes: WordClasses | None = None, takes: int 
             except UserError:  # a gesture of the head or of the trunk alone
                 continue
             rests.setdefault((about["speaker"], about["posture"]), stroke.rest_pose)
-            for version in (stroke, stroke.mirrored()):
+            for version in (stroke, stroke.mirror()):
                 strokes.setdefault(version.name, []).append(version)
-    for stroke in keyed_strokes(0, takes, table.gestures):
-        for version in (stroke, stroke.mirrored()):
+    for stroke in make_keyed_strokes(0, takes, table.gestures):
+        for version in (stroke, stroke.mirror()):
             strokes.setdefault(version.name, []).append(version)
     missing = sorted(table.gestures - set(strokes))
     if missing:

@@ -20,7 +20,7 @@ from instruct_data.gesture.performing import (
     REACH,
     RISE,
     SETTLE,
-    decaying,
+    decay_offsets,
     stroke_poses,
     through,
 )
@@ -31,7 +31,7 @@ from vqvae.smoothing import gaussian, minimum_jerk
 
 
 @dataclass(frozen=True, eq=False)
-class Segment:
+class PoseSegment:
     """A stretch in which a track follows `poses`."""
 
     start: int  # frame
@@ -39,7 +39,7 @@ class Segment:
     blend: int  # frames in which the offset dies out
 
 
-def join_segments(segments: Sequence[Segment], frames: int) -> np.ndarray:
+def join_segments(segments: Sequence[PoseSegment], frames: int) -> np.ndarray:
     """(frames, J, 4) through all segments, the first of which starts at 0."""
     out = np.zeros((frames, *segments[0].poses.shape[1:]))
     stops = [*(s.start for s in segments[1:]), frames]
@@ -50,7 +50,7 @@ def join_segments(segments: Sequence[Segment], frames: int) -> np.ndarray:
             continue
         previous = out[segment.start - BEFORE : segment.start]
         offsets = rot.to_axis_angle(rot.multiply(rot.conjugate(segment.poses[:BEFORE]), previous))
-        decay = decaying(offsets, stop - segment.start, segment.blend)
+        decay = decay_offsets(offsets, stop - segment.start, segment.blend)
         out[segment.start : stop] = rot.multiply(poses, rot.from_axis_angle(decay))
     return rot.normalize(out)
 
@@ -78,7 +78,7 @@ def perform(plan: Plan, bank: Bank, rng: np.random.Generator) -> Turns:
     """The plan as `Turns` of `plan.frames` frames; strokes arrive on their frames exactly."""
     rest_pose = bank.rests[plan.style.rest % len(bank.rests)]
     out = np.repeat(rest_pose[None], plan.frames, 0)
-    raised, moving = _raised(plan), _moving(plan)
+    raised, moving = _raise_hands(plan), _measure_moving(plan)
     kept_up = _poses(plan, bank, rest_pose)
     for side in SIDES:
         out[:, LIMB[side]] = _arm(plan, side, rest_pose, kept_up)
@@ -119,7 +119,7 @@ def _spline(rows: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(b + 0.5 * u * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * (b - c) + d - a))))
 
 
-def _raised(plan: Plan) -> np.ndarray:
+def _raise_hands(plan: Plan) -> np.ndarray:
     """(T,) 1 where hands are up, 0 where they rest, smooth between."""
     return _inside([(r.start, r.stop) for r in plan.raised], plan.frames, RISE, plan.sink, ends=True)
 
@@ -129,7 +129,7 @@ def _sink(plan_sink: int, frame: int, frames: int) -> int:
     return max(min(plan_sink, frames - frame - 2), 2)
 
 
-def _moving(plan: Plan) -> np.ndarray:
+def _measure_moving(plan: Plan) -> np.ndarray:
     """(T,) 1 while the person speaks, half of it while the other one does, 0 in silence, smooth between."""
     other = 0.5 * _inside(plan.heard, plan.frames, STARTS, STARTS)
     return np.maximum(_inside(plan.speech, plan.frames, STARTS, STARTS), other)
@@ -142,7 +142,7 @@ def _inside(
     by the end at the latest.
     """
     out, at = np.zeros(frames), np.arange(frames)
-    for start, stop in _merged(spans):
+    for start, stop in _merge_spans(spans):
         takes = _sink(after, stop, frames) if ends else after
         out = np.maximum(out, minimum_jerk((at - start) / before) * (1 - minimum_jerk((at - stop) / takes)))
     return out
@@ -159,7 +159,7 @@ def _busy(plan: Plan, side: str) -> np.ndarray:
     return out
 
 
-def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _merge_spans(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Spans [start, stop) in order, those that touch as one."""
     out: list[tuple[int, int]] = []
     for start, stop in spans:
@@ -187,7 +187,7 @@ def _arm(plan: Plan, side: str, rest_pose: np.ndarray, kept_up: Sequence[np.ndar
         else:
             pose = rest_pose if what < 0 else kept_up[what % len(kept_up)]
             poses = np.repeat(pose[None, LIMB[side]], stop - start + BEFORE, 0)
-        segments.append(Segment(start, poses, blend))
+        segments.append(PoseSegment(start, poses, blend))
     return join_segments(segments, plan.frames)
 
 

@@ -20,8 +20,8 @@ from instruct_data.factory.requests.ways import (
     FORMS,
     LISTED,
     NOUNS,
-    Material,
-    Part,
+    SlotMaterial,
+    TemplatePart,
     Way,
 )
 from instruct_data.requests.targets import OPENING, ORDER, VALUES, WHOLE, Target
@@ -53,7 +53,7 @@ _PAST = {
 }  # fmt: skip
 
 
-def inflected(action: str, form: str) -> str:
+def inflect_action(action: str, form: str) -> str:
     """A verb phrase in base form as ``does``, ``doing`` or ``did``."""
     verb, _, tail = action.partition(" ")
     if form == "does":
@@ -101,7 +101,7 @@ class Pair:
 
 
 @dataclass
-class _Draft:
+class _TextDraft:
     """A text under construction: bits of it, each with who means what by it."""
 
     bits: list[tuple[str, tuple[str, ...], str, str]] = field(default_factory=list)  # text, clauses, role, value
@@ -112,7 +112,7 @@ class _Draft:
 class Pairs:
     """Draws pairs."""
 
-    def __init__(self, ways: Sequence[Way], words: Material) -> None:
+    def __init__(self, ways: Sequence[Way], words: SlotMaterial) -> None:
         self.ways, self.words = ways, words
         # construct -> line -> its alternatives: a line is drawn as often as another, however many it has
         self.constructs: dict[str, dict[str, list[Way]]] = {}
@@ -124,7 +124,7 @@ class Pairs:
     def draw(self, rng: np.random.Generator) -> Pair:
         """A pair; some are two templates in a row."""
         while True:
-            draft = _Draft()
+            draft = _TextDraft()
             way = self._way(rng)
             self._fill(way, draft, rng, "", [EXPANDED])
             following = self._way(rng) if rng.random() < JOINED else None
@@ -139,9 +139,9 @@ class Pairs:
             if 1 <= len(pair.words) <= 60 and len(pair.target) > 1:
                 return pair
 
-    def filled(self, way: Way, rng: np.random.Generator) -> Pair:
+    def fill_way(self, way: Way, rng: np.random.Generator) -> Pair:
         """One template alone, its actions without attributes of their own."""
-        draft = _Draft()
+        draft = _TextDraft()
         self._fill(way, draft, rng, "", [0.0])
         return _finish(draft)
 
@@ -150,7 +150,7 @@ class Pairs:
         line = lines[int(rng.integers(len(lines)))]
         return line[int(rng.integers(len(line)))]
 
-    def _fill(self, way: Way, draft: _Draft, rng: np.random.Generator, after: str, expand: list[float]) -> None:
+    def _fill(self, way: Way, draft: _TextDraft, rng: np.random.Generator, after: str, expand: list[float]) -> None:
         """Add a template; its clauses are named behind those of `after`."""
         shift = ord(after) - ord("A") + 1 if after else 0
         name = {c: chr(ord(c) + shift) for c in "ABCDEFGH"}
@@ -182,7 +182,7 @@ class Pairs:
                 draft.bits.append((words, clauses, part.role, part.value))
 
     def _action(
-        self, part: Part, clause: str, draft: _Draft, rng: np.random.Generator, actions: dict[str, str],
+        self, part: TemplatePart, clause: str, draft: _TextDraft, rng: np.random.Generator, actions: dict[str, str],
         sides: dict[str, str], way: Way, expand: list[float],
     ) -> None:  # fmt: skip
         roles = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
@@ -202,11 +202,11 @@ class Pairs:
         if key not in actions:
             options = getattr(self.words, FAMILIES[family]) if family else self.words.actions
             for _ in range(20):
-                actions[key] = _drawn(options, rng)
+                actions[key] = _draw_words(options, rng)
                 fresh = actions[key] not in [a for k, a in actions.items() if k != key]
                 if fresh and ("side" not in roles or not _SIDED.search(actions[key])):
                     break
-        words = inflected(actions[key], form)
+        words = inflect_action(actions[key], form)
         role = "side" if self.words.sided else part.role
         for bit in _SIDED.split(words):
             if bit == "both":
@@ -222,7 +222,7 @@ class Pairs:
             theirs = {p.role for p in suffix.parts if p.role}
             if theirs - {"action"} and not (theirs - {"action"}) & roles:
                 suffix_way = Way(suffix.text, "", "", suffix.parts[1:], {})
-                inner = _Draft()
+                inner = _TextDraft()
                 self._fill(suffix_way, inner, rng, "", [0.0])
                 draft.bits += [(t, (clause,), r, v) for t, _, r, v in inner.bits]
 
@@ -272,23 +272,23 @@ _PRONOUNS = {"he": ("him", "his"), "she": ("her", "her"), "it": ("it", "its"), "
              "i": ("me", "my"), "you": ("you", "your"), "we": ("us", "our")}  # fmt: skip
 
 
-def _filler(slot: str, who: str, they: str, words: Material, rng: np.random.Generator) -> str:
+def _filler(slot: str, who: str, they: str, words: SlotMaterial, rng: np.random.Generator) -> str:
     them, their = _PRONOUNS.get(they.lower(), ("them", "their"))
     if slot in LISTED:
-        return _drawn(getattr(words, LISTED[slot]), rng).replace("their ", f"{their} ")
+        return _draw_words(getattr(words, LISTED[slot]), rng).replace("their ", f"{their} ")
     if slot in ("place", "obj", "said"):
         options = {"place": words.places, "obj": words.objects, "said": words.said}[slot]
         return options[int(rng.integers(len(options)))]
     return {"who": who, "they": they, "them": them, "their": their}.get(slot, "")
 
 
-def _drawn(options: Sequence[str], rng: np.random.Generator) -> str:
+def _draw_words(options: Sequence[str], rng: np.random.Generator) -> str:
     """One of some words, with one of each of its alternatives."""
     words = options[int(rng.integers(len(options)))]
     return _ALTERNATIVES.sub(lambda m: str(rng.choice(m[1].split("|"))), words)
 
 
-def _finish(draft: _Draft) -> Pair:
+def _finish(draft: _TextDraft) -> Pair:
     """The words, and the target that the bits tell."""
     text, spans = "", []
     for words, clauses, role, value in draft.bits:

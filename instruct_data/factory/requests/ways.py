@@ -56,7 +56,7 @@ _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|
 
 
 @dataclass(frozen=True)
-class Part:
+class TemplatePart:
     """Words of a template with what they mean."""
 
     text: str  # literal words, or a slot's name
@@ -74,7 +74,7 @@ class Way:
     # construct, author: of its file
     construct: str
     author: str
-    parts: tuple[Part, ...]  # in order
+    parts: tuple[TemplatePart, ...]  # in order
     # Clause -> "", "+" (together with the one before) or "!" (not done), or the act of a turn, in the order of time
     flags: dict[str, str]
 
@@ -91,7 +91,7 @@ def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
 def _read_way(line: str, text: str, construct: str, author: str) -> Way:
     text = text.replace("((", _OPENS).replace("))", _CLOSES)
     flags: dict[str, str] = {}
-    parts: list[Part] = []
+    parts: list[TemplatePart] = []
     at = 0
     for match in _PIECE.finditer(text):
         if match.start() != at:
@@ -110,7 +110,7 @@ def _read_way(line: str, text: str, construct: str, author: str) -> Way:
     return Way(line, construct, author, tuple(plain), {c: flags.get(c, "") for c in order})
 
 
-def _parts(piece: str, flags: dict[str, str], line: str) -> list[Part]:
+def _parts(piece: str, flags: dict[str, str], line: str) -> list[TemplatePart]:
     inside = piece[1:-1]
     if piece[0] == "{":
         return [_slot(inside, flags, line)]
@@ -142,9 +142,9 @@ def _parts(piece: str, flags: dict[str, str], line: str) -> list[Part]:
         if not words.strip():
             if not value:
                 raise UserError(f"{line!r}: {piece}; accepted: words, or a value")
-            return [Part("", False, (clause,), name, value)]
+            return [TemplatePart("", False, (clause,), name, value)]
         return _words(words.strip(), (clause,), name, value, flags, line)
-    return [Part(piece)]
+    return [TemplatePart(piece)]
 
 
 def _check(name: str, value: str, slots: bool, piece: str, line: str) -> None:
@@ -163,23 +163,25 @@ def _check(name: str, value: str, slots: bool, piece: str, line: str) -> None:
         raise UserError(f"{line!r}: {piece}; accepted attributes: {attributes}")
 
 
-def _words(text: str, clauses: tuple[str, ...], role: str, value: str, flags: dict[str, str], line: str) -> list[Part]:
+def _words(
+    text: str, clauses: tuple[str, ...], role: str, value: str, flags: dict[str, str], line: str
+) -> list[TemplatePart]:
     """Words inside a mark, with slots among them."""
     out = []
     for bit in re.findall(r"\{[^{}]*\}|[^{}]+", text):
         if bit[0] != "{":
-            out.append(Part(bit, False, clauses, role, value))
+            out.append(TemplatePart(bit, False, clauses, role, value))
             continue
         slot = _slot(bit[1:-1], flags, line)
         if slot.text in NUMBERS and role in VALUES:
-            slot = Part(slot.text, True, clauses, role, "")
+            slot = TemplatePart(slot.text, True, clauses, role, "")
         elif slot.text in (*FILLERS, *ACTED) and role in ("action", *COPIED):
-            slot = Part(slot.text, True, clauses, role, value)
+            slot = TemplatePart(slot.text, True, clauses, role, value)
         out.append(slot)
     return out
 
 
-def _slot(inside: str, flags: dict[str, str], line: str) -> Part:
+def _slot(inside: str, flags: dict[str, str], line: str) -> TemplatePart:
     match = _SLOT.match(inside)
     name = match["name"] if match else ""
     if name == "Who":
@@ -190,7 +192,7 @@ def _slot(inside: str, flags: dict[str, str], line: str) -> Part:
     clause = match["clause"] or "A"
     _flag(flags, clause, match["flag"] or "")
     role = "action" if name in ACTED else NUMBERS.get(name, "side" if name == "side" else "")
-    return Part(name, True, (clause,), role)
+    return TemplatePart(name, True, (clause,), role)
 
 
 def _flag(flags: dict[str, str], clause: str, flag: str) -> None:
@@ -213,7 +215,7 @@ def read_folder(name: str) -> Iterator[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Material:
+class SlotMaterial:
     """What slots are filled with: actions in base form (``{side}`` in some), subjects with their pronouns, places,
     objects, and nouns for actions."""
 
@@ -236,7 +238,7 @@ class Material:
 
 
 @cache
-def material(domain: str = "face") -> Material:
+def material(domain: str = "face") -> SlotMaterial:
     """The package's own words for the body or the face: all files of its folder, by name."""
     who: list[tuple[str, str]] = []
     feelings: list[tuple[str, str, str]] = []
@@ -248,4 +250,4 @@ def material(domain: str = "face") -> Material:
         for name, listed in lists_.items():
             listed += content.get(name, [])
     lists = {k: tuple(dict.fromkeys(v)) for k, v in lists_.items()}
-    return Material(who=tuple(who), feelings=tuple(feelings), sided=domain == "body", **lists)
+    return SlotMaterial(who=tuple(who), feelings=tuple(feelings), sided=domain == "body", **lists)

@@ -40,7 +40,7 @@ from instruct_data.factory.synth.timeline import (
     H_SET,
     REST,
 )
-from instruct_data.factory.synth.tracks import Batch, Mix
+from instruct_data.factory.synth.tracks import ClipBatch, Mix
 from vqvae.smoothing import smoothstep
 
 DOWN = np.array([0.0, -1.0, 0.0])
@@ -116,7 +116,7 @@ def shoulder_at_rest(side: float) -> Array:
     return OFFSET[p + "collar"] + (collar(side, zero, zero)[0] @ OFFSET[p + "shoulder"])
 
 
-def resting(trunk: Trunk, side: float) -> Array:
+def hang_wrist(trunk: Trunk, side: float) -> Array:
     """Wrist of a hanging arm from the shoulder, chest axes (N, 3): by gravity as far as the trunk leans forward."""
     chest = trunk.matrix["spine3"]
     front_up = chest[:, 1, 2]
@@ -140,7 +140,7 @@ class Wrist:
 class Reach:
     """Evaluates hand rows on the posed body."""
 
-    def __init__(self, batch: Batch, mixes: dict[str, Mix], trunk: Trunk, frames: dict[str, tuple[Array, Array]],
+    def __init__(self, batch: ClipBatch, mixes: dict[str, Mix], trunk: Trunk, frames: dict[str, tuple[Array, Array]],
                  swing: dict[str, Array]) -> None:  # fmt: skip
         """`frames`: joint name -> position (N, 3) and axes (N, 3, 3); `swing`: hand -> (N,) degrees of arm swing."""
         self.batch, self.mixes, self.trunk, self.swing = batch, mixes, trunk, swing
@@ -158,11 +158,11 @@ class Reach:
             side = 1.0 if hand == "l_hand" else -1.0
             place, elbow = from_angles(batch.rows[hand], side)
             self.angled[hand] = place, swivel_of(side, unit(place), elbow)
-        self.rest = {h: self._swung(h) for h in ("l_hand", "r_hand")}
+        self.rest = {h: self._swing_hand(h) for h in ("l_hand", "r_hand")}
 
-    def _swung(self, hand: str) -> Array:
+    def _swing_hand(self, hand: str) -> Array:
         side = 1.0 if hand == "l_hand" else -1.0
-        place = resting(self.trunk, side)
+        place = hang_wrist(self.trunk, side)
         angle = np.radians(self.swing[hand])
         c, s = np.cos(angle), np.sin(angle)
         return np.stack([place[:, 0], c * place[:, 1] + s * place[:, 2], c * place[:, 2] - s * place[:, 1]], 1)
@@ -172,7 +172,7 @@ class Reach:
         home = shoulder_at_rest(1.0 if hand[0] == "l" else -1.0)
         return self.trunk.position["spine3"][at] + apply(self.trunk.matrix["spine3"][at], place + home)
 
-    def _seen_from(self, hand: str, keys: Array, at: Array) -> Array:
+    def _choose_frames(self, hand: str, keys: Array, at: Array) -> Array:
         """Frames whose trunk a target in the stage is related to: that of its key for a hand on the way there or away
         (a target that the trunk has turned away from would swing out), else the frame itself."""
         frame = self.key_frames[hand][keys]
@@ -183,7 +183,7 @@ class Reach:
         side = 1.0 if hand == "l_hand" else -1.0
         row = self.batch.rows[hand][keys]
         staged = (row[:, H_FRAME] == 0) & (row[:, H_MODE] == AT)
-        related = np.where(staged, self._seen_from(hand, keys, at), at)
+        related = np.where(staged, self._choose_frames(hand, keys, at), at)
         chest, base = self.trunk.matrix["spine3"][related], self.trunk.position["spine3"][related]
         which = row[:, H_FRAME].astype(int)
         origin, axes = self.origin[which, at], self.axes[which, at]

@@ -16,7 +16,7 @@ from instruct_data.factory.synth.format import Family
 from instruct_data.factory.synth.loading import load_family, load_lexicon, load_schema
 from instruct_data.factory.synth.solver import solve
 from instruct_data.factory.synth.stances import prepare
-from instruct_data.factory.synth.timeline import Timeline, draw
+from instruct_data.factory.synth.timeline import KeyTimeline, draw
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
@@ -79,13 +79,13 @@ def _counts(name: str, texts: tuple[str, ...]) -> str:
     return names.pop() if len(names) == 1 else ""
 
 
-def _counted(family: Family) -> str:
+def _find_count_parameter(family: Family) -> str:
     """The parameter that captions state as a number of times, or empty."""
     return _counts(family.name, tuple(c.text for c in family.captions))
 
 
 def captions_of(
-    family: Family, timeline: Timeline, mirrored: bool, rng: np.random.Generator, bank: CaptionBank | None = None
+    family: Family, timeline: KeyTimeline, mirrored: bool, rng: np.random.Generator, bank: CaptionBank | None = None
 ) -> list[str]:
     """4 to 8 true sentences of the family's own, and up to 3 of the bank's.
 
@@ -112,7 +112,7 @@ def captions_of(
 _mirrored = lru_cache(20_000)(mirror_text)
 
 
-def _from_bank(family: Family, timeline: Timeline, rng: np.random.Generator, bank: CaptionBank) -> list[str]:
+def _from_bank(family: Family, timeline: KeyTimeline, rng: np.random.Generator, bank: CaptionBank) -> list[str]:
     """Up to three of the bank's sentences that are true of the clip before it is mirrored."""
     rules = [r for r in family.bank if r.when is None or r.when(timeline.scope)]
     texts = list(dict.fromkeys(t for r in rules for t in bank.actions.get(r.key, []) if any(h in t for h in r.has)))
@@ -158,7 +158,7 @@ def keyframed(
         motion = Motion(rotations, root, BODY_FPS, caption=captions[0])
         params = {k: mirror_text(v) if mirror and isinstance(v, str) else v for k, v in timeline.params.items()}
         extra: dict[str, Any] = {"params": params, "seed": int(seed), "group": family.group}
-        if (counted := _counted(family)) and isinstance(timeline.params.get(counted), (int, float)):
+        if (counted := _find_count_parameter(family)) and isinstance(timeline.params.get(counted), (int, float)):
             extra["times"] = round(float(timeline.params[counted]))
         if family.handed == "right":
             extra["side"] = "left" if mirror else "right"

@@ -169,19 +169,19 @@ class Key:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class KeyBlock:
     """Keys that are repeated; `advance` and `turn` move the stage frame after every round."""
 
     where: str
     repeat: Number
-    keys: tuple[Key | Block, ...]
+    keys: tuple[Key | KeyBlock, ...]
     advance: tuple[Number, ...] = (0.0, 0.0, 0.0)
     turn: Number = 0.0
     when: Formula | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Caption:
+class CaptionTemplate:
     """A sentence with {placeholders} and the condition under which it is true."""
 
     text: str
@@ -209,8 +209,8 @@ class Family:
     ends: str | Formula
     # params, captions, keys: see there
     params: tuple[Param, ...]
-    captions: tuple[Caption, ...]
-    keys: tuple[Key | Block, ...]
+    captions: tuple[CaptionTemplate, ...]
+    keys: tuple[Key | KeyBlock, ...]
     settle: tuple[Number, Number]  # range of the quiet end, seconds
     path: str  # where it was read from
     derived: tuple[tuple[str, Formula], ...] = ()  # names computed from the parameters, in order

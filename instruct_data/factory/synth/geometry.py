@@ -120,7 +120,7 @@ class Layout:
         """(N,) number of each frame within its clip."""
         return np.arange(self.starts[-1]) - np.repeat(self.starts[:-1], self.counts)
 
-    def shifted(self, offset: int) -> Array:
+    def shift(self, offset: int) -> Array:
         """(N,) indices of the frame `offset` later, staying within the clip."""
         if offset not in self._shifts:
             first, last = self._ends
@@ -141,13 +141,13 @@ class Layout:
         reach = int(np.ceil(2.5 * sigma))
         weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
         weights /= weights.sum()
-        return sum(w * values[self.shifted(o)] for w, o in zip(weights, range(-reach, reach + 1), strict=True))
+        return sum(w * values[self.shift(o)] for w, o in zip(weights, range(-reach, reach + 1), strict=True))
 
     def envelope(self, values: Array) -> Array:
         """A smooth curve that is nowhere below `values` (N,): the largest of the neighbours, then smoothed."""
         largest, reach = values, 3
         for o in range(-reach, reach + 1):
-            largest = np.maximum(largest, values[self.shifted(o)])
+            largest = np.maximum(largest, values[self.shift(o)])
         return self.smooth(largest, reach / 2.5)
 
 
@@ -182,7 +182,7 @@ class Trunk:
     position: dict[str, Array]
     matrix: dict[str, Array]
 
-    def moved(self, delta: Array) -> None:
+    def move(self, delta: Array) -> None:
         """Shift everything by (N, 3)."""
         for name in self.position:
             self.position[name] = self.position[name] + delta

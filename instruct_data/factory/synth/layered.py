@@ -11,12 +11,12 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.cycles import extend, find_cycle
-from instruct_data.factory.mixture import balanced_weights
+from instruct_data.factory.mixture import balance_weights
 from instruct_data.factory.synth import phrases
 from instruct_data.factory.text.captions import CaptionBank, bank_style
-from instruct_data.layering import Activity, active_span, activity, layer
-from instruct_data.resting import ARMS_ACT, GAITS, HEAD_ACTS, RESTS, held_pose, rests
-from instruct_data.text.english import Clause, mirror_action, side_of
+from instruct_data.layering import UpperActivity, active_span, activity, layer
+from instruct_data.resting import ARMS_ACT, GAITS, HEAD_ACTS, RESTS, hold_pose, rests
+from instruct_data.text.english import CaptionParts, mirror_action, side_of
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -35,7 +35,7 @@ ENDLESS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Take:
+class LayerTake:
     """A clip that may be the lower or upper part of a layered one."""
 
     clip: Clip
@@ -45,12 +45,12 @@ class Take:
         return self.clip.load()
 
     @cached_property
-    def acts(self) -> Activity:
+    def acts(self) -> UpperActivity:
         return activity(self.motion)
 
 
 @dataclass(frozen=True, eq=False)
-class _Part(Take):
+class _LayerPart(LayerTake):
     name: str
     resting: bool = False
 
@@ -59,8 +59,8 @@ class _Part(Take):
         """Whether the steps may be cut or prolonged and the captions stay true."""
         return self.name in CYCLIC_GAITS and self.clip.source != "synthetic"
 
-    def flipped(self) -> _Part:
-        return _Part(phrases.mirrored(self.clip), mirror_action(self.name), self.resting)
+    def flip(self) -> _LayerPart:
+        return _LayerPart(phrases.mirror_clip(self.clip), mirror_action(self.name), self.resting)
 
     @property
     def style(self) -> str:
@@ -71,7 +71,7 @@ class _Part(Take):
         return ("head",) if self.name in HEAD_ACTS else self.acts.arms()
 
 
-def _fits(lower: _Part, upper: _Part) -> bool:
+def _fits(lower: _LayerPart, upper: _LayerPart) -> bool:
     if not upper.parts or upper.style not in (lower.style, "normal"):
         return False
     if lower.name in GAITS or lower.resting:
@@ -81,8 +81,8 @@ def _fits(lower: _Part, upper: _Part) -> bool:
     return {lower.name, upper.name} <= ONE_HANDED and not set(upper.parts) & set(lower.acts.arms())
 
 
-def _placed(
-    lower: _Part, upper: _Part, longest: int, rng: np.random.Generator
+def _place_parts(
+    lower: _LayerPart, upper: _LayerPart, longest: int, rng: np.random.Generator
 ) -> tuple[Motion, Motion, int, bool] | None:
     """The two motions cut or looped to fit, the frame at which the upper one begins, and whether its end is cut."""
     below, above = lower.motion, upper.motion
@@ -92,7 +92,7 @@ def _placed(
         return None
     above = above.slice(first, last)
     if lower.resting:
-        below = held_pose(below, min(longest, len(above) + int(rng.integers(10, 30))), rng).canonical()
+        below = hold_pose(below, min(longest, len(above) + int(rng.integers(10, 30))), rng).canonical()
     elif len(above) + 6 > len(below) and lower.cyclic:
         cycle = find_cycle(below, straight=True)
         length = min(longest, len(above) + int(rng.integers(6, 30)))
@@ -114,15 +114,15 @@ def _placed(
     return below, above, start, room < 0
 
 
-def _resting_part(clip: Clip) -> _Part | None:
+def _find_resting_part(clip: Clip) -> _LayerPart | None:
     """The resting pose that a clip ends in, as a lower part."""
     name, texts = RESTS[phrases.sure_class(clip)]
     if not rests(clip.load()):
         return None
-    return _Part(replace(clip, action=name, captions=texts), name, True)
+    return _LayerPart(replace(clip, action=name, captions=texts), name, True)
 
 
-def layered_clips(
+def layer_clips(
     clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200
 ) -> Iterator[Clip]:
     """Clips of two actions at once, drawn from training clips and keyframed ones.
@@ -138,23 +138,23 @@ def layered_clips(
     if not count:
         return
     rng = np.random.default_rng([seed, 2])
-    groups: dict[str, list[_Part]] = defaultdict(list)
+    groups: dict[str, list[_LayerPart]] = defaultdict(list)
     for clip in clips:
         name = phrases.sure_class(clip)
         if clip.captions and name in GAITS | ARMS_ACT | HEAD_ACTS:
-            groups["lower" if name in GAITS else "upper"].append(_Part(clip, name))
-        elif clip.source == "synthetic" and name in RESTS and (part := _resting_part(clip)) is not None:
+            groups["lower" if name in GAITS else "upper"].append(_LayerPart(clip, name))
+        elif clip.source == "synthetic" and name in RESTS and (part := _find_resting_part(clip)) is not None:
             groups["rest"].append(part)
     if not groups["upper"]:
         raise UserError("layering: no clip whose arms or head do something")
     lowers = groups["lower"] + groups["rest"] + [p for p in groups["upper"] if p.name in ARMS_ACT]
     uppers = groups["upper"]
     gait = np.array([p.name in GAITS or p.resting for p in lowers])
-    below = balanced_weights([p.name for p in lowers], 0.8) * [3 if p.resting else 1 for p in lowers]
+    below = balance_weights([p.name for p in lowers], 0.8) * [3 if p.resting else 1 for p in lowers]
     below = below / below.sum()
     if gait.any() and not gait.all():
         below = np.where(gait, 0.75 * below / below[gait].sum(), 0.25 * below / below[~gait].sum())
-    above = balanced_weights([p.name for p in uppers], 0.7)
+    above = balance_weights([p.name for p in uppers], 0.7)
     drawn = refused = 0
     while drawn < count:
         refused += 1
@@ -165,21 +165,23 @@ def layered_clips(
         flip = rng.random(2) < 0.5
         if upper.style not in (lower.style, "normal"):
             continue
-        lower, upper = lower.flipped() if flip[0] else lower, upper.flipped() if flip[1] else upper
-        result = _layered(lower, upper, bank, rng, longest)
+        lower, upper = lower.flip() if flip[0] else lower, upper.flip() if flip[1] else upper
+        result = _layer_parts(lower, upper, bank, rng, longest)
         if result is not None:
             yield replace(result, id=f"layer_{drawn:05d}")
             drawn += 1
 
 
-def _pick(items: Sequence[Clause], rng: np.random.Generator) -> Clause:
+def _pick(items: Sequence[CaptionParts], rng: np.random.Generator) -> CaptionParts:
     return items[int(rng.integers(len(items)))]
 
 
-def _layered(lower: _Part, upper: _Part, bank: CaptionBank, rng: np.random.Generator, longest: int) -> Clip | None:
+def _layer_parts(
+    lower: _LayerPart, upper: _LayerPart, bank: CaptionBank, rng: np.random.Generator, longest: int
+) -> Clip | None:
     if lower.name == upper.name or not _fits(lower, upper):
         return None
-    placed = _placed(lower, upper, longest, rng)
+    placed = _place_parts(lower, upper, longest, rng)
     if placed is None or len(placed[0]) < 24:
         return None
     below, above, start, cut = placed

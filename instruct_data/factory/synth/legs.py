@@ -31,7 +31,7 @@ from instruct_data.factory.synth.geometry import (
     unit,
 )
 from instruct_data.factory.synth.timeline import AT, F_AT, F_BEND, F_HIGH, F_HIP, F_KNEE, F_LIFT, F_MODE, F_PITCH, F_YAW
-from instruct_data.factory.synth.tracks import Batch, Mix
+from instruct_data.factory.synth.tracks import ClipBatch, Mix
 from vqvae.smoothing import smoothstep
 
 REACH = 0.9975 * (THIGH + SHIN)
@@ -52,7 +52,7 @@ class Foot:
     stood: tuple[Array, Array] | None = None  # ankle (N, 3) and matrix (N, 3, 3) of the placed foot, once known
 
 
-def _stagger(batch: Batch) -> dict[str, tuple[Array, Array, Array]]:
+def _stagger(batch: ClipBatch) -> dict[str, tuple[Array, Array, Array]]:
     """When both feet step in one segment, one goes after the other, the one on the side of the step first."""
     # feet that both keep to the floor (a lift of 0) turn and glide together
     places = {c: batch.place(c) for c in ("l_foot", "r_foot")}
@@ -77,7 +77,7 @@ def _stagger(batch: Batch) -> dict[str, tuple[Array, Array, Array]]:
     return out
 
 
-def feet_tracks(batch: Batch) -> dict[str, Foot]:
+def feet_tracks(batch: ClipBatch) -> dict[str, Foot]:
     """Both feet before the body is posed."""
     out = {}
     for name, place in _stagger(batch).items():
@@ -136,7 +136,7 @@ def place_foot(sole: Array, lifted: Array) -> tuple[Array, Array]:
     return np.where((pitch >= 0)[:, None], on_toe, on_heel), matrix
 
 
-def hanging(row: Array, trunk: Trunk, side: float, at: Array) -> tuple[Array, Array]:
+def hang_leg(row: Array, trunk: Trunk, side: float, at: Array) -> tuple[Array, Array]:
     """Ankle and foot matrix of a leg given by angles of hip and knee, on the frames `at`."""
     flex, abduct, twist = (row[:, F_HIP + i] for i in range(3))
     knee = np.clip(row[:, F_BEND], 0, 148)
@@ -148,7 +148,7 @@ def hanging(row: Array, trunk: Trunk, side: float, at: Array) -> tuple[Array, Ar
     return ankle, shin @ euler(row[:, F_PITCH] + 14.0, zero, zero)
 
 
-def ankles(batch: Batch, name: str, foot: Foot, trunk: Trunk, lifted: Array) -> tuple[Array, Array]:
+def ankles(batch: ClipBatch, name: str, foot: Foot, trunk: Trunk, lifted: Array) -> tuple[Array, Array]:
     """Ankle targets (N, 3) and foot matrices (N, 3, 3) for the body as it stands now."""
     if foot.stood is None:
         foot.stood = place_foot(foot.sole, lifted)
@@ -160,14 +160,14 @@ def ankles(batch: Batch, name: str, foot: Foot, trunk: Trunk, lifted: Array) -> 
     position, columns = np.zeros((len(hung), 3)), np.zeros((len(hung), 3, 3))
     # between two legs that hang, angles are blended: a straight leg stays straight on its way
     swings = np.flatnonzero(foot.placed[hung] < 1e-9)
-    position[swings], columns[swings] = hanging(foot.mix.numbers(rows)[hung[swings]], trunk, foot.side, hung[swings])
+    position[swings], columns[swings] = hang_leg(foot.mix.numbers(rows)[hung[swings]], trunk, foot.side, hung[swings])
     lands = np.flatnonzero(foot.placed[hung] >= 1e-9)
     at = hung[lands]
     for j in range(4):
         weight, row = foot.mix.weight[at, j], rows[foot.mix.index[at, j]]
         stands = row[:, F_MODE] == AT
         p_at, m_at = place_foot(row[:, [F_AT, F_AT + 1, F_AT + 2, F_YAW, F_PITCH]], lifted[at])
-        p_hung, m_hung = hanging(row, trunk, foot.side, at)
+        p_hung, m_hung = hang_leg(row, trunk, foot.side, at)
         position[lands] += weight[:, None] * np.where(stands[:, None], p_at, p_hung)
         columns[lands] += weight[:, None, None] * np.where(stands[:, None, None], m_at, m_hung)
     set_lift, s = rows[foot.mix.right[hung], F_LIFT], foot.mix.s[hung]
@@ -237,7 +237,7 @@ def _along(places: Array) -> Array:
     return DIRECTIONS[:, :1] * places[:, 0] + DIRECTIONS[:, 1:] * places[:, 1]
 
 
-def support_shift(batch: Batch, trunk: Trunk, feet: dict[str, Foot]) -> Array:
+def support_shift(batch: ClipBatch, trunk: Trunk, feet: dict[str, Foot]) -> Array:
     """(N, 3) shift of the pelvis that brings the centre of mass over the feet, smooth and ahead of time."""
     left, right, s = batch.place("pelvis")
     size = len(s)

@@ -160,7 +160,7 @@ def _limb(value: object, kind: Mapping[str, int], names: Collection[str], where:
     return fmt.Limb(mode, numbers, origin, _condition(data.get("when"), names, where))
 
 
-def _negated(value: fmt.Number) -> fmt.Number:
+def _negate(value: fmt.Number) -> fmt.Number:
     return (lambda scope: -value(scope)) if callable(value) else 0.0 - value
 
 
@@ -169,9 +169,9 @@ def mirror_limb(limb: fmt.Limb) -> fmt.Limb:
     numbers = dict(limb.numbers)
     if "at" in numbers:
         x, y, z = numbers["at"]
-        numbers["at"] = (_negated(x), y, z)
+        numbers["at"] = (_negate(x), y, z)
     if "yaw" in numbers:
-        numbers["yaw"] = (_negated(numbers["yaw"][0]),)
+        numbers["yaw"] = (_negate(numbers["yaw"][0]),)
     limb_origin = limb.origin
     origin = mirror_name(limb_origin) if isinstance(limb_origin, str) else lambda scope: mirror_name(limb_origin(scope))
     return fmt.Limb(limb.mode, numbers, origin, limb.when)
@@ -219,7 +219,7 @@ def pose_or_formula(value: object, names: Collection[str], where: str) -> str | 
     return fmt.formula(value, [*names, *poses(), "free"], where)
 
 
-def read_item(data: object, names: Collection[str], where: str) -> fmt.Key | fmt.Block:
+def read_item(data: object, names: Collection[str], where: str) -> fmt.Key | fmt.KeyBlock:
     """A key, or a block of repeated keys."""
     if not isinstance(data, dict):
         raise UserError(f"{where}: {data!r}; accepted a key (a mapping)")
@@ -229,7 +229,7 @@ def read_item(data: object, names: Collection[str], where: str) -> fmt.Key | fmt
         advance = vector(block.advance, 3, names, f"{where}: advance")
         repeat = fmt.number(block.repeat, names, f"{where}: repeat")
         turn = fmt.number(block.turn, names, f"{where}: turn")
-        return fmt.Block(where, repeat, keys, advance, turn, _condition(block.when, names, where))
+        return fmt.KeyBlock(where, repeat, keys, advance, turn, _condition(block.when, names, where))
     key = _Key.read({k: v for k, v in data.items() if k not in _CONTROLS}, where)
     return fmt.Key(
         where,
@@ -293,7 +293,9 @@ def read_param(name: str, data: object, where: str) -> fmt.Param:
     return fmt.Param(name, values, words, weights=tuple(float(w) / total for w in row.weights), default=row.default)
 
 
-def read_captions(data: Sequence[object], names: Sequence[str], minimum: int, where: str) -> tuple[fmt.Caption, ...]:
+def read_captions(
+    data: Sequence[object], names: Sequence[str], minimum: int, where: str
+) -> tuple[fmt.CaptionTemplate, ...]:
     """Sentences of a family whose parameters and derived names are `names`."""
     if len(data) < minimum:
         raise UserError(f"{where}: {len(data)} captions; at least {minimum} are needed")
@@ -304,7 +306,7 @@ def read_captions(data: Sequence[object], names: Sequence[str], minimum: int, wh
         row = _Caption.read({"text": item} if isinstance(item, str) else item, place)
         if unknown := sorted(set(re.findall(r"\{([^}]*)\}", row.text)) - placeholders):
             raise UserError(f"{place}: unknown {{{unknown[0]}}}; accepted {', '.join(sorted(placeholders))}")
-        captions.append(fmt.Caption(" ".join(row.text.split()), _condition(row.when, names, place)))
+        captions.append(fmt.CaptionTemplate(" ".join(row.text.split()), _condition(row.when, names, place)))
     return tuple(captions)
 
 
@@ -375,7 +377,7 @@ def _family(path: Path, model: type[_Schema]) -> fmt.Family:
             raise UserError(f"{file}: let: {name!r}; accepted a new name of letters, digits and _")
         derived.append((name, fmt.formula(str(text), [*names, *poses(), *fmt.FRAMES], f"{file}: let: {name}")))
         names.append(name)
-    captions: tuple[fmt.Caption, ...] = ()
+    captions: tuple[fmt.CaptionTemplate, ...] = ()
     rules: tuple[fmt.BankRule, ...] = ()
     if isinstance(data, _Action):
         if any(p.default is not None for p in params):
@@ -411,31 +413,31 @@ def _entry(data: object, schemas: Mapping[str, fmt.Family], where: str, path: st
     schema_params = {p.name: p for p in schema.params}
     entry_params = check_keys(entry.params, tuple(schema_params), f"{where}: params of {schema.name}")
     values = {n: p.default for n, p in schema_params.items() if p.default is not None} | entry_params
-    params = tuple(narrowed(p, values[n], f"{where}: {n}") if n in values else p for n, p in schema_params.items())
+    params = tuple(narrow_param(p, values[n], f"{where}: {n}") if n in values else p for n, p in schema_params.items())
     names = [*schema_params, *(n for n, _ in (*schema.tables, *schema.derived))]
     captions = read_captions(entry.captions, names, MIN_ENTRY_CAPTIONS, where)
     family = replace(schema, name=entry.name, params=params, captions=captions, path=path, schema=schema.name)
     return family if entry.group is None else replace(family, group=entry.group)
 
 
-def narrowed(param: fmt.Param, value: object, where: str) -> fmt.Param:
+def narrow_param(param: fmt.Param, value: object, where: str) -> fmt.Param:
     """The parameter as an entry narrows it: one value, a smaller choice or a smaller range.
 
     A choice may give words of its own to values of the schema: ``{choice: {a shelf: high, the floor: low}}``.
     """
     if not isinstance(value, dict):
-        return _chosen(param, fmt.Param(param.name, (value,), (_word(value),)), where)
+        return _convert_choice(param, fmt.Param(param.name, (value,), (_word(value),)), where)
     new = read_param(param.name, value, where)
     if new.values:
-        return _chosen(param, new, where)
+        return _convert_choice(param, new, where)
     low, high = fmt.resolve(new.low, {}, where), fmt.resolve(new.high, {}, where)
     lowest, highest = _bounds(param, where)
     if param.values or not lowest <= low <= high <= highest:
-        raise UserError(f"{where}: range [{low:g}, {high:g}]; accepted {accepted(param)}")
+        raise UserError(f"{where}: range [{low:g}, {high:g}]; accepted {list_accepted(param)}")
     return new
 
 
-def accepted(param: fmt.Param) -> str:
+def list_accepted(param: fmt.Param) -> str:
     """What a parameter can be, in words."""
     if not param.values:
         return "numbers from {:g} to {:g}".format(*_bounds(param, param.name))
@@ -450,20 +452,20 @@ def _bounds(param: fmt.Param, where: str) -> tuple[float, float]:
     return fmt.resolve(param.low, {}, where), fmt.resolve(param.high, {}, where)
 
 
-def _chosen(param: fmt.Param, new: fmt.Param, where: str) -> fmt.Param:
+def _convert_choice(param: fmt.Param, new: fmt.Param, where: str) -> fmt.Param:
     """`new` with its values as the schema's expressions know them."""
     values, words = [], []
     for value, word in zip(new.values, new.words, strict=True):
         if param.values:
             at = next((i for i, v in enumerate(param.values) if value in (v, param.words[i])), None)
             if at is None:
-                raise UserError(f"{where}: {value!r}; accepted {accepted(param)}")
+                raise UserError(f"{where}: {value!r}; accepted {list_accepted(param)}")
             values.append(param.values[at])
             words.append(param.words[at] if word == _word(value) else word)
             continue
         lowest, highest = _bounds(param, where)
         if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
-            raise UserError(f"{where}: {value!r}; accepted {accepted(param)}")
+            raise UserError(f"{where}: {value!r}; accepted {list_accepted(param)}")
         values.append(value)
         words.append(word)
     return replace(new, values=tuple(values), words=tuple(words))

@@ -16,11 +16,11 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.cycles import Cycle, extend, find_cycle
-from instruct_data.factory.mixture import balanced_weights
-from instruct_data.factory.synth.phrases import LICENCE, MAX_CAPTIONS, clauses, mirrored, sure_class
+from instruct_data.factory.mixture import balance_weights
+from instruct_data.factory.synth.phrases import LICENCE, MAX_CAPTIONS, clauses, mirror_clip, sure_class
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.joining import join_best, posture
-from instruct_data.text.english import Clause
+from instruct_data.text.english import CaptionParts
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -31,7 +31,7 @@ _NUMBERS = {4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 1
 _ON = ["for a while", "for a long time", "on and on", "without stopping", "continuously", "for some time"]
 
 
-def _longer(clause: Clause, seconds: float, rng: np.random.Generator) -> str:
+def _longer(clause: CaptionParts, seconds: float, rng: np.random.Generator) -> str:
     """The caption with its duration; whole seconds only where they are true within a quarter."""
     rounded = round(seconds)
     kind = rng.random()
@@ -45,7 +45,7 @@ def _longer(clause: Clause, seconds: float, rng: np.random.Generator) -> str:
     return f"{clause.subject} {clause.predicate} {rng.choice(_ON)}"
 
 
-def looped_clips(
+def loop_cyclic_clips(
     clips: Sequence[Clip], bank: CaptionBank, cyclic: Collection[str], count: int, seed: int = 0, longest: int = 240
 ) -> Iterator[Clip]:
     """Training clips of cyclic classes, half as long again at least.
@@ -65,7 +65,7 @@ def looped_clips(
     candidates = [(c, n) for c, n in candidates if n in cyclic]
     if not candidates:
         raise UserError("loops: no clip of a cyclic class")
-    weights = balanced_weights([n for _, n in candidates], 0.6)
+    weights = balance_weights([n for _, n in candidates], 0.6)
     cycles: dict[str, Cycle | None] = {}
     drawn = tried = 0
     while drawn < count:
@@ -91,7 +91,7 @@ def looped_clips(
             f"loop_{drawn:05d}", looped.canonical().with_caption(texts[0]), texts, "looped", LICENCE, "train",
             f"{name}+long", clip.style, {"parts": [clip.id]},
         )  # fmt: skip
-        yield mirrored(out) if rng.random() < 0.5 else out
+        yield mirror_clip(out) if rng.random() < 0.5 else out
         drawn += 1
 
 
@@ -141,7 +141,7 @@ class Sequencer:
     ) -> None:  # fmt: skip
         self.clips, self.names = list(clips), np.array(names)
         self.cyclic = np.array(cyclic, bool)
-        self.weights = balanced_weights(list(names), balance)
+        self.weights = balance_weights(list(names), balance)
         self.mirror = mirror
         first, last = zip(*(ends_of(c) for c in self.clips) if ends is None else ends, strict=True)
         frames, pairs = [len(c.load()) for c in self.clips], self.clips[-1].load().skeleton.mirror

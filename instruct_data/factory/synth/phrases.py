@@ -11,7 +11,7 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.factory.text.captions import CaptionBank, infer_action
-from instruct_data.text.english import NEUTRAL, Clause, mirror_action, mirror_text, side_of, split
+from instruct_data.text.english import NEUTRAL, CaptionParts, mirror_action, mirror_text, side_of, split
 
 LICENCE = "as its sources"
 MAX_CAPTIONS = 6  # of a synthetic clip
@@ -43,7 +43,7 @@ def sure_class(clip: Clip) -> str:
     return (clip.action or infer_action(clip.captions)).replace("-", "_")
 
 
-def mirrored(clip: Clip) -> Clip:
+def mirror_clip(clip: Clip) -> Clip:
     """The clip with left and right exchanged in motion, words, class and side."""
     captions = [mirror_text(c) for c in clip.captions]
     extra, action = dict(clip.extra), "+".join(mirror_action(a) for a in clip.action.split("+"))
@@ -52,7 +52,9 @@ def mirrored(clip: Clip) -> Clip:
     return replace(clip, motion=clip.load().mirrored(), captions=captions, action=action, extra=extra)
 
 
-def clauses(clip: Clip, bank: CaptionBank, rng: np.random.Generator, avoid: Sequence[re.Pattern[str]]) -> list[Clause]:
+def clauses(
+    clip: Clip, bank: CaptionBank, rng: np.random.Generator, avoid: Sequence[re.Pattern[str]]
+) -> list[CaptionParts]:
     """Sentences of a clip, taken apart, that can be combined; none that matches a pattern of `avoid`."""
     side = clip.extra.get("side") or side_of(clip.action.replace("-", " ")) if clip.action else None
     texts = list(clip.captions)
@@ -70,7 +72,7 @@ def clauses(clip: Clip, bank: CaptionBank, rng: np.random.Generator, avoid: Sequ
     return out
 
 
-def combine(a: Clause, b: Clause, rng: np.random.Generator) -> str:
+def combine(a: CaptionParts, b: CaptionParts, rng: np.random.Generator) -> str:
     """One sentence for two concurrent actions; `a` is the body's, `b` the arms'.
 
     A specific subject of `a` ("an old man") stays the subject.

@@ -10,11 +10,11 @@ import numpy as np
 
 from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
-from instruct_data.factory.mixture import balanced_weights, clip_class
+from instruct_data.factory.mixture import balance_weights, clip_class
 from instruct_data.factory.synth import phrases
 from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.joining import join_motions
-from instruct_data.resting import ARMS_ACT, HEAD_ACTS, at_rest, held_pose, rests
+from instruct_data.resting import ARMS_ACT, HEAD_ACTS, at_rest, hold_pose, rests
 from vqvae.motion import Motion, concatenate
 
 HELD = "hold_still"  # the family whose words say that a pose is held
@@ -27,7 +27,7 @@ STILL_END = 0.2  # seconds of a clip's end from which on it can be held
 HELD_FRAMES = (24, 160)
 
 
-def resting_clips(
+def make_resting_clips(
     clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int, longest: int, licence: str
 ) -> Iterator[Clip]:
     """Clips in two parts: one that ends at rest, and what follows from its last pose; half of the latter hold it.
@@ -42,7 +42,7 @@ def resting_clips(
     seated = [c for c in still if rests(c.load())]
     acting = [c for c in clips if c.captions and phrases.sure_class(c) in ARMS_ACT | HEAD_ACTS]
     groups = still, seated, acting
-    weights = [balanced_weights([clip_class(c) for c in g], 0.8) if g else None for g in groups]
+    weights = [balance_weights([clip_class(c) for c in g], 0.8) if g else None for g in groups]
     number = 0
     for _ in range(20 * count):
         if number == count or not still:
@@ -53,7 +53,7 @@ def resting_clips(
         before = first.load()
         if holds:
             frames = int(rng.integers(*HELD_FRAMES))
-            after: Motion | None = held_pose(before, frames, rng)
+            after: Motion | None = hold_pose(before, frames, rng)
             texts, action, source = list(rng.permutation(HELD_TEXTS)[:4]), HELD, HELD
         else:
             second = acting[int(rng.choice(len(acting), p=weights[2]))]

@@ -10,8 +10,8 @@ from instruct_data.factory.synth.arms import Reach, shoulder_at_rest, solve_arm
 from instruct_data.factory.synth.geometry import STAND, Array, Trunk, gaze_angles, pose_head, pose_trunk
 from instruct_data.factory.synth.legs import REACH, Foot, ankles, feet_tracks, solve_leg, support_shift
 from instruct_data.factory.synth.stances import UPPER, Stance, shares
-from instruct_data.factory.synth.timeline import Timeline
-from instruct_data.factory.synth.tracks import Batch, Noise, fly, lags, noises
+from instruct_data.factory.synth.timeline import KeyTimeline
+from instruct_data.factory.synth.tracks import ClipBatch, Noise, fly, lags, noises
 from vqvae import rotations as rot
 from vqvae.skeleton import RADIUS, SMPL22
 from vqvae.smoothing import smoothstep
@@ -19,14 +19,14 @@ from vqvae.smoothing import smoothstep
 FEET = ("l_foot", "r_foot")
 
 
-def _trunk_numbers(batch: Batch, noise: Noise) -> tuple[Array, Array, Array]:
+def _trunk_numbers(batch: ClipBatch, noise: Noise) -> tuple[Array, Array, Array]:
     pelvis = batch.mix("pelvis").numbers(batch.rows["pelvis"]) + np.array([0.0, STAND, 0.0])
     turn = batch.mix("pelvis_rot").numbers(batch.rows["pelvis_rot"])
     spine = batch.mix("spine").numbers(batch.rows["spine"])
     return pelvis + noise.pelvis, turn + noise.turn, spine + noise.spine
 
 
-def _head(batch: Batch, trunk: Trunk, noise: Noise) -> Array:
+def _head(batch: ClipBatch, trunk: Trunk, noise: Noise) -> Array:
     """Head angles with the gaze, which wins over pitch and yaw where it is set."""
     mix = batch.mix("head")
     head = mix.numbers(batch.rows["head"])
@@ -45,7 +45,7 @@ def _head(batch: Batch, trunk: Trunk, noise: Noise) -> Array:
     return head + noise.head
 
 
-def _keep_reach(batch: Batch, trunk: Trunk, feet: dict[str, Foot], lifted: Array) -> Array:
+def _keep_reach(batch: ClipBatch, trunk: Trunk, feet: dict[str, Foot], lifted: Array) -> Array:
     """Shift (N, 3) of the pelvis, down and over, by which standing feet are reached without stretching."""
     # a body on its feet alone comes over them early; legs of one that hands or knees carry too may lie level
     layout = batch.layout
@@ -71,7 +71,7 @@ def _keep_reach(batch: Batch, trunk: Trunk, feet: dict[str, Foot], lifted: Array
     return move
 
 
-def _floor(batch: Batch, trunk: Trunk, limbs: dict[str, Array]) -> Array:
+def _floor(batch: ClipBatch, trunk: Trunk, limbs: dict[str, Array]) -> Array:
     """Rise (N,) of the body by which no joint is below its radius."""
     lack = np.zeros(len(trunk.position["pelvis"]))
     for name, radius in RADIUS.items():
@@ -95,10 +95,10 @@ def _frames(trunk: Trunk, legs: dict[str, tuple[Array, Array]]) -> dict[str, tup
     return out
 
 
-def _swing(batch: Batch, trunk: Trunk, legs: dict[str, tuple[Array, Array]]) -> dict[str, Array]:
+def _swing(batch: ClipBatch, trunk: Trunk, legs: dict[str, tuple[Array, Array]]) -> dict[str, Array]:
     """Degrees by which a resting arm swings with the foot of the other side while the body travels."""
     place = trunk.position["pelvis"]
-    step = place[batch.layout.shifted(3)] - place[batch.layout.shifted(-3)]
+    step = place[batch.layout.shift(3)] - place[batch.layout.shift(-3)]
     speed = batch.layout.smooth(np.sqrt(step[:, 0] ** 2 + step[:, 2] ** 2) * 20 / 6, 5.0)
     travels = smoothstep((speed - 0.15) / 0.6)
     base = trunk.matrix["pelvis"]
@@ -111,27 +111,27 @@ def _swing(batch: Batch, trunk: Trunk, legs: dict[str, tuple[Array, Array]]) -> 
 
 
 def solve(
-    timelines: Sequence[Timeline],
+    timelines: Sequence[KeyTimeline],
     rngs: Sequence[np.random.Generator],
     mirror: Sequence[bool],
     stances: Sequence[Stance | None],
 ) -> list[tuple[Array, Array]]:
     """Motion of every clip: local quaternions (T, 22, 4) and root (T, 3), float64, canonical frame, 20 fps."""
-    batch = Batch(timelines, lags(rngs))
+    batch = ClipBatch(timelines, lags(rngs))
     noise = noises(batch.layout, rngs)
     if batch.still.any():
         left, right, s = batch.place("pelvis")
         before, after = batch.still[left].astype(float), batch.still[right].astype(float)
-        noise = noise.scaled(1 - 0.9 * (before + (after - before) * smoothstep(s)))
+        noise = noise.scale(1 - 0.9 * (before + (after - before) * smoothstep(s)))
     pelvis, turn, spine = _trunk_numbers(batch, noise)
     share = _stand_in(batch, stances, pelvis, turn)
     pelvis, lifted = fly(batch, pelvis)
     trunk = pose_trunk(pelvis, turn, spine)
     pose_head(trunk, _head(batch, trunk, noise))
     feet = feet_tracks(batch)
-    trunk.moved(support_shift(batch, trunk, feet))
-    trunk.moved(_up(_floor(batch, trunk, {})))
-    trunk.moved(_keep_reach(batch, trunk, feet, lifted))
+    trunk.move(support_shift(batch, trunk, feet))
+    trunk.move(_up(_floor(batch, trunk, {})))
+    trunk.move(_keep_reach(batch, trunk, feet, lifted))
     for last in (False, False, True):
         legs: dict[str, tuple[Array, Array]] = {}
         for name in FEET:
@@ -141,7 +141,7 @@ def solve(
         rise *= np.isin(batch.layout.clip, batch.layout.clip[rise > 1e-4])  # clip by clip, whatever is beside it
         if last or not rise.any():
             break
-        trunk.moved(_up(rise))
+        trunk.move(_up(rise))
     mixes = {h: batch.mix(h) for h in ("l_hand", "r_hand")}
     reach = Reach(batch, mixes, trunk, _frames(trunk, legs), _swing(batch, trunk, legs))
     joints = {n: (trunk.position[n], trunk.matrix[n]) for n in ("pelvis", "spine1", "spine2", "spine3", "neck", "head")}
@@ -189,7 +189,7 @@ def _local(joints: dict[str, tuple[Array, Array]]) -> Array:
     return q
 
 
-def _stand_in(batch: Batch, stances: Sequence[Stance | None], pelvis: Array, turn: Array) -> Array:
+def _stand_in(batch: ClipBatch, stances: Sequence[Stance | None], pelvis: Array, turn: Array) -> Array:
     """Give pelvis and turn (changed in place) the stances' height and tilt; returns the stances' weights (N,)."""
     pairs = zip(batch.timelines, stances, strict=True)
     stands = np.array([t.stands if s is not None else (False, False) for t, s in pairs])
@@ -204,7 +204,11 @@ def _stand_in(batch: Batch, stances: Sequence[Stance | None], pelvis: Array, tur
 
 
 def _finish(
-    joints: dict[str, tuple[Array, Array]], batch: Batch, mirror: Array, stances: Sequence[Stance | None], share: Array
+    joints: dict[str, tuple[Array, Array]],
+    batch: ClipBatch,
+    mirror: Array,
+    stances: Sequence[Stance | None],
+    share: Array,
 ) -> list[tuple[Array, Array]]:
     """Every clip in the canonical frame (its first frame above the origin, facing +Z), mirrored where asked."""
     layout = batch.layout

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.factory.mixture import balanced_weights
-from instruct_data.factory.synth.phrases import LICENCE, MAX_CAPTIONS, any_of, clauses, mirrored, sure_class
+from instruct_data.factory.mixture import balance_weights
+from instruct_data.factory.synth.phrases import LICENCE, MAX_CAPTIONS, any_of, clauses, mirror_clip, sure_class
 from instruct_data.factory.text.captions import CaptionBank, bank_style
 from instruct_data.layering import ARMS, HEAD, SPINE, activity, chain
 from instruct_data.resting import ARMS_ACT, GAITS
-from instruct_data.text.english import Clause, side_of
+from instruct_data.text.english import CaptionParts, side_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -37,14 +37,14 @@ _SLOWER = {"elderly", "exhausted", "tired", "sad", "giant", "not-confident"}
 _FASTER = {"active", "youthful", "angry", "childlike", "happy"}
 
 
-def retimed(motion: Motion, factor: float) -> Motion:
+def stretch_time(motion: Motion, factor: float) -> Motion:
     """The same movement lasting `factor` times as long."""
     if not 0.2 <= factor <= 5:
         raise UserError(f"styling: duration times {factor:g}; accepted 0.2 to 5")
     return replace(motion.resampled(motion.fps * factor), fps=motion.fps)
 
 
-def _smoothed(q: np.ndarray, frames: float | None) -> np.ndarray:
+def _smooth_quaternions(q: np.ndarray, frames: float | None) -> np.ndarray:
     """Low-passed quaternions (T, J, 4), or their mean for every frame where `frames` is None."""
     q = rot.continuous(q)
     if frames is None:
@@ -62,7 +62,7 @@ def with_amplitude(motion: Motion, sides: Sequence[str], factor: float, around: 
     """
     q = motion.rotations.astype(np.float64)
     joints = [j for side in sides for j in ARMS[side][1:]]
-    base = _smoothed(q[:, joints], None if around is None else around * motion.fps)
+    base = _smooth_quaternions(q[:, joints], None if around is None else around * motion.fps)
     moved = rot.to_axis_angle(rot.multiply(rot.conjugate(base), q[:, joints])) * factor
     size = np.linalg.norm(moved, axis=-1, keepdims=True)
     moved *= np.minimum(1, 1.4 / np.maximum(size, 1e-9))
@@ -70,7 +70,7 @@ def with_amplitude(motion: Motion, sides: Sequence[str], factor: float, around: 
     return replace(motion, rotations=q)
 
 
-def leaned(
+def lean_body(
     motion: Motion, forward: float = 0.0, left: float = 0.0, head: tuple[float, float, float] = (0, 0, 0)
 ) -> Motion:
     """Bend the trunk and turn the head.
@@ -93,7 +93,7 @@ def leaned(
 
 
 @dataclass(frozen=True)
-class Style:
+class StyleChange:
     """The change that a style makes to an action."""
 
     name: str  # the bank's
@@ -106,7 +106,7 @@ class Style:
         return float(np.linalg.norm(self.offset, axis=-1).sum()) > _MIN_TURN or abs(np.log(self.tempo)) > _MIN_TEMPO
 
 
-def _measured(motion: Motion) -> tuple[np.ndarray, float, float]:
+def _measure_pose(motion: Motion) -> tuple[np.ndarray, float, float]:
     """Mean local pose (22, 4), spread of the arms (radians), mean speed of the joints (metres per second)."""
     q = rot.continuous(motion.rotations.astype(np.float64))
     mean = rot.normalize(q.mean(0))
@@ -115,7 +115,7 @@ def _measured(motion: Motion) -> tuple[np.ndarray, float, float]:
     return mean, float(np.sqrt((moved**2).sum(-1).mean())), float(speed)
 
 
-def learn_styles(clips: Sequence[Clip], seed: int = 0) -> dict[str, Style]:
+def learn_styles(clips: Sequence[Clip], seed: int = 0) -> dict[str, StyleChange]:
     """Styles of a corpus that has clips of the same action in that style and in the normal one.
 
     Args:
@@ -132,7 +132,7 @@ def learn_styles(clips: Sequence[Clip], seed: int = 0) -> dict[str, Style]:
     measures = {}
     for key, members in groups.items():
         chosen = rng.permutation(len(members))[:MEASURED_CLIPS]
-        measured = [_measured(members[int(i)].load()) for i in chosen]
+        measured = [_measure_pose(members[int(i)].load()) for i in chosen]
         pose = rot.continuous(np.stack([m[0] for m in measured]))
         swing, speed = (float(np.mean([m[k] for m in measured])) for k in (1, 2))
         measures[key] = rot.normalize(pose.mean(0)), swing, speed
@@ -156,13 +156,13 @@ def learn_styles(clips: Sequence[Clip], seed: int = 0) -> dict[str, Style]:
         tempo = float(np.exp(0.6 * np.mean([np.log(r[2]) for r in rows])))  # shrunk: few pairs, whole paths in them
         tempo = min(tempo, 0.9) if name in _SLOWER else max(tempo, 1.05) if name in _FASTER else tempo
         tempo = float(np.clip(tempo, 0.7, 1.35))
-        learnt = Style(name, offset, ratio, tempo)
+        learnt = StyleChange(name, offset, ratio, tempo)
         if learnt.visible:
             out[name] = learnt
     return out
 
 
-def styled(motion: Motion, style: Style, strength: float = 1.0) -> Motion:
+def put_style(motion: Motion, style: StyleChange, strength: float = 1.0) -> Motion:
     """Put a style on a clip of another action.
 
     Trunk and head turn by the style's offset where the body is upright, the arms where they hang; the arms' movement is
@@ -181,7 +181,7 @@ def styled(motion: Motion, style: Style, strength: float = 1.0) -> Motion:
             q[:, j] = rot.multiply(rot.from_axis_angle(style.offset[j] * hanging[:, None]), q[:, j])
     out = replace(motion, rotations=q)
     out = with_amplitude(out, ("left", "right"), 1 + (style.swing - 1) * strength, around=0.6)
-    return retimed(out, style.tempo**-strength)
+    return stretch_time(out, style.tempo**-strength)
 
 
 # in the air gravity decides the time: these keep their tempo
@@ -231,7 +231,7 @@ class _Variation:
     style: str = ""
 
 
-def _at_end(clause: Clause, words: str, rng: np.random.Generator) -> str:
+def _at_end(clause: CaptionParts, words: str, rng: np.random.Generator) -> str:
     """The caption with an adverb or phrase, behind or before."""
     kind = rng.random()
     if kind < 0.2 and words.endswith("ly") and " " not in words:
@@ -276,7 +276,7 @@ class _Variations:
         lacking = [s for s in self.styles.values() if (name, s.name) not in self.recorded]
         if not lacking or name in _STYLELESS:
             return None
-        style: Style = lacking[int(rng.integers(len(lacking)))]
+        style: StyleChange = lacking[int(rng.integers(len(lacking)))]
         side = clip.extra.get("side") or side_of(clip.action.replace("-", " "))
         words = self.bank.styles[style.name]
         texts = _texts(clip, self.bank, rng, words["adverbs"])
@@ -287,7 +287,7 @@ class _Variations:
             paraphrases = [self.bank.paraphrase(clip.action, style.name, rng, side) for _ in range(2)]
             texts += [t for t in paraphrases if t]
         tempo = 1.0 if name in BALLISTIC else style.tempo
-        motion = styled(clip.load(), replace(style, tempo=tempo), float(rng.uniform(0.85, 1.15)))
+        motion = put_style(clip.load(), replace(style, tempo=tempo), float(rng.uniform(0.85, 1.15)))
         return _Variation(motion, name, texts, style.name)
 
     def speed(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
@@ -295,7 +295,7 @@ class _Variations:
         if name in BALLISTIC:
             return None
         slow = rng.random() < 0.5
-        motion = retimed(clip.load(), float(rng.uniform(1.35, 1.9) if slow else rng.uniform(0.5, 0.72)))
+        motion = stretch_time(clip.load(), float(rng.uniform(1.35, 1.9) if slow else rng.uniform(0.5, 0.72)))
         share = float(_speeds(motion).mean()) / max(self.speeds[name], 1e-6)
         if not (share < 0.78 if slow else share > 1.28) or _speeds(motion).max() > _MAX_SPEED:
             return None
@@ -311,7 +311,7 @@ class _Variations:
         if name not in GAITS:
             drawn["forward"] = float(np.clip(drawn.get("forward", 0.0), -12, 18))
         head = (drawn.get("pitch", 0.0), drawn.get("yaw", 0.0), 0.0)
-        motion = leaned(clip.load(), drawn.get("forward", 0.0), drawn.get("left", 0.0), head)
+        motion = lean_body(clip.load(), drawn.get("forward", 0.0), drawn.get("left", 0.0), head)
         return _Variation(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words))
 
     def amplitude(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
@@ -353,7 +353,7 @@ def _swing(motion: Motion) -> float:
     return float((np.percentile(away, 95, axis=0) - np.percentile(away, 5, axis=0)).max())
 
 
-def styled_clips(
+def make_styled_clips(
     clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200
 ) -> Iterator[Clip]:
     """Variations of plain training clips: learnt styles, speed, posture, amplitude of the arms.
@@ -375,7 +375,7 @@ def styled_clips(
         raise UserError("styling: no clip of a known class")
     maker = _Variations([c for c, _ in classified], [n for _, n in classified], bank, seed)
     plain = [(c, n) for c, n in classified if bank_style(c.style) == "normal"]
-    weights = balanced_weights([n for _, n in plain], 0.7)
+    weights = balance_weights([n for _, n in plain], 0.7)
     kinds: list[Callable[[Clip, str, np.random.Generator], _Variation | None]] = [
         maker.style, maker.speed, maker.posture, maker.amplitude
     ]  # fmt: skip
@@ -398,5 +398,5 @@ def styled_clips(
             f"style_{drawn:05d}", result.motion.canonical().with_caption(texts[0]), texts, "styled", LICENCE, "train",
             result.name, result.style, {"parts": [clip.id], **extra},
         )  # fmt: skip
-        yield mirrored(out) if rng.random() < 0.5 else out
+        yield mirror_clip(out) if rng.random() < 0.5 else out
         drawn += 1

@@ -31,7 +31,7 @@ _POOL = 128
 
 
 @dataclass
-class Timeline:
+class KeyTimeline:
     """Keys of one clip. K keys; a hold is two keys alike."""
 
     times: np.ndarray  # (K,) seconds, the first 0
@@ -55,7 +55,7 @@ class Timeline:
 
 
 @dataclass
-class Drawn:
+class Variation:
     """Random variation of one clip beside its parameters."""
 
     tempo: float
@@ -68,7 +68,7 @@ class Drawn:
     @classmethod
     def draw(
         cls, rng: np.random.Generator, stance: Stance | None, usual: Mapping[str, tuple[float, float, float]]
-    ) -> Drawn:
+    ) -> Variation:
         """Draw a variation; `usual` is the place (x, z, yaw) of the feet in the stand pose."""
         draws = zip(fmt.CONTROLS, rng.standard_normal(11), strict=True)
         size = {c: min(max(1 + 0.06 * n, 0.88), 1.12) for c, n in draws}
@@ -106,7 +106,7 @@ def draw_params(params: tuple[fmt.Param, ...], rng: np.random.Generator) -> tupl
     return scope, record
 
 
-def varied(angle: float, size: float, right: float) -> float:
+def vary_angle(angle: float, size: float, right: float) -> float:
     """An angle (degrees) times `size`; beyond `right` / 2, only its distance to the nearest multiple of `right` varies,
     so that a body that is upside down or on its side stays so."""
     if abs(angle) <= right / 2:
@@ -156,7 +156,7 @@ def _usual_feet() -> dict[str, tuple[float, float, float]]:
 class _Writer:
     """Writes the states of a family's keys in order."""
 
-    def __init__(self, family: fmt.Family, scope: dict[str, Any], drawn: Drawn) -> None:
+    def __init__(self, family: fmt.Family, scope: dict[str, Any], drawn: Variation) -> None:
         scope = {**scope, "i": 0}
         self.family, self.scope, self.drawn, self.rng = family, scope, drawn, drawn.rng
         self.offset, self.yaw = [0.0, 0.0, 0.0], 0.0
@@ -209,7 +209,7 @@ class _Writer:
         if name == "gaze":
             return [1.0, *self._point(x, y, z)]
         if name == "pelvis_rot":
-            return [varied(x, size, 180), y + self.yaw, varied(z, size, 90)]
+            return [vary_angle(x, size, 180), y + self.yaw, vary_angle(z, size, 90)]
         # a full turn of the head or trunk stays nearly full
         return [x * size, y * (1 + 0.5 * (size - 1)), z * size]
 
@@ -327,7 +327,7 @@ class _Writer:
                 self.now += hold
                 self._emit(self.now, 0, 0.0, 0.0, False)
 
-    def items(self, items: tuple[fmt.Key | fmt.Block, ...]) -> None:
+    def items(self, items: tuple[fmt.Key | fmt.KeyBlock, ...]) -> None:
         for item in items:
             if isinstance(item, fmt.Key):
                 self.key(item)
@@ -343,14 +343,14 @@ class _Writer:
             self.scope["i"] = outer
 
 
-def draw(family: fmt.Family, rng: np.random.Generator, stance: Stance | None = None) -> Timeline:
+def draw(family: fmt.Family, rng: np.random.Generator, stance: Stance | None = None) -> KeyTimeline:
     """Draw a clip's keys; with a `stance`, its feet are where the feet of that pose are."""
     scope, record = draw_params(family.params, rng)
     names = {p: p for p in poses()} | fmt.FRAME_NAMES
     for name, compute in (*family.tables, *family.derived):
         scope[name] = compute({**names, **scope})
     record |= {name: scope[name] for name, _ in family.derived if not family.schema}
-    writer = _Writer(family, scope, Drawn.draw(rng, stance, _usual_feet()))
+    writer = _Writer(family, scope, Variation.draw(rng, stance, _usual_feet()))
     standing = writer.standing
     writer.items(family.keys)
     settle = writer.seconds(family.settle, fmt.Key(f"{family.name}: settle", (0.0, 0.0), None, {}), 0)
@@ -361,7 +361,7 @@ def draw(family: fmt.Family, rng: np.random.Generator, stance: Stance | None = N
     lifted = raise_floor(rows)
     follow = float(rng.uniform(0.4, 1.2))
     stretch = float(np.clip(seconds, MIN_SECONDS, MAX_SECONDS)) / seconds
-    return Timeline(
+    return KeyTimeline(
         times * stretch, rows, np.array([o[2] for o in out]), np.array([o[3] for o in out]),
         np.array([o[4] for o in out]), np.array([o[5] for o in out]), np.array([o[6] for o in out]),
         np.array([o[7] for o in out]), np.array([o[8] for o in out]), seconds * stretch, record, scope, stretch,

@@ -25,7 +25,7 @@ from instruct_data.factory.synth.timeline import (
     H_AT,
     H_FRAME,
     H_MODE,
-    Timeline,
+    KeyTimeline,
 )
 from vqvae.rates import BODY_FPS
 from vqvae.smoothing import minimum_jerk, smoothstep
@@ -46,7 +46,7 @@ class Noise:
     head: Array
     hands: dict[str, Array]
 
-    def scaled(self, share: Array) -> Noise:
+    def scale(self, share: Array) -> Noise:
         """The noise times (N,) a share."""
         by = share[:, None]
         hands = {hand: part * by for hand, part in self.hands.items()}
@@ -158,12 +158,12 @@ class Mix:
         return out
 
 
-class Batch:
+class ClipBatch:
     """Keys of several clips stacked, and the frames between them. `timelines`: one per clip. `lags`: control -> (B,)
     seconds by which the control comes late (negative: leads).
     """
 
-    def __init__(self, timelines: Sequence[Timeline], lags: dict[str, Array]) -> None:
+    def __init__(self, timelines: Sequence[KeyTimeline], lags: dict[str, Array]) -> None:
         self.timelines = timelines
         self.sizes = np.array([len(t.times) for t in timelines])
         self.first = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
@@ -179,7 +179,7 @@ class Batch:
         for hand, other_hand in (HANDS, HANDS[::-1]):  # a hand placed from the other comes with it
             if hand in lags:
                 after = np.zeros(len(timelines), bool)
-                np.logical_or.at(after, self.key_clip, self.placed_from_other(hand))
+                np.logical_or.at(after, self.key_clip, self.is_placed_from_other(hand))
                 self.lags[hand] = np.where(after, lags[other_hand], self.lags[hand])
         self._places: dict[str, tuple[Array, Array, Array]] = {}
         self.axis = self.times + self.key_clip * _APART
@@ -217,7 +217,7 @@ class Batch:
         s = np.where(right > left, np.clip((time - self.times[left]) / span, 0, 1), 0.0)
         return left, right, s
 
-    def placed_from_other(self, hand: str) -> Array:
+    def is_placed_from_other(self, hand: str) -> Array:
         """(K,) whether the hand's place is given from the other hand."""
         other_hand = FRAMES.index("r_hand" if hand == "l_hand" else "l_hand")
         return (self.rows[hand][:, H_MODE] == AT) & (self.rows[hand][:, H_FRAME] == other_hand)
@@ -244,7 +244,7 @@ class Batch:
         if not (step.any() or control in HANDS):
             return np.zeros((len(rows), 3)), np.zeros((len(rows), 3)), step
         if control in HANDS:
-            other_hand, follows = HANDS[control == HANDS[0]], self.placed_from_other(control)
+            other_hand, follows = HANDS[control == HANDS[0]], self.is_placed_from_other(control)
             moves = np.abs(self.rows[other_hand][after] - self.rows[other_hand]).max(1) > 1e-9
             step |= (follows | follows[after]) & moves
         came = step[before] & (before != k)
@@ -339,7 +339,7 @@ class Batch:
 GRAVITY = 9.81
 
 
-def fly(batch: Batch, pelvis: Array) -> tuple[Array, Array]:
+def fly(batch: ClipBatch, pelvis: Array) -> tuple[Array, Array]:
     """The pelvis (N, 3) with a ballistic arc on flights (runs of ``air`` keys), and the rise of the feet (N,)."""
     lifted = np.zeros(len(pelvis))
     if not batch.air.any():

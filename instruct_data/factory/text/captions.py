@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.text.english import Clause, side_of, split
+from instruct_data.text.english import CaptionParts, side_of, split
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing
@@ -174,7 +174,7 @@ _JOINS = [", then {}", " and then {}", ", and then {}", " and {}", " and {}", ",
 _PRONOUNS = ["they", "he", "she", "the person"]
 
 
-def _with_subject(clause: Clause, form: str) -> str | None:
+def _with_subject(clause: CaptionParts, form: str) -> str | None:
     """Verb phrase of a later clip; a subject that implies a manner becomes a comparison."""
     phrase = clause.verb_phrase(form)
     if phrase is None or clause.neutral:
@@ -220,7 +220,7 @@ def compose(captions: Sequence[str], rng: np.random.Generator, patterns: Sequenc
     return out
 
 
-def _join_clauses(clauses: list[Clause | None], texts: list[str], rng: np.random.Generator) -> str | None:
+def _join_clauses(clauses: list[CaptionParts | None], texts: list[str], rng: np.random.Generator) -> str | None:
     parsed = [c for c in clauses if c is not None]
     if len(parsed) != len(clauses):
         return None
@@ -286,7 +286,7 @@ def _finish(text: str, rng: np.random.Generator) -> str:
     return text + ("." if rng.random() < 0.35 else "")
 
 
-def _like_subject(clause: Clause, phrase: str) -> str:
+def _like_subject(clause: CaptionParts, phrase: str) -> str:
     """Keep the manner that a subject implies ("an old man walks" -> "walk like an old man")."""
     if clause.neutral or re.search(r"\blike\b|\bin an? .*(?:way|manner|fashion)\b", phrase):
         return phrase

@@ -37,7 +37,7 @@ class Rewrite:
         """What the rewrite task answers: the plain captions joined by semicolons."""
         return "; ".join(self.plain)
 
-    def mirrored(self) -> Rewrite:
+    def mirror(self) -> Rewrite:
         """The same request for the other side of the body."""
         return Rewrite(
             mirror_text(self.prompt), tuple(mirror_text(p) for p in self.plain),
@@ -95,7 +95,7 @@ class Rewrites:
             if len(item.plain) == 1 and item.actions[0] in bank.actions and self._is_plain(item):
                 self._add(item)
                 if mirror_action(str(item.actions[0])) != item.actions[0]:
-                    self._add(item.mirrored())
+                    self._add(item.mirror())
 
     def _add(self, item: Rewrite) -> None:
         items = self._single.setdefault(str(item.actions[0]), [])

@@ -20,7 +20,7 @@ def cache() -> Path:
     return user_cache() / "texts"
 
 
-def unpacked(name: str) -> Path:
+def unpack_texts(name: str) -> Path:
     """A folder with the texts of that name; unpacked at the first call, and again where the package has others."""
     if name not in NAMES:
         raise UserError(f"{PREFIX}{name}: accepted: {', '.join(PREFIX + n for n in NAMES)}")
@@ -38,6 +38,6 @@ def unpacked(name: str) -> Path:
     return folder
 
 
-def resolved(value: str) -> str:
+def resolve_texts(value: str) -> str:
     """A value of an option: ``package:NAME`` as the folder of these texts, everything else as it is."""
-    return str(unpacked(value.removeprefix(PREFIX))) if value.startswith(PREFIX) else value
+    return str(unpack_texts(value.removeprefix(PREFIX))) if value.startswith(PREFIX) else value

@@ -13,20 +13,20 @@ from avatargpt.cli import face as face_command
 from avatargpt.metrics.face import emotions_shown
 from avatargpt.metrics.face_events import check_score
 from instruct_data.face import emotions as aus
-from instruct_data.face.actions import action_names, actions, fitted
+from instruct_data.face.actions import action_names, actions, load_fitted
 from instruct_data.face.emotions import emotion_names, prototypes
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, mirror_action, mirror_words, parse_score, read_instructions
 from instruct_data.factory.face.compose import (
     by_clock,
     by_spans,
-    composed,
-    held_during,
-    named,
+    compose_scores,
+    draw_held_action,
+    draw_timed_instructions,
+    list_named,
     phrases,
     side_after_side,
     so_long_each,
-    timed_instructions,
 )
 from scripts import fit_faces
 from vqvae import arkit
@@ -44,14 +44,14 @@ def test_a_row_comes_back_as_it_was() -> None:
     score = parse_score(ROW)
     assert score.to_json() == ROW and score.kind == "both" and score.sided
     assert score.events[0].end == pytest.approx(0.8)
-    half, triple = score.scaled(0.5), score.scaled(3)
+    half, triple = score.scale(0.5), score.scale(3)
     assert half.events[0].intensity == pytest.approx(0.35) and triple.emotions[0].intensity == 1.0
 
 
 def test_mirrored_scores_swap_actions_and_words() -> None:
-    mirrored = parse_score(ROW).mirrored()
+    mirrored = parse_score(ROW).mirror()
     assert mirrored.events[0].action == "wink_right" and "right eye" in mirrored.text
-    assert mirrored.mirrored() == parse_score(ROW)
+    assert mirrored.mirror() == parse_score(ROW)
     assert mirror_action("raise_left_brow") == "raise_right_brow" and mirror_action("smile") == "smile"
 
 
@@ -96,7 +96,7 @@ def test_tables_are_whole() -> None:
     assert len(action_names()) == 56 and len(emotion_names()) == 20
     assert all(a.hold.any() or a.keys or a.form in ("close", "neutral") for a in actions().values())
     assert all(p.pose.any() for n, p in prototypes().items() if n != "neutral")
-    assert fitted()["takes"] >= 10 and 0.05 < fitted()["blinks"]["closing_seconds"][1] < 0.2
+    assert load_fitted()["takes"] >= 10 and 0.05 < load_fitted()["blinks"]["closing_seconds"][1] < 0.2
 
 
 def test_units_are_written_and_read_back() -> None:
@@ -160,10 +160,10 @@ def test_changing_feelings_and_rising_events_as_rows_and_words() -> None:
     assert face_command.score_summary(score) == (
         "smile 0-3 s slowly, nod 1-2 s; happy 0-3 s from 0.20 to 0.90, sad 3-4 s at 0.50; 4 s"
     )
-    assert score.scaled(0.5).emotions[0].to == 0.45
+    assert score.scale(0.5).emotions[0].to == 0.45
 
 
-DRAWN = composed(300, seed=2)
+DRAWN = compose_scores(300, seed=2)
 
 
 def test_the_phrases_cover_actions_and_emotions() -> None:
@@ -177,10 +177,10 @@ def test_the_phrases_cover_actions_and_emotions() -> None:
 
 
 def test_drawn_scores_are_different_and_reproducible() -> None:
-    assert composed(300, seed=2) == DRAWN != composed(300, seed=3)
+    assert compose_scores(300, seed=2) == DRAWN != compose_scores(300, seed=3)
     texts = [s.text.lower() for s in DRAWN]
     assert len(set(texts)) == 300
-    assert texts[0] not in {s.text.lower() for s in composed(300, seed=2, avoid=[DRAWN[0].text])}
+    assert texts[0] not in {s.text.lower() for s in compose_scores(300, seed=2, avoid=[DRAWN[0].text])}
     kinds = {s.kind for s in DRAWN}
     assert kinds == {"motion", "emotion", "both"}
 
@@ -211,7 +211,7 @@ def test_drawn_instructions_can_be_done() -> None:
 
 
 def test_every_name_has_every_degree() -> None:
-    scores = {s.text: s for s in named()}
+    scores = {s.text: s for s in list_named()}
     for action in action_names():
         assert [e.action for e in scores[action.replace("_", " ")].events] == [action]
     steps = [scores[t].events[0].intensity for t in ("look up head slightly", "look up head", "look up head extremely")]
@@ -221,16 +221,16 @@ def test_every_name_has_every_degree() -> None:
 
 
 def test_timed_instructions_say_their_times() -> None:
-    scores = timed_instructions(200, 1, ["Wink left, right."])
+    scores = draw_timed_instructions(200, 1, ["Wink left, right."])
     assert len({s.text.lower() for s in scores}) == 200 and all(s.events and s.length <= 12 for s in scores)
-    assert scores[:20] == timed_instructions(20, 1, ["Wink left, right."])
+    assert scores[:20] == draw_timed_instructions(20, 1, ["Wink left, right."])
     for seed in range(40):
         rng = np.random.default_rng(seed)
         text, events = by_clock(rng)
         assert all(f"{e.start:g}" in text or e.start == int(e.start) for e in events), text
         text, events = by_spans(rng)
         assert all(a.end <= b.start + 1e-6 or b.end <= a.end for a, b in zip(events, events[1:], strict=False)), text
-        text, events = held_during(rng)
+        text, events = draw_held_action(rng)
         assert events[0].end > max(e.end for e in events[1:]) and "{" not in text
         _, events = so_long_each(rng)
         assert len({e.duration for e in events}) == 1
