@@ -404,7 +404,8 @@ class AvatarPipeline:
         return cls(FacePipeline.load(driver_folder(None if folder is None else Path(folder))), gestures)
 
     def read_face(
-        self, text: str, feelings: Sequence[Feeling] = (), seconds: float | None = None, body: Body | None = None
+        self, text: str, feelings: Sequence[Feeling] = (), seconds: float | None = None, body: Body | None = None,
+        words: Sequence[TimedWord] = (),
     ) -> Score | None:
         """What a face does in a talk of some seconds: the instruction, without one what the body's words say of it."""
         acted = None if text or body is None else body.score
@@ -412,7 +413,7 @@ class AvatarPipeline:
             acted = replace(acted, emotions=() if feelings else acted.emotions)
             return acted if seconds is None else cut_score(acted, seconds)
         if seconds is not None:
-            return self.face.place([text], seconds, True, feelings)[0]
+            return self.face.place([text], seconds, True, feelings, words=words)[0]
         return self.face.read([text])[0] if text else None
 
     def speak(
@@ -439,10 +440,10 @@ class AvatarPipeline:
             UserError: bad sound, text, words, speaker or control.
         """
         seconds = sound.open_sound(audio, rate).about.seconds
-        if score is None:
-            score = self.read_face(text, feelings, seconds, body)
-            self.face.warn(text, score)
         timed = None if words is None else list(words)
+        if score is None:
+            score = self.read_face(text, feelings, seconds, body, timed or ())
+            self.face.warn(text, score)
         motion = self.gestures.perform(audio, rate, timed, seed=seed, progress=progress, **gestures)
         clip = self.face.perform(
             text, audio, rate, feelings, score=score, head=lips, words=timed or (),

@@ -79,7 +79,9 @@ def capture(
 
     common.check_range("--start", start, 0, 1e6, " seconds")
     common.check_range("--end", end, 0, 1e6, " seconds")
-    if end is not None and not 0 < end - start <= MAX_SECONDS:
+    if end is not None and end <= start:
+        raise UserError(f"--end {end:g}: accepted after --start {start:g}")
+    if end is not None and end - start > MAX_SECONDS:
         raise UserError(f"--end {end:g}: accepted up to {MAX_SECONDS:g} s after --start {start:g}")
     common.check_range("--focal", focal, 0.2, 10)
     common.check_range("--picture-rate", picture_rate, *FPS, " pictures per second")

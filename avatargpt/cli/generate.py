@@ -14,7 +14,6 @@ from vqvae.io.files import parsing, read_text
 
 if TYPE_CHECKING:
     from instruct_data.requests.spec import MotionRequest
-    from vqvae.motion import Motion
 
 
 @takes("generate")
@@ -45,6 +44,7 @@ def generate(
     """
     from avatargpt.verbs.generate import GenerateRequest, make_motions, read_prompts
     from avatargpt.verbs.request import make_request, resolve_sources
+    from avatargpt.verbs.sources import load_source
 
     texts, batch = common.read_texts(text)
     places = None if waypoints is None else _waypoints(waypoints)
@@ -52,7 +52,7 @@ def generate(
     request.check()
     if llm.strip() and (request.controls or request.kind == "avatar"):
         raise UserError("--llm: the language model reads them all; accepted: without a face, --times, --turn and such")
-    request = resolve_sources(request, _source)
+    request = resolve_sources(request, load_source)
     many, kind = batch or request.num > 1, request.kind
     common.check_targets(output, many, kind, count=request.num * len(texts), character=character)
     on = common.on_character(character, root, kind)
@@ -116,25 +116,6 @@ def _waypoints(file: Path) -> list[tuple[float, float]]:
     with parsing(file, "waypoints"):
         Route.through(points, "")
     return points
-
-
-def _source(kind: str, value: str, name: str) -> Motion:
-    """The body that an option names as FILE, or the frame of it that FILE[:SECOND] names."""
-    from avatargpt import export
-    from avatargpt.body.edit import frame_of
-    from vqvae.io.data_files import finite_number
-    from vqvae.motion import Motion
-
-    option_name = f"--{name.replace('_', '-')} {value}"
-    file, _, second = value.rpartition(":") if kind == "pose" else ("", "", "")
-    try:
-        at = finite_number(second) if file else None
-    except ValueError:
-        file, at = value, None
-    motion = export.load(Path(file or value))
-    if not isinstance(motion, Motion):
-        raise UserError(f"{option_name}: no body motion; accepted: FILE{'[:SECOND]' * (kind == 'pose')} of one")
-    return frame_of(motion, at, option_name) if kind == "pose" else motion
 
 
 def read(

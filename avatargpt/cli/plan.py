@@ -274,6 +274,11 @@ def _finish(
         if hidden:
             remove_parts(target)
     files = [str(p) for p in output]
+    steps = [step for activity in run["activities"] for step in activity["steps"]]
+    notes = [f"{s['start'] / run['fps']:.1f} s, {s['text']!r}: {s['note']}" for s in steps if s.get("note")]
+    for line in notes:
+        common.note(line)
+    details |= {"notes": notes} if notes else {}
     if as_json:
         row = {"text": run["scene"], "seconds": round(run["frames"] / run["fps"], 3), "frames": run["frames"],
                "fps": run["fps"], "files": files}  # fmt: skip

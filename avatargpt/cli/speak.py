@@ -153,7 +153,8 @@ def _perform(
     answer = None
     if other[0] is not None:
         answer, _ = speech.words_in(other[0], other[1], talk.asr, model, out.quiet)
-    score = pipeline.read_face(talk.text, feelings, seconds, lower_body)
+    times = () if words is None else words.words
+    score = pipeline.read_face(talk.text, feelings, seconds, lower_body, times)
     if talk.text:
         report_scores([score], [talk.text], out.quiet, pipeline.face.doubt)
     with progress("speaking", out.quiet) as advance:

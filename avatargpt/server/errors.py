@@ -99,14 +99,19 @@ def without(message: str, folders: tuple[Path, ...]) -> str:
     return message
 
 
+_PARTS = (("body",), ("query",), ("path",))  # of a request, before the names of fields
+
+
 def of_validation(error: RequestValidationError) -> Refusal:
     """The first mistake that the schema of a request names."""
     first = error.errors()[0]
     if first.get("loc") == ("body",):
         return bad("the body is no JSON object; accepted: JSON with the header Content-Type: application/json", "body")
     # Between names stand the types of a union, as "constrained-float" or "list[...]".
-    names = [p for p in first.get("loc", ()) if isinstance(p, int) or p.isidentifier()]
-    place = [str(p) for p in names if p not in ("body", "query", "path")]
+    loc = first.get("loc", ())
+    if first["type"] == "json_invalid":
+        return bad(f"the body is no JSON ({first.get('ctx', {}).get('error', 'not valid')})", "body")
+    place = [str(p) for p in loc[loc[:1] in _PARTS :] if isinstance(p, int) or p.isidentifier()]
     return bad(f"{'.'.join(place) or 'the request'}: {first.get('msg', 'not accepted')}", ".".join(place))
 
 

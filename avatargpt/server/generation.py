@@ -68,6 +68,13 @@ def check_seconds_of(seconds: float, most: float, where: str = "seconds") -> Non
         raise bad(f"{seconds:g} seconds of motion; accepted at most {most:g} in one request", where)
 
 
+def body_alone(entry: Stored, where: str) -> Motion:
+    """The body of a stored motion that has no other part. Raises Refusal (400) for a face and an avatar."""
+    if entry.about["kind"] not in ("body", "gesture"):
+        raise bad(f"{where}: a {entry.about['kind']}; accepted a body motion", where)
+    return body_of(entry, where)
+
+
 def body_of(entry: Stored, where: str) -> Motion:
     """The body of a stored motion. Raises Refusal (400) for a face."""
     clip = entry.clip()

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from avatargpt.options import check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
-from avatargpt.server.generation import GenerationBatch, GenerationItem, body_of, check_seconds_of
+from avatargpt.server.generation import GenerationBatch, GenerationItem, body_alone, body_of, check_seconds_of
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
 from avatargpt.verbs.describe import DescribeRequest
@@ -43,6 +43,7 @@ class Body(Strict):
     model_config = ConfigDict(extra="forbid")
 
 
+WHOLE = ("motion", "start", "end")  # fields whose motions are taken with all their parts
 ADAPTER = Field(default="", max_length=100, description="Name of one of the model's LoRA adapters.")
 
 
@@ -108,13 +109,17 @@ def with_bodies(body: Any, entries: dict[str, Stored]) -> Any:
     from avatargpt.body.edit import frame_of
     from vqvae.io.data_files import finite_number
 
-    def find(kind: str, value: str, name: str) -> Motion:
+    def find(kind: str, value: str, name: str) -> Any:
+        if name in WHOLE:
+            return entries[name].clip()
         motion = body_of(entries[name], name)
-        _, _, second = value.partition(":")
+        if kind != "pose":
+            return motion
         try:
-            return frame_of(motion, finite_number(second) if second else None, name) if kind == "pose" else motion
+            second = finite_number(value.partition(":")[2]) if ":" in value else None
         except ValueError:
             raise bad(f"{name}: accepted ID or ID:SECOND", name) from None
+        return frame_of(motion, second, name)
 
     return resolve_sources(body, find)
 
@@ -221,7 +226,8 @@ def edit(server: Server, body: EditRequest) -> Job:
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
-        clip = edit_motion(server.model, body_of(source, "motion"), source.about, body.text, body.seed)
+        motion = body_alone(source, "motion")
+        clip = edit_motion(server.model, motion, source.about, body.text, body.seed, server.intent)
         return keep_motions(server, "edit", clip.caption, body.seed, [clip], [clip.caption])
 
     return server.submit("edit", work)

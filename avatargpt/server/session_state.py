@@ -232,30 +232,30 @@ def _stamp(folder: Path) -> tuple[int, ...]:
     return tuple(out)
 
 
-def edit_motion(model: Any, motion: Motion, about: dict[str, Any], text: str, seed: int) -> Motion:
-    """A motion changed by words, as a turn of a conversation changes its only segment.
+def edit_motion(
+    model: Any, motion: Motion, about: dict[str, Any], text: str, seed: int, intent: Any = None
+) -> Motion:
+    """A motion changed by words, read as a turn of a conversation about its only segment.
+
+    Args:
+        intent: reads the words; None = the reader of the model's folder.
+
+    Returns:
+        The motion; its notes say what was done.
 
     Raises:
-        UserError: what cannot be done.
+        UserError: what is not understood, changes nothing or cannot be done; the line is the conversation's answer.
     """
     read_as = about.get("read_as") or []
     caption = read_as[0] if len(read_as) == 1 else about.get("prompt") or motion.caption
     kind: Kind = "made" if about.get("operation") in ("generate", "edit") and caption else "file"
     segment = Segment(caption, motion.resampled(FPS).canonical(), int(about.get("seed") or 0), kind=kind)
-    talk = Conversation(model, intent=_NoWords(), seed=seed, served=True)
-    talk.memory.now = Timeline().replace_segments([segment])
-    reply = talk.do(Act("edit", segment=1, change=text))
-    if not reply.ok:
-        raise UserError(reply.text.replace("segment 1", "the motion").replace("Segment 1", "The motion"))
+    talk = Conversation(model, intent=intent, seed=seed, served=True)
+    talk.memory.now = before = Timeline().replace_segments([segment])
+    reply = talk.say(text)
+    words = reply.text.replace("segment 1", "the motion").replace("Segment 1", "The motion")
     out = talk.motion
-    assert out is not None
-    return out.with_caption(talk.timeline.segments[0].caption)
-
-
-class _NoWords:
-    """A reader of turns for conversations that are led by acts alone."""
-
-    name = "acts"
-
-    def understand(self, turn: object) -> None:
-        return None
+    if not reply.ok or talk.timeline is before or out is None:
+        raise UserError(words)
+    captions = ", then ".join(s.caption for s in talk.timeline.segments)
+    return replace(out.with_caption(captions), notes=(*out.notes, *words.splitlines()))

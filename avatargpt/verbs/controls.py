@@ -36,6 +36,9 @@ class Controls:
 
     def check(self) -> None:
         """Raises UserError for values that are not accepted."""
+        ways = {"turn": self.turn, "path": self.path, "waypoints": self.waypoints}
+        if len(given := [name for name, way in ways.items() if way is not None]) > 1:
+            raise UserError(f"{' and '.join(given)}: accepted one of them, for each says which way to go")
         _ = self.values
 
     def __bool__(self) -> bool:

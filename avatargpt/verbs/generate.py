@@ -104,7 +104,7 @@ class GenerateRequest:
     )
     path: Annotated[str, Flag("--path SHAPE[:SIDE[:N]]")] | None = Field(
         default=None,
-        description="Way on the floor: circle, half_circle, figure_eight, square, triangle, zigzag, curve, line.",
+        description="Way of every movement: circle, half_circle, figure_eight, square, triangle, zigzag, curve, line.",
     )
     waypoints: Annotated[Waypoints, Flag()] | None = Field(
         default=None, description="Places to go by: x, z in metres, z ahead, x to the left."
@@ -120,10 +120,10 @@ class GenerateRequest:
         default=None, description="A hand or foot at a place and time, metres: right_hand@1.5=0.4,1.3,0.3. Repeatable."
     )
     start_pose: Annotated[Pose, Flag("--start-pose FILE[:S]")] = Field(
-        default=None, description="Begin as this motion is at S."
+        default=None, description="Begin as this motion is at S, else at its beginning."
     )
     end_pose: Annotated[Pose, Flag("--end-pose FILE[:S]")] = Field(
-        default=None, description="End as this motion is at S."
+        default=None, description="End as this motion is at S, else at its beginning."
     )
     fps: Annotated[float, Field(ge=FPS[0], le=FPS[1], allow_inf_nan=False), NUMBER, Flag("--fps F")] | None = Field(
         default=None, description="Frames a second, else 20."

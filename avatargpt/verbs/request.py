@@ -43,6 +43,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS
+from avatargpt.verbs.sources import load_source
 from vqvae.errors import UserError
 from vqvae.strict import refuse_boolean, requirement_of
 
@@ -68,10 +69,10 @@ class Flag:
 
 @plain_dataclass(frozen=True)
 class Refers:
-    """A field that names something: in Python the thing itself, on the command line its file, elsewhere its id.
+    """A field that names something: in Python the thing or its file, on the command line its file, elsewhere its id.
 
     Attributes:
-        kind: ``motion`` or ``sound``.
+        kind: ``motion``, ``pose`` (of a motion at a second) or ``sound``.
     """
 
     kind: str
@@ -148,6 +149,8 @@ def explain_mistake(error: ValidationError, kind: type[Any] | None = None) -> st
     place = place or "request"
     if "unexpected" in first["type"] or "extra" in first["type"]:
         return f"{place}: not a field of this request"
+    if first["type"] == "multiple_argument_values":
+        return f"{place}: given twice, by its place and by its name"
     if first["type"].startswith("missing"):
         return f"{place}: needed"
     if first["type"] == "value_error":
@@ -198,7 +201,7 @@ def method_of(kind: Callable[P, Q], run: Callable[[Any, Q], R]) -> Callable[Conc
 
     @wraps(run)
     def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
-        return run(self, make_request(kind, *args, **kwargs))
+        return run(self, resolve_sources(make_request(kind, *args, **kwargs), load_source))
 
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     signature = inspect.signature(kind)

@@ -187,7 +187,8 @@ def speak(model: Voices, asked: SpeakRequest) -> AvatarMotion:
     answers, more_notes = _answers(asked)
     source = asked.motion if asked.motion is not None else asked.body or STANDS
     legs = body_of(source, lambda text: model.acted(text, asked.seed), asked.seed)
-    score = pipeline.read_face(asked.text, feelings, seconds, legs)
+    timed = None if timed is None else list(timed)
+    score = pipeline.read_face(asked.text, feelings, seconds, legs, timed or ())
     doubt = pipeline.face.doubt(asked.text, score) if asked.text else ""
     pipeline.face.warn(asked.text, score)
     avatar = pipeline.speak(

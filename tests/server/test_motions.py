@@ -80,7 +80,7 @@ def test_operations_on_motions(client):
     assert longer["frames"] == 60 and longer["prompt"] == "sit"
     (joined,) = client.post("/v1/inbetween", json={"start": first["id"], "end": second["id"]}).json()["motions"]
     assert joined["frames"] == 100
-    slower = client.post("/v1/edit", json={"motion": first["id"], "text": "slower"})
+    slower = client.post("/v1/edit", json={"motion": first["id"], "text": "edit 1: slower"})
     assert slower.json()["motions"][0]["seconds"] > 2
     assert made(client, after=first["id"])["frames"] == 40
     assert len(client.post("/v1/motions", json={"prompt": "walk", "num": 3}).json()["motions"]) == 3

@@ -211,6 +211,31 @@ def test_controls_and_joined_motions_are_the_same_through_every_door(tmp_path, r
                     told(tmp_path, verb, *files, "--seconds", 1, "--seed", 2, "--best-of", 2))  # fmt: skip
 
 
+def test_an_edit_is_read_as_a_turn_and_says_what_it_did(client):
+    row = {"prompt": "a person waves the left hand", "seconds": 2, "best_of": 2}
+    number = client.post("/v1/motions", json=row).json()["motions"][0]["id"]
+    for text, caption, seconds in (("mirrored", "a person waves the right hand", 2.0), ("at half speed", "", 4.0)):
+        (made,) = client.post("/v1/edit", json={"motion": number, "text": text}).json()["motions"]
+        assert made["seconds"] == pytest.approx(seconds) and made["notes"] and caption in made["caption"]
+    refused = client.post("/v1/edit", json={"motion": number, "text": "asdf qwer"})
+    assert refused.status_code == 400 and "English" in refused.json()["error"]["message"]
+    both = {"prompt": "a person waves and smiles", "seconds": 1, "best_of": 1, "modalities": "body,face"}
+    avatar = client.post("/v1/motions", json=both).json()["motions"][0]["id"]
+    for route, body in (("extend", {"motion": avatar}), ("edit", {"motion": avatar, "text": "slower"}),
+                        ("inbetween", {"start": number, "end": avatar})):  # fmt: skip
+        answer = client.post(f"/v1/{route}", json=body)
+        assert answer.status_code == 400 and "avatar" in answer.json()["error"]["message"], answer.text
+
+
+def test_a_talk_winks_when_a_word_is_said(tmp_path, real):
+    path = sound_file(tmp_path, 2.0)
+    words = Words((Word("good", 0.2, 0.5), Word("grief", 1.2, 1.6)), 2.0, "times")
+    talk = real.speak(path, words, text="wink with the left eye when you say grief")
+    assert not any("is not known" in note for note in talk.notes)
+    wink = talk.face.channel("eyeBlinkLeft") - talk.face.channel("eyeBlinkRight")
+    assert 1.0 < wink.argmax() / 30 < 1.9
+
+
 def test_moods_of_a_transcript_are_the_same_through_every_door(driver, monkeypatch):
     words = Words((Word("good", 0.1, 0.4), Word("grief", 0.5, 0.9)), 1.0, "network")
     heard = []

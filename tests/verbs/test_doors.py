@@ -3,6 +3,7 @@
 import inspect
 from pkgutil import resolve_name
 
+import numpy as np
 import pytest
 import typer
 
@@ -10,6 +11,8 @@ from avatargpt.api import AvatarGPT
 from avatargpt.cli.app import app
 from avatargpt.verbs import VERBS
 from avatargpt.verbs.request import Flag, PythonOnly, fields_of, make_request, marker_of, resolve_sources, values_of
+from avatargpt.verbs.sources import load_source
+from tests.clips import gliding
 from vqvae.errors import UserError
 
 # verb -> method of `AvatarGPT`, route, tool
@@ -70,6 +73,7 @@ def test_mistakes_are_one_line_that_names_the_field() -> None:
         ({"modalities": "face"}, "modalities: 'face'; accepted body, or body,face"), ({"seed": -1}, "seed: -1;"),
         ({"pins": ["nose@1=0,0,0"]}, "accepted LIMB@SECOND=X,Y,Z"), ({"waypoints": []}, "waypoints: []"),
         ({"loop": True, "end_pose": object()}, "accepted one of them"),
+        ({"path": "circle", "turn": 90}, "turn and path: accepted one of them"),
     ):  # fmt: skip
         with pytest.raises(UserError) as caught:
             make_request(kind, "a person walks", **values).check()
@@ -82,3 +86,16 @@ def test_what_is_named_is_put_in_place_and_defaults_are_left_out() -> None:
     found = resolve_sources(asked, lambda kind, value, name: (kind, value, name))
     assert found.after == ("motion", "x", "after") and found.start_pose == ("pose", "y:2", "start_pose")
     assert values_of(make_request(kind, "a person walks", 3.0, best_of=8)) == {"prompt": "a person walks", "seconds": 3}
+
+
+def test_files_stand_for_motions_in_python(tmp_path) -> None:
+    clip = gliding(40)
+    clip.save(tmp_path / "a.npz")
+    kind = resolve_name(VERBS["generate"])
+    asked = make_request(kind, "a person walks", after=str(tmp_path / "a.npz"), end_pose=f"{tmp_path / 'a.npz'}:1.5")
+    found = resolve_sources(asked, load_source)
+    assert len(found.after) == 40 and np.allclose(found.end_pose.rotations[0], clip.rotations[30], atol=1e-6)
+    with pytest.raises(UserError, match="second 9; accepted 0 to 2"):
+        resolve_sources(make_request(kind, "walk", start_pose=f"{tmp_path / 'a.npz'}:9"), load_source)
+    with pytest.raises(UserError, match="seconds: given twice"):
+        make_request(kind, "walk", 3.0, seconds=2.0)
