@@ -38,9 +38,9 @@ from transformers.modeling_outputs import (
 )
 
 from avatargpt.lm import flat
+from avatargpt.lm.fused import stack
 from avatargpt.lm.network import TIED, CodeAdapter, Extra, Heads, Network
 from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, read_small
-from avatargpt.lm.t5 import stack
 from avatargpt.lm.text_encoder import SPIECE, TextTokenizer
 
 # arguments of `from_pretrained` that locate a file

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm import flat
+from avatargpt.lm.fused import stack
 from avatargpt.lm.residual_decoder import ResidualDecoder, ResidualLevels
 from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, length_boundaries
-from avatargpt.lm.t5 import Stack, stack
+from avatargpt.lm.t5 import Stack
 from vqvae.errors import UserError
 
 TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # the library's further names of `shared.weight`
@@ -115,7 +116,7 @@ class Network(ResidualLevels):
     extra: nn.ModuleDict
     heads: nn.ModuleDict
     countdown: LengthConditioning | None
-    fused = False  # run by `avatargpt.lm.t5`: training without dropout
+    fused = False  # run by `avatargpt.lm.fused`: training without dropout
     flat = False  # run by `avatargpt.lm.flat`: training on a CPU
     compiled = False  # those layers through `torch.compile`
     even = 1  # encoder lengths are padded up to a multiple: training prepares kernels once per shape

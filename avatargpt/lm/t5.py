@@ -1,15 +1,13 @@
-"""T5's encoder and decoder in plain torch under transformers' names, and their computation in few kernels.
+"""T5's encoder and decoder in plain torch, under transformers' names and with its results to the bit (eager attention).
 
-For use, because importing that library takes longer than generating a clip, and for training without dropout: `stack`
-runs over the library's modules too, with its results within rounding. Shapes: B rows, L positions, S encoder states,
-H heads, d = d_model.
+For use, because importing that library takes longer than generating a clip; training uses the library's. Shapes: B
+rows, L positions, S encoder states, H heads, d = d_model.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +16,6 @@ from torch.nn import functional as F
 
 from avatargpt.lm.shape import Shape
 from vqvae.errors import UserError
-
-BLOCKED = -3e4  # score of a key that is not read: finite in bfloat16, so that a row of padding alone gives no NaN
 
 
 def _gelu_new(x: Tensor) -> Tensor:
@@ -41,9 +37,16 @@ def plain_activation(name: str) -> Callable[[Tensor], Tensor]:
 class Norm(nn.Module):
     """Root-mean-square norm (arXiv 1910.07467), no offset."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d) -> (..., d)."""
+        # In float32 whatever the weights are: sums of squares overflow in half precision.
+        x = x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * x.to(self.weight.dtype)
 
 
 def bucket_of(distance: Tensor, decoder: bool, buckets: int, farthest: int) -> Tensor:
@@ -79,6 +82,17 @@ class Attention(nn.Module):
         bias: Tensor = self.relative_attention_bias(bucket_of(distance, self.decoder, self.buckets, self.farthest))
         return bias.permute(2, 0, 1)[None]
 
+    def forward(self, x: Tensor, states: Tensor, bias: Tensor | None) -> Tensor:
+        """Queries from x (B, L, d), keys and values from states (B, S, d), bias (B or 1, H or 1, L or 1, S)."""
+        q, k, v = (
+            m(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for m, y in ((self.q, x), (self.k, states), (self.v, states))
+        )
+        scores = torch.matmul(q, k.transpose(2, 3))
+        attended = torch.matmul((scores if bias is None else scores + bias).softmax(-1), v)
+        out: Tensor = self.o(attended.transpose(1, 2).contiguous().flatten(2))
+        return out
+
 
 class FeedForward(nn.Module):
     """Plain or gated."""
@@ -92,6 +106,12 @@ class FeedForward(nn.Module):
         for name in ("wi_0", "wi_1") if c.is_gated_act else ("wi",):
             self.add_module(name, nn.Linear(c.d_model, c.d_ff, bias=False))
         self.wo = nn.Linear(c.d_ff, c.d_model, bias=False)
+        self.act, self.gated = plain_activation(c.dense_act_fn), c.is_gated_act
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d) -> (..., d)."""
+        out: Tensor = self.wo(self.act(self.wi_0(x)) * self.wi_1(x) if self.gated else self.act(self.wi(x)))
+        return out
 
 
 class Sublayer(nn.Module):
@@ -106,7 +126,7 @@ class Sublayer(nn.Module):
     def __init__(self, c: Shape, name: str, part: nn.Module) -> None:
         super().__init__()
         self.add_module(name, part)
-        self.layer_norm = Norm(c.d_model)
+        self.layer_norm = Norm(c.d_model, c.layer_norm_epsilon)
 
 
 class T5Layer(nn.Module):
@@ -120,6 +140,16 @@ class T5Layer(nn.Module):
         if decoder:
             parts.append(Sublayer(c, "EncDecAttention", Attention(c, decoder)))
         self.layer = nn.ModuleList([*parts, Sublayer(c, "DenseReluDense", FeedForward(c))])
+
+    def forward(self, x: Tensor, bias: Tensor, states: Tensor | None, blocked: Tensor | None) -> Tensor:
+        """x (B, L, d) -> (B, L, d); `states` and their `blocked` scores as of `Stack`."""
+        attention, *cross, forward = self.layer
+        y = attention.layer_norm(x)
+        x = x + attention.SelfAttention(y, y, bias)
+        for layer in cross:
+            x = x + layer.EncDecAttention(layer.layer_norm(x), states, blocked)
+        out: Tensor = x + forward.DenseReluDense(forward.layer_norm(x))
+        return out
 
 
 class States(NamedTuple):
@@ -135,95 +165,36 @@ class Stack(nn.Module):
 
     def __init__(self, c: Shape, decoder: bool) -> None:
         super().__init__()
-        self.shape, self.decoder = c, decoder
+        self.decoder = decoder
         layers = (c.num_decoder_layers if decoder else c.num_layers) or c.num_layers
         self.block = nn.ModuleList(T5Layer(c, decoder, i == 0) for i in range(layers))
-        self.final_layer_norm = Norm(c.d_model)
+        self.final_layer_norm = Norm(c.d_model, c.layer_norm_epsilon)
 
     def forward(
         self, inputs_embeds: Tensor, attention_mask: Tensor | None = None, encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
     ) -> States:
         """Vectors (B, L, d) and their mask (B, L), 1 = input; a decoder also reads states (B, S, d) and their mask."""
-        x, mask = inputs_embeds, attention_mask
-        return States(stack(self, self.shape, self.decoder, x, mask, encoder_hidden_states, encoder_attention_mask))
+        length = inputs_embeds.shape[1]
+        # T5 has the table of position biases in its first layer alone.
+        bias = self.block[0].layer[0].SelfAttention.compute_bias(length, length, inputs_embeds.device)
+        mask = _block_scores(attention_mask, inputs_embeds.dtype)
+        if self.decoder:
+            later = torch.ones(length, length, dtype=torch.bool, device=inputs_embeds.device).triu(1)
+            # The least number in place of -inf: a row of padding alone would become NaN.
+            bias = bias.masked_fill(later, torch.finfo(bias.dtype).min)
+        if mask is not None:
+            bias = bias + mask
+        blocked = _block_scores(encoder_attention_mask, inputs_embeds.dtype)
+        x = inputs_embeds
+        for layer in self.block:
+            x = layer(x, bias, encoder_hidden_states, blocked)
+        return States(self.final_layer_norm(x))
 
 
-@lru_cache(maxsize=256)
-def _buckets(length: int, decoder: bool, buckets: int, farthest: int, device: torch.device) -> Tensor:
-    """(L, L) rows of the table of position biases; constant, so computed once for each length."""
-    place = torch.arange(length, device=device)
-    return bucket_of(place[None] - place[:, None], decoder, buckets, farthest)
-
-
-def _attention(part: Any, heads: int, x: Tensor, states: Tensor | None, bias: Tensor | None) -> Tensor:
-    """Queries from x (B, L, d); keys and values from `states` (B, S, d), or from x itself."""
-    if states is None:
-        weight = torch.cat([part.q.weight, part.k.weight, part.v.weight])
-        q, k, v = F.linear(x, weight).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-    else:
-        q = F.linear(x, part.q.weight).unflatten(-1, (heads, -1)).transpose(1, 2)
-        weight = torch.cat([part.k.weight, part.v.weight])
-        k, v = F.linear(states, weight).unflatten(-1, (2, heads, -1)).permute(2, 0, 3, 1, 4)
-    mask = None if bias is None else bias.to(q.dtype)
-    attended = F.scaled_dot_product_attention(q, k, v, mask, scale=1.0)
-    return F.linear(attended.transpose(1, 2).flatten(2), part.o.weight)
-
-
-def _forward(part: Any, config: Shape, x: Tensor) -> Tensor:
-    if not config.is_gated_act:
-        return F.linear(plain_activation(config.dense_act_fn)(F.linear(x, part.wi.weight)), part.wo.weight)
-    gate, value = F.linear(x, torch.cat([part.wi_0.weight, part.wi_1.weight])).chunk(2, -1)
-    tanh = config.dense_act_fn == "gelu_new"
-    active = F.gelu(gate, approximate="tanh") if tanh else plain_activation(config.dense_act_fn)(gate)
-    return F.linear(active * value, part.wo.weight)
-
-
-def stack(
-    module: Any, config: Shape, decoder: bool, x: Tensor, mask: Tensor | None, states: Tensor | None = None,
-    states_mask: Tensor | None = None, compiled: bool = False,
-) -> Tensor:  # fmt: skip
-    """States (B, L, d) after all layers.
-
-    Args:
-        module: the encoder or the decoder. x: (B, L, d). mask: (B, L), 1 = input; None: all are.
-        states, states_mask: (B, S, d) and (B, S) of the encoder, for a decoder.
-        compiled: run the layers through `torch.compile` where gradients are computed.
-    """
-    length, first = x.shape[1], module.block[0].layer[0].SelfAttention
-    buckets, farthest = config.relative_attention_num_buckets, config.relative_attention_max_distance
-    rows = _buckets(length, decoder, buckets, farthest, x.device)
-    bias = F.embedding(rows, first.relative_attention_bias.weight).permute(2, 0, 1)[None].contiguous()
-    if decoder:
-        bias = bias.masked_fill(torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1), BLOCKED)
-    if mask is not None:
-        bias = bias + ((1 - mask) * BLOCKED).to(bias.dtype)[:, None, None]
-    if torch.is_autocast_enabled(x.device.type):
-        bias = bias.to(torch.get_autocast_dtype(x.device.type))  # once, not in each layer
-    blocked = None if states_mask is None else ((1 - states_mask) * BLOCKED).to(bias.dtype)[:, None, None]
-    if blocked is not None and states is not None:
-        blocked = blocked.expand(-1, config.num_heads, length, -1)
-    run = _compiled_layers() if compiled and torch.is_grad_enabled() else _layers
-    return run(module, config, x, bias, states, blocked)
-
-
-@lru_cache(maxsize=1)
-def _compiled_layers() -> Callable[..., Tensor]:
-    return torch.compile(_layers, dynamic=True)
-
-
-def _layers(
-    module: Any, config: Shape, x: Tensor, bias: Tensor, states: Tensor | None, blocked: Tensor | None
-) -> Tensor:  # fmt: skip
-    def norm(y: Tensor, layer: Any) -> Tensor:
-        return F.rms_norm(y, (y.shape[-1],), layer.weight, config.layer_norm_epsilon)
-
-    for block in module.block:
-        attention, *cross, forward = block.layer
-        y = norm(x, attention.layer_norm)
-        x = x + _attention(attention.SelfAttention, config.num_heads, y, None, bias)
-        for layer in cross:
-            y = norm(x, layer.layer_norm)
-            x = x + _attention(layer.EncDecAttention, config.num_heads, y, states, blocked)
-        x = x + _forward(forward.DenseReluDense, config, norm(x, forward.layer_norm))
-    return norm(x, module.final_layer_norm)
+def _block_scores(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """(B, S), 1 = input -> (B, 1, 1, S) bias of scores; None where nothing is blocked."""
+    if mask is None or bool(mask.all()):
+        return None
+    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return zeros.masked_fill(mask == 0, torch.finfo(dtype).min)[:, None, None]

@@ -109,7 +109,7 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "reading": make_training_entry(
-        "reading:reading_stage", "train the network that reads what people write", "reading:ReadingRecipe",
+        "reading:train_reading", "train the network that reads what people write", "reading:ReadingRecipe",
         texts=Option("folders of authors' files, with commas between; default: the packaged ones"),
         phrasings=Option("folder of an index of phrasings; default: the packaged one"),
         start=Option("folder of a reading network that is trained on, or several, whose mean is"),

@@ -158,6 +158,11 @@ def check_compiler(plain: bool, device: str) -> None:
         raise UserError("train: compile: true needs a C++ compiler; accepted: g++ on the path (or CXX), or false")
 
 
+def runs_flat(device: torch.device, t: LanguageTraining) -> bool:
+    """Whether layers take tokens without padding: on a CPU, where nothing is compiled and all activations are kept."""
+    return device.type == "cpu" and not t.compile and not t.checkpointing
+
+
 class LanguageStage(Stage):
     """A language model in training.
 
@@ -188,7 +193,7 @@ class LanguageStage(Stage):
         refiners = model.refiners.keys() if t.refiner_weight else ()
         place = runtime.rank, runtime.world
         # Without a compiler, a CPU is faster over tokens without padding, of which there may be any number.
-        flat = runtime.device.type == "cpu" and not t.compile and not t.checkpointing
+        flat = runs_flat(runtime.device, t)
         self.even = 1 if flat else EVEN
         self.pool = Pool(
             examples, t.seed, t.pool, t.batch, t.end, workers, refiners, t.refiner_rows, place, self.even

@@ -41,6 +41,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJs
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS
 from avatargpt.verbs.sources import load_source
@@ -83,7 +84,9 @@ class PythonOnly:
 
 
 def _plain_number(value: Any) -> Any:
-    """NumPy's numbers as Python's; booleans and ``1_0`` are refused."""
+    """NumPy's numbers as Python's; booleans and texts are refused."""
+    if isinstance(value, str):
+        raise PydanticCustomError("number", "Input should be a number")
     return refuse_boolean(value.item() if hasattr(value, "dtype") and value.ndim == 0 else value)
 
 

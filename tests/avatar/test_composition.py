@@ -113,11 +113,12 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
     assert moved[second[1:] < walk[1] - 0.3].mean() > 0.4 > moved[second[1:] > smile[0]].mean()
     (sentence,) = model.describe(avatar, best_of=1, transcript="hello there")
     assert "; says 'hello there', shows " in sentence and "smile" in sentence and "angry" in sentence
-    several = model.describe([made.body, avatar.face, avatar], best_of=1, transcript=["", "", "hello there"])
-    assert several == [*model.describe(made.body, best_of=1), *model.describe_face(avatar.face), sentence]
+    several = model.describe([made.body, avatar], best_of=1, transcript=["", "hello there"])
+    assert several == [*model.describe(made.body, best_of=1), sentence]
+    assert model.describe([avatar.face, avatar.face], transcript="unheard") == [*model.describe_face(avatar.face)] * 2
     gestures = replace(made.body, modality="gesture", fingers=np.repeat(relax_fingers()[None], len(made.body), 0))
     assert model.describe(gestures, best_of=1) == several[:1]
-    with pytest.raises(UserError, match="num 2: accepted 1"):
+    with pytest.raises(UserError, match="a face gets one sentence; num goes with bodies"):
         model.describe([made.body, avatar.face], num=2)
     for name in ("walk.glb", "walk.vrma", "walk.bvh", "walk.csv", "walk.npz"):
         assert avatar.save(tmp_path / name).stat().st_size > 1000

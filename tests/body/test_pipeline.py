@@ -109,20 +109,20 @@ def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: py
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    ({"texts": ""}, "empty"), ({"texts": ["walk", " \n"]}, "empty"), ({"texts": "x" * 2001}, "2001 characters"),
-    ({"texts": "walk", "seconds": 0}, "accepted 0.2 to 600"), ({"texts": "walk", "seconds": -1.0}, "-1.0"),
-    ({"texts": "walk", "seconds": 1000}, "1000"), ({"texts": "walk", "seconds": float("nan")}, "nan"),
-    ({"texts": ["a", "b"], "seconds": [1.0]}, "as many"), ({"texts": ["a", "b"], "seeds": [1]}, "as many"),
-    ({"texts": "walk", "num": 0}, "num: 0"), ({"texts": "walk", "best_of": 0}, "best_of: 0"),
-    ({"texts": "walk", "num": 1.5}, "num: 1.5"), ({"texts": "walk", "best_of": "4"}, "best_of: '4'"),
-    ({"texts": "!!!"}, "signs alone"), ({"texts": "walk \ud83d"}, "surrogate"), ({"texts": 5}, "a text that is 5"),
-    ({"texts": ["walk", None]}, "a text that is None"), ({"texts": "walk", "seconds": "2"}, "seconds: '2'"),
-    ({"texts": ["a", "b"], "seconds": ["a", 3]}, "seconds: 'a'"), ({"texts": "walk", "seconds": True}, "True"),
-    ({"texts": "walk", "guidance": 0}, "guidance: 0; accepted 1 to 20"),
-    ({"texts": "walk", "guidance": float("nan")}, "guidance: nan"),
-    ({"texts": "walk", "temperature": 0}, "temperature: 0; accepted 0.05 to 2"),
-    ({"texts": "walk", "temperature": "hot"}, "temperature: 'hot'"), ({"texts": "walk", "seed": 1.5}, "seed: 1.5"),
-    ({"texts": "walk", "seeds": [None]}, "seed: None"), ({"texts": "walk", "num": True}, "num: True"),
+    ({"prompt": ""}, "empty"), ({"prompt": ["walk", " \n"]}, "empty"), ({"prompt": "x" * 2001}, "2001 characters"),
+    ({"prompt": "walk", "seconds": 0}, "accepted 0.2 to 600"), ({"prompt": "walk", "seconds": -1.0}, "-1.0"),
+    ({"prompt": "walk", "seconds": 1000}, "1000"), ({"prompt": "walk", "seconds": float("nan")}, "nan"),
+    ({"prompt": ["a", "b"], "seconds": [1.0]}, "as many"), ({"prompt": ["a", "b"], "seeds": [1]}, "as many"),
+    ({"prompt": "walk", "num": 0}, "num: 0"), ({"prompt": "walk", "best_of": 0}, "best_of: 0"),
+    ({"prompt": "walk", "num": 1.5}, "num: 1.5"), ({"prompt": "walk", "best_of": "4"}, "best_of: '4'"),
+    ({"prompt": "!!!"}, "signs alone"), ({"prompt": "walk \ud83d"}, "surrogate"), ({"prompt": 5}, "a text that is 5"),
+    ({"prompt": ["walk", None]}, "a text that is None"), ({"prompt": "walk", "seconds": "2"}, "seconds: '2'"),
+    ({"prompt": ["a", "b"], "seconds": ["a", 3]}, "seconds: ['a', 3]; accepted"), ({"prompt": "walk", "seconds": True}, "True"),
+    ({"prompt": "walk", "guidance": 0}, "guidance: 0; accepted 1 to 20"),
+    ({"prompt": "walk", "guidance": float("nan")}, "guidance: nan"),
+    ({"prompt": "walk", "temperature": 0}, "temperature: 0; accepted 0.05 to 2"),
+    ({"prompt": "walk", "temperature": "hot"}, "temperature: 'hot'"), ({"prompt": "walk", "seed": 1.5}, "seed: 1.5"),
+    ({"prompt": "walk", "seeds": [None]}, "seed: None"), ({"prompt": "walk", "num": True}, "num: True"),
 ])  # fmt: skip
 def test_generate_refuses(gpt: AvatarGPT, arguments: dict, says: str) -> None:
     with pytest.raises(UserError) as e:

@@ -204,7 +204,7 @@ face --emotion 0:calm,9:angry --seconds 4 -o a.csv => second 9; 0 to 4
 face --emotion happy:lots -o a.csv => 'lots'; 0..1
 face --emotion nan:happy -o a.csv => nan; second
 face --emotion "" -o a.csv => accepted
-face --emotion happy --idle 4 -o a.csv => idle 4
+face --emotion happy --idle 4 -o a.csv => idle: 4
 face --emotion 0:calm,2:angry --by language -o a.csv => one feeling
 face --emotion sad+angry --by language -o a.csv => one feeling
 face --text "nod \udcff" -o a.csv => not UTF-8
@@ -214,10 +214,10 @@ face --text wink --gain jawOpn=1 -o a.csv => did you mean jawOpen
 face --text wink --gain jawOpen=1_0 -o a.csv => SHAPE=NUMBER
 face --emotion happy:0_1 -o a.csv => '0_1' is not an intensity
 face --text wink --offset jawOpen=nan -o a.csv => SHAPE=NUMBER
-face --text wink --seconds 0 -o a.csv => --seconds 0
+face --text wink --seconds 0 -o a.csv => seconds: 0
 face --text wink --lips real -o a.csv => --lips real; rule, recorded
 face --text wink --lips recorded -o a.csv => follows sound
-face --text wink --symmetry 2 -o a.csv => symmetry 2; 0 to 1
+face --text wink --symmetry 2 -o a.csv => symmetry: 2; 0 to 1
 face --text wink -o a.bvh => .bvh; .vrma
 face --text wink -o a.xyz => .xyz
 face --text wink -o a => written as a;; .vrma
@@ -275,9 +275,9 @@ gesture talk.wav --asr base -o a.npz => faster-whisper is not installed
 gesture talk.wav --speaker carl -o a.npz => no speaker 'carl'; accepted: anna, bert
 gesture talk.wav --head arms -o a.npz => --head arms: accepted codes, features
 gesture talk.wav --temperature 3 -o a.npz => accepted 0 to 2
-gesture talk.wav --energy 3 -o a.npz => --energy 3; accepted: 0.2 to 2
-gesture talk.wav --semantic 2 -o a.npz => --semantic 2; accepted: 0 to 1
-gesture talk.wav --cue big -o a.npz => --cue 'big'; accepted: WORD=GESTURE
+gesture talk.wav --energy 3 -o a.npz => energy: 3; accepted 0.2 to 2
+gesture talk.wav --semantic 2 -o a.npz => semantic: 2; accepted 0 to 1
+gesture talk.wav --cue big -o a.npz => cue 'big'; accepted: WORD=GESTURE
 gesture talk.wav --size 64 -o a.npz => none of the output files is a film
 gesture talk.wav -o talk.wav => cannot be written as .wav
 gesture no.wav -o a.npz => no.wav
@@ -291,7 +291,7 @@ speak talk.wav -o a.glb --body face.npz => face.npz: a face; accepted a body
 speak talk.wav -o a.glb --layout arkit => --layout arkit; .vrma
 speak talk.wav -o a.glb --size 64 => --size 64; .mp4
 speak talk.wav -o a.glb --speaker zoe => zoe; anna, bert
-speak talk.wav -o a.glb --idle 9 => idle 9; 0 to 3
+speak talk.wav -o a.glb --idle 9 => idle: 9; 0 to 3
 speak talk.wav -o a.glb --text @list.txt => --text @list.txt; one instruction
 speak talk.wav -o a.glb --interlocutor-transcript yes => --interlocutor AUDIO
 speak talk.wav -o a.glb --asr off --transcript "good morning" => --asr off; without --transcript

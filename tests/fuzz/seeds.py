@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.options import GenerationConfig
 from tests.cli.conftest import FakeAvatarGPT
 from tests.clips import gliding
 from tests.export.test_usd import write_usd
@@ -47,8 +48,8 @@ class Motions(FakeAvatarGPT):
     grounder = phrase_index = None
     source = ""
 
-    def generate(self, texts: Any, seconds: Any = None, **options: Any) -> Any:
-        return super().generate(texts, **options)
+    def generate(self, texts: Any, seconds: Any = None, config: Any = None, *_: Any, seed: int = 0, **__: Any) -> Any:
+        return super().generate(texts, None, config or GenerationConfig(seed))
 
     def extend(self, motion: Motion, seconds: float, **options: Any) -> Motion:
         return super().extend(motion, 1.0, **options)
