@@ -312,12 +312,13 @@ def test_one_of_several_animations_is_named(cli, fake, pack, tmp_path):
 def test_controls_set_every_movement() -> None:
     request = MotionRequest(clauses=[Clause(action="walk", times=2, tempo="slow"), Clause(action="bow", denied=True)])
     pins = [read_pin("right_hand@1.5=0.4,1.3,0.3")]
-    controls = Controls(3, -90.0, None, [(0.0, 2.0), (1.0, 2.0)], 1.5, True, True, pins)
+    controls = Controls(3, -90.0, None, None, 1.5, True, True, pins)
     controls.check()
     changed = controls.on(request)
     walk, bow = changed.clauses
     assert (walk.times, walk.turn, walk.side, walk.factor, walk.tempo) == (3, 90.0, "right", 1.5, None)
-    assert walk.waypoints == [(0, 2), (1, 2)] and bow == request.clauses[1]
+    assert Controls(waypoints=[(0.0, 2.0), (1.0, 2.0)]).on(request).clauses[0].waypoints == [(0, 2), (1, 2)]
+    assert bow == request.clauses[1]
     assert changed.loop and changed.treadmill and not walk.in_place and changed.pins[0].place == (0.4, 1.3, 0.3)
     assert Controls(path="circle:left:2").on(request).clauses[0].path == "circle"
 
