@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from avatargpt.options import MAX_SECONDS, MIN_SECONDS, is_text
+from avatargpt.options import is_text
 from avatargpt.verbs import VERBS
 from vqvae.errors import UserError, printable
 from vqvae.io.files import read_text, real_path
@@ -442,11 +442,6 @@ def _check_text(text: str, where: str, emoji: bool = False) -> str:
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"{where}: {len(text)} characters; accepted at most {MAX_CHARACTERS}")
     return text
-
-
-def check_seconds(seconds: float | None) -> None:
-    """Refuse a length that no motion can have."""
-    check_range("--seconds", seconds, MIN_SECONDS, MAX_SECONDS, " seconds")
 
 
 def check_range(name: str, value: float | None, low: float, high: float, unit: str = "") -> None:

@@ -8,10 +8,11 @@ from pydantic import JsonValue
 from avatargpt.server.core import Server
 from avatargpt.server.jobs import post
 from avatargpt.server.services import check_length
-from avatargpt.server.voices import check_feelings, counter, hear, one
+from avatargpt.server.voices import counter, hear, one
 from avatargpt.server.worker import Job, Report
 from avatargpt.verbs.face import ActFaceRequest
 from avatargpt.verbs.request import values_of
+from avatargpt.verbs.speech import read_feelings
 
 router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
 EXAMPLES = {
@@ -24,12 +25,13 @@ EXAMPLES = {
 
 def faces(server: Server, body: ActFaceRequest) -> Job:
     """A face of 52 weights and its head, 30 frames a second; the result is ``{"motions": [Motion]}``."""
-    sound, asked = hear(server, body)
+    sound, load = hear(server, body)
+    asked = load()
     asked.check()
     length = sound.seconds if sound else body.seconds
     if length is not None:
         check_length(server, length)
-    check_feelings(body.emotion, length)
+    read_feelings(body.emotion, length)
 
     def work(report: Report) -> JsonValue:
         if length is None:

@@ -17,10 +17,10 @@ router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
 
 def gestures(server: Server, body: GestureRequest) -> Job:
     """An upper body with fingers, 30 frames a second; the result is ``{"motions": [Motion]}``."""
-    sound, asked = hear(server, body)
+    sound, load = hear(server, body)
 
     def work(report: Report) -> JsonValue:
-        motion = server.model.gesture(**values_of(asked), progress=counter(report, sound.seconds))
+        motion = server.model.gesture(**values_of(load()), progress=counter(report, sound.seconds))
         said = body.transcript or ""
         return one(server, motion.with_caption(said), said, body.seed, "gesture", sound)
 

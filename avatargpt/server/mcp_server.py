@@ -42,8 +42,6 @@ INSTRUCTIONS = (
 )
 READ_ONLY = ("describe", "plan")
 FILES = {"sound": "Id of an upload, or the path of a sound file.", "motion": "Id of a motion, or the path of its file."}
-# fields of speech, which have no mark of their own
-SOUNDS = {"sound": "sound", "motion": "motion"}
 
 
 def mcp_server(server: Server, outputs: Path | None = None) -> MCPServer:
@@ -97,7 +95,7 @@ def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
     rows: dict[str, Any] = {"ctx": Context}
     parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
     for name, field in fields_of(tool.body).items():
-        kind = _kind_of(name, field)
+        kind = _kind_of(field)
         text = f"{field.description or ''} {FILES[kind]}".strip() if outputs is not None and kind else field.description
         about = FieldInfo.merge_field_infos(field, description=text, default=...) if text else field
         default = inspect.Parameter.empty if field.is_required() else field.default
@@ -111,17 +109,17 @@ def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
     return call
 
 
-def _kind_of(name: str, field: FieldInfo) -> str:
+def _kind_of(field: FieldInfo) -> str:
     """What a field names, ``motion`` or ``sound``; empty = nothing."""
     mark = marker_of(field, Refers)
-    return SOUNDS.get(name, "") if mark is None else mark.kind if mark.kind in FILES else ""
+    return mark.kind if mark is not None and mark.kind in FILES else ""
 
 
 def _with_files(server: Server, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments with files of this machine taken into the store."""
     out = dict(arguments)
     for name, field in fields_of(tool.body).items():
-        value, kind = str(out.get(name) or ""), _kind_of(name, field)
+        value, kind = str(out.get(name) or ""), _kind_of(field)
         if kind and value and not ID.fullmatch(value):
             path = Path(value).expanduser()
             if not path.is_file():

@@ -139,7 +139,7 @@ def motions(server: Server, body: AdaptedGenerate) -> Job:
     prompt = body.prompt or (body.request.text or body.request.compact if body.request else "")
     alone = body.kind == "avatar" or body.controls or body.strict or body.fps or {*entries} - {"after"}
     if alone:
-        return server.submit("generate", partial(_generate, server, with_bodies(body, entries), prompt))
+        return server.submit("generate", partial(_generate, server, body, entries, prompt))
     after = entries.get("after")
     batch = GenerationBatch(replace(body.config, seed=0), after, server.settings.motion_seconds)
     config = body.config
@@ -153,14 +153,16 @@ def motions(server: Server, body: AdaptedGenerate) -> Job:
     return server.submit("generate", group=group, finish=finish)
 
 
-def _generate(server: Server, body: AdaptedGenerate, prompt: str, report: Report) -> dict[str, Any]:
+def _generate(
+    server: Server, body: AdaptedGenerate, entries: dict[str, Stored], prompt: str, report: Report
+) -> dict[str, Any]:
     """A request that is not made together with others."""
-    model = load_adapted(server, body.adapter)
-    reading = read_prompts(model, body)
+    model, asked = load_adapted(server, body.adapter), with_bodies(body, entries)
+    reading = read_prompts(model, asked)
     (request_read,) = reading.requests
     (length,) = model.expected_seconds([request_read], [body.seconds])
     check_seconds_of(length * body.num, server.settings.motion_seconds, "seconds")
-    clips = [made.motion for made in make_motions(model, body, reading, report)]
+    clips = [made.motion for made in make_motions(model, asked, reading, report)]
     return keep_motions(server, "generate", prompt, body.seed, clips, request_read.captions)
 
 

@@ -25,11 +25,12 @@ from avatargpt.server.frames import DIGITS, frame_rows
 from avatargpt.server.long_motion import FPS as LONG_FPS
 from avatargpt.server.long_motion import chunks, step_json
 from avatargpt.server.services import Body
-from avatargpt.server.voices import Instruction, body_under, feelings_of
+from avatargpt.server.voices import Instruction, body_under
 from avatargpt.speech.audio import FPS, RATE, check_rate
 from avatargpt.speech.words import Word as SpokenWord
 from avatargpt.verbs.plan import LongRequest
 from avatargpt.verbs.request import request
+from avatargpt.verbs.speech import read_feelings
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -330,7 +331,7 @@ class _Client:
 
         self._check_free()
         check_rate(event.rate, 1, "rate")
-        feelings = feelings_of(event.emotion, None)
+        feelings = read_feelings(event.emotion, None)
         make_body = body_under(self.server, event.body, event.motion)
         if event.body:
             under = await self.server.wait_for("stream", lambda _: make_body(event.seed))
@@ -379,7 +380,7 @@ class _Client:
     async def _direct(self, event: Text | Emotion) -> None:
         """Reads words beside the sound, which goes on meanwhile."""
         live = self._start_playing()
-        feelings = feelings_of(event.emotion, None) if isinstance(event, Emotion) else []
+        feelings = read_feelings(event.emotion, None) if isinstance(event, Emotion) else []
         if len(self._directions) >= MAX_DIRECTIONS:
             raise bad(f"{MAX_DIRECTIONS} instructions are being read; accepted again when one has been done", "type")
         task = asyncio.create_task(self._change_direction(live, event, feelings))

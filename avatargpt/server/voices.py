@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 from avatargpt.options import check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
-from avatargpt.server.results import Clip
+from avatargpt.server.results import Clip, Stored
 from avatargpt.server.services import body_of, check_json, check_length, keep
 from avatargpt.server.worker import Report
 from avatargpt.verbs.request import resolve_sources
@@ -20,7 +20,6 @@ from avatargpt.verbs.speech import MAX_INSTRUCTION, MAX_WORDS
 
 if TYPE_CHECKING:
     from avatargpt.avatar.pipeline import Body
-    from avatargpt.face.audio_model.conditioning import Feeling
 
 Instruction = Field(default="", max_length=MAX_INSTRUCTION)
 
@@ -43,10 +42,11 @@ def sound_of(server: Server, number: str) -> UploadedSound:
     return UploadedSound(number, path, seconds)
 
 
-def hear(server: Server, body: Any) -> tuple[Any, Any]:
-    """The sound of a request, None without one, and the request with files and motions in place of ids.
+def hear(server: Server, body: Any) -> tuple[Any, Callable[[], Any]]:
+    """The sound of a request, None without one, and what gives the request with files and motions in place of ids.
 
-    Its transcripts are texts: files of this machine are nobody's business here.
+    Its transcripts are texts: files of this machine are nobody's business here. Motions are read when the request is
+    asked for, on the model's thread.
     """
     for name in ("transcript", "interlocutor_transcript"):
         said = getattr(body, name, None)
@@ -56,30 +56,21 @@ def hear(server: Server, body: Any) -> tuple[Any, Any]:
             raise bad(f"{name}: {len(said)} characters; accepted at most {MAX_WORDS}", name)
     check_json(body)
     sounds: dict[str, UploadedSound] = {}
+    entries: dict[str, Stored] = {}
 
     def find(kind: str, value: str, name: str) -> Any:
         if kind == "sound":
             sounds[name] = sound_of(server, value)
             return sounds[name].path
-        return body_of(server.store.motion(value, name), name)
+        entries[name] = server.store.motion(value, name)
+        return value
 
-    asked = replace(resolve_sources(body, find), files=False)
-    empty = {name: None for name in ("sound", "motion") if getattr(asked, name, None) == ""}
+    found = replace(resolve_sources(body, find), files=False)
+    empty = {name: None for name in ("sound", "motion") if getattr(found, name, None) == ""}
     if "sound" in empty and not hasattr(body, "seconds"):
         raise bad("sound: needed, the id of an upload", "sound")
-    return sounds.get("sound"), replace(asked, **empty)
-
-
-def check_feelings(emotion: str, seconds: float | None) -> None:
-    """Raises UserError unless it is empty, or as ``joyful:0.8`` or ``0:calm,2.5:angry``."""
-    feelings_of(emotion, seconds)
-
-
-def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
-    """The keyframes of ``joyful:0.8`` or ``0:calm,2.5:angry``; none for an empty text."""
-    from avatargpt.face.audio_model.conditioning import parse_emotions
-
-    return parse_emotions(emotion, seconds, "emotion") if emotion.strip() else []
+    asked = replace(found, **empty)
+    return sounds.get("sound"), lambda: resolve_sources(asked, lambda kind, value, name: body_of(entries[name], name))
 
 
 def body_under(server: Server, text: str, motion: str) -> Callable[[int], Body]:

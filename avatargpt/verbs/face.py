@@ -120,14 +120,13 @@ def act_face(model: Voices, asked: ActFaceRequest) -> FaceMotion:
         UserError: nothing to do, bad sound, feelings, words or shapes.
     """
     from avatargpt.avatar.pipeline import finish_face
-    from avatargpt.face.audio_model.conditioning import parse_emotions
     from avatargpt.speech.audio import open_sound
 
     asked.check()
     controls = asked.controls
     sound: Any = asked.sound
     length = asked.seconds if sound is None else open_sound(sound, asked.rate).about.seconds
-    feelings = parse_emotions(asked.emotion, length, "emotion") if asked.emotion.strip() else []
+    feelings = speech.read_feelings(asked.emotion, length)
     pipeline = model.avatars.face
     words, feelings, notes = speech.time_words(
         asked.transcript, sound, asked.rate, feelings, pipeline.driver, asked.files

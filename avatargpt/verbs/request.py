@@ -34,7 +34,7 @@ from typing import (
     dataclass_transform,
     get_args,
     get_origin,
-)  # fmt: skip
+)
 
 import annotated_types
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema

@@ -151,6 +151,13 @@ class SpeakRequest(VoiceRequest):
         return lively(self.blink_rate, self.idle, self.eye_contact)
 
 
+def read_feelings(emotion: str, seconds: float | None) -> list[Feeling]:
+    """The keyframes of ``joyful:0.8`` or ``0:calm,2.5:angry``; none for an empty text. Raises UserError."""
+    from avatargpt.face.audio_model.conditioning import parse_emotions
+
+    return parse_emotions(emotion, seconds, "emotion") if emotion.strip() else []
+
+
 def lively(blink_rate: float | None, idle: float | None, eye_contact: float) -> Controls:
     """The usual controls of a face with others where they are given."""
     from avatargpt.face.audio_model.controls import LIVELY
@@ -172,14 +179,13 @@ def speak(model: Voices, asked: SpeakRequest) -> AvatarMotion:
     """
     from avatargpt.avatar.pipeline import IDLE as STANDS
     from avatargpt.avatar.pipeline import BodyClip, body_of
-    from avatargpt.face.audio_model.conditioning import parse_emotions
     from avatargpt.speech.audio import open_sound
     from vqvae.errors import UserError
 
     if asked.motion is not None and asked.body not in (None, "", STANDS):
         raise UserError("body and motion; accepted one of them")
     seconds = open_sound(asked.sound, asked.rate).about.seconds
-    feelings = parse_emotions(asked.emotion, seconds, "emotion") if asked.emotion.strip() else []
+    feelings = read_feelings(asked.emotion, seconds)
     pipeline = model.avatars
     timed, feelings, notes = time_words(
         asked.transcript, asked.sound, asked.rate, feelings, pipeline.face.driver, asked.files
