@@ -35,6 +35,7 @@ from avatargpt.verbs.join import ExtendRequest, InbetweenRequest, extend, find_i
 from avatargpt.verbs.plan import LongRequest, PlanRequest, long, plan
 from avatargpt.verbs.request import method_of
 from avatargpt.verbs.speech import GestureRequest, SpeakRequest, gesture, speak
+from avatargpt.verbs.task import TaskRequest, run_task
 from instruct_data import registry
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
@@ -277,6 +278,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
     in_between = method_of(InbetweenRequest, find_inbetween)
     extend = method_of(ExtendRequest, extend)
     describe_body = _of("body.description", MotionDescription.describe)
+    run_task = method_of(TaskRequest, run_task)
     likelihood = _of("loaded", LoadedModel.likelihood)
     fit = _of("body.model", BodyModel.fit)
 

@@ -114,7 +114,10 @@ def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
         if not text:
             raise UserError(f"{where}: empty text")
         return TextSegment(text, ground=True)
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
     if not np.isfinite(number) or (kind == "seconds" and number <= 0):
         raise UserError(f"{where}: {value}; accepted a finite number{' above 0' if kind == 'seconds' else ''}")
     return TextSegment(format_seconds(number) if kind == "seconds" else f"{number:g}")
@@ -138,6 +141,7 @@ def merge_text(segments: list[Segment]) -> tuple[Segment, ...]:
 
 # Tasks: one YAML file each.
 TASKS = Path(__file__).parent / "tasks"
+MODEL_TASKS = "tasks"  # in a model folder: the files of tasks of its own
 MIN_TEMPLATES = 20
 # how many slots of each kind (the first of `inputs`) examples made from clips fill; the kind named first is needed
 FILLED: dict[str, dict[str, int]] = {
@@ -176,13 +180,8 @@ class Decoding(Strict, strict=True):
     num_beams: int = Field(1, ge=1)
 
 
-class Metric(Strict, strict=True):
-    name: str
-    higher_is_better: bool
-
-
 class Task(Strict, strict=True):
-    """What an instruction asks for: slots in, head out, wording, decoding defaults, metrics.
+    """What an instruction asks for: slots in, head out, wording, decoding defaults.
 
     Attributes:
         examples: how training examples are made: ``pairs`` of slots and an answer in words, or from clips as that
@@ -200,7 +199,6 @@ class Task(Strict, strict=True):
     words: Literal["caption", "steps", "emotion", "speech"] = "caption"
     templates: list[str]
     decoding: Decoding
-    metrics: list[Metric] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -329,7 +327,11 @@ _packaged = cache(load_task)
 
 
 def add_folder(path: str | os.PathLike[str]) -> list[str]:
-    """Register every ``*.yaml`` of a folder; returns the names of its tasks."""
+    """Register every ``*.yaml`` of a folder; returns the names of its tasks.
+
+    Raises:
+        UserError: no such folder, no task in it, or another task of a name that is registered already.
+    """
     folder = real_path(path)
     if folder in _folders:
         return [n for n, t in _tasks.items() if (folder / f"{n}.yaml").is_file()]
@@ -338,8 +340,8 @@ def add_folder(path: str | os.PathLike[str]) -> list[str]:
     tasks = [load_task(p) for p in sorted(folder.glob("*.yaml"))]
     if not tasks:
         raise UserError(f"{folder}: no *.yaml in it; a task is one YAML file")
-    if twice := [t.name for t in tasks if t.name in _tasks]:
-        raise UserError(f"{folder}: task {twice[0]!r} is registered already")
+    if twice := [t.name for t in tasks if _tasks.get(t.name, t) != t]:
+        raise UserError(f"{folder}: another task {twice[0]!r} is registered already")
     _tasks.update({t.name: t for t in tasks})
     _folders.append(folder)
     return [t.name for t in tasks]

@@ -26,6 +26,7 @@ COMMANDS = {
     "inbetween": "avatargpt.cli.motion:inbetween",
     "extend": "avatargpt.cli.motion:extend",
     "reconstruct": "avatargpt.cli.motion:reconstruct",
+    "task": "avatargpt.cli.task:task",
     "plan": "avatargpt.cli.plan:plan",
     "long": "avatargpt.cli.plan:long",
     "chat": "avatargpt.cli.chat:chat",

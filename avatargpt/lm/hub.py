@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 
 from avatargpt.lm.shape import SMALL
-from instruct_data.registry import get_task, list_tasks
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import atomic_write, read_text, reason
@@ -171,8 +170,6 @@ def front_matter(folder: Path, body: str) -> dict[str, Any]:
     # a face model in a folder of its own counts as well
     for part in folder.glob("*/config.json"):
         heads |= set(read_object(part).get("modalities") or {})
-    tasks = [get_task(name) for name in list_tasks()]
-    supported = [t for t in tasks if {t.output, *(s.modality for s in t.inputs if s.modality)} <= heads]
     data = table_rows(body, DATA)
     licences = [row[-1] for row in data]
     # one non-commercial or unrecorded source binds the whole model
@@ -182,7 +179,6 @@ def front_matter(folder: Path, body: str) -> dict[str, Any]:
         "language": ["en"], "library_name": "avatargpt", "pipeline_tag": "text-to-3d",
         "tags": ["human-motion", "text-to-motion", "motion-to-text", "vq-vae", "t5", *sorted(heads - {"text"})],
         "datasets": list(dict.fromkeys(s for row in data if (s := _slug(row[0])))),
-        "metrics": sorted({m.name for t in supported for m in t.metrics}),
     }  # fmt: skip
 
 

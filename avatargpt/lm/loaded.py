@@ -87,6 +87,8 @@ class LoadedModel:
         if kind == torch.bfloat16 and not fast_bfloat16(where):
             warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=3)
         model = load_network(folder, where)
+        if (folder / registry.MODEL_TASKS).is_dir():
+            registry.add_folder(folder / registry.MODEL_TASKS)
         tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
         return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder))
 

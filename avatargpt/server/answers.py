@@ -22,6 +22,7 @@ Motion = TypedDict("Motion", {
 })  # fmt: skip
 Motions = TypedDict("Motions", {"motions": list[Motion]})
 Descriptions = TypedDict("Descriptions", {"descriptions": list[str], "notes": list[str]})
+TaskAnswers = TypedDict("TaskAnswers", {"answers": NotRequired[list[str]], "motions": NotRequired[list[Motion]]})
 Step = TypedDict("Step", {"text": str, "seconds": float | None, "note": str})
 Activity = TypedDict("Activity", {"name": str, "steps": list[Step]})
 Plan = TypedDict("Plan", {
@@ -33,7 +34,7 @@ Upload = TypedDict("Upload", {
 })  # fmt: skip
 File = TypedDict("File", {"name": str, "href": str, "media_type": str, "bytes": int})
 Export = TypedDict("Export", {"file": File})
-Called = Motions | Descriptions | Plan | Export  # by a tool
+Called = Motions | Descriptions | TaskAnswers | Plan | Export  # by a tool
 
 Progress = TypedDict("Progress", {"done": int, "total": int, "stage": str})
 # a job that is done has what its route answers with, too

@@ -32,5 +32,7 @@ async def motion(server: AnyServer, id: str) -> JSONResponse:
 
 
 post(router, "/describe", "Motion to words", services.describe, answers.Descriptions, examples=[{"motion": "ID"}])
+post(router, "/tasks", "A task of the model by its name", services.run_task, answers.TaskAnswers,
+     examples=[{"task": "motion_to_text", "slots": {"motion": "ID"}, "num": 2}])  # fmt: skip
 post(router, "/plans", "A scene to activities and steps", services.plans, answers.Plan,
      examples=[{"scene": "a man makes breakfast", "seconds": 60}])  # fmt: skip

@@ -33,6 +33,8 @@ from avatargpt.verbs.request import (
     resolve_sources,
     values_of,
 )
+from avatargpt.verbs.task import TaskRequest
+from instruct_data.registry import get_task
 from vqvae.motion import Motion
 from vqvae.strict import Strict
 
@@ -269,6 +271,29 @@ def describe(server: Server, body: DescribeRequest) -> Job:
         return {"descriptions": sentences, "notes": list(entry.about.get("notes", ()))}
 
     return server.submit("describe", work)
+
+
+def run_task(server: Server, body: TaskRequest) -> Job:
+    """A task of the registry; the result is ``{"answers": [...]}``, or ``{"motions": [Motion]}``.
+
+    A motion slot takes the id of a motion.
+    """
+    task = get_task(body.task)
+    filled = dict(body.slots)
+    for slot in task.of_kind("motion"):
+        if slot.name in filled:
+            entry = server.store.motion(str(filled[slot.name]))
+            check_length(server, float(entry.about["seconds"]), slot.name)
+            filled[slot.name] = entry.clip()
+    prompt = "; ".join(f"{name}: {value}" for name, value in body.slots.items())
+    check_text(f"{task.name}: {prompt}")
+
+    def work(report: Report) -> dict[str, Any]:
+        report(0, 1)
+        made = server.model.run_task(**values_of(replace(body, slots=filled)))
+        return {"answers": made} if task.output == "text" else keep_motions(server, "task", prompt, body.seed, made, [])
+
+    return server.submit("task", work)
 
 
 def plans(server: Server, body: PlanRequest) -> Job:

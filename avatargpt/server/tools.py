@@ -24,6 +24,7 @@ from avatargpt.verbs.describe import DescribeRequest
 from avatargpt.verbs.plan import LongRequest, PlanRequest
 from avatargpt.verbs.request import Source, explain_mistake, request
 from avatargpt.verbs.speech import SpeakRequest
+from avatargpt.verbs.task import TaskRequest
 
 router = APIRouter(prefix="/v1/tools", tags=["tools"])
 
@@ -90,6 +91,7 @@ TOOLS = {tool.name: tool for tool in (
     Tool("extend", "Let a motion go on, by words or as it comes.", services.AdaptedExtend, services.extend),
     Tool("inbetween", "Join two motions by a new one between them.", services.AdaptedInbetween, services.inbetween),
     Tool("describe", "Say in words what a motion shows.", DescribeRequest, services.describe),
+    Tool("task", "Run one of the model's tasks as it stands, by its name and slots.", TaskRequest, services.run_task),
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.",
          services.EditRequest, services.edit),
     Tool("plan", "Break a scene down into activities and steps, without making motion.", PlanRequest, services.plans),

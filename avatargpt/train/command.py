@@ -56,7 +56,8 @@ _CORPORA = {
     "texts": Option("folder of caption bank and rewrites", needed=True),
     "planning": Option("folder of planning corpora"),
     "chat": Option("folder of dialogues"),
-    "pairs": Option("folder of TASK.jsonl files: slots and answers of any text task"),
+    "pairs": Option("folder of TASK.jsonl files: slots (of motion ids of clips) and answers of any text task"),
+    "tasks": Option("folder of tasks of your own, a .yaml each; they go with the model"),
 }  # fmt: skip
 
 STAGES: dict[str, StageEntry] = {

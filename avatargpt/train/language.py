@@ -21,7 +21,7 @@ from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import IGNORED
 from avatargpt.lm.text_encoder import SPIECE, ResidentStates, SentenceGrounder, TextTokenizer
 from avatargpt.train.data.batches import EVEN, Batch, Pool, Prefetch, StepShare, work_of
-from avatargpt.train.data.corpus import folders_of, read_codes, read_tokenizers, text_corpus
+from avatargpt.train.data.corpus import add_own_tasks, folders_of, read_codes, read_tokenizers, text_corpus
 from avatargpt.train.data.examples import ExampleOptions, Examples, Rows
 from avatargpt.train.data.judged_answers import lessons
 from avatargpt.train.data.prepare import MADE_UP
@@ -36,7 +36,7 @@ from avatargpt.train.throughput import Work
 from avatargpt.train.zero import read_zero
 from instruct_data import attributes
 from instruct_data.factory.mixture import clip_class
-from instruct_data.registry import get_task, list_tasks
+from instruct_data.registry import MODEL_TASKS, get_task, list_tasks
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
@@ -459,6 +459,7 @@ def language_stage(recipe: LanguageRecipe, args: SimpleNamespace) -> None:
             that is damaged or another model's.
     """
     out, zero = Path(args.output), Path(args.deepspeed_config) if args.deepspeed_config else None
+    own_tasks = add_own_tasks(args)
     check(recipe, str(args.config), zero is not None)
     runtime = Runtime.start(args.threads, args.device)
     runtime.share(recipe.train.batch, f"{args.config}: train")
@@ -468,6 +469,9 @@ def language_stage(recipe: LanguageRecipe, args: SimpleNamespace) -> None:
         raise UserError(f"{args.config}: train: ema: {recipe.train.ema}; stage 3 of {zero} shards the weights that it "
                         "averages; accepted: 0, or stage 1 or 2")  # fmt: skip
     stage = make_stage(recipe, args, runtime)
+    for file in (f for folder in own_tasks for f in folder.glob("*.yaml")) if runtime.main else ():
+        (out / MODEL_TASKS).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, out / MODEL_TASKS / file.name)
     run(stage, out, runtime, args.until, deepspeed)
 
 

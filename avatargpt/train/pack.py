@@ -43,6 +43,7 @@ from avatargpt.train.language import ADAPTER
 from avatargpt.train.reporting import origin_of
 from instruct_data.factory.gesture.bank import read_bank
 from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
+from instruct_data.registry import MODEL_TASKS
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
@@ -91,6 +92,8 @@ def pack_stage(args: SimpleNamespace) -> None:
         torch.nn.Module.to(model, torch.bfloat16)
         save_model(model, out, "15MB")
     TextTokenizer.load(args.language).save(out)
+    if (own := Path(args.language) / MODEL_TASKS).is_dir():
+        shutil.copytree(own, out / MODEL_TASKS, dirs_exist_ok=True)
     if face_model is not None:
         save_small(face_model, out / MODEL_FOLDER)
         TextTokenizer.load(args.face).save(out / MODEL_FOLDER)

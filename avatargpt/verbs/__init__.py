@@ -11,4 +11,5 @@ VERBS = {
     "face": "avatargpt.verbs.face:ActFaceRequest",
     "gesture": "avatargpt.verbs.speech:GestureRequest",
     "speak": "avatargpt.verbs.speech:SpeakRequest",
+    "task": "avatargpt.verbs.task:TaskRequest",
 }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from avatargpt.avatar.pipeline import AvatarPipeline, BodyClip
     from avatargpt.body.tasks import BodyTasks
     from avatargpt.gesture.pipeline import GesturePipeline
+    from avatargpt.lm.loaded import LoadedModel
     from vqvae.face import FaceMotion
 
 
@@ -30,6 +31,12 @@ class Voices(Protocol):
 
 class Model(Protocol):
     """What bodies take, and descriptions."""
+
+    loaded: LoadedModel
+
+    @property
+    def facial(self) -> LoadedModel:
+        """The network with the face's tokens."""
 
     @property
     def body(self) -> BodyTasks:

@@ -226,7 +226,6 @@ def test_a_new_card_says_where_a_model_comes_from(folder: Path) -> None:
     front = front_of(folder)
     assert front["license"] == "cc-by-nc-4.0" and front["datasets"] == ["mine", "theirs"]
     assert front["pipeline_tag"] == "text-to-3d" and {"body", "face"} <= set(front["tags"])
-    assert "prompt_suite" in front["metrics"]
     text = (folder / CARD).read_text(encoding="utf-8")
     assert "| lm: val_text_to_motion | 1.25 |" in text and "`body/tokenizer.json`" in text
 

@@ -19,6 +19,7 @@ from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes, Store
 from tests.factories import drawn_rows
 from tests.train.conftest import COMPOSED, Mini
+from vqvae.errors import UserError
 
 # every prompt has its words, and the sentence encoder's view of them
 ALL_WORDS: dict[str, float] = dict.fromkeys(("only_ground", "only_words", "only_attributes", "unconditional"), 0.0)
@@ -59,7 +60,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "output": "text" if examples == "motion_to_text" else "body",
             "words": "steps" if name.endswith("steps") else "caption",
             "templates": plain + [f"Do {name} in way {i} for {{how_long}}." for i in range(20) if times],
-            "decoding": {}, "metrics": [{"name": "any", "higher_is_better": True}],
+            "decoding": {},
         }  # fmt: skip
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(task))
     assert set(registry.add_folder(tmp_path)) == set(TASKS)
@@ -116,6 +117,27 @@ def test_every_kind_is_built(examples: Examples, monkeypatch: pytest.MonkeyPatch
         assert row.motions[0][-1] == row.codes[0] - 1 and row.codes[-1] == 39
     assert all(row.answer == "a person waves" and len(row.motions[0]) == 40 for row in rows["name_it"])
     assert all(row.length == len(row.codes) == 40 for row in rows["act_so_long"])
+
+
+def test_pairs_hold_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_tasks", {})
+    monkeypatch.setattr(registry, "_folders", [])
+    inputs = [motion("clip"), optional(motion("other")), {"name": "word", "kind": "text"}]
+    task = {
+        "name": "which", "version": 1, "description": "a test", "inputs": inputs, "output": "text", "decoding": {},
+        "templates": [f"Answer in way {i}." for i in range(20)],
+    }  # fmt: skip
+    (tmp_path / "which.yaml").write_text(yaml.safe_dump(task))
+    registry.add_folder(tmp_path)
+    text = TextTokenizer.train(["Answer in way one two three; [Instruction] clip word other"] * 20, 300)
+    pairs = {"which": [({"clip": "c0", "word": "one"}, "two"), ({"clip": "c1", "other": "j", "word": "two"}, "three")]}
+    options = ExampleOptions(weights={"which": 1.0}, **ALL_WORDS)
+    rows = drawn_rows(Examples(items(), pairs, text, tiny_config(text, 64, 4), options), "which", 20)
+    assert {(row.answer, len(row.motions)) for row in rows} == {("two", 1), ("three", 2)}
+    assert all(np.array_equal(m, np.arange(40)) for row in rows for m in row.motions)
+    with pytest.raises(UserError, match="pair 1: 'c99'; accepted: the id of a training clip of a body"):
+        wrong = {"which": [({"clip": "c99", "word": "one"}, "two")]}
+        drawn_rows(Examples(items(), wrong, text, tiny_config(text, 64, 4), options), "which", 1)
 
 
 def test_words_that_are_needed_are_there(examples: Examples) -> None:

@@ -21,6 +21,7 @@ DOORS = {
     "inbetween": ("in_between", "inbetween", "inbetween"), "extend": ("extend", "extend", "extend"),
     "plan": ("plan", "plans", "plan"), "long": ("long", "long", "long"), "face": ("act_face", "faces", None),
     "gesture": ("gesture", "gestures", None), "speak": ("speak", "speak", "speak"),
+    "task": ("run_task", "tasks", "task"),
 }  # fmt: skip
 
 

@@ -206,7 +206,6 @@ def test_its_tokens_are_trained_and_spoken(
         "name": "text_to_grip", "version": 1, "description": "words to fingers", "output": "grip",
         "inputs": [{"name": "said", "kind": "text"}], "examples": "text_to_motion",
         "templates": [f"Bend the fingers, way {i}." for i in range(20)], "decoding": {},
-        "metrics": [{"name": "any", "higher_is_better": True}],
     }  # fmt: skip
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "text_to_grip.yaml").write_text(yaml.safe_dump(task))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
@@ -16,12 +18,13 @@ from instruct_data.factory.text.captions import CaptionBank
 from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.factory.text.rewrites import Rewrites
 from instruct_data.planning import Pair, join_steps, read_planning_pairs
-from instruct_data.registry import get_task
+from instruct_data.registry import MODEL_TASKS, add_folder, get_task
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 from vqvae.tokenizer import MotionTokenizer
 
+PAIRED = ("text", "motion")  # kinds of slots that a pair can fill
 LONGEST_LINE = 26  # words; longer lines cost more time than they teach
 
 
@@ -32,7 +35,8 @@ class Folders:
     texts: Path  # caption bank and rewrites
     planning: Path | None = None  # scenes with activities and steps, for the planning tasks
     chat: Path | None = None  # dialogues, for `chat_turn`
-    # Files ``TASK.jsonl`` with lines ``{"slots": {NAME: TEXT}, "answer": TEXT}``, for any text task
+    # Files ``TASK.jsonl`` with lines ``{"slots": {NAME: TEXT}, "answer": TEXT}``, for any text task; of a motion slot
+    # TEXT is the id of a clip
     pairs: Path | None = None
 
 
@@ -40,6 +44,16 @@ def folders_of(args: SimpleNamespace) -> Folders:
     """The folders of the command line."""
     planning, chat, pairs = (Path(p) if p else None for p in (args.planning, args.chat, args.pairs))
     return Folders(Path(args.texts), planning, chat, pairs)
+
+
+def add_own_tasks(args: SimpleNamespace) -> list[Path]:
+    """Register tasks of the user's own, and those of the model that is begun from; their folders."""
+    folders = [Path(args.tasks)] if args.tasks else []
+    if getattr(args, "start", None) and (earlier := Path(args.start) / MODEL_TASKS).is_dir():
+        folders.append(earlier)
+    for folder in folders:
+        add_folder(folder)
+    return folders
 
 
 def read_planning_lines(folder: Path) -> list[str]:
@@ -68,7 +82,7 @@ def read_planning_lines(folder: Path) -> list[str]:
 
 
 def user_pairs(folder: Path) -> dict[str, list[Pair]]:
-    """Pairs of every ``TASK.jsonl`` in a folder."""
+    """Pairs of every ``TASK.jsonl`` in a folder; a motion slot holds the id of a clip."""
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UserError(f"{folder}: no TASK.jsonl in it")
@@ -77,15 +91,17 @@ def user_pairs(folder: Path) -> dict[str, list[Pair]]:
         task = get_task(path.stem)
         if task.output != "text":
             raise UserError(f"{path}: task {task.name} answers with {task.output}; accepted: text tasks")
-        accepted = {s.name for s in task.inputs if s.kind == "text"}
+        kinds = {s.name: s.kind for s in task.inputs if s.kind in PAIRED}
+        token = np.zeros((1, 1), np.int64)  # in place of a clip
         for n, row in json_rows(path):
             try:
                 slots, answer = dict(row["slots"]), row["answer"]
-                if not set(slots) <= accepted or not all(isinstance(v, str) for v in (*slots.values(), answer)):
-                    raise ValueError(f"slots {', '.join(slots)}; accepted: texts for {', '.join(sorted(accepted))}")
+                if not set(slots) <= set(kinds) or not all(isinstance(v, str) for v in (*slots.values(), answer)):
+                    names = ", ".join(kinds)
+                    raise ValueError(f"slots {', '.join(slots)}; accepted: texts, or ids of clips, for {names}")
                 if not answer.strip():
                     raise ValueError("an empty answer")
-                task.render(slots)
+                task.render({k: token if kinds[k] == "motion" else v for k, v in slots.items()})
             except (ValueError, TypeError, KeyError) as e:
                 raise UserError(f'{path}: line {n}: {e}; a line is {{"slots": {{...}}, "answer": "..."}}') from None
             out.setdefault(path.stem, []).append((slots, answer))
@@ -147,9 +163,10 @@ def list_grounded_texts(pairs: Mapping[str, Sequence[Pair]], items: Sequence[Cli
         yield from item.captions
         yield from (str(p) for p in item.extra.get("prompts", []))
     yield from clip_steps(items).values()
-    for rows in pairs.values():
+    for task, rows in pairs.items():
+        names = {s.name for s in get_task(task).of_kind("text")}
         for slots, _ in rows:
-            yield from slots.values()
+            yield from (text for name, text in slots.items() if name in names)
 
 
 def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
@@ -186,6 +203,7 @@ def read_codes(folders: str, tokenizers: Sequence[MotionTokenizer]) -> tuple[lis
 def ground_stage(args: SimpleNamespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
     runtime = Runtime.start(args.threads, args.device)
+    add_own_tasks(args)
     clips = list(Store.open(args.store).clips("train"))
     _, pairs = text_corpus(folders_of(args), clips)
     texts = list(list_grounded_texts(pairs, clips))

@@ -16,6 +16,7 @@ from pydantic import model_validator
 from avatargpt.lm.shape import Shape
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.clip_tables import LONGEST, NEVER_CROPPED, Clauses, ClipTable, Pools
+from avatargpt.train.data.corpus import PAIRED
 from avatargpt.train.data.prompts import FIELDS, MOTIONS, NOTHING, SLOTS, SYMBOLS, TEXTS, Wording
 from avatargpt.train.data.ragged import places
 from instruct_data.attributes import ONWARD
@@ -325,12 +326,12 @@ class Examples:
         return out
 
     def _pair(self, task: Task, entries: np.ndarray, rng: np.random.Generator) -> StreamRows:
-        """Words of both sides."""
+        """Words, and where the task has such slots motion, to words."""
         if task.name not in self._pairs:
             self._pairs[task.name] = self._pair_table(task)
-        texts, which, answers, ground = self._pairs[task.name]
+        texts, clips, which, answers, ground = self._pairs[task.name]
         part = StreamRows.empty(len(entries))
-        names = [s.name for s in task.of_kind("text")]
+        names = [s.name for kind in PAIRED for s in task.of_kind(kind)]
         sets = [frozenset(n for k, n in enumerate(names) if mask >> k & 1) for mask in range(1 << len(names))]
         part.skeleton = self._skeletons(task, sets, which[entries], np.zeros(len(entries), np.int64), rng)
         keep_words, keep_ground, _ = self._draw_kept(len(entries), rng, motion=False)
@@ -338,6 +339,9 @@ class Examples:
         for k in range(texts.shape[1]):
             number = texts[entries, k]
             self._say(part, number, keep_words & (number >= 0), TEXTS + k)
+        for k, chosen in enumerate(clips[entries].T):  # whole clips: the answer is about all of them
+            tokens = np.minimum(self.clips.counts[chosen], LONGEST)
+            self._motions(part, k, self.clips.starts[chosen], np.where(chosen >= 0, tokens, 0))
         number = ground[entries]
         for n, order in enumerate(self.wording.text_orders[s] for s in part.skeleton):
             if order != sorted(order):  # the sentence encoder reads texts in the order of the prompt
@@ -348,15 +352,23 @@ class Examples:
         return part
 
     def _pair_table(self, task: Task) -> tuple[np.ndarray, ...]:
-        names, rows = [s.name for s in task.of_kind("text")], self.pairs[task.name]
+        rows = self.pairs[task.name]
+        names, motions = ([s.name for s in task.of_kind(kind)] for kind in PAIRED)
         texts = np.full((len(rows), max(len(names), 1)), -1, np.int64)
+        clips = np.full((len(rows), max(sum(name in slots for name in motions) for slots, _ in rows)), -1, np.int64)
         which, whole = np.zeros(len(rows), np.int64), []
+        items = {item.id: item for item in self.clips.items} if motions else {}
         for n, (slots, _) in enumerate(rows):
-            filled = [name for name in names if name in slots]
-            which[n] = sum(1 << names.index(name) for name in filled)
-            texts[n, : len(filled)] = self.wording.numbers([slots[name] for name in filled])
-            whole.append(" ".join(slots[name] for name in filled))
-        return texts, which, self.wording.numbers([a for _, a in rows]), self.wording.numbers(whole)
+            which[n] = sum(1 << k for k, name in enumerate([*names, *motions]) if name in slots)
+            filled = [slots[name] for name in names if name in slots]
+            texts[n, : len(filled)] = self.wording.numbers(filled)
+            whole.append(" ".join(filled))
+            for k, clip in enumerate(slots[name] for name in motions if name in slots):
+                if clip not in items or items[clip].modality != task.modality:
+                    raise UserError(f"task {task.name}: pair {n + 1}: {clip[:40]!r}; accepted: the id of a training "
+                                    f"clip of a {task.modality}")  # fmt: skip
+                clips[n, k] = self.clips.number(items[clip])
+        return texts, clips, which, self.wording.numbers([a for _, a in rows]), self.wording.numbers(whole)
 
     def _say(self, part: StreamRows, number: np.ndarray, kept: np.ndarray, slot: int) -> None:
         """Fill a text slot where `kept`."""
