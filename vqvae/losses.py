@@ -13,7 +13,6 @@ from vqvae.strict import Rate, Strict
 
 # Rotations of joints without children move no joint; they show in points fixed to them: (joint, metres from it).
 ENDS = ((15, (0.0, 0.0, 0.2)), (15, (0.0, 0.2, 0.0)), (20, (0.15, 0.0, 0.0)), (21, (-0.15, 0.0, 0.0)))
-STILL = 0.01  # metres; what moves less counts as if it moved by this
 LIDS = tuple(arkit.INDEX[n] for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 LIPS = tuple(
     arkit.INDEX[n]
@@ -35,7 +34,6 @@ class LossWeights(Strict):
     end_velocity: Rate = 0.0
     jerk: Rate = 0.0
     rise: Rate = 0.0  # of the ground
-    movement: Rate = 0.0  # of a point about its mean place, as a share of how far it moves
 
 
 def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,7 +107,6 @@ def body_losses(
         "contact": w.contact * slide.sum() / stance.sum().clamp(min=1),
         "jerk": w.jerk * _jerk_difference(*worlds, downsample),
         "rise": w.rise * _rise_difference(raw[..., 269:], truth[..., 269:]),
-        "movement": w.movement * _movement_difference(decoded, points),
         "mpjpe": away[..., :22].detach().mean(),
     }
 
@@ -121,14 +118,6 @@ def _rise_difference(decoded: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         return real.sum()
     height = smooth_l1_loss(decoded.cumsum(1), real.cumsum(1), beta=0.3)
     return height + 20 * smooth_l1_loss(decoded, real, beta=0.02)
-
-
-def _movement_difference(decoded: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Error of points (B, T, P, 3), less their mean over time, as a share of the real root mean square of the same."""
-    # A tapping foot moves by centimetres: in a mean of metres its absence is hardly seen.
-    moved, true = (x - x.mean(1, keepdim=True) for x in (decoded, real))
-    far = true.square().sum(-1).mean(1).sqrt()
-    return ((moved - true).norm(dim=-1).mean(1) / (far + STILL)).mean()
 
 
 def _jerk_difference(decoded: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
