@@ -107,8 +107,7 @@ class Retriever:
     def scene(self, text: str) -> np.ndarray:
         """(W,) components of a scene."""
         lib = self.library
-        reduced: np.ndarray = lib.basis.reduce(self.full([text]), lib.scene_vectors.shape[1])[0]
-        return reduced
+        return lib.basis.reduce(self.full([text]), lib.scene_vectors.shape[1])[0]
 
     def nearest(self, scene: str, count: int = NEAREST_SCENES) -> list[int]:
         """Rows of the written scenes nearest by the components that the library keeps."""

@@ -164,8 +164,7 @@ class Scorer(nn.Module):
 
     def score(self, questions: Sequence[Question]) -> np.ndarray:
         """(B,) probabilities of being true."""
-        probabilities: np.ndarray = 1 / (1 + np.exp(-self.logits(questions)))
-        return probabilities
+        return 1 / (1 + np.exp(-self.logits(questions)))
 
 
 COHERENCE_WEIGHT, KNOWN_WEIGHT, WEAK_WEIGHT, REPEAT_WEIGHT, STRANGER_WEIGHT, NAME_WEIGHT = 1.0, 1.0, 1.0, 2.0, 1.0, 0.5

@@ -14,19 +14,21 @@ import secrets
 import struct
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi import Body as JsonBody
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
+from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, body, refusal_of
 from avatargpt.server.exports import write_form
-from avatargpt.server.jobs import wait_for_job
+from avatargpt.server.jobs import UNCACHED, wait_for_job
 from avatargpt.server.results import SESSIONS
 from avatargpt.server.tool_calls import Message, calls_of, last_motion, results_of
 from avatargpt.server.tools import TOOLS
@@ -91,25 +93,24 @@ async def completions(
     """A turn of a conversation about a timeline. Plain, streamed (SSE), or as calls of declared tools."""
     if row.model != MODEL:
         raise Refusal(404, f"no model {row.model[:40]!r}; accepted: {MODEL}", "model", "model_not_found")
-    turns = [m for m in row.messages if m.role == "user"]
-    if not turns or not turns[-1].text.strip():
+    turns = [i for i, m in enumerate(row.messages) if m.role == "user"]
+    if not turns or not row.messages[turns[-1]].text.strip():
         raise bad("messages: no words of the user", "messages")
     if len(turns) > MAX_TURNS:
         raise bad(f"messages: {len(turns)} turns; accepted at most {MAX_TURNS}", "messages")
     names = _list_declared(row)
     results = results_of(row.messages) if names else []
     if results:  # the client has called the tools: what they gave is the answer
-        answered = {"text": "\n".join(results), "ok": True}
         job = Job("completion")
-        job.settle("done", answered)
+        job.settle("done", {"text": "\n".join(results)})
+    elif names:
+        job = server.submit("completion", partial(_read_calls, server, row, turns[-1], names))
     else:
         base = server.settings.public_url or str(request.base_url).rstrip("/")
-        work = _choose_reader(server, row, names) if names else _turn(server, row, base)
-        job = server.submit("completion", work)
+        job = server.submit("completion", partial(_turn, server, row, turns[-1], base))
     number, created = f"chatcmpl-{secrets.token_urlsafe(16)}", int(time.time())
     if row.stream:
-        rows = _stream_answer(server, row, job, number, created)
-        return StreamingResponse(rows, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return EventSourceResponse(_stream_answer(server, row, job, number, created), headers=UNCACHED)
     result = await wait_for_job(request, server, job, server.settings.wait_seconds)
     if result is None:
         job.cancel()
@@ -126,35 +127,29 @@ async def completions(
 # A turn that is done
 
 
-def _turn(server: Server, row: CompletionBody, base: str) -> Any:
-    """What does the last turn, after those before it."""
-    before = row.messages[: max(i for i, m in enumerate(row.messages) if m.role == "user")]
-    words = next(m.text for m in reversed(row.messages) if m.role == "user")
-
-    def work(report: Report) -> dict[str, Any]:
-        number = _find_known(server, before)
-        if number is None:
-            number = server.sessions.create()
-            if row.seed is not None:
-                server.sessions.turn(number, report, f"/seed {row.seed}", ())
-            earlier = [m.text for m in before if m.role == "user" and m.text.strip()]
-            for done, text in enumerate(earlier):
-                report(done, len(earlier) + 1, "the turns before")
-                server.sessions.turn(number, report, text, ())
-        reply = server.sessions.turn(number, report, words, ())["reply"]
-        row_of = server.sessions.json(number)
-        out: dict[str, Any] = {"text": reply["text"], "ok": reply["ok"], "acts": reply["acts"]}
-        if row_of["segments"]:
-            links = {name: base + path for name, path in row_of["motion"].items()}
-            out["text"] += f"\n\n[motion, {row_of['seconds']:.1f} s]({links['glb']})"
-            out["motion"] = {k: row_of[k] for k in ("seconds", "frames", "fps", "version", "expires")} | {
-                "session": number, "links": links,
-            }  # fmt: skip
-        answered = [*before, Message(role="user", content=words), Message(role="assistant", content=out["text"])]
-        _remember(server, number, answered)
-        return out
-
-    return work
+def _turn(server: Server, row: CompletionBody, last: int, base: str, report: Report) -> dict[str, Any]:
+    """Does the last turn, after those before it."""
+    before = row.messages[:last]
+    number = _find_known(server, before)
+    if number is None:
+        number = server.sessions.create()
+        if row.seed is not None:
+            server.sessions.turn(number, report, f"/seed {row.seed}", ())
+        earlier = [m.text for m in before if m.role == "user" and m.text.strip()]
+        for done, text in enumerate(earlier):
+            report(done, len(earlier) + 1, "the turns before")
+            server.sessions.turn(number, report, text, ())
+    replied = server.sessions.turn(number, report, row.messages[last].text, ())
+    session, out = replied["session"], {"text": replied["reply"]["text"]}
+    if session["segments"]:
+        links = {name: base + path for name, path in session["motion"].items()}
+        out["text"] += f"\n\n[motion, {session['seconds']:.1f} s]({links['glb']})"
+        kept = {k: session[k] for k in ("seconds", "frames", "fps", "version", "expires")}
+        out["motion"] = {**kept, "session": number, "links": links}
+    digest = _digest([*row.messages[: last + 1], Message(role="assistant", content=out["text"])])
+    path = server.store.session(number) / CHAT
+    atomic_write(path, lambda p: p.write_text(json.dumps({"digest": digest}), encoding="utf-8"))
+    return out
 
 
 def _digest(messages: Sequence[Message]) -> str:
@@ -176,11 +171,6 @@ def _find_known(server: Server, before: Sequence[Message]) -> str | None:
     path = folder / CHAT
     known = path.is_file() and read_object(path).get("digest") == _digest(before)
     return links[-1] if known else None
-
-
-def _remember(server: Server, number: str, messages: Sequence[Message]) -> None:
-    row = json.dumps({"digest": _digest(messages)})
-    atomic_write(server.store.session(number) / CHAT, lambda p: p.write_text(row, encoding="utf-8"))
 
 
 def _gltf(server: Server, number: str) -> dict[str, Any]:
@@ -221,26 +211,21 @@ def _list_declared(row: CompletionBody) -> list[str]:
     return ours
 
 
-def _choose_reader(server: Server, row: CompletionBody, names: list[str]) -> Any:
-    """What reads the last turn as calls of tools."""
-    words = next(m.text for m in reversed(row.messages) if m.role == "user")
-    motion = last_motion(row.messages)
-
-    def work(report: Report) -> dict[str, Any]:
-        report(0, 1)
-        calls, text = calls_of(server, words, motion, names)
-        return {"text": text, "ok": bool(calls), "calls": calls}
-
-    return work
+def _read_calls(
+    server: Server, row: CompletionBody, last: int, names: list[str], report: Report
+) -> dict[str, Any]:
+    """Reads the last turn as calls of tools."""
+    report(0, 1)
+    calls, text = calls_of(server, row.messages[last].text, last_motion(row.messages), names)
+    return {"text": text, "calls": calls}
 
 
 # The answer
 
 
 async def _message(server: Server, row: CompletionBody, result: dict[str, Any]) -> dict[str, Any]:
-    calls = result.get("calls")
     message: dict[str, Any] = {"role": "assistant", "content": result["text"] or None, "refusal": None}
-    if calls:
+    if calls := result.get("calls"):
         message["tool_calls"] = calls
     if "motion" in result:
         message["motion"] = await _motion(server, row, result["motion"])
@@ -270,13 +255,12 @@ async def _stream_answer(
 ) -> AsyncIterator[str]:
     """Chunks of an answer: the role at once, the words when they are known, the calls, the motion at the end."""
 
-    def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> str:
+    def chunk(delta: dict[str, Any] | None, reason: str | None = None, **more: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         data = {"id": number, "object": "chat.completion.chunk", "created": created, "model": MODEL,
-                "choices": [choice], **more}  # fmt: skip
+                "choices": [] if delta is None else [choice], **more}  # fmt: skip
         return f"data: {json.dumps(data)}\n\n"
 
-    finished = False
     try:
         yield chunk({"role": "assistant", "content": ""})
         last = -1
@@ -289,7 +273,6 @@ async def _stream_answer(
         if error is not None:
             refusal = refusal_of(error, server.store.private)
             yield f"data: {json.dumps(body(refusal.code, refusal.message, refusal.where))}\n\n"
-            finished = True
             return
         result = job.result()
         text = result["text"]
@@ -300,11 +283,7 @@ async def _stream_answer(
         more = {"motion": await _motion(server, row, result["motion"])} if "motion" in result else {}
         yield chunk({}, _reason(result), **more)
         if row.stream_options and row.stream_options.get("include_usage"):
-            data = {"id": number, "object": "chat.completion.chunk", "created": created, "model": MODEL,
-                    "choices": [], "usage": _usage(row, result)}  # fmt: skip
-            yield f"data: {json.dumps(data)}\n\n"
-        finished = True
+            yield chunk(None, usage=_usage(row, result))
         yield "data: [DONE]\n\n"
     finally:
-        if not finished:  # the client has gone
-            job.cancel()
+        job.cancel()  # where the client has gone

@@ -18,16 +18,16 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from avatargpt.chat.conversation import Conversation
-from avatargpt.chat.scene import OnDraft, OnSegment
+from avatargpt.chat.scene import OnDraft
 from avatargpt.chat.timeline import Timeline
 from avatargpt.server.avatar import avatar_glb
 from avatargpt.server.drafts import Drafts
-from avatargpt.server.errors import Refusal, refuse_stopping
+from avatargpt.server.errors import Refusal
 from avatargpt.server.metrics import Metrics
 from avatargpt.server.results import Results
 from avatargpt.server.session_state import Sessions
 from avatargpt.server.settings import ServerSettings
-from avatargpt.server.worker import Function, Group, Job, Report, Worker, job_json
+from avatargpt.server.worker import Function, Job, Report, Worker, job_json
 from vqvae.errors import UserError
 
 T = TypeVar("T")
@@ -43,7 +43,8 @@ class Server:
     """What a server consists of.
 
     Attributes:
-        settings, store, worker, metrics: see their classes. state: what `/healthz` says.
+        settings, store, worker, metrics: see their classes. state: what `/healthz` says. submit: work for the model, as
+            `Worker.submit`. llm: the language model of the settings, None without one.
         jobs: those of this process that clients have not waited for, by id, until their ends are in the store. turns:
             the last one of each session.
         sessions, drafts: see `avatargpt.server.session_state` and `avatargpt.server.drafts`.
@@ -59,10 +60,10 @@ class Server:
         self.metrics = Metrics(
             queue=lambda: self.worker.depth, running=lambda: self.worker.running, store_bytes=lambda: self.store.size
         )
-        load = partial(_load_model, settings.model, settings.device, settings.dtype, settings.threads)
         self.worker = Worker(
             settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.count_work, THREADS
         )
+        self.submit = self.worker.submit
         self.sessions, self.drafts = Sessions(self.store, self._conversation), Drafts()
         self.jobs: dict[str, Job] = {}
         self.turns: dict[str, Job] = {}
@@ -70,19 +71,22 @@ class Server:
         self._files = ThreadPoolExecutor(FILE_THREADS, "files")
         self._drawing = ThreadPoolExecutor(1, "drawing")
         self._keeping = threading.Lock()
-        self._llm: Any = None
+        self.llm: Any = None
         if settings.llm:
             from avatargpt.llm import load_llm
 
-            self._llm = load_llm(settings.llm, device=settings.device or "cpu", threads=settings.threads)
+            self.llm = load_llm(settings.llm, device=settings.device or "cpu", threads=settings.threads)
         self._until = 0.0  # end of the time of grace
         self.started = time.time()
         if model is None:
-            self.worker.submit("load", lambda report: self._load(load))
+            self.submit("load", self._load)
 
-    def _load(self, load: Callable[[], Any]) -> None:
+    def _load(self, report: Report) -> None:
+        chosen = self.settings
         try:
-            self._model = load()
+            from avatargpt.api import AvatarGPT
+
+            self._model = AvatarGPT.from_pretrained(chosen.model, chosen.device, chosen.dtype, chosen.threads)
             _warm(self._model, self.intent)
         except BaseException as e:
             self.state = "failed"
@@ -100,23 +104,14 @@ class Server:
         return self._model
 
     def _conversation(self, folder: Path, outputs: Path, report: Report | None, draft: OnDraft) -> Conversation:
+        def give_finished(timeline: Timeline, number: int) -> None:
+            if draft is not None:  # a finished step of a plan is what there is up to it
+                draft(Timeline().replace_segments(timeline.segments[:number]))
+
         return Conversation(
-            self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm(), progress=report, served=True,
-            on_segment=_report_finished(draft), on_draft=draft,
+            self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm, progress=report, served=True,
+            on_segment=give_finished, on_draft=draft,
         )  # fmt: skip
-
-    def llm(self) -> Any:
-        """The language model of the settings, None without one."""
-        return self._llm
-
-    def submit(
-        self, kind: str, function: Function | None = None, group: Group | None = None,
-        finish: Callable[[Any], Any] | None = None, alone: str | None = None,
-    ) -> Job:  # fmt: skip
-        """Work for the model; its `Job`, of which any thread may wait for the `result`. Raises as `Worker.submit`."""
-        if self.state == "stopping":
-            raise refuse_stopping()
-        return self.worker.submit(kind, function, group, finish, alone)
 
     async def wait_for(self, kind: str, function: Function) -> Any:
         """The result of work for the model, which ends where nobody waits any more."""
@@ -177,6 +172,7 @@ class Server:
         """Take no more requests; the time of grace begins."""
         if self.state != "stopping":
             self.state = "stopping"
+            self.worker.close()
             self._until = time.monotonic() + self.settings.grace_seconds
 
     def stop(self) -> int:
@@ -196,23 +192,9 @@ def _warm(model: Any, intent: Any) -> None:
     avatar_glb()
 
 
-def _report_finished(draft: OnDraft) -> OnSegment:
-    """A finished step of a plan is what there is up to it."""
-    if draft is None:
-        return None
-    return lambda timeline, number: draft(Timeline().replace_segments(timeline.segments[:number]))
-
-
-def _load_model(model: Path | None, device: str | None, dtype: str | None, threads: int | None) -> Any:
-    from avatargpt.api import AvatarGPT
-
-    return AvatarGPT.from_pretrained(model, device, dtype, threads)
-
-
 def server_of(connection: HTTPConnection) -> Server:
     """The server of a request or a WebSocket."""
-    server: Server = connection.app.state.server
-    return server
+    return connection.app.state.server
 
 
 AnyServer = Annotated[Server, Depends(server_of)]

@@ -118,12 +118,8 @@ def of_validation(error: RequestValidationError) -> Refusal:
 def install(app: FastAPI) -> None:
     """Let every error of an application have the shape."""
 
-    def folders(request: Request) -> tuple[Path, ...]:
-        server = getattr(request.app.state, "server", None)
-        return () if server is None else server.store.private
-
     async def answer_refusal(request: Request, error: Exception) -> JSONResponse:
-        return refusal_of(error, folders(request)).response()
+        return refusal_of(error, request.app.state.server.store.private).response()
 
     async def not_valid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -8,11 +8,11 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,30 +65,21 @@ class Gate:
         if settings.hosts and _name(host) not in settings.hosts:
             raise Refusal(403, "a name of this server that is not accepted", "Host")
         origin = headers.get("origin")
-        method = scope.get("method", "SOCKET")
-        accepted = self._accept_origins(scope, host)
-        if origin is not None and method not in SAFE_METHODS and origin not in accepted:
+        own = f"{scope['scheme'].replace('ws', 'http')}://{host}"
+        accepted = (self._origin or own, own, *settings.origins)  # that of this server's own page first
+        if origin is not None and scope.get("method") not in SAFE_METHODS and origin not in accepted:
             raise Refusal(403, f"a page of {origin[:99]}; accepted {accepted[0]} (--public-url) and --origin", "Origin")
         if self.server.state == "stopping" and path not in ALWAYS:
             raise refuse_stopping()
         is_open = path in OPEN or path.startswith(OPEN_FOLDERS)
-        if settings.api_key is not None and not is_open and not self._has_key(headers):
+        if settings.api_key is not None and not is_open and not self._has_key(scope, headers):
             raise Refusal(401, "the API key is needed: Authorization: Bearer KEY", "Authorization",
                           headers={"WWW-Authenticate": "Bearer"})  # fmt: skip
 
-    def _accept_origins(self, scope: Scope, host: str) -> tuple[str, ...]:
-        """Origins whose pages may change something, that of this server's own page first."""
-        own = f"{ {'ws': 'http', 'wss': 'https'}.get(scope['scheme'], scope['scheme']) }://{host}"
-        return self._origin or own, own, *self.server.settings.origins
-
-    def _has_key(self, headers: Headers) -> bool:
+    def _has_key(self, scope: Scope, headers: Headers) -> bool:
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         given = [bearer.strip() if kind.lower() == "bearer" else "", headers.get("x-api-key", "")]
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            cookie = None
-        given.append("" if cookie is None else cookie.value)
+        given.append(HTTPConnection(scope).cookies.get(COOKIE, ""))
         return any([self._is_key(value) for value in given])
 
     def _is_key(self, value: str) -> bool:

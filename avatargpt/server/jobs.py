@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Annotated, Any, get_type_hints
 
 from fastapi import APIRouter, Body, Query, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse
 
 from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
@@ -22,6 +23,7 @@ TICK = 0.1  # seconds between two looks at a job
 SILENCE = 10.0  # seconds after which a line says that the stream lives
 DEAD = 30.0  # seconds after which a job that no process writes of has none
 ENDED = ("done", "failed", "cancelled")
+UNCACHED = {"Cache-Control": "no-store"}
 
 
 Wait = Annotated[float, Query(description="Seconds to wait for the answer; 0 = the job at once.", ge=0)]
@@ -131,25 +133,35 @@ async def cancel(server: AnyServer, id: str) -> JSONResponse:
 
 
 @router.get("/{id}/events", summary="The progress of a job, as server-sent events", **answers.EVENTS)
-async def events(server: AnyServer, id: str) -> StreamingResponse:
+async def events(server: AnyServer, id: str) -> EventSourceResponse:
     """An event ``progress`` for each step, then one ``done``, ``failed`` or ``cancelled`` with the job."""
     state(server, id)
 
-    async def rows() -> AsyncIterator[str]:
-        last, quiet = "", 0.0
-        while True:
-            row = state(server, id)
-            text = json.dumps(row)
-            if row["status"] in ENDED:
-                yield f"event: {row['status']}\ndata: {text}\n\n"
-                return
-            if text != last:
-                last, quiet = text, 0.0
-                yield f"event: progress\ndata: {text}\n\n"
+    async def looks() -> AsyncIterator[list[str]]:
+        last: dict[str, Any] = {}
+        while (row := state(server, id))["status"] not in ENDED:
+            yield [event_text("progress", row)] if row != last else []
+            last = row
             await asyncio.sleep(TICK)
-            quiet += TICK
-            if quiet >= SILENCE:
-                quiet = 0.0
-                yield ": still working\n\n"
+        yield [event_text(row["status"], row)]
 
-    return StreamingResponse(rows(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return stream_events(looks())
+
+
+def event_text(name: str, row: dict[str, Any]) -> str:
+    """A server-sent event."""
+    return f"event: {name}\ndata: {json.dumps(row)}\n\n"
+
+
+def stream_events(looks: AsyncIterator[list[str]]) -> EventSourceResponse:
+    """What was found in each of many looks, and a comment from time to time where that is nothing."""
+
+    async def lines() -> AsyncIterator[str]:
+        last = time.monotonic()
+        async for found in looks:
+            silent = not found and time.monotonic() - last >= SILENCE
+            for line in [": still here\n\n"] if silent else found:
+                last = time.monotonic()
+                yield line
+
+    return EventSourceResponse(lines(), headers=UNCACHED)

@@ -27,9 +27,8 @@ def chunks(server: Server, body: LongRequest) -> Iterator[Chunk]:
     """Frames as they are made; on the model's thread."""
     from avatargpt import planning
 
-    planner = planning.load_planner(body.planner or "", server.model, None if body.planner else server.llm())
-    made: Iterator[Chunk] = server.model.long(**values_of(replace(body, planner=planner)))
-    return made
+    planner = planning.load_planner(body.planner or "", server.model, None if body.planner else server.llm)
+    return server.model.long(**values_of(replace(body, planner=planner)))
 
 
 def step_json(span: Span) -> dict[str, JsonValue]:

@@ -144,9 +144,8 @@ async def _wait_for_job(job: Job, ctx: Context) -> Any:
                 await ctx.report_progress(job.done, job.total, job.stage or None)
             await asyncio.wait({asyncio.wrap_future(job.future)}, timeout=TICK)
         return job.result()
-    except BaseException:
-        job.cancel()
-        raise
+    finally:
+        job.cancel()  # where the client has gone
 
 
 async def _result(
@@ -166,16 +165,10 @@ async def _result(
         path, name = await server.in_thread(export_stored, server, arguments["motion"], form, query)
         content.append(_link(arguments["motion"], path.suffix[1:], name))
         if outputs is not None:
-            target = outputs / name
-            await server.in_thread(_copy_file, path, target)
-            row["file"]["path"] = str(target)
+            outputs.mkdir(parents=True, exist_ok=True)
+            row["file"]["path"] = await server.in_thread(shutil.copyfile, path, str(outputs / name))
     text = json.dumps(row if not motions else {**row, "motions": [_short(m) for m in motions]}, ensure_ascii=False)
     return CallToolResult(content=[TextContent(type="text", text=text), *content], structured_content=row)
-
-
-def _copy_file(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, target)
 
 
 def _short(motion: dict[str, Any]) -> dict[str, Any]:

@@ -74,10 +74,6 @@ class Keys:
     pins: list[Pin] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def in_world(self, motion: Motion) -> Motion:
-        """A motion that begins at the origin where the request has it."""
-        return motion.moved(self.yaw, np.array([self.start[0], 0.0, self.start[1]]))
-
 
 def keys_of(request: GenerateRequest, fps: float) -> Keys:
     """The keys of a request. Raises ProtocolError for an effector that is none of hands and feet."""
@@ -89,8 +85,10 @@ def keys_of(request: GenerateRequest, fps: float) -> Keys:
             for frame, place, heading in zip(row.frames, row.positions_xz, headings, strict=True):
                 world[frame] = np.array(place, float), heading
         elif isinstance(row, PoseKeyframeConstraint) and row.root_position is not None:
-            turned = row.joint_rotations.get(PELVIS)
-            yaw = None if turned is None else _yaw(_wxyz(turned))
+            yaw = None
+            if (turned := row.joint_rotations.get(PELVIS)) is not None:
+                ahead = rot.rotate(rot.normalize(_wxyz(turned)), np.array([0.0, 0, 1]))
+                yaw = float(np.arctan2(ahead[0], ahead[2]))
             world[row.frame] = np.array([row.root_position[0], row.root_position[2]], float), yaw
     frames = sorted(world)
     if frames:
@@ -147,11 +145,6 @@ def _wxyz(quaternion: Sequence[float]) -> np.ndarray:
     return np.roll(np.asarray(quaternion, float), 1)
 
 
-def _yaw(quaternion: np.ndarray) -> float:
-    ahead = rot.rotate(rot.normalize(quaternion), np.array([0.0, 0, 1]))
-    return float(np.arctan2(ahead[0], ahead[2]))
-
-
 class MotionBackbone(Backbone):
     """The model of a server behind the protocol."""
 
@@ -179,8 +172,7 @@ class MotionBackbone(Backbone):
     async def generate(self, request: GenerateRequest) -> MotionResult:
         """Motion of a validated request, on the model's thread."""
         try:
-            result: MotionResult = await self.server.wait_for("generate", self._work(request))
-            return result
+            return await self.server.wait_for("generate", self._work(request))
         except ProtocolError:
             raise
         except Exception as e:
@@ -259,7 +251,7 @@ def result_of(motions: Sequence[Motion], keys: Keys, request: GenerateRequest, f
         sampled = replace(motion.sampled(at), fps=fps)
         sampled, missed = apply_keys(sampled, keys.places, keys.poses, keys.pins)
         notes += missed
-        placed = keys.in_world(sampled)
+        placed = sampled.moved(keys.yaw, np.array([keys.start[0], 0.0, keys.start[1]]))
         rotations.append(np.roll(placed.rotations, -1, -1))
         roots.append(placed.root)
     if request.options is not None:

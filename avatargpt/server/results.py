@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
@@ -34,7 +33,6 @@ Clip = Motion | FaceMotion | AvatarMotion
 ID = re.compile(r"[A-Za-z0-9_-]{22,64}")
 MOTIONS, UPLOADS, SESSIONS, JOBS, WORK = "motions", "uploads", "sessions", "jobs", "work"
 ABOUT, CLIP, SOUND, EXPORTS = "about.json", "clip.npz", "sound", "exports"
-TOUCH = 600.0  # seconds between two renewals of a life
 STALE = 3600.0  # seconds after which what a process left unfinished is removed
 
 
@@ -88,6 +86,7 @@ class Results:
 
     def __init__(self, root: Path, seconds: float, session_seconds: float, most: int) -> None:
         self.root, self.most = Path(root).resolve(), most
+        self.private = (self.root,)  # folders that no client is told
         self.lives = {
             MOTIONS: seconds, UPLOADS: seconds, JOBS: seconds, SESSIONS: session_seconds, WORK: STALE,
         }  # fmt: skip
@@ -98,11 +97,6 @@ class Results:
             raise UserError(f"{self.root}: cannot be the store of a server ({e.strerror or e})") from None
         self._sweeping = threading.Lock()
         self.size = 0  # bytes at the last sweep, and those of new entries since
-
-    @property
-    def private(self) -> tuple[Path, ...]:
-        """Folders that no client is told."""
-        return (self.root,)
 
     # Folders
 
@@ -118,16 +112,12 @@ class Results:
 
     def find(self, kind: str, number: str, what: str, where: str = "id") -> Path:
         """The folder of an id. Raises Refusal (404) for an unknown or expired one."""
-        if not ID.fullmatch(number):
-            raise unknown(what, where)
-        folder = self.root / kind / number
-        try:
-            changed = folder.stat().st_mtime
-        except OSError:
-            raise unknown(what, where) from None
-        if time.time() - changed > self.lives[kind]:
-            raise unknown(what, where)
-        return folder
+        if ID.fullmatch(number):
+            folder = self.root / kind / number
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime <= self.lives[kind]:
+                    return folder
+        raise unknown(what, where)
 
     def expires(self, folder: Path) -> str:
         """When a folder of the store expires, ISO 8601 in UTC."""
@@ -224,12 +214,6 @@ class Results:
         """Whether another process cancelled a job."""
         return (self.root / JOBS / f"{number}.cancel").exists()
 
-    def touch(self, folder: Path) -> None:
-        """Let an entry live on, as if it had just been made."""
-        with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > TOUCH:
-                os.utime(folder)
-
     def job(self, number: str) -> tuple[dict[str, Any], float]:
         """The state of a job, and when it was written, in seconds of `time.time`. Raises Refusal (404)."""
         if not ID.fullmatch(number) or not (path := self.root / JOBS / f"{number}.json").is_file():
@@ -257,30 +241,20 @@ class Results:
             raise Refusal(503, "the store of this server is full; try again later", code="full",
                           headers={"Retry-After": "600"})  # fmt: skip
 
-    def sweep(self) -> int:
-        """Remove what has expired; how many entries. Counts the bytes of the rest."""
+    def sweep(self) -> None:
+        """Remove what has expired, and count the bytes of the rest."""
         with self._sweeping:  # a folder that another sweep is emptying looks as if it had just been used
-            return self._sweep()
-
-    def _sweep(self) -> int:
-        removed, size, now = 0, 0, time.time()
-        for kind, life in self.lives.items():
-            for entry in (self.root / kind).iterdir():
-                with suppress(OSError):
-                    if now - entry.stat().st_mtime > life:
-                        _remove(entry)
-                        removed += 1
-                    else:
-                        size += _size(entry)
-        self.size = size
-        return removed
-
-
-def _remove(entry: Path) -> None:
-    if entry.is_dir():
-        shutil.rmtree(entry, ignore_errors=True)
-    else:
-        entry.unlink(missing_ok=True)
+            size, now = 0, time.time()
+            for kind, life in self.lives.items():
+                for entry in (self.root / kind).iterdir():
+                    with suppress(OSError):
+                        if now - entry.stat().st_mtime <= life:
+                            size += _size(entry)
+                        elif entry.is_dir():
+                            shutil.rmtree(entry, ignore_errors=True)
+                        else:
+                            entry.unlink(missing_ok=True)
+            self.size = size
 
 
 def _size(entry: Path) -> int:

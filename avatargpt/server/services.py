@@ -305,8 +305,7 @@ def plans(server: Server, body: PlanRequest) -> Job:
         from avatargpt import planning
 
         report(0, 1)
-        llm = server.llm() if not body.planner else None
-        planner = planning.load_planner(body.planner or "", server.model, llm)
+        planner = planning.load_planner(body.planner or "", server.model, None if body.planner else server.llm)
         plan = planner.plan(body.scene, body.activities, body.temperature, body.seed, body.seconds)
         activities = []
         for activity in plan.activities:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.sse import EventSourceResponse
 from pydantic import Field
 
 from avatargpt.chat.voices import add_voices
@@ -20,11 +19,10 @@ from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
 from avatargpt.server.exports import DRAWN, check_form, download, write_form
 from avatargpt.server.frames import frames
-from avatargpt.server.jobs import SILENCE, TICK, Wait, answer
+from avatargpt.server.jobs import TICK, Wait, answer, event_text, stream_events
 from avatargpt.server.session_state import FILES, lines_of
 from avatargpt.server.worker import Job, Report
 from instruct_data.dialogue.acts import read
-from vqvae.motion import Motion
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 MAX_ACTS = 50  # of one turn
@@ -187,8 +185,7 @@ async def take(server: AnyServer, id: str, n: int) -> Response:
         takes = server.sessions.view(id)[0].now.takes
         if not 1 <= n <= len(takes):
             raise unknown("take", "n")
-        motion: Motion = takes[n - 1].motion
-        return frames(motion)
+        return frames(takes[n - 1].motion)
 
     return Response(await server.in_thread(content), media_type="application/octet-stream")
 
@@ -204,12 +201,8 @@ async def file(server: AnyServer, id: str, name: str) -> Response:
     return download(files[name], files[name].name)
 
 
-def _event(name: str, row: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(row)}\n\n"
-
-
 @router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events", **answers.EVENTS)
-async def events(server: AnyServer, id: str) -> StreamingResponse:
+async def events(server: AnyServer, id: str) -> EventSourceResponse:
     """``progress`` and ``draft`` while a turn runs, ``session`` with the version where it changed, ``idle`` when a turn
     has ended.
 
@@ -217,8 +210,8 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
     """
     server.store.session(id)
 
-    async def rows() -> AsyncIterator[str]:
-        state, version, take, last_line = "", -1, 0, time.monotonic()
+    async def looks() -> AsyncIterator[list[str]]:
+        state, version, take = "", -1, 0
         with server.drafts.watch(id) as changed:
             while server.state != "stopping":
                 changed.clear()
@@ -232,25 +225,21 @@ async def events(server: AnyServer, id: str) -> StreamingResponse:
                         return
                     if present != version:
                         version = present
-                        out.append(_event("session", {"version": version}))
+                        out.append(event_text("session", {"version": version}))
                 draft = server.drafts.of(id) if running else None
                 if draft is not None and draft.take != take:
                     take = draft.take
-                    out.append(_event("draft", draft.row))
+                    out.append(event_text("draft", draft.row))
                 row = {"done": job.done, "total": job.total, "stage": job.stage or job.status} if job else {}
-                text = _event("progress", row) if running else _event("idle", {})
+                text = event_text("progress", row) if running else event_text("idle", {})
                 if text != state:
                     state = text
                     out.append(text)
-                if not out and time.monotonic() - last_line >= SILENCE:
-                    out.append(": still here\n\n")
-                for line in out:
-                    last_line = time.monotonic()
-                    yield line
+                yield out
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), TICK if running else LOOK)
 
-    return StreamingResponse(rows(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return stream_events(looks())
 
 
 @router.get("/{id}/python", summary="What was done, as Python", **answers.data("text/x-python"))

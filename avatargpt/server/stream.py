@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -318,11 +318,26 @@ class _Client:
                 await self.socket.send_bytes(data)
 
     async def _event(self, event: Event) -> None:
-        actions: dict[str, Callable[[Any], Awaitable[None]]] = {
-            "start": self._start, "text": self._direct, "emotion": self._direct, "words": self._say, "end": self._end,
-            "long": self._begin_long, "ack": self._acknowledge, "stop": self._stop,
-        }  # fmt: skip
-        await actions[event.type](event)
+        match event:
+            case Start():
+                await self._start(event)
+            case Text() | Emotion():
+                await self._direct(event)
+            case Words():
+                await self._say(event)
+            case End():
+                await self._end()
+            case Long():
+                self._check_free()
+                check_text(event.scene)
+                self.acked, self.room = 0, asyncio.Event()
+                self.long = asyncio.create_task(self._make_long(event))
+            case Ack():
+                self.acked = max(self.acked, event.frame)
+                self.room.set()
+            case Stop():
+                if self.long is not None:
+                    self.long.cancel()
 
     # A live avatar
 
@@ -365,12 +380,11 @@ class _Client:
         self.samples += len(pcm)
         if len(pcm):
             async with self._using:
-                result = await self.studio.run(_push_sound, live, pcm)
-            await self._frames(result)
+                result = await self.studio.run(lambda: _rows(live.push(pcm)))
+            await self._frames(*result)
 
-    async def _frames(self, result: tuple[int, bytes]) -> None:
+    async def _frames(self, count: int, data: bytes) -> None:
         """Frames that are ready, to the client."""
-        count, data = result
         if count:
             row = {"type": "frames", "fps": FPS, "start": self.frames, "frames": count, "joints": len(SMPL52.names),
                    "channels": arkit.COUNT}  # fmt: skip
@@ -412,31 +426,17 @@ class _Client:
         async with self._using:
             await self.studio.run(live.say, words)
 
-    async def _end(self, event: End) -> None:
+    async def _end(self) -> None:
         live = self._start_playing()
         if not self.samples:
             raise bad("end: no sound has come", "type")
         async with self._using:
-            result = await self.studio.run(_finish_stream, live)
+            result = await self.studio.run(lambda: _rows(live.finish()))
             self.live = None
-        await self._frames(result)
+        await self._frames(*result)
         await self._send({"type": "done", "frames": self.frames, "seconds": round(self.samples / self.rate, 3)})
 
     # Long motion
-
-    async def _begin_long(self, event: Long) -> None:
-        self._check_free()
-        check_text(event.scene)
-        self.acked, self.room = 0, asyncio.Event()
-        self.long = asyncio.create_task(self._make_long(event))
-
-    async def _acknowledge(self, event: Ack) -> None:
-        self.acked = max(self.acked, event.frame)
-        self.room.set()
-
-    async def _stop(self, event: Stop) -> None:
-        if self.long is not None:
-            self.long.cancel()
 
     async def _make_long(self, event: Long) -> None:
         """Chunks of the loop, one piece of the model's work each, as far as the client has taken them."""
@@ -487,14 +487,6 @@ def _ready(skeleton: Skeleton, fps: int, face: bool, latency: float) -> dict[str
         "parents": list(skeleton.parents), "offsets": np.round(skeleton.offsets, DIGITS).tolist(),
         "face": list(arkit.NAMES) if face else [],
     }  # fmt: skip
-
-
-def _push_sound(live: AvatarStream, pcm: np.ndarray) -> tuple[int, bytes]:
-    return _rows(live.push(pcm))
-
-
-def _finish_stream(live: AvatarStream) -> tuple[int, bytes]:
-    return _rows(live.finish())
 
 
 def _rows(piece: AvatarMotion | None) -> tuple[int, bytes]:

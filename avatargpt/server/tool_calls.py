@@ -50,7 +50,7 @@ def calls_of(server: Server, words: str, motion: str, names: Sequence[str]) -> t
     Args:
         motion: id of the motion that is spoken of, empty = none. names: of the tools that may be called.
     """
-    talk = Conversation(server.model, intent=server.intent, llm=server.llm(), served=True)
+    talk = Conversation(server.model, intent=server.intent, llm=server.llm, served=True)
     entry = _get_stored(server, motion)
     if entry is not None:
         clip = body_of(entry, "motion").resampled(FPS).canonical()

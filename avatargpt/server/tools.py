@@ -18,7 +18,7 @@ from avatargpt.server.errors import Refusal, bad
 from avatargpt.server.exports import TYPES, export_stored
 from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import long
-from avatargpt.server.speak import speak
+from avatargpt.server.voices import speak
 from avatargpt.server.worker import Job
 from avatargpt.verbs.describe import DescribeRequest
 from avatargpt.verbs.plan import LongRequest, PlanRequest

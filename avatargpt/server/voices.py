@@ -1,4 +1,4 @@
-"""What faces, gestures and avatars are made of: uploaded sound, its words, feelings."""
+"""``/v1/faces``, ``/v1/gestures``, ``/v1/speak``: instructions and uploaded speech to faces, gestures and avatars."""
 
 from __future__ import annotations
 
@@ -7,21 +7,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastapi import APIRouter
 from pydantic import Field, JsonValue
 
 from avatargpt.options import check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
+from avatargpt.server.jobs import post
 from avatargpt.server.results import Clip, Stored
 from avatargpt.server.services import body_of, check_json, check_length, keep
-from avatargpt.server.worker import Report
-from avatargpt.verbs.request import resolve_sources
-from avatargpt.verbs.speech import MAX_INSTRUCTION, MAX_WORDS
+from avatargpt.server.worker import Job, Report
+from avatargpt.verbs.face import ActFaceRequest
+from avatargpt.verbs.request import resolve_sources, values_of
+from avatargpt.verbs.speech import MAX_INSTRUCTION, MAX_WORDS, GestureRequest, SpeakRequest, read_feelings
 
 if TYPE_CHECKING:
     from avatargpt.avatar.pipeline import Body
 
+router = APIRouter(prefix="/v1", tags=["faces, gestures, speech"])
 Instruction = Field(default="", max_length=MAX_INSTRUCTION)
+FACES = {
+    "instruction": {"value": {"text": "smile, then raise the left eyebrow", "seconds": 4}},
+    "speech": {"value": {"sound": "UPLOAD", "emotion": "joyful:0.7"}},
+    "at a word": {"value": {"sound": "UPLOAD", "transcript": "I really mean it",
+                            "text": "raise the brows when you say really"}},
+}  # fmt: skip
+TALKS = {
+    "talk": {"value": {"sound": "UPLOAD", "transcript": "welcome to our shop", "emotion": "joyful:0.6"}},
+    "on the way": {"value": {"sound": "UPLOAD", "body": "a person walks forward"}},
+}  # fmt: skip
+STANDS = ("", "idle", None)  # values of `body` that are no words
 
 
 class UploadedSound(NamedTuple):
@@ -106,3 +121,69 @@ def one(
     if sound is not None:
         about["sound_id"] = sound.id
     return {"motions": [server.store.motion_json(keep(server, clip, prompt, seed, operation=operation, **about))]}
+
+
+def faces(server: Server, body: ActFaceRequest) -> Job:
+    """A face of 52 weights and its head, 30 frames a second; the result is ``{"motions": [Motion]}``."""
+    sound, load = hear(server, body)
+    asked = load()
+    asked.check()
+    length = sound.seconds if sound else body.seconds
+    if length is not None:
+        check_length(server, length)
+    read_feelings(body.emotion, length)
+
+    def work(report: Report) -> JsonValue:
+        if length is None:
+            pipeline = server.model.avatars.face
+            check_length(server, pipeline.default_seconds(pipeline.place([body.text], None, False)[0]), "text")
+        clip = server.model.act_face(**values_of(asked), progress=counter(report, length or 0.0))
+        return one(server, clip, clip.caption, body.seed, "face", sound)
+
+    return server.submit("face", work)
+
+
+post(router, "/faces", "Instruction, feelings, speech to a face", faces, openapi_examples=FACES)
+
+
+def gestures(server: Server, body: GestureRequest) -> Job:
+    """An upper body with fingers, 30 frames a second; the result is ``{"motions": [Motion]}``."""
+    sound, load = hear(server, body)
+
+    def work(report: Report) -> JsonValue:
+        motion = server.model.gesture(**values_of(load()), progress=counter(report, sound.seconds))
+        said = body.transcript or ""
+        return one(server, motion.with_caption(said), said, body.seed, "gesture", sound)
+
+    return server.submit("gesture", work)
+
+
+post(router, "/gestures", "Speech to gestures", gestures,
+     examples=[{"sound": "UPLOAD", "transcript": "we saw a huge fish"}])  # fmt: skip
+
+
+def speak(server: Server, body: SpeakRequest) -> Job:
+    """Face, hands, arms, body on one clock of 30 frames a second; the result is ``{"motions": [Motion]}``."""
+    if body.body not in STANDS:
+        check_text(body.body)
+        if body.motion:
+            raise bad("body and motion; accepted one of them", "body")
+        if len(body.body) > MAX_INSTRUCTION:
+            raise bad(f"body: {len(body.body)} characters; accepted at most {MAX_INSTRUCTION}", "body")
+    sound, load = hear(server, body)
+    read_feelings(body.emotion, sound.seconds)
+
+    def work(report: Report) -> JsonValue:
+        from avatargpt.avatar.pipeline import names_file
+
+        if body.body not in STANDS and names_file(body.body):
+            raise bad("body: accepted words", "body")  # files of this machine are nobody's business here
+        avatar = server.model.speak(**values_of(load()), progress=counter(report, sound.seconds, 2))
+        caption = body.transcript or body.text or (body.body if body.body not in STANDS else "")
+        avatar = replace(avatar, caption=caption, sound=sound.path)
+        return one(server, avatar, caption, body.seed, "speak", sound)
+
+    return server.submit("speak", work)
+
+
+post(router, "/speak", "Speech to an avatar", speak, openapi_examples=TALKS)

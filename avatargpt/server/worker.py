@@ -164,7 +164,7 @@ class Worker:
         self, kind: str, function: Function | None = None, group: Group | None = None,
         finish: Callable[[Any], Any] | None = None, alone: Hashable = None,
     ) -> Job:  # fmt: skip
-        """Put work at the end of the queue: a function, or a piece of a group.
+        """Put work at the end of the queue: a function, or a piece of a group; any thread may wait for the `Job`.
 
         Raises:
             Refusal: 429 where the queue is full, 503 where the worker stops.
@@ -180,11 +180,15 @@ class Worker:
             self._changed.notify_all()
         return job
 
-    def stop(self, grace: float) -> int:
-        """Finish what is there within `grace` seconds, and give back the rest; how many jobs were given back."""
+    def close(self) -> None:
+        """Take no more work."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+
+    def stop(self, grace: float) -> int:
+        """Finish what is there within `grace` seconds, and give back the rest; how many jobs were given back."""
+        self.close()
         until = time.monotonic() + grace
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -205,7 +209,8 @@ class Worker:
 
     def _loop(self) -> None:
         while (jobs := self._take()) is not None:
-            self._do(jobs)
+            if jobs:
+                self._do(jobs)
 
     def _take(self) -> list[Job] | None:
         """The next job, with those that go with it; None = the end."""
@@ -237,8 +242,6 @@ class Worker:
         return jobs
 
     def _do(self, jobs: list[Job]) -> None:
-        if not jobs:
-            return
         with self._turns:
             start = time.monotonic()
             for job in jobs:
