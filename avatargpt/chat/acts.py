@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from avatargpt.chat.segments import (
     with_segment,
     without_loops,
 )
-from avatargpt.chat.timeline import FPS, Timeline
+from avatargpt.chat.timeline import FPS, Segment, Timeline
 from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplify_paths, without_unsafe
 from avatargpt.chat.voices import add_voices
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
@@ -59,24 +60,24 @@ def total(scene: ActContext, act: Act) -> ActResult:
     return ActResult(new, f"All of it lasts {scenes.duration(new.seconds)}.")
 
 
+def _change_each(state: Timeline, act: Act, change: Callable[[Segment], Segment]) -> tuple[Timeline, int]:
+    """The timeline with the segment of an act changed, or every one where it names none; and the index of that."""
+    at, every = state.index(act.segment), act.segment is None
+    segments = [change(s) if every or i == at else s for i, s in enumerate(state.segments)]
+    return state.replace_segments(segments, None if every else at), at
+
+
 @performs("speed")
 def speed(scene: ActContext, act: Act) -> ActResult:
-    state, factor = scene.state, float(act.factor or 1)
-    at = state.index(act.segment)
-    chosen = range(len(state.segments)) if act.segment is None else [at]
-    segments = [faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)]
-    new = state.replace_segments(segments, None if act.segment is None else at)
+    factor = float(act.factor or 1)
+    new, at = _change_each(scene.state, act, lambda segment: faster(segment, factor))
     what = "All of it" if act.segment is None else f"Segment {at + 1}"
     return ActResult(new, f"{what} runs {factor:g} times as fast: {scenes.duration(new.seconds)} in all.")
 
 
 @performs("mirror")
 def mirror(scene: ActContext, act: Act) -> ActResult:
-    state = scene.state
-    at = state.index(act.segment)
-    chosen = range(len(state.segments)) if act.segment is None else [at]
-    segments = [mirror_segment(s) if i in chosen else s for i, s in enumerate(state.segments)]
-    new = state.replace_segments(segments, None if act.segment is None else at)
+    new, at = _change_each(scene.state, act, mirror_segment)
     what = "Left and right are exchanged everywhere" if act.segment is None else f"Segment {at + 1} is mirrored"
     return ActResult(new, f"{what}.")
 
@@ -287,7 +288,9 @@ def lines(state: Timeline) -> str:
 def show(scene: ActContext, act: Act) -> ActResult:
     state = scene.state
     if act.what == "plan":
-        return ActResult(state, _plan(state))
+        if not state.segments:
+            raise UserError("there is no plan yet; say: plan a picnic in the park")
+        return ActResult(state, f"{'The activities' if state.planned else 'The steps'}:\n{scenes.plan_lines(state)}")
     if act.what == "frames":
         path = scenes.sheet(state, scene.preview(FRAMES))
         text = "Here are the frames." if scene.open_file(path) else f"The frames are in {path}."
@@ -296,13 +299,6 @@ def show(scene: ActContext, act: Act) -> ActResult:
         text = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))
         return ActResult(state, text or "Nothing has been made yet.")
     return ActResult(state, lines(state))
-
-
-def _plan(state: Timeline) -> str:
-    """The activities and their steps, with the segments that no plan made; raises UserError where there are none."""
-    if not state.segments:
-        raise UserError("there is no plan yet; say: plan a picnic in the park")
-    return f"{'The activities' if state.planned else 'The steps'}:\n{scenes.plan_lines(state)}"
 
 
 @performs("question")

@@ -156,7 +156,7 @@ class Conversation:
         """What a turn gives, remembered and stored; mistakes are answers, and what an interrupt left is taken back."""
         before = self.memory.copy()
         try:
-            reply = turn()
+            reply = replace(turn(), seconds=self.timeline.seconds)
             acts = [a.to_json() for a in reply.acts]
             row = {"user": clean_turn(text), "acts": acts, "reply": reply.text, "ok": reply.ok}
             self.memory.turns = [*self.memory.turns, row][-MAX_TURNS:]
@@ -187,14 +187,14 @@ class Conversation:
         if is_command(text):
             act = command(text)
             if act is None:
-                return Reply("Goodbye.", understood=COMMAND, over=True, seconds=self.timeline.seconds)
+                return Reply("Goodbye.", understood=COMMAND, over=True)
             if isinstance(act, int):
                 self.memory.seed = act
-                return Reply(f"The seed is {act}.", understood=COMMAND, seconds=self.timeline.seconds)
+                return Reply(f"The seed is {act}.", understood=COMMAND)
             return self._do([act], text, COMMAND)
         acts = self._understand_turn(text)
         if not acts:
-            return Reply(self._question(), ok=False, seconds=self.timeline.seconds)
+            return Reply(self._question(), ok=False)
         return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
 
     def read(self, text: str) -> list[Act]:
@@ -290,12 +290,9 @@ class Conversation:
         if len(alike) >= MAX_CAPTIONS:  # told by the first one
             lines[alike[0] - 1] += f" And {len(alike)} more segments likewise."
             lines = [line for i, line in enumerate(lines) if i not in alike]
-        seconds = self.timeline.seconds
         if changed and motion is None:
             motion = self.motion
-        return Reply(
-            "\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, unwritten, seconds=seconds
-        )
+        return Reply("\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, unwritten)
 
     def _scene(self, text: str, state: Timeline | None = None) -> ActContext:
         state = self.timeline if state is None else state

@@ -40,22 +40,17 @@ def make(scene: ActContext, act: Act) -> ActResult:
 @performs("then")
 def then(scene: ActContext, act: Act) -> ActResult:
     before = scene.state.segments
-    if act.text == CONTINUES:
-        segment = _continue_motion(scene, act)
+    if act.text == CONTINUES:  # without words
+        last = before[scene.state.index(len(before))]
+        seconds = act.seconds or MORE_SECONDS
+        longer: Motion = scene.model.extend(last.motion, seconds, seed=scene.seed)
+        new = longer.slice(len(longer) - round(seconds * FPS), len(longer))
+        # its beginning follows exactly on the end: a fixed length keeps the seam uncut
+        segment = replace(segment_of(CONTINUES, new, scene.seed, True), follows=last.key)
     else:
         segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before)
     state = insert_segments(scene.state, len(before), [segment])
     return ActResult(state, _note_missing(f"Segment {len(before) + 1}: {_about(segment)}.", segment))
-
-
-def _continue_motion(scene: ActContext, act: Act) -> Segment:
-    """The model's continuation of the motion, without words."""
-    seconds = act.seconds or MORE_SECONDS
-    last = scene.state.segments[scene.state.index(len(scene.state.segments))]
-    longer: Motion = scene.model.extend(last.motion, seconds, seed=scene.seed)
-    new = longer.slice(len(longer) - round(seconds * FPS), len(longer))
-    # its beginning follows exactly on the end: a fixed length keeps the seam uncut
-    return replace(segment_of(CONTINUES, new, scene.seed, True), follows=last.key)
 
 
 @performs("before")
@@ -75,12 +70,8 @@ def replace_segment(scene: ActContext, act: Act) -> ActResult:
     segment = new_segment(scene, str(act.text), seconds, scene.seed, scene.state.segments[:at])
     loops_of_one = segments.without_loops(scene.state, at).loops
     segment = replace(segment, activity=old.activity, loops=tuple(x for x in old.loops if x not in loops_of_one))
-    return _with(scene, at, segment, _note_missing(f"Segment {at + 1} is now: {_about(segment)}.", segment))
-
-
-def _with(scene: ActContext, at: int, segment: Segment, text: str) -> ActResult:
-    state = with_segment(scene.state, at, segment)
-    return ActResult(state, text)
+    text = _note_missing(f"Segment {at + 1} is now: {_about(segment)}.", segment)
+    return ActResult(with_segment(scene.state, at, segment), text)
 
 
 @performs("edit")
@@ -97,7 +88,7 @@ def edit(scene: ActContext, act: Act) -> ActResult:
             return _lengthen_segment(scene, at, old.motion.seconds * change.length + change.seconds)
         new = segments.faster(segments.mirror_segment(old) if change.mirror else old, change.tempo)
         how = "mirrored" if change.mirror else f"at {change.tempo:g} times the speed"
-        return _with(scene, at, new, f"Segment {at + 1}, {how}: {_about(new)}.")
+        return ActResult(with_segment(scene.state, at, new), f"Segment {at + 1}, {how}: {_about(new)}.")
     if old.kind != "made":
         raise UserError(
             f"segment {at + 1} was not made from a caption, so it cannot be made {act.change}; "
@@ -106,7 +97,7 @@ def edit(scene: ActContext, act: Act) -> ActResult:
     new = remade(scene, at, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
     new = segments.faster(new, change.tempo)
     how = " is now" if act.text else f", {act.change}"
-    return _with(scene, at, new, _note_missing(f"Segment {at + 1}{how}: {_about(new)}.", new))
+    return ActResult(with_segment(scene.state, at, new), _note_missing(f"Segment {at + 1}{how}: {_about(new)}.", new))
 
 
 def _lengthen_segment(scene: ActContext, at: int, seconds: float) -> ActResult:
@@ -115,7 +106,8 @@ def _lengthen_segment(scene: ActContext, at: int, seconds: float) -> ActResult:
     if seconds < MIN_SECONDS:
         raise UserError(f"segment {at + 1} lasts {before}; accepted: what leaves at least {MIN_SECONDS:g} s of it")
     new = segments.set_length(scene, old, round(seconds * FPS) / FPS)
-    return _with(scene, at, new, f"Segment {at + 1} lasts {duration(new.motion.seconds)}, it was {before}.")
+    text = f"Segment {at + 1} lasts {duration(new.motion.seconds)}, it was {before}."
+    return ActResult(with_segment(scene.state, at, new), text)
 
 
 @performs("again")
@@ -146,7 +138,7 @@ def keep(scene: ActContext, act: Act) -> ActResult:
     number = TAKE_LETTERS.find(str(act.choice))
     if not 0 <= number < len(takes):
         raise UserError(f"there is no take {act.choice}; accepted a to {TAKE_LETTERS[len(takes) - 1]}")
-    return _with(scene, at, takes[number], f"Kept take {act.choice} of segment {at + 1}.")
+    return ActResult(with_segment(scene.state, at, takes[number]), f"Kept take {act.choice} of segment {at + 1}.")
 
 
 @performs("load")
@@ -189,7 +181,8 @@ def plan(scene: ActContext, act: Act) -> ActResult:
             new.append(replace(segment, activity=task))
             if scene.progress:
                 scene.progress(k + 1, len(steps))
-            scene.stands(insert_segments(state, at, new), at + k + 1)
+            if scene.on_segment:
+                scene.on_segment(insert_segments(state, at, new), at + k + 1)
         except OutOfTime as e:
             if not new:
                 raise

@@ -10,8 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from avatargpt.body.generate import Draft
-from avatargpt.chat.maker import GeneratedMotion, MotionMaker
+from avatargpt.chat.maker import MotionMaker
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, Timeline
 from avatargpt.chat.turn_text import simplify_paths
 from avatargpt.planning.types import Planner
@@ -63,17 +62,6 @@ class ActContext:
     def open_file(self, path: Path) -> bool:
         """Hand a file to the desktop of the user; False where there is none."""
         return not self.served and open_file(path)
-
-    def generate(
-        self, caption: str, seconds: float | None, seed: int, after: Motion | None = None, draft: Draft = None
-    ) -> GeneratedMotion:
-        """The motion for a caption, which goes on from another motion; see `avatargpt.chat.maker`."""
-        return self.maker.make(caption, seconds, seed, after, draft)
-
-    def stands(self, timeline: Timeline, segment: int) -> None:
-        """Hand out a segment (from 1) of the timeline so far, while others are being made."""
-        if self.on_segment:
-            self.on_segment(timeline, segment)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def new_segment(
     if before:
         result, lead = _onward(scene, caption, seconds, seed, before[-1].motion, draft)
     else:
-        result, lead = scene.generate(caption, seconds, seed, draft=draft), ""
+        result, lead = scene.maker.make(caption, seconds, seed, draft=draft), ""
     note = "; ".join(filter(None, (lead, *result.motion.notes)))
     return replace(segment(result.motion), note=note, actions=result.actions, score=result.score)
 
@@ -112,19 +112,19 @@ def _onward(
         if draft and pose_gap(after, first) <= MAX_GAP:
             draft(first)
 
-    result = scene.generate(caption, seconds, seed, after, near if draft else None)
+    result = scene.maker.make(caption, seconds, seed, after, near if draft else None)
     motion = result.motion
     low, stands = after.root[-1, 1] < MAX_LOW_HEIGHT, float(np.median(motion.root[:, 1])) >= MAX_LOW_HEIGHT
     if pose_gap(after, motion) <= MAX_GAP or not (low and stands):
         return result, ""
-    rise = scene.generate(RISES, None, mix(seed, 31), after, draft).motion
+    rise = scene.maker.make(RISES, None, mix(seed, 31), after, draft).motion
     if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < MAX_LOW_HEIGHT:
         return result, ""
     if seconds is not None:  # as much of the length as getting up leaves; where that is too little, it becomes longer
         frames = round(len(rise) / MAX_RISE_TEMPO)
         rise = retime_motion(rise, min(len(rise), max(frames, round((seconds - MIN_SECONDS_LEFT) * FPS))))
         seconds = max(round(seconds * FPS) - len(rise), round(MIN_SECONDS_LEFT * FPS)) / FPS
-    result = scene.generate(caption, seconds, seed, rise)
+    result = scene.maker.make(caption, seconds, seed, rise)
     whole = join_motions(rise, result.motion)
     risen = len(whole) - len(result.motion)
     movements = result.actions or ((caption, 0.0),)

@@ -24,7 +24,7 @@ from avatargpt.body.stitch import retime_motion
 from avatargpt.chat.voices import PlacedVoice, key_of, voice_of
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.instructions.scores import cut_score, join_scores, late_score, pace_score
-from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, Act, from_json, outline
+from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, Act, from_json
 from instruct_data.face.score import Score, parse_score
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
@@ -190,12 +190,6 @@ class Timeline:
     def caption(self) -> str:
         """All captions: ``a person walks, then waves``."""
         return caption_of(self.segments)
-
-    @property
-    def text(self) -> str:
-        """The line for the model, see `instruct_data.dialogue.acts`."""
-        lengths = [(b - a) / FPS for a, b in self.spans]
-        return outline([s.caption for s in self.segments], lengths, max(len(self.takes), 1), self.planned)
 
     def index(self, segment: int | None) -> int:
         """Index of a segment given from 1, None = the one last spoken of; raises UserError for an unknown one."""

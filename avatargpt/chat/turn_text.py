@@ -216,19 +216,10 @@ def change_caption(caption: str, change: str) -> Change:
     words = change.split()
     if any(a == "other" and b.rstrip("s") in LIMBS for a, b in zip(words, words[1:], strict=False)):
         return Change(mirror_text(caption), mirror=True, remake=False)
-    if _limb(change) <= LIMBS and side_of(change) in ("left", "right") and _opposite(caption) == side_of(change):
+    other_side = {"left": "right", "right": "left"}.get(side_of(caption) or "")  # that of the mirrored caption
+    if other_side and side_of(change) == other_side and {*lemmas(change)} - {"left", "right", "use", "other"} <= LIMBS:
         return Change(mirror_text(caption), mirror=True, remake=False)
     return Change(_with_words(caption, change))
-
-
-def _opposite(caption: str) -> str:
-    """The side that a caption would have if it were mirrored."""
-    return {"left": "right", "right": "left"}.get(side_of(caption) or "", "")
-
-
-def _limb(words: str) -> set[str]:
-    """What words name but a side."""
-    return set(lemmas(words)) - {"left", "right", "use", "other"}
 
 
 def _with_words(caption: str, change: str) -> str:

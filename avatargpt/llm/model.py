@@ -112,7 +112,7 @@ class AnswerCache:
 
     def get(self, key: str) -> str | None:
         """The answer, or None."""
-        path = self._path(key)
+        path = self.folder / f"{key}.json"
         try:
             answer = read_object(path, MAX_ANSWER_BYTES).get("said")
         except UserError:
@@ -128,22 +128,14 @@ class AnswerCache:
             return
         with suppress(UserError, OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            atomic_write(self._path(key), lambda p: p.write_text(text, encoding="utf-8"))
-            self._limit_size()
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.json"
-
-    def _limit_size(self) -> None:
-        with os.scandir(self.folder) as entries:
-            rows = [(e.stat().st_mtime, e.stat().st_size, e.path) for e in entries if e.name.endswith(".json")]
-        size = sum(r[1] for r in rows)
-        oldest = sorted(rows)
-        while oldest and (size > self.max_bytes or len(oldest) > self.max_files):
-            _, file_size, path = oldest.pop(0)
-            size -= file_size
-            with suppress(OSError):
-                os.unlink(path)
+            atomic_write(self.folder / f"{key}.json", lambda p: p.write_text(text, encoding="utf-8"))
+            rows = [(s.st_mtime, s.st_size, p) for p in self.folder.glob("*.json") for s in (p.stat(),)]
+            size, oldest = sum(r[1] for r in rows), sorted(rows)
+            while oldest and (size > self.max_bytes or len(oldest) > self.max_files):
+                _, file_size, path = oldest.pop(0)
+                size -= file_size
+                with suppress(OSError):
+                    path.unlink()
 
 
 # an answer that cannot be used is requested again, with the reason
@@ -268,8 +260,7 @@ class Meter:
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """The JSON schema of a model as structured output takes it: every field required, no other allowed."""
-    schema = _strict(model.model_json_schema())
-    assert isinstance(schema, dict)
+    schema: dict[str, Any] = _strict(model.model_json_schema())
     return schema
 
 
@@ -441,7 +432,7 @@ class LanguageModel:
 
     def ask(
         self, prompt: PromptFile, values: Mapping[str, Any], schema: type[M], seed: int = 0, samples: int = 1,
-        temperature: float = 0.7, check: Callable[[M], None] | None = None, enough: Callable[[M], bool] | None = None,
+        temperature: float = 0.7, check: Callable[[M], object] | None = None, enough: Callable[[M], bool] | None = None,
         tokens: int | None = None, pictures: Sequence[bytes] = (), attempts: int = MAX_ATTEMPTS,
     ) -> list[CheckedAnswer[M]]:  # fmt: skip
         """Answers of which each fits the schema and passes the check.
@@ -482,7 +473,7 @@ class LanguageModel:
 
     def _sample(
         self, messages: Messages, form: dict[str, Any], schema: type[M], seed: int, temperature: float,
-        check: Callable[[M], None] | None, max_tokens: int, attempts: int,
+        check: Callable[[M], object] | None, max_tokens: int, attempts: int,
     ) -> CheckedAnswer[M]:  # fmt: skip
         """One answer; the question is repeated with the reason while the answer cannot be read."""
 

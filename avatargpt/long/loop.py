@@ -22,7 +22,7 @@ import numpy as np
 from avatargpt import planning
 from avatargpt.body.tasks import BodyTasks
 from avatargpt.lm.loaded import CHUNK
-from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, measure_outcome, unseen, worst
+from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, unseen, worst
 from avatargpt.long.pipeline import ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import BodyFrames, MotionStream
@@ -33,6 +33,7 @@ from avatargpt.planning.situation import POSES, Situation, Situations
 from avatargpt.planning.types import Activity, Planner
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
+from instruct_data.attributes import Measures
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -298,7 +299,11 @@ class Loop:
         """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
         # what plays first is not made again: somebody waits for it; its note says how far it shows its words
         clauses = self.verifier.tries(result.clause) if self.out else ()
-        tries = (Try(partial(self._generate_clause, clause), note, instead) for clause, note, instead in clauses)
+
+        def make(clause: StepClause) -> ClauseCodes:
+            return self.pipeline.choose(clause, self.pipeline.candidates([clause])[0], self.tail, self._detour())
+
+        tries = (Try(partial(make, clause), note, instead) for clause, note, instead in clauses)
         best = best_of_tries(result, self._judge_result, tries)
         notes = best.note or result.clause.note, unseen(best.result.clause.caption, best.verdict)
         note = "; ".join(filter(None, notes))
@@ -307,9 +312,6 @@ class Loop:
     def _judge_result(self, result: ClauseCodes) -> Judgement:
         codes = result.codes[result.transition :]
         return self.verifier.judge_motion(self.stream.tokenizer.decode(codes), result.clause)
-
-    def _generate_clause(self, clause: StepClause) -> ClauseCodes:
-        return self.pipeline.choose(clause, self.pipeline.candidates([clause])[0], self.tail, self._detour())
 
     def _detour(self) -> Callable[[np.ndarray], float]:
         radius, stream = self.radius, self.stream
@@ -326,15 +328,14 @@ class Loop:
         """The span of one step with its outcome, described from its codes without transitions."""
         tokenizer, step = self.stream.tokenizer, parts[0].clause.step
         codes = np.concatenate([p.codes[p.transition :] for p in parts])
-        outcome = measure_outcome(
-            tokenizer.decode(codes), *self.stream.here(), worst([p.verdict for p in parts]), max(p.takes for p in parts)
-        )
+        seen, (place, facing) = Measures.of(tokenizer.decode(codes)), self.stream.here()
+        x, z = (round(float(v), 2) for v in place)
         per = tokenizer.downsample
         return Span(
             first * per, self.tokens * per, number, activity.task, step, activity.steps[step],
             then([p.clause.caption for p in parts]), parts[0].transition * per, self.pipeline.describe(codes),
-            "; ".join(p.note for p in parts if p.note), outcome.verdict, outcome.takes, outcome.posture, outcome.hand,
-            *outcome.place, outcome.facing,
+            "; ".join(p.note for p in parts if p.note), worst([p.verdict for p in parts]), max(p.takes for p in parts),
+            seen.posture(len(seen.joints) - 1), seen.hand, x, z, round(facing, 1),
         )  # fmt: skip
 
 
@@ -357,11 +358,3 @@ def trim_heap() -> bool:
         return False
     trim(0)
     return True
-
-
-def collect(chunks: Iterator[Chunk]) -> tuple[Motion, list[Span]]:
-    """A complete run in memory: the motion and its spans."""
-    parts = list(chunks)
-    rotations = np.concatenate([c.motion.rotations for c in parts])
-    motion = replace(parts[0].motion, rotations=rotations, root=np.concatenate([c.motion.root for c in parts]))
-    return motion, [s for c in parts for s in c.spans]

@@ -1,4 +1,4 @@
-"""`Outcome`: what a step came to, as its motion is judged and measured; `Verifier`, which judges clauses."""
+"""`Verifier`, which judges whether motions show their clauses, and what is taken of several tries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from avatargpt.options import mix
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.phrase_index import OVERLAP_WEIGHT
 from avatargpt.requests.vector_index import rank_scores, unit
-from instruct_data.attributes import Measures
 from vqvae.motion import Motion
 
 MAX_RETRIES = 2  # of a motion that does not show its caption
@@ -29,18 +28,6 @@ MAX_CAPTION_COSINE = 0.7  # of captions that count as different
 NEAR_PHRASINGS, MAX_REWORDED, MAX_REPLACEMENTS = 200, 1, 2
 # cosine (with word overlap) of another action's phrasing to the caption
 MIN_REPLACEMENT_SCORE = 0.6
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a step came to."""
-
-    verdict: Verdict  # whether its motion shows it: by the text-motion scorer and, where a check is known, by geometry
-    posture: str  # at its end, one of `instruct_data.attributes.POSTURES`
-    place: tuple[float, float]  # x, z at its end, metres; the motion begins at the origin and faces +Z
-    facing: float  # heading at its end, degrees, positive = to the left
-    hand: str = ""  # that acts: left, right, both, or empty
-    takes: int = 1  # how often it was made
 
 
 @dataclass(frozen=True)
@@ -74,13 +61,6 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """Of several clauses: partly where some are shown and others not."""
     kinds = set(verdicts)
     return verdicts[0] if len(kinds) == 1 else "partly"
-
-
-def measure_outcome(motion: Motion, place: np.ndarray, facing: float, verdict: Verdict, takes: int) -> Outcome:
-    """The outcome of a step's motion, which ends at a place (x, z) with a heading in degrees."""
-    seen = Measures.of(motion)
-    x, z = (round(float(v), 2) for v in place)
-    return Outcome(verdict, seen.posture(len(seen.joints) - 1), (x, z), round(facing, 1), seen.hand, takes)
 
 
 T = TypeVar("T")
@@ -205,12 +185,9 @@ class Verifier:
             action, other = index.classes[row], index.captions[row][""]
             if (action in own) == same and other != caption and (same or scores[row] >= MIN_REPLACEMENT_SCORE):
                 captions.setdefault(other if same else action, (action, other))
-        limit = MAX_REWORDED if same else MAX_REPLACEMENTS
-        return [self._as(clause, action, caption) for action, caption in list(captions.values())[:limit]]
-
-    def _as(self, clause: StepClause, action: str, caption: str) -> StepClause:
-        """The clause with another caption, and the attributes of its clips."""
-        index = self.model.phrase_index
-        measured = index.measured.get(caption, {}) if index is not None else {}
-        spec = ClauseSpec(caption, 1.0, action=action, clause=clause.clause, measured=measured)
-        return replace(clause, caption=caption, action=action, attributes=spec.attributes)
+        out = []
+        for action, other in list(captions.values())[: MAX_REWORDED if same else MAX_REPLACEMENTS]:
+            # with the attributes of its clips
+            spec = ClauseSpec(other, 1.0, action=action, clause=clause.clause, measured=index.measured.get(other, {}))
+            out.append(replace(clause, caption=other, action=action, attributes=spec.attributes))
+        return out

@@ -20,12 +20,12 @@ class Span:
     transition: int = 0  # number of frames at the start that are a transition from the step before
     described: str = ""  # the model's description of the frames; empty until the activity is over
     note: str = ""  # other words or another action shown in its place, or that it may not look as it reads; else empty
-    verdict: str = ""  # shown, partly or not; empty = not judged
+    # shown, partly or not, by the text-motion scorer and, where a check is known, by geometry; empty = not judged
+    verdict: str = ""
     takes: int = 1  # how often its clauses were made, the most
-    # posture, hand: at its end, and that acts (`avatargpt.long.outcome.Outcome`)
-    posture: str = ""
-    hand: str = ""
-    # x, z, facing: at its end, metres and degrees
+    posture: str = ""  # at its end, one of `instruct_data.attributes.POSTURES`
+    hand: str = ""  # that acts: left, right, both, or empty
+    # x, z, facing: at its end, metres and degrees, positive = to the left; all begins at the origin and faces +Z
     x: float = 0.0
     z: float = 0.0
     facing: float = 0.0
@@ -56,14 +56,10 @@ def timeline(scene: str, fps: float, frames: int, spans: Iterable[Span], about: 
         activities[-1]["steps"].append({
             "text": span.text, "caption": span.caption, "described": span.described, "start": span.start, "end": end,
             "transition": min(span.transition, end - span.start), **({"note": span.note} if span.note else {}),
-            **({"outcome": _outcome(span)} if span.verdict else {}),
         })  # fmt: skip
+        if span.verdict:
+            activities[-1]["steps"][-1]["outcome"] = {
+                "verdict": span.verdict, "takes": span.takes, "posture": span.posture, "hand": span.hand,
+                "place": [span.x, span.z], "facing": span.facing,
+            }  # fmt: skip
     return {"scene": scene, "fps": fps, "frames": frames, **about, "activities": activities}
-
-
-def _outcome(span: Span) -> dict[str, Any]:
-    """What a step came to, in the timeline."""
-    return {
-        "verdict": span.verdict, "takes": span.takes, "posture": span.posture, "hand": span.hand,
-        "place": [span.x, span.z], "facing": span.facing,
-    }  # fmt: skip

@@ -227,9 +227,9 @@ class MotionStream:
 
     def _on_feet(self, rotations: np.ndarray, root: np.ndarray) -> BodyFrames:
         ground, self.ground = self.ground[: len(root)], self.ground[len(root) :]
-        return (
-            BodyFrames(rotations, root) if self.feet is None else BodyFrames(*self.feet.push(rotations, root, ground))
-        )
+        if self.feet is not None:
+            rotations, root = self.feet.push(rotations, root, ground)
+        return BodyFrames(rotations, root)
 
 
 SHARD_FRAMES = 200
@@ -350,11 +350,16 @@ def read_parts(
     shards: list[Path] = []
     while (path := folder / f"{len(shards):06d}.npz").is_file():
         shards.append(path)
-    if shards and (broken := _find_damage(shards[-1])):
+    try:
+        for last in shards[-1:]:
+            Motion.load(last)
+    except UserError as e:
         if len(shards) == 1:
-            raise UserError(f"{broken}; the run was interrupted before it had made another part; remove the folder")
+            raise UserError(
+                f"{e}; the run was interrupted before it had made another part; remove the folder"
+            ) from None
         shards.pop()
-        note(f"{broken}; left out")
+        note(f"{e}; left out")
     if not shards:
         raise UserError(f"{folder}: the run was interrupted before it had made anything; remove the folder")
     spans = []
@@ -398,7 +403,18 @@ def join(
             then stay).
     """
     with lock_parts(target):
-        return _join(target, output, note)
+        shards, spans, about = read_parts(target, note)
+        scene, fps = about["scene"], float(about["fps"])
+        # nothing is written, and nothing removed, of parts that do not belong together
+        frames = sum(_length(p, fps) for p in shards)
+        head = {k: v for k, v in about.items() if k not in _TIMELINE}
+        result = timeline(scene, fps, frames, spans, head)
+        atomic_write(output or target, lambda p: _write_joined(p, shards, frames, fps, scene))
+        text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
+        atomic_write(timeline_file(target), lambda p: p.write_text(text, encoding="utf-8"))
+        if output is None:
+            remove_parts(target)
+    return result
 
 
 @contextmanager
@@ -411,36 +427,12 @@ def lock_parts(target: Path) -> Iterator[None]:
         yield
 
 
-def _join(target: Path, output: Path | None, note: Callable[[str], None]) -> dict[str, Any]:
-    shards, spans, about = read_parts(target, note)
-    scene, fps = about["scene"], float(about["fps"])
-    # nothing is written, and nothing removed, of parts that do not belong together
-    frames = sum(_length(p, fps) for p in shards)
-    head = {k: v for k, v in about.items() if k not in _TIMELINE}
-    result = timeline(scene, fps, frames, spans, head)
-    atomic_write(output or target, lambda p: _write_joined(p, shards, frames, fps, scene))
-    text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
-    atomic_write(timeline_file(target), lambda p: p.write_text(text, encoding="utf-8"))
-    if output is None:
-        remove_parts(target)
-    return result
-
-
 def remove_parts(target: Path) -> None:
     """Remove the folder of parts, from within `lock_parts`."""
     for path in parts_folder(target).iterdir():
         if path.name != LOCK:
             path.unlink()
     shutil.rmtree(parts_folder(target), ignore_errors=True)  # Windows keeps the lock, which is no part
-
-
-def _find_damage(shard: Path) -> str:
-    """The error of reading a shard, empty where there is none."""
-    try:
-        Motion.load(shard)
-    except UserError as e:
-        return str(e)
-    return ""
 
 
 def _length(shard: Path, fps: float) -> int:

@@ -128,7 +128,7 @@ class EventPlanner:
     def _steps(self, event: SceneEvent, state: PlanState, near: np.ndarray) -> tuple[list[str], PlanState]:
         """The steps of an event where its time does not matter, and the state after them."""
         words = f"a person {event.words}"
-        if self._score(words) < MIN_PLAIN:
+        if self.checker is not None and self.checker.plain([words])[0] < MIN_PLAIN:
             for row in self.alike(event, near):
                 after = state.copy()
                 cut = replace(row.part, steps=row.part.steps[:MAX_EVENT_STEPS])
@@ -155,9 +155,6 @@ class EventPlanner:
         texts = [event.person.says(s, not state.begun and i == 0) for i, s in enumerate(steps)]
         state.begun = True
         return texts
-
-    def _score(self, step: str) -> float:
-        return 1.0 if self.checker is None else self.checker.plain([step])[0]
 
     def _times(
         self, events: Sequence[SceneEvent], drafts: Sequence[_EventDraft], seconds: float | None

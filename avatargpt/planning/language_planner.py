@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -16,6 +16,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import types
 from avatargpt.planning.events import SceneEvent, SceneText
 from avatargpt.planning.library import actor_of, gender_of, normalize_text, word_for_encoder
+from avatargpt.planning.retriever import recall
 from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
@@ -294,7 +295,8 @@ class LanguagePlanner:
         """See `avatargpt.planning.types.Planner.next_activity`; raises as `plan`."""
         scene, last = types.check_scene(scene), list(past)[-MEMORY:]
         rows = [{"task": a.task, "steps": list(a.steps)} for a in last]
-        values = self._about(scene, last) | {"done": rows, "seen": _say_seen(described, posture)}
+        ends = f"; it ends {posture.replace('_', ' ')}" if posture else ""
+        values = self._about(scene, last) | {"done": rows, "seen": described[:MAX_DESCRIPTION] + ends}
 
         def check(answer: ActivityAnswer | BriefActivity) -> None:
             check_new(answer.activity(), last)
@@ -316,13 +318,13 @@ class LanguagePlanner:
         if task in STEP_TASKS:
             values["known"] = self._movements(list(texts.values()))
             steps = self.llm.ask(
-                prompt("steps"), values, StepsAnswer, seed, 1, temperature, lambda v: _tidy(check_steps, v.steps)
+                prompt("steps"), values, StepsAnswer, seed, 1, temperature, lambda v: check_steps(v.steps)
             )
             return list(check_steps(steps[0].value.steps))
         kind = "scene" if task.endswith("_scene") else "task"
         answers = self.llm.ask(
             prompt("sentence"), values, SentenceAnswer, seed, 1, temperature,
-            lambda v: _tidy(lambda text: check_sentence(text, kind), v.answer),
+            lambda v: check_sentence(v.answer, kind),
         )  # fmt: skip
         return [check_sentence(answers[0].value.answer, kind)]
 
@@ -347,16 +349,6 @@ class LanguagePlanner:
     @staticmethod
     def _best(answers: Sequence[CheckedAnswer[Any]], worth: Callable[[Any], float]) -> CheckedAnswer[Any]:
         return answers[0] if len(answers) == 1 else max(answers, key=lambda a: worth(a.value))
-
-
-def _say_seen(described: str, posture: str) -> str:
-    """What a question says of the last motion."""
-    ends = f"; it ends {posture.replace('_', ' ')}" if posture else ""
-    return described[:MAX_DESCRIPTION] + ends
-
-
-def _tidy(check: Callable[[Any], object], value: Any) -> None:
-    check(value)
 
 
 T = TypeVar("T")
@@ -441,18 +433,16 @@ class StepChecker:
 
     def can_do(self, steps: Sequence[str]) -> list[float]:
         """A score for every step: cosine plus weighted word overlap with the nearest known phrasing, about 0 to 1.2."""
-        # a step of several movements is as good as the weakest of them, unless a phrasing covers the whole step
-        missing = [s for s in dict.fromkeys(steps) if s not in self._scores]
-        if missing:
+
+        def compute(missing: list[str]) -> list[float]:
+            # a step of several movements is as good as the weakest of them, unless a phrasing covers the whole step
             parts = [[c.action.lower() for c in self.phrase_index.read(s).done] or [s.lower()] for s in missing]
             texts = list(dict.fromkeys([*(s.lower() for s in missing), *(p for row in parts for p in row)]))
             nearest = dict(zip(texts, self._nearest(texts), strict=True))
-            for step, row in zip(missing, parts, strict=True):
-                self._scores[step] = max(nearest[step.lower()], min(nearest[p] for p in row))
-        scores = [self._scores[s] for s in steps]
-        while len(self._scores) > MAX_REMEMBERED:
-            self._scores.popitem(last=False)
-        return scores
+            weakest = [min(nearest[p] for p in row) for row in parts]
+            return [max(nearest[s.lower()], least) for s, least in zip(missing, weakest, strict=True)]
+
+        return recall(self._scores, steps, compute, MAX_REMEMBERED)
 
     def plain(self, texts: Sequence[str]) -> list[float]:
         """The scores of single movements, which are not read clause by clause."""
@@ -468,30 +458,26 @@ class StepChecker:
 
     def seconds(self, steps: Sequence[str]) -> list[float]:
         """The usual time of each step, the median of clips with the nearest caption; 0 where none is known."""
-        missing = [s for s in dict.fromkeys(steps) if s not in self._seconds]
         index = self.phrase_index
-        for start in range(0, len(missing), 64):
-            batch = missing[start : start + 64]
-            rows = index.index.cosines(self.grounder.sentence(batch)).argmax(1)
-            for step, row in zip(batch, rows, strict=True):
-                lengths = index.lengths.get(index.captions[row][""], ())
-                usual = float(np.median(lengths)) / TOKENS_PER_SECOND if lengths else 0.0
-                self._seconds[step] = min(usual, MAX_USUAL_SECONDS)
-        out = [self._seconds[s] for s in steps]
-        while len(self._seconds) > MAX_REMEMBERED:
-            self._seconds.popitem(last=False)
-        return out
+
+        def compute(missing: list[str]) -> Iterator[float]:
+            for start in range(0, len(missing), 64):
+                for row in index.index.cosines(self.grounder.sentence(missing[start : start + 64])).argmax(1):
+                    lengths = index.lengths.get(index.captions[row][""], ())
+                    usual = float(np.median(lengths)) / TOKENS_PER_SECOND if lengths else 0.0
+                    yield min(usual, MAX_USUAL_SECONDS)
+
+        return recall(self._seconds, steps, compute, MAX_REMEMBERED)
 
     def showable(self, steps: Sequence[str]) -> list[bool]:
         """Whether each step is shown by captions that say what it does (`avatargpt.requests.fidelity`)."""
-        for step in dict.fromkeys(steps):
-            if step not in self._fidelity:
+
+        def compute(missing: list[str]) -> Iterator[bool]:
+            for step in missing:
                 values = fidelities(self.phrase_index.clauses(step, self.grounder), self.grounder)
-                self._fidelity[step] = float(values.min(initial=HIGHEST)) >= MIN_FIDELITY
-        out = [self._fidelity[s] for s in steps]
-        while len(self._fidelity) > MAX_REMEMBERED:
-            self._fidelity.popitem(last=False)
-        return out
+                yield float(values.min(initial=HIGHEST)) >= MIN_FIDELITY
+
+        return recall(self._fidelity, steps, compute, MAX_REMEMBERED)
 
     def nearest_movement(self, step: str) -> str:
         """A step in the words of the index, with its own subject; empty where nothing is near."""

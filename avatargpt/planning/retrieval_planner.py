@@ -257,7 +257,10 @@ class RetrievalPlanner:
             actor = plans.actor_of([about, *steps])
             activity = self._next(check_scene(texts["scene"]), past, "", temperature, seed, actor)
         else:
-            activity = self._after(past[0], temperature, seed)
+            # after similar activities in the library
+            last = past[0]
+            actor = plans.actor_of([last.task, *last.steps])
+            activity = self._next(self._scene_of(last.task, last.steps), past, "", temperature, seed, actor)
         return list(activity.steps) if task in STEP_TASKS else [activity.task]
 
     def _person(self, scene: str, actor: str = "") -> plans.ScenePerson:
@@ -299,14 +302,9 @@ class RetrievalPlanner:
         best = int(scores.argmax())
         if not about:
             return [sentence(person.says(statement(lib.tasks[best])))]
-        steps = tuple(lib.steps[i] for i in lib.steps_of(best))
+        steps = self.retriever.steps(best)
         activity = tell(StoryPart(lib.tasks[best], steps, frozenset()), person, PlanState.fresh())
         return list(activity.steps) if activity is not None else [person.says(s, i == 0) for i, s in enumerate(steps)]
-
-    def _after(self, past: Activity, temperature: float, seed: int) -> Activity:
-        """The next activity without a scene: after similar activities in the library."""
-        actor = plans.actor_of([past.task, *past.steps])
-        return self._next(self._scene_of(past.task, past.steps), [past], "", temperature, seed, actor)
 
     def _scene_of(self, about: str, steps: Sequence[str]) -> str:
         """The library's scene in which something like this is done."""

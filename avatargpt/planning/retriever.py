@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -61,6 +62,21 @@ NAME_COST = 0.2
 MAX_REMEMBERED = 10_000  # sentence vectors that are kept, 15 MB
 
 
+V = TypeVar("V")
+
+
+def recall(
+    memory: OrderedDict[str, V], texts: Sequence[str], compute: Callable[[list[str]], Iterable[V]], most: int
+) -> list[V]:
+    """What belongs to each text, of those that the memory lacks computed together; it keeps so many, the latest."""
+    if missing := [t for t in dict.fromkeys(texts) if t not in memory]:
+        memory.update(zip(missing, compute(missing), strict=True))
+    out = [memory[t] for t in texts]
+    while len(memory) > most:
+        memory.popitem(last=False)
+    return out
+
+
 def about(story: plans.Story) -> bool:
     """Whether a plan is about the scene in question."""
     return story.likeness + ACTIVITY_WEIGHT * _best(story.fits, BEST_PARTS) >= MIN_ABOUT
@@ -91,14 +107,12 @@ class Retriever:
 
     def full(self, texts: Sequence[str]) -> np.ndarray:
         """Texts with or without marks -> (n, 384) unit vectors; the latest are remembered."""
-        missing = [t for t in dict.fromkeys(texts) if t not in self._vectors]
-        if missing:
-            vectors = self.grounder.sentence([plans.word_for_encoder(t) for t in missing])
-            self._vectors.update(zip(missing, vectors, strict=True))
-        out = np.stack([self._vectors[t] for t in texts]) if texts else np.zeros((0, 384), np.float32)
-        while len(self._vectors) > MAX_REMEMBERED:
-            self._vectors.popitem(last=False)
-        return out
+
+        def compute(missing: list[str]) -> np.ndarray:
+            return self.grounder.sentence([plans.word_for_encoder(t) for t in missing])
+
+        vectors = recall(self._vectors, texts, compute, MAX_REMEMBERED)
+        return np.stack(vectors) if texts else np.zeros((0, 384), np.float32)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Texts with or without marks -> (n, K)."""
@@ -178,5 +192,5 @@ class Retriever:
         out = []
         for i in rows:
             at = plans.FIRST if i == rows.start else plans.LAST if i == rows.stop - 1 else plans.MIDDLE
-            out.append(StoryPart(lib.tasks[i], tuple(lib.steps[k] for k in lib.steps_of(i)), frozenset((at,))))
+            out.append(StoryPart(lib.tasks[i], self.steps(i), frozenset((at,))))
         return tuple(out)

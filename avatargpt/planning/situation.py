@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -110,7 +109,7 @@ class Situations:
         """(385, 6) of ridge regressions in which both sides of a question weigh the same."""
         index = self.phrase_index
         ends = [POSES.get(index.measured.get(c[""], {}).get("end", ""), UNKNOWN) for c in index.captions]
-        fallen, loaded = (_find_named(index.classes, words) for words in (FALLS, LOADS))
+        fallen, loaded = (np.array([any(w in c for w in words) for c in index.classes]) for words in (FALLS, LOADS))
         poses = np.array([BASES.index(e) if e in BASES else -1 for e in ends])
         rare = np.flatnonzero((poses > 0) | fallen | loaded)
         usual = np.flatnonzero((poses == 0) & ~fallen & ~loaded)
@@ -133,10 +132,6 @@ BRIDGE_SECONDS = 3.0
 
 def _with_one(vectors: np.ndarray) -> np.ndarray:
     return np.concatenate([vectors, np.ones((len(vectors), 1), vectors.dtype)], 1)
-
-
-def _find_named(classes: Sequence[str], words: Sequence[str]) -> np.ndarray:
-    return np.array([any(w in name for w in words) for name in classes])
 
 
 def _ridge(x: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> np.ndarray:

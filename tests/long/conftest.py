@@ -1,6 +1,6 @@
 """A model of random weights, small enough to act out minutes in seconds, and planners whose answers are known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,11 @@ import pytest
 from avatargpt.api import AvatarGPT
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.long.loop import Chunk
+from avatargpt.long.spans import Span
 from avatargpt.planning.types import Activity, Plan
 from tests.factories import CODES, LEVELS, body_model, body_tokenizer
+from vqvae.motion import Motion, concatenate
 from vqvae.tokenizer import MotionTokenizer
 
 
@@ -42,6 +45,12 @@ class ListPlanner:
 
     def answer(self, *args: Any, **more: Any) -> Any:
         raise AssertionError("the loop asks for activities only")
+
+
+def collect(chunks: Iterable[Chunk]) -> tuple[Motion, list[Span]]:
+    """A complete run: the motion and its spans."""
+    parts = list(chunks)
+    return concatenate([c.motion for c in parts]), [s for c in parts for s in c.spans]
 
 
 @pytest.fixture(scope="session")

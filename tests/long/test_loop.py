@@ -31,7 +31,7 @@ from avatargpt.planning.types import Activity
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.attributes import POSTURES
-from tests.long.conftest import ListPlanner
+from tests.long.conftest import ListPlanner, collect
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures
 from vqvae.motion import Motion
@@ -43,7 +43,7 @@ SCENE = "a gardener tidies up"
 @pytest.mark.parametrize("seconds", [1.0, 7.35, 15.0])
 def test_long_motion_has_the_length_asked_for(gpt: AvatarGPT, planner: ListPlanner, seconds: float) -> None:
     chunks = list(loop.long(gpt, SCENE, seconds, planner, best_of=2))
-    motion, spans = loop.collect(iter(chunks))
+    motion, spans = collect(iter(chunks))
     assert len(motion) == round(seconds * 20) and motion.caption == SCENE
     assert [c.start for c in chunks] == list(np.cumsum([0] + [len(c.motion) for c in chunks[:-1]]))
     np.testing.assert_allclose(motion.root[0, [0, 2]], 0, atol=1e-6)
@@ -62,7 +62,7 @@ def test_frames_come_while_it_runs(gpt: AvatarGPT, planner: ListPlanner) -> None
 def test_the_same_seed_gives_the_same_motion(gpt: AvatarGPT, planner: ListPlanner) -> None:
     def made(seed: int) -> np.ndarray:
         planner.at = 0
-        return loop.collect(loop.long(gpt, SCENE, 8, planner, seed, best_of=2))[0].joints
+        return collect(loop.long(gpt, SCENE, 8, planner, seed, best_of=2))[0].joints
 
     np.testing.assert_array_equal(made(4), made(4))
     assert np.abs(made(4) - made(5)).max() > 1e-3
@@ -81,7 +81,7 @@ def test_the_state_does_not_grow(gpt: AvatarGPT, planner: ListPlanner) -> None:
 def test_the_planner_is_told_what_was_made(gpt: AvatarGPT) -> None:
     nouns = "floor table window carpet lamp mirror shelf basket kettle curtain chimney garden".split()
     planner = ListPlanner([Activity(f"clean the {n}", (f"he wipes the {n}",)) for n in nouns])
-    _, spans = loop.collect(loop.long(gpt, SCENE, 26, planner, best_of=1))
+    _, spans = collect(loop.long(gpt, SCENE, 26, planner, best_of=1))
     described = [a["described"] for a in planner.asked]
     assert described[0] == "" and all(described[1:])
     second = [s.described for s in spans if s.activity == 0]
@@ -91,7 +91,7 @@ def test_the_planner_is_told_what_was_made(gpt: AvatarGPT) -> None:
 
 def test_given_activities_come_first(gpt: AvatarGPT, planner: ListPlanner) -> None:
     mine = Activity("dance", ("she spins", "she bows"))
-    _, spans = loop.collect(loop.long(gpt, SCENE, 14, planner, activities=[mine], best_of=1))
+    _, spans = collect(loop.long(gpt, SCENE, 14, planner, activities=[mine], best_of=1))
     assert [(s.task, s.text) for s in spans[:2]] == [("dance", "she spins"), ("dance", "she bows")]
     assert spans[2].task == "sweep the floor"
 
@@ -317,7 +317,7 @@ def test_what_does_not_show_is_made_again_or_replaced(
     planner.activities = [Activity("sweep", ("he walks", "he waits", "he sweeps"))]
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
     run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
-    _, spans = loop.collect(run.act_out(1))
+    _, spans = collect(run.act_out(1))
     assert len(strict.asked) == 2 + tries and (said in spans[2].note if said else spans[2].note == "")
     assert spans[2].text == "he sweeps" and spans[2].takes == tries
     assert spans[2].verdict == ("not" if "may not" in said else "shown")
@@ -341,12 +341,12 @@ def test_what_plays_first_is_not_made_again(gpt: AvatarGPT, planner: ListPlanner
     planner.activities = [Activity("sweep", ("he sweeps",))]
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
     run.verifier = strict = Strict({"he sweeps": [9, 1]}, ("he wipes",))  # type: ignore[assignment]
-    _, spans = loop.collect(run.act_out(1))
+    _, spans = collect(run.act_out(1))
     assert len(strict.asked) == 1 and spans[0].verdict == "not" and "may not look as it reads" in spans[0].note
 
 
 def test_where_the_body_is(gpt: AvatarGPT, planner: ListPlanner) -> None:
-    motion, spans = loop.collect(loop.long(gpt, SCENE, 8, planner, best_of=1))
+    motion, spans = collect(loop.long(gpt, SCENE, 8, planner, best_of=1))
     inside = [s for s in spans if s.end <= len(motion)]
     for span in inside:
         at = motion.root[span.end - 1, [0, 2]]
@@ -358,7 +358,7 @@ def test_a_transition_is_no_part_of_what_is_judged(gpt: AvatarGPT, planner: List
     tokenizer = gpt.body.model.tokenizer
     run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(tokenizer), 0)
     run.verifier = strict = Strict({})  # type: ignore[assignment]
-    _, spans = loop.collect(run.act_out(1))
+    _, spans = collect(run.act_out(1))
     assert spans[1].transition and sum(strict.lengths) == sum(
         s.end - s.start - s.transition for s in spans
     )
