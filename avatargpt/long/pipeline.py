@@ -144,27 +144,22 @@ class StepPipeline:
     def _run_unbounded(self, steps: Sequence[str], seed: int, seconds: Sequence[float]) -> Iterable[StepClause]:
         rng, count = np.random.default_rng([seed % 2**32, 11]), 0
         for number, step in enumerate(steps):
-            specs = self.body.model.resolve(step).clauses
-            notes = self._notes(specs)
-            for spec, note in zip(specs, notes, strict=True):
+            specs, grounder = self.body.model.resolve(step).clauses, self.body.model.grounder
+            unsure = [""] * len(specs) if grounder is None else doubts(specs, grounder)
+            for spec, doubt in zip(specs, unsure, strict=True):
                 tokens = int(rng.choice(spec.lengths)) if spec.lengths else DEFAULT_TOKENS
                 if seconds:
                     tokens = round(seconds[number] * self.rate / len(specs))
                 tokens = max(min(tokens, MAX_TOKENS), MIN_TOKENS)
                 yield StepClause(
-                    number, spec.bent_caption, tokens, mix(seed, count), spec.turn, spec.action, note, spec.clause,
-                    spec.attributes,
+                    number, spec.bent_caption, tokens, mix(seed, count), spec.turn, spec.action,
+                    self._note(spec, doubt), spec.clause, spec.attributes,
                 )  # fmt: skip
                 count += 1
 
-    def _notes(self, specs: Sequence[ClauseSpec]) -> list[str]:
-        """What of each clause is not shown, or shown as something else; empty = nothing."""
-        grounder = self.body.model.grounder
-        own = [""] * len(specs) if grounder is None else doubts(specs, grounder)
-        return [self._note(spec, doubt) for spec, doubt in zip(specs, own, strict=True)]
-
     @staticmethod
     def _note(spec: ClauseSpec, doubt: str) -> str:
+        """What of a clause is not shown, or shown as something else; empty = nothing."""
         lost = [doubt]
         if spec.words and spec.turn is None and spec.known < MIN_KNOWN:
             lost.append(f"{spec.words!r} is not known; shown instead: {spec.caption!r}")
@@ -264,7 +259,8 @@ class StepPipeline:
         Args:
             codes: (N, R). features: theirs, (T, 270). after_transition: a transition leads to it.
         """
-        speed = self._speed(features).reshape(len(codes), -1)
+        velocity = features[:, self.tokenizer.spec.slices()["joint_velocity"]].reshape(len(features), -1, 3)
+        speed = np.linalg.norm(velocity, axis=-1).max(1).reshape(len(codes), -1)  # metres a frame, the fastest joint
         moving = np.flatnonzero(speed.max(1) > REST_SPEED)
         first, last = 0, len(codes)
         if len(moving) >= MIN_MOVING_SHARE * len(codes):
@@ -277,11 +273,6 @@ class StepPipeline:
         if after_transition and not first and fits and speed[1].mean() > MOVING_SPEED:
             first = ONSET_TOKENS
         return codes[first:last]
-
-    def _speed(self, features: np.ndarray) -> np.ndarray:
-        """(T,) of features (T, 270): metres per frame of the fastest joint."""
-        velocity = features[:, self.tokenizer.spec.slices()["joint_velocity"]]
-        return np.linalg.norm(velocity.reshape(len(velocity), -1, 3), axis=-1).max(1)
 
     def transition(self, tail: np.ndarray, head: np.ndarray, seed: int) -> np.ndarray:
         """In-between tokens (N, R) from `tail` to `head`, N of `TRANSITIONS`: the least visible of all samples."""

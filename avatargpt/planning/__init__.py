@@ -58,8 +58,11 @@ def load_planner(
     Raises:
         UserError: an unknown planner, missing or damaged files, or settings missing from the environment.
     """
-    name = (spec or "").strip()
-    executable = _executable(model)
+    name, executable = (spec or "").strip(), None
+    if model.phrase_index is not None and model.loaded.grounder is not None:
+        from avatargpt.planning.language_planner import StepChecker
+
+        executable = StepChecker(model.phrase_index, model.loaded.grounder)
     planner: Planner
     if llm is not None and not name:
         from avatargpt.planning.language_planner import Fallback
@@ -74,15 +77,6 @@ def load_planner(
 
     executable.ready()
     return CheckedPlanner(planner, executable, _words(model)[1])
-
-
-def _executable(model: MotionSide) -> StepChecker | None:
-    """The check of steps, or None without a phrase index and a sentence encoder."""
-    if model.phrase_index is None or model.loaded.grounder is None:
-        return None
-    from avatargpt.planning.language_planner import StepChecker
-
-    return StepChecker(model.phrase_index, model.loaded.grounder)
 
 
 def _words(model: MotionSide) -> tuple[EventReader | None, Situations | None]:

@@ -112,19 +112,13 @@ def follow(pose: StepPose, step: str) -> tuple[StepPose, list[str]]:
             base = LOW if base in _UPRIGHT else base
         else:
             base = _RESULT[event]
-    aloft, water, items = pose.aloft, pose.water, pose.items
-    if aloft and _DOWN.search(text):
-        aloft = False
-    elif aloft and _GROUND.search(text):
-        wrong.append("walks or sits on a ladder")
-        aloft = False
+    aloft, water = pose.aloft and not _DOWN.search(text), pose.water and not _DRY.search(text)
+    items = pose.items
+    if _GROUND.search(text):
+        wrong += ["walks or sits on a ladder"] * aloft + ["walks or sits while swimming"] * water
+        aloft = water = False
     if _ALOFT.search(text) and not re.search(r"\b(?:down|over|off)\b", text):
         aloft = True
-    if water and _DRY.search(text):
-        water = False
-    elif water and _GROUND.search(text):
-        wrong.append("walks or sits while swimming")
-        water = False
     if _WET.search(text) and not re.search(r"out of the water", text):
         water = True
     if _GIVE.search(text):

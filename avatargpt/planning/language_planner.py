@@ -369,25 +369,19 @@ class Fallback:
         """The other planner."""
         return self._second()
 
-    def plan(
-        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
-        seconds: float | None = None,
-    ) -> Plan:  # fmt: skip
+    def plan(self, scene: str, *options: Any, **named: Any) -> Plan:
         """See `avatargpt.planning.types.Planner.plan`; `Plan.planner` and a note say which one answered."""
         why: list[str] = []
-        plan = self._either(lambda p: p.plan(scene, activities, temperature, seed, seconds), why)
+        plan = self._either(lambda p: p.plan(scene, *options, **named), why)
         return replace(plan, notes=(*plan.notes, *why))
 
-    def next_activity(
-        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
-        posture: str = "",
-    ) -> Activity:  # fmt: skip
+    def next_activity(self, scene: str, past: Sequence[Activity], *options: Any, **named: Any) -> Activity:
         """See `avatargpt.planning.types.Planner.next_activity`."""
-        return self._either(lambda p: p.next_activity(scene, past, described, temperature, seed, posture), [])
+        return self._either(lambda p: p.next_activity(scene, past, *options, **named), [])
 
-    def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
+    def answer(self, task: str, slots: dict[str, str], *options: Any, **named: Any) -> list[str]:
         """See `avatargpt.planning.types.Planner.answer`."""
-        return self._either(lambda p: p.answer(task, slots, temperature, seed), [])
+        return self._either(lambda p: p.answer(task, slots, *options, **named), [])
 
     def _either(self, ask: Callable[[Planner], T], why: list[str]) -> T:
         try:
@@ -524,12 +518,9 @@ class CheckedPlanner:
     def _notes(self, steps: Sequence[str]) -> tuple[str, ...]:
         return self.executable.notes(steps) if self.noted else ()
 
-    def plan(
-        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
-        seconds: float | None = None,
-    ) -> Plan:  # fmt: skip
+    def plan(self, scene: str, *options: Any, **named: Any) -> Plan:
         """See `avatargpt.planning.types.Planner.plan`."""
-        plan = self.planner.plan(scene, activities, temperature, seed, seconds)
+        plan = self.planner.plan(scene, *options, **named)
         self.notes = (*plan.notes, *self._notes([s for a in plan.activities for s in a.steps]))
         return replace(plan, notes=self.notes)
 

@@ -15,7 +15,6 @@ import struct
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -174,15 +173,10 @@ def _find_known(server: Server, before: Sequence[Message]) -> str | None:
 
 
 def _gltf(server: Server, number: str) -> dict[str, Any]:
-    """The timeline of a session as glTF 2.0 JSON with its buffer in it."""
+    """The timeline of a session as one document of glTF 2.0 JSON."""
     memory, state = server.sessions.view(number)
     folder = server.store.session(number)
-    return gltf_of(write_form(server, folder, memory.now.motion, ".glb", {}, state.digest))
-
-
-def gltf_of(path: Path) -> dict[str, Any]:
-    """A binary glTF file as one JSON document."""
-    data = path.read_bytes()
+    data = write_form(server, folder, memory.now.motion, ".glb", {}, state.digest).read_bytes()
     length = struct.unpack_from("<I", data, 12)[0]
     document: dict[str, Any] = json.loads(data[20 : 20 + length])
     binary = data[20 + length + 8 :]

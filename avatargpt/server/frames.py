@@ -44,20 +44,13 @@ def header(skeleton: Skeleton, fps: float, count: int, face: bool, caption: str 
 
 def frame_rows(clip: Motion | FaceMotion | AvatarMotion) -> tuple[Skeleton, np.ndarray, bool]:
     """The skeleton, rows (T, 3 + 4 J [+ 52]) float32, and whether they hold a face."""
-    if isinstance(clip, FaceMotion):
-        body = _body_rows(_under(clip))[1]
-        return SMPL22, np.concatenate([body, clip.weights], 1).astype("<f4"), True
-    if isinstance(clip, AvatarMotion):
-        skeleton, body = _body_rows(clip.body)
-        return skeleton, np.concatenate([body, clip.face.weights], 1).astype("<f4"), True
-    skeleton, body = _body_rows(clip)
-    return skeleton, body.astype("<f4"), False
-
-
-def _body_rows(body: Motion) -> tuple[Skeleton, np.ndarray]:
+    body = _under(clip) if isinstance(clip, FaceMotion) else clip.body if isinstance(clip, AvatarMotion) else clip
+    face = clip.face if isinstance(clip, AvatarMotion) else clip
     skeleton, rotations = body.with_fingers
-    quaternions = np.roll(rotations, -1, -1).reshape(len(body), -1)
-    return skeleton, np.concatenate([body.root, quaternions], 1)
+    rows = [body.root, np.roll(rotations, -1, -1).reshape(len(body), -1)]
+    if isinstance(face, FaceMotion):
+        rows.append(face.weights)
+    return skeleton, np.concatenate(rows, 1).astype("<f4"), isinstance(face, FaceMotion)
 
 
 def _under(face: FaceMotion) -> Motion:

@@ -41,6 +41,8 @@ INSTRUCTIONS = (
     "describe it, export it as a file. Notes of a motion say what could not be shown. A motion is known by its id."
 )
 READ_ONLY = ("describe", "plan")
+# what an assistant is told of a motion
+NEEDED = ("id", "prompt", "kind", "seconds", "fps", "notes", "read_as", "seed", "expires")
 FILES = {"sound": "Id of an upload, or the path of a sound file.", "motion": "Id of a motion, or the path of its file."}
 
 
@@ -167,13 +169,9 @@ async def _result(
         if outputs is not None:
             outputs.mkdir(parents=True, exist_ok=True)
             row["file"]["path"] = await server.in_thread(shutil.copyfile, path, str(outputs / name))
-    text = json.dumps(row if not motions else {**row, "motions": [_short(m) for m in motions]}, ensure_ascii=False)
+    short = {**row, "motions": [{k: m[k] for k in NEEDED} for m in motions]} if motions else row
+    text = json.dumps(short, ensure_ascii=False)
     return CallToolResult(content=[TextContent(type="text", text=text), *content], structured_content=row)
-
-
-def _short(motion: dict[str, Any]) -> dict[str, Any]:
-    """What an assistant needs to know of a motion."""
-    return {k: motion[k] for k in ("id", "prompt", "kind", "seconds", "fps", "notes", "read_as", "seed", "expires")}
 
 
 def _link(number: str, form: str, title: str) -> ResourceLink:

@@ -147,12 +147,15 @@ def motions(server: Server, body: AdaptedGenerate) -> Job:
     config = body.config
     key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after, body.adapter)
     item = GenerationItem(body.request or body.prompt, body.seconds, body.seed)
-    group = Group(key, item, partial(_together, server, body, batch))
+
+    def together(items: Sequence[GenerationItem], report: Report) -> list[Any]:
+        return batch.generate(load_adapted(server, body.adapter), items, report)
+
 
     def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
         return keep_motions(server, "generate", prompt, body.seed, *result)
 
-    return server.submit("generate", group=group, finish=finish)
+    return server.submit("generate", group=Group(key, item, together), finish=finish)
 
 
 def _generate(
@@ -166,12 +169,6 @@ def _generate(
     check_seconds_of(length * body.num, server.settings.motion_seconds, "seconds")
     clips = [made.motion for made in make_motions(model, asked, reading, report)]
     return keep_motions(server, "generate", prompt, body.seed, clips, request_read.captions)
-
-
-def _together(
-    server: Server, body: AdaptedGenerate, batch: GenerationBatch, items: Sequence[GenerationItem], report: Report
-) -> list[Any]:
-    return batch.generate(load_adapted(server, body.adapter), items, report)
 
 
 def load_adapted(server: Server, name: str) -> Any:

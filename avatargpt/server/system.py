@@ -43,20 +43,16 @@ async def docs(request: Request) -> HTMLResponse:
 def page(schema: dict[str, Any]) -> str:
     """An OpenAPI document as HTML: each route with its parameters, and its examples as commands."""
     about = schema["info"]
-    rows = [f"<h1>{escape(about['title'])} {escape(about['version'])}</h1>", _words(about["description"]),
+    rows = [f"<h1>{escape(about['title'])} {escape(about['version'])}</h1>", f"<p>{escape(about['description'])}</p>",
             '<p>The document itself: <a href="openapi.json">/openapi.json</a></p>']  # fmt: skip
     for path, methods in schema["paths"].items():
         for method, route in methods.items():
             summary = escape(route.get("summary", ""))
             rows.append(f"<h2><b>{method.upper()}</b> {escape(path)}</h2><p><i>{summary}</i></p>")
-            rows.append(_words(route.get("description", "")))
+            rows.append(f"<p>{escape(route.get('description', ''))}</p>")
             rows += [_parameter(p) for p in route.get("parameters", [])]
             rows += [_command(method, path, name, value) for name, value in _examples(route)]
     return PAGE.format("\n".join(rows))
-
-
-def _words(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
 
 
 def _parameter(row: dict[str, Any]) -> str:

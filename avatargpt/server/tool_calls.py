@@ -18,10 +18,6 @@ from avatargpt.server.services import body_of
 from instruct_data.dialogue.acts import MAX_TEXT, Act, write
 from vqvae.errors import UserError
 
-NEW, LATER = ("make",), ("then",)  # acts that make motion, alone or behind what is there
-CHANGES = ("edit", "speed", "mirror")
-AGAIN = ("again", "replace", "retime", "total")  # acts that make it anew, with other words, lengths or seeds
-FILES = ("save", "export")
 MAX_RESULT = 600  # characters of a result that is told
 
 
@@ -85,20 +81,20 @@ def _call(act: Act, words: str, entry: Stored | None, names: Sequence[str]) -> t
     """Name and arguments of the tool that does an act to a motion; None where no declared one does."""
     motion, about = ("", {}) if entry is None else (entry.id, entry.about)
     options: dict[str, dict[str, Any]] = {}
-    if act.do in (*NEW, *LATER):
-        options["make"] = {"prompt": act.text, "seconds": act.seconds, "after": motion if act.do in LATER else ""}
-    elif act.do in AGAIN and motion:
+    if act.do in ("make", "then"):
+        options["make"] = {"prompt": act.text, "seconds": act.seconds, "after": motion if act.do == "then" else ""}
+    elif act.do in ("again", "replace", "retime", "total") and motion:  # anew, with other words, length or seed
         seed = int(about.get("seed") or 0) + (act.do == "again")
         seconds = act.seconds or about["seconds"]
         options["make"] = {"prompt": act.text or about.get("prompt"), "seconds": seconds, "seed": seed}
-    elif act.do in CHANGES and motion:
+    elif act.do in ("edit", "speed", "mirror") and motion:
         options["edit"] = {"motion": motion, "text": act.change or words}
     elif act.do == "plan":
         options["long"] = {"scene": act.scene, "seconds": act.seconds}
         options["plan"] = options["long"] | {"activities": act.activities}
     elif act.do == "describe" and motion:
         options["describe"] = {"motion": motion}
-    elif act.do in FILES and motion:
+    elif act.do in ("save", "export") and motion:
         form = act.format or str(act.name or "").rpartition(".")[2] or "glb"
         options["export"] = {"motion": motion, "format": form}
     for name in ("plan", "long") if act.do == "plan" else options:

@@ -23,6 +23,7 @@ HEAD = 4096  # bytes by which a file is known
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 FILMS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif")
 PICTURES = (".png", ".jpg", ".webp")
+KINDS = {"sound": SOUNDS, "film": FILMS, "picture": (*PICTURES, ".jpeg")}  # others are motions
 AVATARS = (".glb", ".gltf", ".vrm", ".fbx")  # that may hold a character, with a motion or without
 TYPES = {
     ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg", ".glb": "model/gltf-binary",
@@ -72,15 +73,6 @@ def _list_known() -> set[str]:
     return {*export.readable(), *SOUNDS, *FILMS, *PICTURES}
 
 
-def kind_of(suffix: str) -> str:
-    """What a file with that suffix is."""
-    if suffix in SOUNDS:
-        return "sound"
-    if suffix in FILMS:
-        return "film"
-    return "picture" if suffix in (*PICTURES, ".jpeg") else "motion"
-
-
 @router.post("", summary="Send a file", response_model=answers.Upload, status_code=201, openapi_extra={
     "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {
         "type": "string", "format": "binary"}}}}})  # fmt: skip
@@ -108,7 +100,8 @@ def take_file(server: Server, part: Path, name: str, size: int) -> dict[str, Any
     """A file that has arrived, into the store."""
     with part.open("rb") as file:
         suffix = suffix_of(file.read(HEAD), name)
-    path, kind, row = part.with_name(f"upload{suffix}"), kind_of(suffix), {}
+    kind = next((kind for kind, suffixes in KINDS.items() if suffix in suffixes), "motion")
+    path, row = part.with_name(f"upload{suffix}"), {}
     part.rename(path)
     if kind == "motion":
         try:

@@ -103,7 +103,7 @@ def test_a_lost_connection_is_tried_again_after_a_rest(
     server: Server, planner: LanguagePlanner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    second: Any = SimpleNamespace(name="retrieval", plan=lambda scene, *_: Plan(scene, (), "retrieval"))
+    second: Any = SimpleNamespace(name="retrieval", plan=lambda scene, *_, **__: Plan(scene, (), "retrieval"))
     either = Fallback(planner, lambda: second, told.append)
     server.answers = [*[status(503)] * QUICK.count, plan(1), *[status(503)] * QUICK.count]
     assert [either.plan(SCENE, 1).planner for _ in range(2)] == ["retrieval"] * 2
