@@ -131,8 +131,8 @@ def test_notes_land_on_the_segments_of_a_plan(monkeypatch, tmp_path):
     talk = Conversation(FakeModel(), intent=LineIntent(), outputs=tmp_path, planner=FakePlanner())
     make = MotionMaker.make
 
-    def noted(self, caption, *order):
-        made = make(self, caption, *order)
+    def noted(self, caption, *order, **more):
+        made = make(self, caption, *order, **more)
         return replace(made, motion=replace(made.motion, notes=(f"{caption} is only partly seen",)))
 
     monkeypatch.setattr(MotionMaker, "make", noted)

@@ -8,19 +8,17 @@ from dataclasses import replace
 
 from avatargpt.requests.resolver import ResolvedRequest, request_text
 from tests.chat.stand_ins import walk
+from tests.server import running
 from vqvae.errors import UserError
-from vqvae.motion import concatenate
 
 
-class StandIn:
+class StandIn(running.StandIn):
     """Answers like `AvatarGPT`; the words of a text steer it: ``wait`` until `go` is set, ``break``, ``refuse``."""
 
-    grounder = None
-    phrase_index = None
-    source = ""
     adapters = ("calm",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.go, self.begun = threading.Event(), threading.Event()
         self.batches: list[int] = []  # texts of each call of `generate`
 
@@ -51,16 +49,6 @@ class StandIn:
 
     def with_adapter(self, name):
         return Calm()
-
-    def extend(self, motion, seconds=3.0, text="", seed=0):
-        return concatenate([motion.resampled(20), walk(seconds, seed)]).with_caption(text)
-
-    def in_between(self, start, end, seconds=1.0, text="", seed=0):
-        return concatenate([start, walk(seconds, seed), end]).with_caption(text)
-
-    def describe(self, motion, num=1, seed=0, **_):
-        sentences = [f"a person walks {len(m)} frames" for m in motion]
-        return sentences if num == 1 else [[s] * num for s in sentences]
 
 
 class Calm(StandIn):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import time
 
 import pytest
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -95,6 +93,8 @@ def test_names_of_the_server(serve):
     assert client.get("/healthz", headers={"Host": "[::1]:8765"}).status_code == 200
     for host in ("evil.example", "localhost.evil.example", "evil.example:80", "[::2]"):
         assert client.get("/healthz", headers={"Host": host}).status_code == 403
+        rebound = {"Host": host, "Origin": f"http://{host}"}
+        assert client.post("/v1/sessions", headers=rebound).status_code == 403
 
 
 def test_sizes(serve):
@@ -108,19 +108,6 @@ def test_sizes(serve):
     assert not list((client.app.state.server.store.root / "work").iterdir())
 
 
-def test_a_slow_body(serve):
-    client = serve(body_seconds=0.2)
-
-    def slowly():
-        yield b"{"
-        time.sleep(0.5)
-        yield b"}"
-
-    response = client.post("/v1/motions", content=slowly(), headers={"Content-Type": "application/json"})
-    # the test client reads the whole body before the server sees it
-    assert response.status_code in (400, 408)
-
-
 def test_headers_of_every_answer(client):
     for path in ("/healthz", "/nothing", "/docs"):
         headers = client.get(path).headers
@@ -129,16 +116,6 @@ def test_headers_of_every_answer(client):
         assert len(headers["x-request-id"]) == 12
     assert client.get("/nothing").json()["error"]["code"] == "not_found"
     assert client.put("/v1/motions").json()["error"]["code"] == "method_not_allowed"
-
-
-def test_logs_hold_no_contents(client, caplog):
-    with caplog.at_level(logging.INFO, "avatargpt"):
-        client.post("/v1/motions", json={"prompt": "a very private prompt"})
-        client.post("/v1/uploads?name=private.bvh", content=b"private")
-    records = [r for r in caplog.records if r.name == "avatargpt.access"]
-    assert [(r.method, r.route, r.status) for r in records] == [
-        ("POST", "/v1/motions", 200), ("POST", "/v1/uploads", 400)]  # fmt: skip
-    assert "private" not in str([vars(r) for r in caplog.records if r.name.startswith("avatargpt")])
 
 
 def test_a_full_queue_is_429(serve, model, monkeypatch):

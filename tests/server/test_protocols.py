@@ -18,6 +18,7 @@ openai = pytest.importorskip("openai", reason="the client of OpenAI is in the ex
 
 from mcp import Client, StdioServerParameters  # noqa: E402
 from motionmcp import client as mmcp  # noqa: E402
+from websockets.sync.client import connect  # noqa: E402
 
 from avatargpt import export  # noqa: E402
 from avatargpt.avatar.pipeline import AvatarPipeline  # noqa: E402
@@ -62,11 +63,9 @@ def test_a_completion_is_a_turn_of_a_conversation(openai_client: Any, address: s
     assert first.choices[0].finish_reason == "stop" and answer.content.startswith("Made")
     assert httpx.get(answer.motion["links"]["glb"]).content[:4] == b"glTF"
     messages += [{"role": "assistant", "content": answer.content}, user("make it slower")]
-    second = (
-        openai_client.chat.completions.create(model="avatargpt", messages=messages, extra_body={"motion": "gltf"})
-        .choices[0]
-        .message
-    )
+    body = {"motion": "gltf"}
+    slower = openai_client.chat.completions.create(model="avatargpt", messages=messages, extra_body=body)
+    second = slower.choices[0].message
     assert second.motion["session"] == answer.motion["session"]
     assert second.motion["seconds"] > answer.motion["seconds"]
     assert second.motion["gltf"]["buffers"][0]["uri"].startswith("data:")
@@ -252,8 +251,6 @@ def messages(connection: Any) -> Iterator[tuple[dict[str, Any], np.ndarray | Non
 
 
 def test_a_live_avatar_is_that_of_the_whole_sound(address: str) -> None:
-    from websockets.sync.client import connect
-
     sound = voice(2.0)
     with connect(address.replace("http", "ws") + "/v1/stream") as socket:
         socket.send(json.dumps({"type": "start", "seed": 4, "emotion": "joyful:0.8"}))
@@ -272,8 +269,6 @@ def test_a_live_avatar_is_that_of_the_whole_sound(address: str) -> None:
 
 
 def test_events_direct_a_live_avatar_and_mistakes_are_told(address: str) -> None:
-    from websockets.sync.client import connect
-
     with connect(address.replace("http", "ws") + "/v1/stream") as socket:
         for wrong, message in (("{", "Invalid JSON"), (b"abcd", "no stream"), ('{"type": "fly"}', "'fly'"),
                                ('{"type": "start", "rate": 1}', "rate"), ('{"type": "end"}', "no stream")):  # fmt: skip
@@ -292,8 +287,6 @@ def test_events_direct_a_live_avatar_and_mistakes_are_told(address: str) -> None
 
 
 def test_long_motion_waits_for_its_client(address: str) -> None:
-    from websockets.sync.client import connect
-
     with connect(address.replace("http", "ws") + "/v1/stream") as socket:
         socket.send(json.dumps({"type": "long", "scene": "a man makes breakfast", "seconds": 8}))
         assert json.loads(socket.recv(timeout=60))["fps"] == 20

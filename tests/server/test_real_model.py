@@ -10,14 +10,19 @@ from functools import cache
 import numpy as np
 import pytest
 
+pytest.importorskip("fastapi", reason="needs the extra serve")
+
+from starlette.testclient import TestClient
+
 from avatargpt import export
 from avatargpt.api import AvatarGPT
 from avatargpt.avatar.events import read_spoken
-from avatargpt.export import load
 from avatargpt.lm.engine import PAUSE
 from avatargpt.options import GenerationConfig
+from avatargpt.server.app import create_app
 from avatargpt.server.frames import frame_rows
 from avatargpt.server.generation import GenerationBatch, GenerationItem
+from avatargpt.server.settings import ServerSettings
 from avatargpt.server.worker import Cancelled, Worker
 from avatargpt.speech import alignment
 from avatargpt.speech.words import Word, Words
@@ -29,6 +34,13 @@ from vqvae.face import FaceMotion
 @pytest.fixture(scope="module")
 def real() -> AvatarGPT:
     return AvatarGPT.from_pretrained()
+
+
+@pytest.fixture
+def client(tmp_path, real):
+    app = create_app(ServerSettings(store=tmp_path / "store"), real)
+    with TestClient(app, base_url="http://localhost") as client:
+        yield client
 
 
 def test_same_seed_same_bytes_alone_and_in_a_batch(real):
@@ -61,10 +73,7 @@ def test_a_decode_pauses_every_few_tokens_and_ends_there(real):
 
 def test_decodes_that_take_turns_give_the_bytes_of_one_alone(real):
     batch = GenerationBatch(GenerationConfig(best_of=2), None, 120.0)
-    items = [
-        GenerationItem("a person walks in a circle", 6.0, 1),
-        GenerationItem("a person waves and then bows", 5.0, 2),
-    ]
+    items = [GenerationItem("a person walks in a circle", 6.0, 1), GenerationItem("a person waves, then bows", 5.0, 2)]
 
     def make(item):
         (((clip,), _),) = batch.generate(real, [item], lambda *_: None)
@@ -92,38 +101,19 @@ def test_decodes_that_take_turns_give_the_bytes_of_one_alone(real):
     pool.stop(1)
 
 
-def test_a_turn_in_words(tmp_path, real):
-    from starlette.testclient import TestClient
-
-    from avatargpt.server.app import create_app
-    from avatargpt.server.settings import ServerSettings
-
-    with TestClient(create_app(ServerSettings(store=tmp_path), real), base_url="http://localhost") as client:
-        number = client.post("/v1/sessions").json()["id"]
-        row = client.post(f"/v1/sessions/{number}/turns", json={"text": "a person walks for 2 seconds"}).json()
-        assert row["reply"]["ok"] and row["session"]["segments"][0]["seconds"] == pytest.approx(2)
-        row = client.post("/v1/plans", json={"scene": "a man makes breakfast", "activities": 2}).json()
-        assert len(row["activities"]) == 2 and all(a["steps"] for a in row["activities"])
-        long = client.post("/v1/motions", json={"prompt": "a person walks in a circle 100 times"})
-        assert long.status_code == 400, "more than one request may ask for"
-
-
-@pytest.fixture
-def client(tmp_path, real):
-    from starlette.testclient import TestClient
-
-    from avatargpt.server.app import create_app
-    from avatargpt.server.settings import ServerSettings
-
-    with TestClient(create_app(ServerSettings(store=tmp_path / "store"), real), base_url="http://localhost") as client:
-        yield client
+def test_a_turn_in_words(client):
+    number = client.post("/v1/sessions").json()["id"]
+    row = client.post(f"/v1/sessions/{number}/turns", json={"text": "a person walks for 2 seconds"}).json()
+    assert row["reply"]["ok"] and row["session"]["segments"][0]["seconds"] == pytest.approx(2)
+    long = client.post("/v1/motions", json={"prompt": "a person walks in a circle 100 times"})
+    assert long.status_code == 400, "more than one request may ask for"
 
 
 def made(client, route, tmp_path, **row):
     (motion,) = client.post(f"/v1/{route}", json=row).json()["motions"]
     path = tmp_path / "made.npz"
     path.write_bytes(client.get(f"/v1/exports/{motion['id']}.npz").content)
-    return load(path)
+    return export.load(path)
 
 
 def told(tmp_path, *arguments):
@@ -132,7 +122,7 @@ def told(tmp_path, *arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert main([*map(str, arguments), "-q", "-o", str(tmp_path / "told.npz")]) == 0
-    return load(tmp_path / "told.npz")
+    return export.load(tmp_path / "told.npz")
 
 
 def assert_same(*motions):
@@ -180,7 +170,7 @@ def test_gestures_and_a_face_are_the_same_through_every_door(tmp_path, real, cli
 
 def test_motion_words_and_plans_are_the_same_through_every_door(tmp_path, real, client):
     asked = {"seconds": 1.0, "seed": 4}
-    motion = load(real.generate("a person jumps", **asked)[0].save(tmp_path / "asked.npz"))
+    motion = export.load(real.generate("a person jumps", **asked)[0].save(tmp_path / "asked.npz"))
     rows = [made(client, r, tmp_path, prompt="a person jumps", **asked) for r in ("motions", "tools/make")]
     assert_same(motion, *rows)
     number = client.post("/v1/tools/make", json={"prompt": "a person jumps", **asked}).json()["motions"][0]["id"]
@@ -196,7 +186,7 @@ def test_motion_words_and_plans_are_the_same_through_every_door(tmp_path, real, 
 def test_controls_and_joined_motions_are_the_same_through_every_door(tmp_path, real, client):
     asked = {"seconds": 2.0, "seed": 4, "best_of": 2, "times": 2, "fps": 30.0, "path": "circle:left"}
     options = ["--seconds", 2, "--seed", 4, "--best-of", 2, "--times", 2, "--fps", 30, "--path", "circle:left"]
-    motion = load(real.generate("a person walks", **asked)[0].save(tmp_path / "asked.npz"))
+    motion = export.load(real.generate("a person walks", **asked)[0].save(tmp_path / "asked.npz"))
     assert motion.fps == 30
     rows = [made(client, r, tmp_path, prompt="a person walks", **asked) for r in ("motions", "tools/make")]
     assert_same(motion, *rows, told(tmp_path, "generate", "a person walks", *options))
@@ -205,7 +195,7 @@ def test_controls_and_joined_motions_are_the_same_through_every_door(tmp_path, r
     for verb, names, files in (("extend", ("motion",), [path]), ("inbetween", ("start", "end"), [path, path])):
         how = {"seconds": 1.0, "seed": 2, "best_of": 2}
         method = real.extend if verb == "extend" else real.in_between
-        direct = load(method(*[motion] * len(names), **how).save(tmp_path / "direct.npz"))
+        direct = export.load(method(*[motion] * len(names), **how).save(tmp_path / "direct.npz"))
         asked = dict.fromkeys(names, number) | how
         assert_same(direct, *(made(client, route, tmp_path, **asked) for route in (verb, f"tools/{verb}")),
                     told(tmp_path, verb, *files, "--seconds", 1, "--seed", 2, "--best-of", 2))  # fmt: skip
@@ -246,45 +236,38 @@ def test_moods_of_a_transcript_are_the_same_through_every_door(driver, monkeypat
     assert heard == ["good grief"] * 2
 
 
-def test_a_voice_stays_in_its_timeline_and_is_exported_with_it(tmp_path, real):
-    from starlette.testclient import TestClient
+def test_a_voice_stays_in_its_timeline_and_is_exported_with_it(tmp_path, client):
+    data = sound_file(tmp_path, 1.5).read_bytes()
+    sound = client.post("/v1/uploads?name=v.wav", content=data).json()["id"]
+    (motion,) = client.post("/v1/speak?wait=300", json={"sound": sound}).json()["motions"]
+    number = client.post("/v1/sessions").json()["id"]
 
-    from avatargpt.server.app import create_app
-    from avatargpt.server.settings import ServerSettings
+    def turn(**body):
+        return client.post(f"/v1/sessions/{number}/turns?wait=300", json=body).json()["session"]["segments"]
 
-    app = create_app(ServerSettings(store=tmp_path / "store"), real)
-    with TestClient(app, base_url="http://localhost") as client:
-        data = sound_file(tmp_path, 1.5).read_bytes()
-        sound = client.post("/v1/uploads?name=v.wav", content=data).json()["id"]
-        (motion,) = client.post("/v1/speak?wait=300", json={"sound": sound}).json()["motions"]
-        number = client.post("/v1/sessions").json()["id"]
-
-        def turn(**body):
-            return client.post(f"/v1/sessions/{number}/turns?wait=300", json=body).json()["session"]["segments"]
-
-        turn(acts=["make 1s: a person walks"])
-        body = {"motion": motion["id"], "caption": "a person speaks"}
-        first = client.post(f"/v1/sessions/{number}/motions?wait=300", json=body).json()["session"]["segments"][1]
-        assert client.get(first["sound"]).content == data
-        frames = client.get(first["clip"]).content
-        shutil.rmtree(app.state.server.store.root / "motions")  # they expire before their session
-        for acts in (["rename 2: hello"], ["loop 2 x2"], ["undo 2"], ["then 1s: a person waves"]):
-            turn(text="how long is it?")
-            segment = turn(acts=acts)[1]
-            assert (segment["clip"], segment["sound"]) == (first["clip"], first["sound"]), acts
-        assert client.get(first["clip"]).content == frames and client.get(first["sound"]).content == data
-        assert turn(acts=["speed 2 x2"])[1]["sound"] is None, "nobody speaks so fast"
-        assert turn(acts=["undo"])[1]["sound"] == first["sound"]
-        turn(acts=["save: all.npz"])
-        for address in (f"/v1/sessions/{number}/exports.npz", f"/v1/sessions/{number}/files/all.npz"):
-            (tmp_path / "all.npz").write_bytes(client.get(address).content)
-            whole = export.load(tmp_path / "all.npz")
-            spoken = export.load(tmp_path / "store" / "sessions" / number / "motions" / f"{key_in(first['clip'])}.npz")
-            assert whole.fps == 30 and whole.seconds == 3.5 and whole.sound is None
-            np.testing.assert_allclose(whole.face.weights[30:75], spoken.face.weights, atol=1e-6)
-            np.testing.assert_allclose(whole.body.fingers[30:75], spoken.body.fingers, atol=1e-5)
-            assert not whole.face.weights[:22].any() and not whole.face.weights[83:].any()
-        assert client.get(f"/v1/sessions/{number}/exports.csv").status_code == 200
+    turn(acts=["make 1s: a person walks"])
+    body = {"motion": motion["id"], "caption": "a person speaks"}
+    first = client.post(f"/v1/sessions/{number}/motions?wait=300", json=body).json()["session"]["segments"][1]
+    assert client.get(first["sound"]).content == data
+    frames = client.get(first["clip"]).content
+    shutil.rmtree(client.app.state.server.store.root / "motions")  # they expire before their session
+    for acts in (["rename 2: hello"], ["loop 2 x2"], ["undo 2"], ["then 1s: a person waves"]):
+        turn(text="how long is it?")
+        segment = turn(acts=acts)[1]
+        assert (segment["clip"], segment["sound"]) == (first["clip"], first["sound"]), acts
+    assert client.get(first["clip"]).content == frames and client.get(first["sound"]).content == data
+    assert turn(acts=["speed 2 x2"])[1]["sound"] is None, "nobody speaks so fast"
+    assert turn(acts=["undo"])[1]["sound"] == first["sound"]
+    turn(acts=["save: all.npz"])
+    for address in (f"/v1/sessions/{number}/exports.npz", f"/v1/sessions/{number}/files/all.npz"):
+        (tmp_path / "all.npz").write_bytes(client.get(address).content)
+        whole = export.load(tmp_path / "all.npz")
+        spoken = export.load(tmp_path / "store" / "sessions" / number / "motions" / f"{key_in(first['clip'])}.npz")
+        assert whole.fps == 30 and whole.seconds == 3.5 and whole.sound is None
+        np.testing.assert_allclose(whole.face.weights[30:75], spoken.face.weights, atol=1e-6)
+        np.testing.assert_allclose(whole.body.fingers[30:75], spoken.body.fingers, atol=1e-5)
+        assert not whole.face.weights[:22].any() and not whole.face.weights[83:].any()
+    assert client.get(f"/v1/sessions/{number}/exports.csv").status_code == 200
 
 
 def key_in(address):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -15,8 +16,17 @@ from tests.chat.stand_ins import walk
 from vqvae.errors import OutOfTime, UserError
 
 
-def worker(**options):
-    return Worker(**{"queue": 8, "batch": 4, "wait": 0.05, "seconds": 5.0, **options})
+@pytest.fixture
+def worker():
+    """Starts a worker, which is stopped in the end."""
+    with ExitStack() as stack:
+
+        def start(**options):
+            pool = Worker(**{"queue": 8, "batch": 4, "wait": 0.05, "seconds": 5.0, **options})
+            stack.callback(pool.stop, 1)
+            return pool
+
+        yield start
 
 
 def held(pool: Worker):
@@ -33,7 +43,7 @@ def held(pool: Worker):
     return go, job
 
 
-def test_requests_of_a_group_are_done_together():
+def test_requests_of_a_group_are_done_together(worker):
     calls = []
 
     def together(items, report):
@@ -49,10 +59,9 @@ def test_requests_of_a_group_are_done_together():
     with pytest.raises(UserError):
         jobs[3].result(5)
     assert other.result(5) == 18 and calls == [[0, 1, 2, 3], [4], [9]]
-    pool.stop(1)
 
 
-def test_a_full_queue_refuses():
+def test_a_full_queue_refuses(worker):
     pool = worker(queue=2)
     go, _ = held(pool)
     jobs = [pool.submit("x", lambda report: 1) for _ in range(2)]
@@ -65,10 +74,9 @@ def test_a_full_queue_refuses():
     with pytest.raises(Cancelled):
         jobs[0].result(5)
     assert jobs[1].result(5) == 1
-    pool.stop(1)
 
 
-def test_work_ends_at_its_limit_and_the_worker_goes_on():
+def test_work_ends_at_its_limit_and_the_worker_goes_on(worker):
     pool = worker(seconds=0.1)
 
     def endless(report):
@@ -80,7 +88,6 @@ def test_work_ends_at_its_limit_and_the_worker_goes_on():
         pool.submit("x", endless).result(5)
     assert refusal_of(OutOfTime("more")).status == 503
     assert pool.submit("x", lambda report: 7).result(5) == 7
-    pool.stop(1)
 
 
 def decode(steps):
@@ -90,7 +97,7 @@ def decode(steps):
         PAUSE.get()(t, steps)
 
 
-def test_short_work_is_not_behind_a_long_decode():
+def test_short_work_is_not_behind_a_long_decode(worker):
     pool, done = worker(threads=2), []
 
     def long(report):
@@ -100,10 +107,9 @@ def test_short_work_is_not_behind_a_long_decode():
 
     first = pool.submit("long", long)
     assert pool.submit("short", lambda report: done.append(1)).result(5) is None and first.result(5) == "long"
-    pool.stop(1)
 
 
-def test_jobs_that_exclude_one_another_are_done_in_order():
+def test_jobs_that_exclude_one_another_are_done_in_order(worker):
     pool, order = worker(threads=3), []
 
     def work(name):
@@ -118,10 +124,9 @@ def test_jobs_that_exclude_one_another_are_done_in_order():
     for job in jobs:
         job.result(5)
     assert "".join(order) == "aabbcc"
-    pool.stop(1)
 
 
-def test_a_decode_ends_where_its_job_is_cancelled_and_shows_how_far_it_is():
+def test_a_decode_ends_where_its_job_is_cancelled_and_shows_how_far_it_is(worker):
     pool, shown = worker(), []
 
     def work(report):
@@ -139,10 +144,9 @@ def test_a_decode_ends_where_its_job_is_cancelled_and_shows_how_far_it_is():
     with pytest.raises(Cancelled):
         job.result(5)
     assert shown == [(4, 5)] and job.status == "cancelled"
-    pool.stop(1)
 
 
-def test_what_was_done_within_the_limit_may_be_kept():
+def test_what_was_done_within_the_limit_may_be_kept(worker):
     pool, steps = worker(seconds=0.02), []
 
     def work(report):
@@ -155,10 +159,9 @@ def test_what_was_done_within_the_limit_may_be_kept():
             return len(steps)
 
     assert pool.submit("plan", work).result(5) == len(steps) > 0
-    pool.stop(1)
 
 
-def test_a_stopped_worker_finishes_or_gives_back():
+def test_a_stopped_worker_finishes_or_gives_back(worker):
     pool = worker()
     go, job = held(pool)
     threading.Timer(0.1, go.set).start()
