@@ -21,7 +21,7 @@ from fastapi import APIRouter, Request
 from fastapi import Body as JsonBody
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
@@ -29,7 +29,7 @@ from avatargpt.server.errors import Refusal, bad, body, refusal_of
 from avatargpt.server.exports import write_form
 from avatargpt.server.jobs import UNCACHED, wait_for_job
 from avatargpt.server.results import SESSIONS
-from avatargpt.server.tool_calls import Message, calls_of, last_motion, results_of
+from avatargpt.server.tool_calls import Message, NamedFunction, calls_of, last_motion, results_of
 from avatargpt.server.tools import TOOLS
 from avatargpt.server.worker import Job, Report
 from vqvae.io.data_files import read_object
@@ -47,14 +47,12 @@ TEXT_PIECE = 24  # characters of a piece of a streamed answer
 class CompletionBody(BaseModel):
     """What `/v1/chat/completions` takes; other fields of OpenAI's are taken and have no effect."""
 
-    model_config = ConfigDict(extra="ignore")
-
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
     model: str = MODEL
     stream: bool = False
     stream_options: dict[str, JsonValue] | None = None
-    tools: list[dict[str, JsonValue]] | None = Field(default=None, max_length=128)
-    tool_choice: str | dict[str, JsonValue] | None = None
+    tools: list[NamedFunction] | None = Field(default=None, max_length=128)
+    tool_choice: str | NamedFunction | None = None
     parallel_tool_calls: bool | None = None
     seed: int | None = Field(default=None, ge=0, lt=2**32)
     n: Literal[1] | None = None
@@ -176,7 +174,7 @@ def _gltf(server: Server, number: str) -> dict[str, Any]:
     """The timeline of a session as one document of glTF 2.0 JSON."""
     memory, state = server.sessions.view(number)
     folder = server.store.session(number)
-    data = write_form(server, folder, memory.now.motion, ".glb", {}, state.digest).read_bytes()
+    data = write_form(server, folder, memory.now.motion, ".glb", which=state.digest).read_bytes()
     length = struct.unpack_from("<I", data, 12)[0]
     document: dict[str, Any] = json.loads(data[20 : 20 + length])
     binary = data[20 + length + 8 :]
@@ -193,12 +191,9 @@ def _list_declared(row: CompletionBody) -> list[str]:
     """Names of our tools that a client declares; no other is called. Raises Refusal for a choice of another one."""
     if not row.tools or row.tool_choice == "none":
         return []
-    functions = [t.get("function") for t in row.tools]
-    names = [str(f.get("name")) for f in functions if isinstance(f, dict)]
-    ours = [name for name in names if name in TOOLS]
-    if isinstance(row.tool_choice, dict):
-        function = row.tool_choice.get("function")
-        chosen = str(function.get("name")) if isinstance(function, dict) else ""
+    ours = [tool.function.name for tool in row.tools if tool.function.name in TOOLS]
+    if isinstance(row.tool_choice, NamedFunction):
+        chosen = row.tool_choice.function.name
         if chosen not in ours:
             raise bad(f"tool_choice: {chosen[:40]!r}; accepted a declared one of {', '.join(TOOLS)}", "tool_choice")
         return [chosen]

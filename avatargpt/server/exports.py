@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from avatargpt import export
-from avatargpt.options import FPS, check_number
+from avatargpt.options import FPS
 from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, without
@@ -28,24 +29,28 @@ TYPES = {
     ".vrma": "model/gltf-binary", ".vrm": "model/gltf-binary", ".gif": "image/gif", ".json": "application/json",
     ".mp4": "video/mp4", ".mov": "video/quicktime", ".png": "image/png", FRAMES: "application/octet-stream",
 }  # fmt: skip
-# Options of a format that a client may set, and what reads them; none of them names a file.
-SAFE = {"layout": str, "scale": float, "size": int, "frames": int, "root": str}
 
 
-def options_of(query: dict[str, str]) -> dict[str, Any]:
-    """The options of a format in a query. Raises Refusal (400) for others."""
-    out: dict[str, Any] = {}
-    for name, value in query.items():
-        if name not in SAFE:
-            raise bad(f"{name}: no option; accepted: {', '.join([*SAFE, 'character', 'fps'])}", name)
-        try:
-            out[name] = SAFE[name](value)
-        except ValueError:
-            raise bad(f"{name}: {value[:40]!r}; accepted a {SAFE[name].__name__}", name) from None
-    return out
+class FormQuery(BaseModel):
+    """Options of a format that a client may set; none of them names a file of this machine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: str | None = None
+    scale: float | None = None
+    size: int | None = None
+    frames: int | None = None
+    root: str | None = None
+    fps: float | None = Field(default=None, ge=FPS[0], le=FPS[1], description="Frames a second.")
+    character: str | None = Field(default=None, description="Id of an upload that wears the motion.")
 
 
-def write_form(server: Server, folder: Path, clip: Clip, form: str, query: dict[str, str], which: str = "") -> Path:
+AS_IT_IS = FormQuery()
+
+
+def write_form(
+    server: Server, folder: Path, clip: Clip, form: str, query: FormQuery = AS_IT_IS, which: str = ""
+) -> Path:
     """The file of a clip in a format, written once for the same options, in a folder of the store.
 
     Args:
@@ -54,13 +59,12 @@ def write_form(server: Server, folder: Path, clip: Clip, form: str, query: dict[
     Raises:
         Refusal: 400 for a format or option that such a motion has not, 404 for an unknown character.
     """
-    query, options = dict(query), {}
-    key = hashlib.sha256(json.dumps([which, sorted(query.items())]).encode()).hexdigest()[:20]
-    if (fps := query.pop("fps", None)) is not None:
-        clip = resample_clip(clip, fps)
-    if (number := query.pop("character", None)) is not None:
-        entry, options["character"] = server.store.upload(number, "character", ("avatar", "motion"))
-    options |= options_of(query)
+    options = query.model_dump(exclude_none=True, include={*FormQuery.model_fields})
+    key = hashlib.sha256(json.dumps([which, sorted(options.items())]).encode()).hexdigest()[:20]
+    if (fps := options.pop("fps", None)) is not None:
+        clip = clip.resampled(fps)
+    if query.character is not None:
+        options["character"] = server.store.upload(query.character, "character", ("avatar", "motion"))[1]
     state = hashlib.sha256(which.partition(" ")[0].encode()).hexdigest()[:12]
     target = folder / EXPORTS / f"{state}-{key}{form}"
     if target.is_file():
@@ -97,16 +101,6 @@ def _save(clip: Clip, file: Path, options: dict[str, Any]) -> None:
         raise bad(text.replace(f"{options.get('character')}", "the character"), "format") from None
 
 
-def resample_clip(clip: Clip, fps: str) -> Clip:
-    """A clip at another frame rate. Raises Refusal (400)."""
-    try:
-        rate = float(fps)
-        check_number("fps", rate, FPS)
-    except (ValueError, UserError):
-        raise bad(f"fps: {fps[:40]!r}; accepted {FPS[0]} to {FPS[1]}", "fps") from None
-    return clip.resampled(rate)
-
-
 def download(path: Path, name: str) -> Response:
     """A file as an attachment."""
     headers = {"Cache-Control": "private, max-age=3600"}
@@ -122,22 +116,21 @@ def check_form(form: str, kind: str, character: bool) -> None:
         raise Refusal(415, f"{form or 'no suffix'}; accepted for a {kind}: {' '.join(forms)}", "format")
 
 
-def export_stored(server: Server, number: str, form: str, query: dict[str, str] | None = None) -> tuple[Path, str]:
+def export_stored(server: Server, number: str, form: str, query: FormQuery = AS_IT_IS) -> tuple[Path, str]:
     """The file of a stored motion in a format, with options, and the name that it goes by.
 
     Raises:
         Refusal: 404 for an unknown motion, 415 for a format that it has not.
     """
     entry, suffix = server.store.motion(number), "." + form.lower().removeprefix(".")
-    check_form(suffix, entry.about["kind"], "character" in (query or {}))
-    path = write_form(server, entry.folder, entry.clip(), suffix, query or {})
+    check_form(suffix, entry.about["kind"], query.character is not None)
+    path = write_form(server, entry.folder, entry.clip(), suffix, query)
     return path, f"{entry.about['kind']}-{number[:8]}{suffix}"
 
 
 @router.get("/{name}", summary="A motion as a file", **answers.FILE)
-async def get(request: Request, server: AnyServer, name: str) -> Response:
-    """``ID.EXT`` with the options of the format in the query: `layout`, `scale`, `size`, `frames`, `root`, `fps`, and
-    `character`, the id of an upload that wears the motion."""
+async def get(server: AnyServer, name: str, query: Annotated[FormQuery, Query()]) -> Response:
+    """``ID.EXT`` with the options of the format in the query."""
     number, _, form = name.partition(".")
     work = server.draw_in_thread if f".{form.lower()}" in DRAWN else server.in_thread
-    return download(*await work(export_stored, server, number, form, dict(request.query_params)))
+    return download(*await work(export_stored, server, number, form, query))

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from avatargpt import __version__
 from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal, refusal_of
-from avatargpt.server.exports import TYPES, export_stored
+from avatargpt.server.exports import TYPES, FormQuery, export_stored
 from avatargpt.server.results import ID
 from avatargpt.server.tools import TOOLS, Tool
 from avatargpt.server.uploads import take_file
@@ -162,8 +162,7 @@ async def _result(
         content.append(ImageContent(type="image", data=data, mime_type="image/png"))
         content.append(_link(motion["id"], "glb" if motion["kind"] != "face" else "vrma", motion["prompt"]))
     if tool.name == "export":
-        query = {"fps": f"{fps:g}"} if (fps := arguments.get("fps")) else {}
-        form = arguments.get("format", "glb")
+        form, query = arguments.get("format", "glb"), FormQuery(fps=arguments.get("fps"))
         path, name = await server.in_thread(export_stored, server, arguments["motion"], form, query)
         content.append(_link(arguments["motion"], path.suffix[1:], name))
         if outputs is not None:

@@ -17,7 +17,7 @@ from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
-from avatargpt.server.exports import DRAWN, check_form, download, write_form
+from avatargpt.server.exports import DRAWN, FormQuery, check_form, download, write_form
 from avatargpt.server.frames import frames
 from avatargpt.server.jobs import TICK, Wait, answer, event_text, stream_events
 from avatargpt.server.session_state import FILES, lines_of
@@ -28,7 +28,6 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 MAX_ACTS = 50  # of one turn
 MAX_CHARACTERS = 2000  # of a turn
 LOOK = 1.0  # seconds between two looks at what other processes have done
-Number = Annotated[int | None, Query(ge=1, le=999)]
 
 
 class TurnBody(services.Body):
@@ -43,6 +42,13 @@ class AppendBody(services.Body):
 
     motion: str  # id
     caption: str = Field(default="", max_length=400)
+
+
+class StretchQuery(FormQuery):
+    """The segments of a file, all where none is named, and its options."""
+
+    first: int | None = Field(default=None, ge=1, le=999)
+    last: int | None = Field(default=None, ge=1, le=999)
 
 
 @router.post("", summary="Begin a session", response_model=answers.Session, status_code=201)
@@ -138,17 +144,14 @@ async def draft_frames(server: AnyServer, id: str) -> Response:
 
 
 @router.get("/{id}/exports.{form}", summary="The timeline, or a stretch of it, as a file", **answers.FILE)
-async def exported(
-    request: Request, server: AnyServer, id: str, form: str, first: Number = None, last: Number = None
-) -> Response:
+async def exported(server: AnyServer, id: str, form: str, query: Annotated[StretchQuery, Query()]) -> Response:
     """`first` and `last` are numbers of segments; the rest of the query as of `/v1/exports`."""
-    query = {k: v for k, v in request.query_params.items() if k not in ("first", "last")}
-    suffix = f".{form.lower()}"
+    suffix, first, last = f".{form.lower()}", query.first, query.last
 
     def content() -> Any:
         memory, state = server.sessions.view(id)
         now = memory.now
-        check_form(suffix, "avatar" if any(s.spoken for s in now.segments) else "body", "character" in query)
+        check_form(suffix, "avatar" if any(s.spoken for s in now.segments) else "body", query.character is not None)
         if not now.segments:
             raise unknown("motion in this session yet")
         a, b = now.index(first or 1), now.index(last or (len(now.segments) if first is None else first))

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.timeline import FPS, Segment, Timeline
@@ -21,16 +21,27 @@ from vqvae.errors import UserError
 MAX_RESULT = 600  # characters of a result that is told
 
 
+class Function(BaseModel):
+    """A function; its arguments are read where it is called."""
+
+    name: str = ""
+
+
+class NamedFunction(BaseModel):
+    """A function that is declared, chosen, or called."""
+
+    id: str = ""
+    function: Function = Function()
+
+
 class Message(BaseModel):
     """A message; what is not known of it is not looked at."""
-
-    model_config = ConfigDict(extra="ignore")
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, JsonValue]] | None = None
     name: str | None = None
     tool_call_id: str | None = None
-    tool_calls: list[dict[str, JsonValue]] | None = None
+    tool_calls: list[NamedFunction] | None = None
 
     @property
     def text(self) -> str:
@@ -113,10 +124,7 @@ def _results(messages: Sequence[Message]) -> list[tuple[str, Any]]:
     called: dict[str, str] = {}
     out: list[tuple[str, Any]] = []
     for message in messages:
-        for call in message.tool_calls or []:
-            function = call.get("function")
-            if isinstance(function, dict):
-                called[str(call.get("id"))] = str(function.get("name"))
+        called |= {call.id: call.function.name for call in message.tool_calls or ()}
         if message.role == "tool":
             try:
                 value = json.loads(message.text)

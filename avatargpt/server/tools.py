@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from fastapi import Body as JsonBody
@@ -15,7 +14,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad
-from avatargpt.server.exports import TYPES, export_stored
+from avatargpt.server.exports import TYPES, FormQuery, export_stored
 from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import long
 from avatargpt.server.voices import speak
@@ -40,12 +39,11 @@ class ExportRequest:
 
 def _export(server: Server, body: ExportRequest) -> Job:
     """Writes the file at once, on the calling thread."""
-    query = f"fps={body.fps:g}" if body.fps else ""
-    path, name = export_stored(server, body.motion, body.format, dict(parse_qsl(query)))
+    path, name = export_stored(server, body.motion, body.format, FormQuery(fps=body.fps))
     job = Job("export")
     media = TYPES.get(path.suffix, "application/octet-stream")
     job.settle("done", {"file": {
-        "name": name, "href": f"/v1/exports/{body.motion}{path.suffix}{'?' * bool(query)}{query}",
+        "name": name, "href": f"/v1/exports/{body.motion}{path.suffix}{f'?fps={body.fps:g}' if body.fps else ''}",
         "media_type": media, "bytes": path.stat().st_size,
     }})  # fmt: skip
     return job
