@@ -87,8 +87,8 @@ def keys_of(request: GenerateRequest, fps: float) -> Keys:
         elif isinstance(row, PoseKeyframeConstraint) and row.root_position is not None:
             yaw = None
             if (turned := row.joint_rotations.get(PELVIS)) is not None:
-                ahead = rot.rotate(rot.normalize(_wxyz(turned)), np.array([0.0, 0, 1]))
-                yaw = float(np.arctan2(ahead[0], ahead[2]))
+                forward = rot.rotate(rot.normalize(_wxyz(turned)), np.array([0.0, 0, 1]))
+                yaw = float(np.arctan2(forward[0], forward[2]))
             world[row.frame] = np.array([row.root_position[0], row.root_position[2]], float), yaw
     frames = sorted(world)
     if frames:

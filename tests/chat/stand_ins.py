@@ -38,6 +38,14 @@ class FakeModel:
         return [f"a person walks {len(m)} frames" for m in motions]
 
 
+def say(talk, *turns):
+    """The last answer; each has to do what was said."""
+    for turn in turns:
+        reply = talk.say(turn)
+        assert reply.ok, (turn, reply.text)
+    return reply
+
+
 class FakePlanner:
     name = "stand-in"
 

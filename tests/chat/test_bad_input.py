@@ -9,7 +9,7 @@ import pytest
 from avatargpt import export
 from avatargpt.chat import Conversation
 from avatargpt.chat.turn_text import check_english
-from tests.chat.stand_ins import FakeModel, LineIntent
+from tests.chat.stand_ins import FakeModel, LineIntent, say
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
@@ -41,8 +41,7 @@ def test_a_clear_answer_and_no_harm(talk, turn, told):
 ])  # fmt: skip
 def test_what_cannot_be_done_changes_nothing(talk, tmp_path, turn, told):
     (tmp_path / "taken").write_text("no folder")
-    talk.say("make: a person walks")
-    talk.say("then: a person waves")
+    say(talk, "make: a person walks", "then: a person waves")
     before = talk.timeline
     reply = talk.say(turn)
     assert not reply.ok and told in reply.text
@@ -69,8 +68,7 @@ def test_a_pipe_is_said_to_be_one(talk, tmp_path):
 
 
 def test_control_characters_are_left_out(talk):
-    assert talk.say("make: a person\x00 walks\x1b").ok
-    assert talk.say("then: a person \x1b[31mjumps\x1b[0m").ok
+    say(talk, "make: a person\x00 walks\x1b", "then: a person \x1b[31mjumps\x1b[0m")
     assert [s.caption for s in talk.timeline.segments] == ["a person walks", "a person jumps"]
     assert "\x00" not in talk.memory.turns[0]["user"]
 
@@ -84,8 +82,7 @@ def test_another_language():
 
 
 def test_contradictions_follow_one_another(talk):
-    talk.say("make 4s: a person walks")
-    assert talk.say("edit: faster | edit: slower | mirror | mirror | undo 4").ok
+    say(talk, "make 4s: a person walks", "edit: faster | edit: slower | mirror | mirror | undo 4")
     assert len(talk.motion) == 80
 
 
@@ -108,18 +105,19 @@ def test_a_full_disk_is_told_and_the_conversation_goes_on(tmp_path, monkeypatch)
     assert len(again.timeline.segments) == 3
 
 
-def test_interrupted_while_it_is_written_a_turn_has_not_happened(tmp_path, monkeypatch):
-    talk = Conversation(FakeModel(), tmp_path / "s", intent=LineIntent(), outputs=tmp_path)
-    talk.say("make: a person walks")
+@pytest.mark.parametrize("at", ["generate", "save"])
+def test_an_interrupted_turn_has_not_happened(tmp_path, model, monkeypatch, at):
+    talk = Conversation(model, tmp_path / "s", intent=LineIntent(), outputs=tmp_path)
+    say(talk, "make: a person walks")
 
-    def stopped(*_args):
+    def stopped(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(talk.store, "save", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            talk.say("then: a person waves")
-    assert len(talk.timeline.segments) == len(talk.memory.turns) == 1
+    monkeypatch.setattr(model if at == "generate" else talk.store, at, stopped)
+    with pytest.raises(KeyboardInterrupt):
+        talk.say("mirror | then: a person waves")
+    assert [s.mirrored for s in talk.timeline.segments] == [False] and len(talk.memory.past) == 1
+    assert len(talk.memory.turns) == 1
 
 
 def test_a_file_keeps_the_name_it_was_given(talk, tmp_path):
@@ -127,15 +125,3 @@ def test_a_file_keeps_the_name_it_was_given(talk, tmp_path):
     reply = talk.say("save: K\u00e4se(2).npz")
     assert reply.files == (tmp_path / "K\u00e4se(2).npz",) and reply.files[0].is_file()
     assert talk.say("load: none.bvh").text.startswith("none.bvh: no such file")
-
-
-def test_an_interrupted_turn_has_not_happened(talk, monkeypatch, model):
-    talk.say("make: a person walks")
-
-    def stopped(*_args, **_kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(model, "generate", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        talk.say("mirror | then: a person waves")
-    assert [s.mirrored for s in talk.timeline.segments] == [False] and len(talk.memory.past) == 1

@@ -7,20 +7,13 @@ import pytest
 
 from avatargpt.chat import Conversation
 from instruct_data.dialogue.acts import Act, read
-from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
+from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, say, walk
 from vqvae.errors import OutOfTime, UserError
 from vqvae.motion import Motion
 
 
 def captions(talk):
     return [s.caption for s in talk.timeline.segments]
-
-
-def say(talk, *turns):
-    for turn in turns:
-        reply = talk.say(turn)
-        assert reply.ok, (turn, reply.text)
-    return reply
 
 
 def test_twelve_turns_with_memory(talk, tmp_path):
@@ -300,13 +293,9 @@ def test_lengths_by_difference_and_other_sides(talk):
     assert captions(talk) == ["a person walks"] and talk.timeline.segments[0].mirrored
 
 
-def test_a_movement_before_another_has_a_length(talk):
-    say(talk, "make: a person walks", "before 1 3s: a person waves")
-    assert talk.timeline.segments[0].motion.seconds == 3
-
-
 def test_all_is_undone(talk):
-    say(talk, "make: a person walks", "then: a person waves", "then: a person sits")
+    say(talk, "make: a person walks", "then: a person waves", "before 1 3s: a person sits")
+    assert talk.timeline.segments[0].motion.seconds == 3
     assert say(talk, "undo 99").text == "Undone 3 steps. Nothing is there now."
 
 

@@ -11,7 +11,7 @@ from avatargpt.chat.maker import GeneratedMotion, MotionMaker
 from avatargpt.long.outcome import Judgement, Verifier
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.resolver import ResolvedRequest
-from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
+from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, say, walk
 
 WORDS = ("sweeps", "bows")
 
@@ -104,23 +104,19 @@ def drafting(monkeypatch):
 def test_a_draft_stands_where_its_segment_will(drafting, tmp_path):
     seen = []
     talk = Conversation(FakeModel(), intent=LineIntent(), on_draft=lambda t: seen.append(t))
-    talk.say("make 2s: a person walks")
-    talk.say("then 4s: a person sits")
-    talk.say("before 2 2s: a person bows")
+    say(talk, "make 2s: a person walks", "then 4s: a person sits", "before 2 2s: a person bows")
     assert [[s.caption for s in t.segments] for t in seen] == [
         ["a person walks"], ["a person walks", "a person sits"], ["a person walks", "a person bows"]]  # fmt: skip
     assert [t.spans[-1] for t in seen] == [(0, 20), (40, 80), (40, 60)]
     assert not any(s.motion is t.segments[-1].motion for t in seen for s in talk.timeline.segments)
     seen.clear()
-    talk.say("speed 1 x2")
-    talk.say("edit 1: like a robot")
+    say(talk, "speed 1 x2", "edit 1: like a robot")
     assert not seen, "what is made for another speed is not what will be there"
 
 
 def test_actions_of_a_segment_keep_their_places(drafting, tmp_path):
     talk = Conversation(FakeModel(), tmp_path, intent=LineIntent())
-    for line in ("make 2s: a person walks", "retime 1 2.5s", "mirror 1"):
-        assert talk.say(line).ok, line
+    say(talk, "make 2s: a person walks", "retime 1 2.5s", "mirror 1")
     actions = (("a person walks", 0.0), ("a person waves his right hand", 0.5))
     assert talk.timeline.segments[0].actions == actions
     talk.close()

@@ -7,12 +7,12 @@ import pytest
 
 from avatargpt.body.keys import EASE
 from avatargpt.chat.timeline import FPS
+from tests.chat.stand_ins import say
 from vqvae.skeleton import SMPL22
 
 
 def test_a_hand_is_where_it_was_pulled_to(talk):
-    for line in ("make: a person walks", "then: a person waves", "total 6s"):
-        assert talk.say(line).ok
+    say(talk, "make: a person walks", "then: a person waves", "total 6s")
     talk.memory.now = talk.timeline.replace_segments([replace(s, fixed=False) for s in talk.timeline.segments])
     before = talk.motion.joints
     frame, wrist = 90, SMPL22.index("l_wrist")

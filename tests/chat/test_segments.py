@@ -9,7 +9,7 @@ from avatargpt.chat import Conversation
 from avatargpt.chat.segments import MAX_GAP, RISES, faster, loop_segments, mirror_segment, pose_gap
 from avatargpt.chat.timeline import Memory, SessionStore, Timeline, compose, order_played, segment_of
 from instruct_data.face.score import Emotion, Event, Score
-from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
+from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, say, walk
 from tests.clips import gliding
 from vqvae import rotations as rot
 from vqvae.motion import Motion
@@ -47,20 +47,17 @@ def gaps(talk):
 
 
 def test_who_lies_gets_up_first(talk):
-    for line in ("make 2s: a person lies down", "then 3s: a person lies still", "then 5s: a person waves"):
-        assert talk.say(line).ok
+    say(talk, "make 2s: a person lies down", "then 3s: a person lies still", "then 5s: a person waves")
     assert max(gaps(talk)) < MAX_GAP and [s.motion.seconds for s in talk.timeline.segments] == [2, 3, 5]
     assert "[gets up first]" in talk.say("/list").text
     talk.say("then: a person walks")
     assert talk.timeline.segments[-1].note == "", "who stands does not"
-    for line in ("then: a person lies down", "then 1s: a person waves"):
-        talk.say(line)
+    say(talk, "then: a person lies down", "then 1s: a person waves")
     assert talk.timeline.segments[-1].motion.seconds > 2, "in one second nobody gets up and waves"
 
 
 def test_what_jumps_after_a_change_is_made_again(talk):
-    for line in ("make 2s: a person walks", "then 2s: a person waves", "then 2s: a person bows"):
-        talk.say(line)
+    say(talk, "make 2s: a person walks", "then 2s: a person waves", "then 2s: a person bows")
     stood = talk.timeline.segments
     reply = talk.say("before 2 2s: a person lies down")
     assert "Made again to begin where the one before ends: segment 3." in reply.text
@@ -73,8 +70,7 @@ def test_what_jumps_after_a_change_is_made_again(talk):
 def test_an_answer_says_what_new_seams_do_to_lengths(talk, monkeypatch):
     swings = {"a person walks": 6.0, "a person waves": 7.0, "a person bows": 8.0}
     monkeypatch.setattr(talk.model, "generate", lambda texts, **_: [gliding(40, swing=swings[texts[0]])])
-    for line in ("make: a person walks", "then: a person waves", "then: a person bows"):
-        talk.say(line)
+    say(talk, "make: a person walks", "then: a person waves", "then: a person bows")
     spans = talk.timeline.spans
     reply = talk.say("delete 2")
     pairs = zip((spans[0], spans[2]), talk.timeline.spans, strict=True)
@@ -87,8 +83,7 @@ def test_an_answer_says_what_new_seams_do_to_lengths(talk, monkeypatch):
 
 
 def test_what_is_made_again_keeps_its_length(talk):
-    for line in ("make: a person walks", "then: a person waves"):
-        talk.say(line)
+    say(talk, "make: a person walks", "then: a person waves")
     shown = talk.timeline.segments[1]
     talk.say("before 2 2s: a person lies down")
     new = talk.timeline.segments[2]

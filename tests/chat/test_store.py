@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avatargpt.chat import Conversation
-from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent
+from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, say
 from vqvae.errors import UserError
 from vqvae.io.files import MARK
 
@@ -24,9 +24,7 @@ def opened(folder):
 
 def test_a_session_goes_on_where_it_was(tmp_path):
     one = opened(tmp_path)
-    turns = ["make: a person walks", "then 3s: a person waves", "again", "plan 2: a picnic", "edit 1: slower", "undo"]
-    for line in turns:
-        assert one.say(line).ok, line
+    say(one, "make: a person walks", "then 3s: a person waves", "again", "plan 2: a picnic", "edit 1: slower", "undo")
     two = opened(tmp_path)
     assert two.resumed and np.array_equal(one.motion.rotations, two.motion.rotations)
     assert two.timeline.to_json() == one.timeline.to_json() and two.memory.turns == one.memory.turns
@@ -68,8 +66,7 @@ def test_a_damaged_session_is_named(tmp_path, content):
 
 def test_a_session_of_version_1_goes_on(tmp_path):
     talk = opened(tmp_path)
-    for line in ("make 2s: a person walks", "then 3s: a person waves"):
-        talk.say(line)
+    say(talk, "make 2s: a person walks", "then 3s: a person waves")
     data = json.loads((tmp_path / "session.json").read_text())
     former = ("caption", "seed", "fixed", "tempo", "mirrored", "kind", "motion")
     for state in (data["now"], *data["past"]):

@@ -11,7 +11,6 @@ from avatargpt import planning
 from avatargpt.api import AvatarGPT
 from avatargpt.body.contact import KEPT, LOOK_AHEAD
 from avatargpt.long import loop
-from avatargpt.long import loop as directing
 from avatargpt.long.loop import Director, likeness, manner_of
 from avatargpt.long.outcome import Judgement, Verifier, worst
 from avatargpt.long.pipeline import (
@@ -75,7 +74,7 @@ def test_the_state_does_not_grow(gpt: AvatarGPT, planner: ListPlanner) -> None:
     for _ in running.chunks(24):
         assert len(running.tail) <= CHUNK
         assert len(running.stream.decoder.codes) <= 2 * running.stream.decoder.context + 2 * CHUNK
-        assert len(running.stream.feet.root) <= LOOK_AHEAD + KEPT and len(running.director.past) <= directing.MEMORY
+        assert len(running.stream.feet.root) <= LOOK_AHEAD + KEPT and len(running.director.past) <= loop.MEMORY
 
 
 def test_the_planner_is_told_what_was_made(gpt: AvatarGPT) -> None:
@@ -86,7 +85,7 @@ def test_the_planner_is_told_what_was_made(gpt: AvatarGPT) -> None:
     assert described[0] == "" and all(described[1:])
     second = [s.described for s in spans if s.activity == 0]
     assert described[1].startswith(second[0])
-    assert [len(a["done"]) for a in planner.asked] == [min(i, directing.MEMORY) for i in range(len(planner.asked))]
+    assert [len(a["done"]) for a in planner.asked] == [min(i, loop.MEMORY) for i in range(len(planner.asked))]
 
 
 def test_given_activities_come_first(gpt: AvatarGPT, planner: ListPlanner) -> None:
@@ -132,7 +131,7 @@ def test_a_planner_that_only_repeats_does_not_stop_the_loop() -> None:
     same = Activity("sweep", ("he sweeps",))
     director = Director(ListPlanner([same]), SCENE)
     assert [director.next() for _ in range(20)] == [same] * 20
-    assert len(director.planner.asked) == 1 + 19 * directing.MAX_TRIES
+    assert len(director.planner.asked) == 1 + 19 * loop.MAX_TRIES
 
 
 def test_a_planner_with_nothing_new_is_told_of_less() -> None:
@@ -305,6 +304,13 @@ class Strict:
         return [replace(clause, caption=c, action="other") for c in self.instead]
 
 
+def judged_spans(gpt: AvatarGPT, planner: ListPlanner, strict: Strict) -> list[Span]:
+    """The steps of one activity, of whose clauses that judge says how well they show."""
+    run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
+    run.verifier = strict  # type: ignore[assignment]
+    return collect(run.act_out(1))[1]
+
+
 @pytest.mark.parametrize(("found", "near", "tries", "said"), [
     ({"he sweeps": [9, 1]}, (), 2, ""),
     ({"he sweeps": [9], "he sweeps again": [1]}, (), 4, "in other words: 'he sweeps again'"),
@@ -315,9 +321,8 @@ def test_what_does_not_show_is_made_again_or_replaced(
     gpt: AvatarGPT, planner: ListPlanner, found: dict[str, list[int]], near: Sequence[str], tries: int, said: str
 ) -> None:
     planner.activities = [Activity("sweep", ("he walks", "he waits", "he sweeps"))]
-    run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
-    run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
-    _, spans = collect(run.act_out(1))
+    strict = Strict(found, near)
+    spans = judged_spans(gpt, planner, strict)
     assert len(strict.asked) == 2 + tries and (said in spans[2].note if said else spans[2].note == "")
     assert spans[2].text == "he sweeps" and spans[2].takes == tries
     assert spans[2].verdict == ("not" if "may not" in said else "shown")
@@ -339,9 +344,8 @@ def test_a_step_is_as_good_as_its_clauses() -> None:
 
 def test_what_plays_first_is_not_made_again(gpt: AvatarGPT, planner: ListPlanner) -> None:
     planner.activities = [Activity("sweep", ("he sweeps",))]
-    run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
-    run.verifier = strict = Strict({"he sweeps": [9, 1]}, ("he wipes",))  # type: ignore[assignment]
-    _, spans = collect(run.act_out(1))
+    strict = Strict({"he sweeps": [9, 1]}, ("he wipes",))
+    spans = judged_spans(gpt, planner, strict)
     assert len(strict.asked) == 1 and spans[0].verdict == "not" and "may not look as it reads" in spans[0].note
 
 
@@ -355,10 +359,6 @@ def test_where_the_body_is(gpt: AvatarGPT, planner: ListPlanner) -> None:
 
 def test_a_transition_is_no_part_of_what_is_judged(gpt: AvatarGPT, planner: ListPlanner) -> None:
     planner.activities = [Activity("sweep", ("he sweeps", "he bows"))]
-    tokenizer = gpt.body.model.tokenizer
-    run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(tokenizer), 0)
-    run.verifier = strict = Strict({})  # type: ignore[assignment]
-    _, spans = collect(run.act_out(1))
-    assert spans[1].transition and sum(strict.lengths) == sum(
-        s.end - s.start - s.transition for s in spans
-    )
+    strict = Strict({})
+    spans = judged_spans(gpt, planner, strict)
+    assert spans[1].transition and sum(strict.lengths) == sum(s.end - s.start - s.transition for s in spans)

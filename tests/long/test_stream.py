@@ -9,7 +9,6 @@ from avatargpt import evaluation
 from avatargpt.api import AvatarGPT
 from avatargpt.body.contact import LEGS, PenetrationStream
 from avatargpt.evaluation import seams
-from avatargpt.evaluation import seams as suite_seams
 from avatargpt.long.stream import MotionStream, PathKeeper, StreamDecoder
 from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
@@ -221,7 +220,7 @@ def test_the_suite_measures_every_way(gpt: AvatarGPT) -> None:
     rng = np.random.default_rng(0)
     real = [np.cumsum(rng.normal(size=(90, 22, 3)) * 0.01, 0) + 1 for _ in range(3)]
     plans = [[["he walks", "he waves", "he sits"], ["he jumps", "he turns"]], [["he eats", "he runs", "he bows"]]] * 2
-    made = suite_seams.score(suite, real, plans, gpt, [("a person walks", 40), ("a person waves", 61)])
+    made = seams.score(suite, real, plans, gpt, [("a person walks", 40), ("a person waves", 61)])
     assert made["transitions"] == {"loop": 6, "concatenation": 6, "interpolation": 6, "real": 6, "same actions": 3}
     for name in ("peak_jerk", "area_under_jerk", "foot_skate", "contact_slide"):
         for other in ("", "/concatenation", "/interpolation", "/real", "/same actions"):
@@ -235,22 +234,22 @@ def test_the_suite_measures_every_way(gpt: AvatarGPT) -> None:
 def test_captions_are_acted_as_they_stand_for_as_long_as_their_recordings(gpt: AvatarGPT) -> None:
     per = gpt.tokenizers["body"].downsample
     captions = ["a person walks elderly", "a person waves, then bows"]
-    _, made = suite_seams.run_closed_loop(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
+    _, made = seams.run_closed_loop(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
     assert [(m.clause.caption, m.clause.tokens) for m in made] == list(zip(captions, (10, 7), strict=True))
 
 
 def test_told_scenes_bring_every_caption_before_one_comes_again() -> None:
     told = [(str(i), 20 + i) for i in range(17)]
-    drawn = [c for scene in suite_seams.caption_scenes(told, 28, 3) for c in scene]
+    drawn = [c for scene in seams.caption_scenes(told, 28, 3) for c in scene]
     assert len(drawn) == 36 and set(drawn[:17]) == set(drawn[17:34]) == set(told)
-    assert drawn != [c for scene in suite_seams.caption_scenes(told, 28, 4) for c in scene]
+    assert drawn != [c for scene in seams.caption_scenes(told, 28, 4) for c in scene]
 
 
 def test_the_chain_is_the_same_clips_without_transitions(gpt: AvatarGPT) -> None:
-    motion, made = suite_seams.run_closed_loop(gpt, [["he walks", "he waves"], ["he sits"]], 0, 1)
+    motion, made = seams.run_closed_loop(gpt, [["he walks", "he waves"], ["he sits"]], 0, 1)
     per = gpt.tokenizers["body"].downsample
     assert len(motion) == per * sum(len(m.codes) for m in made) and len(made) == 3
-    plain, centres = suite_seams.chain_clips(gpt, made, 0)
-    longer, middles = suite_seams.chain_clips(gpt, made, 12)
+    plain, centres = seams.chain_clips(gpt, made, 0)
+    longer, middles = seams.chain_clips(gpt, made, 12)
     assert len(plain) == per * sum(len(m.codes) - m.transition for m in made) and len(longer) == len(plain) + 24
     assert [m - c for m, c in zip(middles, centres, strict=True)] == [6, 18]
