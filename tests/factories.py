@@ -17,7 +17,7 @@ from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.visemes import STYLE, phone_track, viseme_curves
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.llm.model import Completion
+from avatargpt.llm.model import Completion, Question
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.speech.alignment import SoundScores
@@ -89,8 +89,8 @@ class RecordedModel:
     def ready(self) -> None:
         self.loaded += 1
 
-    def complete(self, messages: Any, schema: Any, temperature: float, seed: int, tokens: int, stop: Any) -> Completion:
-        self.questions.append(messages)
+    def complete(self, question: Question, stop: Any) -> Completion:
+        self.questions.append(question.messages)
         answer = self.answers[min(len(self.questions), len(self.answers)) - 1]
         if isinstance(answer, Exception):
             raise answer

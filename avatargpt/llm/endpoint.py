@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from avatargpt.llm.model import Completion, LlmFailed, Messages, with_schema
+from avatargpt.llm.model import Completion, LlmFailed, Question, with_schema
 from vqvae.errors import UserError
 
 URL, MODEL, KEY = "AVATARGPT_LLM_URL", "AVATARGPT_LLM_MODEL", "AVATARGPT_LLM_KEY"
@@ -79,17 +79,13 @@ class Endpoint:
     def ready(self) -> None:
         """No loading."""
 
-    def complete(
-        self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
-        stop: threading.Event,
-    ) -> Completion:
+    def complete(self, question: Question, stop: threading.Event) -> Completion:
         """One completion; a server without structured output is not asked for it again."""
-        turns = with_schema(messages, schema)
         body: dict[str, Any] = {
-            "model": self.model, "messages": turns, "temperature": temperature, "seed": seed,
-            "max_tokens": tokens,
+            "model": self.model, "messages": with_schema(question.messages, question.schema),
+            "temperature": question.temperature, "seed": question.seed, "max_tokens": question.tokens,
         }  # fmt: skip
-        form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": question.schema}}
         try:
             try:
                 structured = body | ({"response_format": form} if self._structured else {})

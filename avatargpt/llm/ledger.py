@@ -12,8 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avatargpt.llm.model import MIN_TOKEN_CHARACTERS, AnswerCache, Backend, Completion, Limits, LlmFailed, Messages
-from avatargpt.llm.model import size_of as characters_of
+from avatargpt.llm.model import MIN_TOKEN_CHARACTERS, Backend, Completion, Limits, LlmFailed, Question, size_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import atomic_write, folder_lock, parsing
@@ -48,27 +47,24 @@ class Remembered:
     def ready(self) -> None:
         """No loading before a question is new."""
 
-    def complete(
-        self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
-        stop: threading.Event,
-    ) -> Completion:
+    def complete(self, question: Question, stop: threading.Event) -> Completion:
         """The kept completion, or a new one.
 
         Raises:
             LlmFailed: a new one might exceed the bounds.
         """
-        key = AnswerCache.key(self.fingerprint, messages, schema, temperature, seed, tokens)
+        key = question.key(self.fingerprint)
         path = self.folder / ANSWERS / f"{key}.json"
         with folder_lock(self.folder / LOCKS, "", f"{key[:BUCKET]}.lock", wait=True):
             if path.is_file():
                 completion = _read(path)
             else:
-                prompt = characters_of(messages) // MIN_TOKEN_CHARACTERS + 1
-                self._reserve(key, prompt, tokens)
+                prompt = size_of(question.messages) // MIN_TOKEN_CHARACTERS + 1
+                self._reserve(key, prompt, question.tokens)
                 if not self._loaded:
                     self.backend.ready()
                     self._loaded = True
-                completion = self.backend.complete(messages, schema, temperature, seed, tokens, stop)
+                completion = self.backend.complete(question, stop)
                 if stop.is_set():  # cut off: nobody waits for it, and it stays paid at its upper bound
                     raise LlmFailed(f"{self.name}: no answer in time")
                 prompt = completion.prompt or prompt

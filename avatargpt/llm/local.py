@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avatargpt.llm.model import AnswerCache, Completion, Messages, check_words_only, with_schema
+from avatargpt.llm.model import AnswerCache, Completion, Messages, Question, check_words_only, with_schema
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, regular_file
 
@@ -65,18 +65,15 @@ class Gguf:
         )
         self._prefixes = Prefixes(self._llama, self.fingerprint, self.prefixes)
 
-    def complete(
-        self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
-        stop: threading.Event,
-    ) -> Completion:
+    def complete(self, question: Question, stop: threading.Event) -> Completion:
         """One answer, token by token until `stop`."""
-        check_words_only(self.name, messages)
+        check_words_only(self.name, question.messages)
         assert self._prefixes is not None
-        self._prefixes.restore(messages)
+        self._prefixes.restore(question.messages)
         parts, truncated = [], False
         stream = self._llama.create_chat_completion(
-            messages=messages, response_format={"type": "json_object", "schema": schema}, temperature=temperature,
-            seed=seed, max_tokens=tokens, stream=True,
+            messages=question.messages, response_format={"type": "json_object", "schema": question.schema},
+            temperature=question.temperature, seed=question.seed, max_tokens=question.tokens, stream=True,
         )  # fmt: skip
         for piece in stream:
             choice = piece["choices"][0]
@@ -86,7 +83,7 @@ class Gguf:
             if stop.is_set():
                 break
         if not stop.is_set():
-            self._prefixes.store(messages)
+            self._prefixes.store(question.messages)
         return Completion("".join(parts), max(int(self._llama.n_tokens) - len(parts), 0), len(parts), truncated)
 
 
@@ -194,30 +191,27 @@ class HuggingFace:
         self._tokenizer = AutoTokenizer.from_pretrained(source)
         self._model = kind.from_pretrained(source, use_safetensors=True).to(self.device).eval()
 
-    def complete(
-        self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
-        stop: threading.Event,
-    ) -> Completion:
+    def complete(self, question: Question, stop: threading.Event) -> Completion:
         """One answer, token by token until `stop`."""
         import torch
 
-        check_words_only(self.name, messages)
-        turns = with_schema(messages, schema)
+        check_words_only(self.name, question.messages)
+        turns = with_schema(question.messages, question.schema)
         tokenizer, model = self._tokenizer, self._model
         if getattr(tokenizer, "chat_template", None):
             text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         else:
             text = "\n\n".join(m["content"] for m in turns) + "\n\n"
         inputs = tokenizer(text, return_tensors="pt").to(self.device)
-        sampling = {"temperature": temperature, "top_p": 0.95} if temperature > 0 else {}
+        sampling = {"temperature": question.temperature, "top_p": 0.95} if question.temperature > 0 else {}
 
         def is_stopped(ids: Any, scores: Any, **_: Any) -> Any:
             return torch.full((ids.shape[0],), stop.is_set(), dtype=torch.bool, device=ids.device)
 
         with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(seed)
+            torch.manual_seed(question.seed)
             out = model.generate(
-                **inputs, max_new_tokens=tokens, stopping_criteria=[is_stopped],
+                **inputs, max_new_tokens=question.tokens, stopping_criteria=[is_stopped],
                 do_sample=bool(sampling), **sampling,
             )[0]  # fmt: skip
         prompt_tokens = inputs["input_ids"].shape[1]
@@ -225,4 +219,4 @@ class HuggingFace:
         ends = model.generation_config.eos_token_id
         ended = bool(len(answer)) and int(answer[-1]) in (ends if isinstance(ends, list) else [ends])
         text = tokenizer.decode(answer, skip_special_tokens=True)
-        return Completion(text, prompt_tokens, len(answer), not ended and len(answer) >= tokens)
+        return Completion(text, prompt_tokens, len(answer), not ended and len(answer) >= question.tokens)

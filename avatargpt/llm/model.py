@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from string import Template
@@ -369,6 +369,21 @@ class CallWorker(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a back end is asked."""
+
+    messages: Messages
+    schema: dict[str, Any]  # JSON schema of the answer
+    temperature: float
+    seed: int
+    tokens: int  # of the answer, at most
+
+    def key(self, fingerprint: str) -> str:
+        """Names the question to a model of that fingerprint."""
+        return AnswerCache.key(fingerprint, *vars(self).values())
+
+
+@dataclass(frozen=True)
 class Completion:
     """The answer of a back end."""
 
@@ -394,10 +409,7 @@ class Backend(Protocol):
         """Load the model; called once, before the first question."""
         ...
 
-    def complete(
-        self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
-        stop: threading.Event,
-    ) -> Completion:
+    def complete(self, question: Question, stop: threading.Event) -> Completion:
         """One answer, if possible in the form of the JSON schema."""
         ...
 
@@ -450,14 +462,14 @@ class LanguageModel:
         Raises:
             LlmFailed: no usable answer, or none within the bounds.
         """
-        messages, form = prompt.messages(values, pictures), schema_of(schema)
-        max_tokens = min(self.limits.answer, tokens or self.limits.answer)
+        most = min(self.limits.answer, tokens or self.limits.answer)
+        question = Question(prompt.messages(values, pictures), schema_of(schema), temperature, seed, most)
         answers: list[CheckedAnswer[M]] = []
         failure: LlmFailed | None = None
         for k in range(samples):
             try:
-                sample_seed = seed + MAX_ATTEMPTS * k
-                answer = self._sample(messages, form, schema, sample_seed, temperature, check, max_tokens, attempts)
+                sample = replace(question, seed=seed + MAX_ATTEMPTS * k)
+                answer = self._sample(sample, schema, check, attempts)
             except LlmFailed as e:
                 failure = e
                 if not isinstance(e, IllFormed):
@@ -472,9 +484,8 @@ class LanguageModel:
         return answers
 
     def _sample(
-        self, messages: Messages, form: dict[str, Any], schema: type[M], seed: int, temperature: float,
-        check: Callable[[M], object] | None, max_tokens: int, attempts: int,
-    ) -> CheckedAnswer[M]:  # fmt: skip
+        self, question: Question, schema: type[M], check: Callable[[M], object] | None, attempts: int
+    ) -> CheckedAnswer[M]:
         """One answer; the question is repeated with the reason while the answer cannot be read."""
 
         def read(text: str) -> M:
@@ -483,24 +494,24 @@ class LanguageModel:
                 check(value)
             return value
 
-        key = AnswerCache.key(self.backend.fingerprint, messages, form, temperature, seed, max_tokens)
+        key = question.key(self.backend.fingerprint)
         if self.cache is not None and (cached := self.cache.get(key)) is not None:
             try:
                 return CheckedAnswer(read(cached))
             except Malformed:
                 pass  # another version accepted it
-        problem, question = "", messages
+        problem, messages = "", question.messages
         for attempt in range(attempts):
-            completion = self._complete(question, form, temperature, seed + attempt, max_tokens)
+            completion = self._complete(replace(question, messages=messages, seed=question.seed + attempt))
             try:
                 if completion.truncated:
-                    raise Malformed(f"it was cut off after {max_tokens} tokens; be shorter")
+                    raise Malformed(f"it was cut off after {question.tokens} tokens; be shorter")
                 value = read(completion.text)
             except Malformed as e:
                 problem = str(e)
                 request = f"That cannot be used: {problem}. Answer again, the JSON object alone."
-                question = [
-                    *messages, {"role": "assistant", "content": completion.text[:MAX_REPEATED] or "{}"},
+                messages = [
+                    *question.messages, {"role": "assistant", "content": completion.text[:MAX_REPEATED] or "{}"},
                     {"role": "user", "content": request},
                 ]  # fmt: skip
                 continue
@@ -509,10 +520,8 @@ class LanguageModel:
             return CheckedAnswer(value, f"Asked {attempt + 1} times: {problem}." if attempt else "")
         raise IllFormed(f"{self.name}: no well-formed answer in {attempts} tries (last: {problem[:200]})")
 
-    def _complete(
-        self, messages: Messages, form: dict[str, Any], temperature: float, seed: int, max_tokens: int
-    ) -> Completion:
-        meter, characters = self.meter, size_of(messages)
+    def _complete(self, question: Question) -> Completion:
+        meter, characters = self.meter, size_of(question.messages)
         if time.monotonic() < self._rests_until:
             raise LlmFailed(self._problem)
         if not self._ready:
@@ -520,12 +529,10 @@ class LanguageModel:
             self._ready = True
         seconds = meter.allow_seconds(self.name, characters)
         # a failure may cost, too: without a count the whole prompt and the longest answer are charged
-        prompt, answer = characters // MIN_TOKEN_CHARACTERS + 1, max_tokens
+        prompt, answer = characters // MIN_TOKEN_CHARACTERS + 1, question.tokens
+        asked = replace(question, seed=question.seed % 2**31)
         try:
-            completion: Completion = self._run_timed(
-                seconds,
-                lambda stop: self.backend.complete(messages, form, temperature, seed % 2**31, max_tokens, stop),
-            )
+            completion: Completion = self._run_timed(seconds, lambda stop: self.backend.complete(asked, stop))
             prompt = completion.prompt or prompt
             answer = completion.answer or len(completion.text) // MIN_TOKEN_CHARACTERS + 1
         finally:

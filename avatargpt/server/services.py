@@ -144,8 +144,7 @@ def motions(server: Server, body: AdaptedGenerate) -> Job:
         return server.submit("generate", partial(_generate, server, body, entries, prompt))
     after = entries.get("after")
     batch = GenerationBatch(replace(body.config, seed=0), after, server.settings.motion_seconds)
-    config = body.config
-    key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after, body.adapter)
+    key = (batch.config, body.after, body.adapter)
     item = GenerationItem(body.request or body.prompt, body.seconds, body.seed)
 
     def together(items: Sequence[GenerationItem], report: Report) -> list[Any]:

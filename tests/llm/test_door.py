@@ -23,6 +23,7 @@ from avatargpt.llm.model import (
     LlmFailed,
     Malformed,
     PromptFile,
+    Question,
     prompt,
     read_answer,
     schema_of,
@@ -57,12 +58,10 @@ class Known:
     def ready(self) -> None:
         self.loaded += 1
 
-    def complete(
-        self, messages: Any, schema: Any, temperature: float, seed: int, tokens: int, stop: Any
-    ) -> Completion:
-        self.asked.append((messages, schema, temperature, seed, tokens))
+    def complete(self, question: Question, stop: Any) -> Completion:
+        self.asked.append(question)
         if not self.answers:
-            return Completion(json.dumps({"name": f"red {seed}"}))
+            return Completion(json.dumps({"name": f"red {question.seed}"}))
         answer = self.answers.pop(0)
         return answer if isinstance(answer, Completion) else Completion(answer)
 
@@ -88,7 +87,7 @@ def test_a_check_is_part_of_the_form() -> None:
             raise Malformed("grey is no colour of fire")
 
     assert ask(backend, check=bright) == ["red"]
-    assert "grey is no colour of fire" in backend.asked[1][0][-1]["content"]
+    assert "grey is no colour of fire" in backend.asked[1].messages[-1]["content"]
     with pytest.raises(IllFormed, match="3 tries .last: grey is no"):
         ask(Known(*['{"name": "grey"}'] * 9), check=bright)
 
@@ -283,11 +282,12 @@ def test_a_folder(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend.ready()
     messages, stop = ASKED.messages({"thing": "fire"}), threading.Event()
     before = torch.random.get_rng_state()
-    first, again, other = (backend.complete(messages, schema_of(Colour), 1.0, s, 20, stop) for s in (1, 1, 2))
+    questions = [Question(messages, schema_of(Colour), 1.0, seed, 20) for seed in (1, 1, 2)]
+    first, again, other = (backend.complete(question, stop) for question in questions)
     assert first == again != other and first.truncated and first.answer == 20 and first.prompt > 100
     assert torch.equal(before, torch.random.get_rng_state())
     stop.set()
-    assert backend.complete(messages, schema_of(Colour), 1.0, 1, 20, stop).answer == 1  # nobody waits
+    assert backend.complete(questions[0], stop).answer == 1  # nobody waits
     with pytest.raises(LlmFailed, match="3 tries"):  # letters at random are no JSON
         LanguageModel(backend, Limits(answer=20)).ask(ASKED, {"thing": "fire"}, Colour)
 

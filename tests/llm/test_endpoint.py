@@ -11,7 +11,7 @@ from avatargpt import AvatarGPT
 from avatargpt.body.language_reader import LanguageReader
 from avatargpt.llm import LanguageModel, Limits
 from avatargpt.llm.endpoint import KEY, MODEL, URL, Endpoint, Tries, check_url
-from avatargpt.llm.model import Completion, LlmFailed
+from avatargpt.llm.model import Completion, LlmFailed, Question
 from avatargpt.planning.language_planner import Fallback, LanguagePlanner
 from avatargpt.planning.types import Activity, Plan
 from tests.llm.conftest import SCENE, Server, activity, plan, reply, status
@@ -161,8 +161,8 @@ class Reads:
 
     def ready(self) -> None: ...
 
-    def complete(self, messages: Any, schema: Any, *_: Any) -> Completion:
-        known = schema["$defs"]["Clause"]["properties"]["movement"]["enum"]
+    def complete(self, question: Question, stop: Any) -> Completion:
+        known = question.schema["$defs"]["Clause"]["properties"]["movement"]["enum"]
         rows = []
         for one in self.clauses:
             found = next((k for k in known if one["movement"] in k), None)

@@ -1,12 +1,14 @@
 """Back ends that fail, each in its own way: one line, within the bound, and the plan there is without one."""
 
 import json
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,24 +25,11 @@ BOUND, PATIENT = 0.6, 20.0  # s of a call in tests of time, and in the others, f
 TRIES = Tries(count=2, answer=20_000, pause=0.01, max_pause=0.02)
 
 
-class Second:
-    """The planner there is without a language model."""
-
-    name = "retrieval"
-
-    def plan(
-        self, scene: str, activities: int | None = 3, temperature: float = 0.7, seed: int = 0,
-        seconds: float | None = None,
-    ) -> Plan:  # fmt: skip
-        return Plan(scene, (Activity("She rests", ("she sits down",)),) * activities, self.name)
-
-    next_activity = answer = None
-
-
 def failing(model: LanguageModel, bound: float = PATIENT) -> str:
     """The one line that a back end's failure is told in, once it has shown that a plan is there all the same."""
     lines: list[str] = []
-    second: Any = Second()
+    rests = (Activity("She rests", ("she sits down",)),)
+    second: Any = SimpleNamespace(name="retrieval", plan=lambda scene, *_, **__: Plan(scene, rests, "retrieval"))
     planner = Fallback(LanguagePlanner(model), lambda: second, lines.append)
     began = time.monotonic()
     found = planner.plan(SCENE, 1)
@@ -123,8 +112,6 @@ def secure(url: str) -> str:
     (raw(completion(plan(1), finish_reason="length")), "cut off after 1500 tokens"),
 ])  # fmt: skip
 def test_a_server(server: Server, answer: Any, why: str) -> None:
-    import re
-
     server.answers = [answer]
     bound = BOUND if "no answer within" in why else PATIENT
     assert re.search(why, failing(over_http(server.url, seconds=bound), bound))

@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt.llm import Limits
 from avatargpt.llm.ledger import COSTS, Remembered, sum_spent
-from avatargpt.llm.model import Completion, LlmFailed, check_words_only, prompt, size_of, with_schema
+from avatargpt.llm.model import Completion, LlmFailed, Question, check_words_only, prompt, size_of, with_schema
 from tests.factories import RecordedModel
 
 MESSAGES = [{"role": "user", "content": "x" * 297}]  # 100 tokens at most
@@ -16,7 +16,7 @@ MESSAGES = [{"role": "user", "content": "x" * 297}]  # 100 tokens at most
 
 def ask(model: Remembered, text: str = "") -> Completion:
     messages = [{"role": "user", "content": MESSAGES[0]["content"] + text}]
-    return model.complete(messages, {}, 0.0, 0, 50, threading.Event())
+    return model.complete(Question(messages, {}, 0.0, 0, 50), threading.Event())
 
 
 def test_nothing_is_asked_twice(tmp_path: Path) -> None:

@@ -29,6 +29,14 @@ def span(start: int, end: int, activity: int = 0, step: int = 0) -> Span:
     return Span(start, end, activity, "sweep", step, "he sweeps", "a person sweeps", 0, "someone sweeps")
 
 
+def written(target: Path, parts: int = 1) -> LongWriter:
+    """What has written so many parts of 200 frames."""
+    writer = LongWriter(target, ABOUT)
+    for k in range(parts):
+        writer.add(frames(200, k))
+    return writer
+
+
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "life.npz"
@@ -65,15 +73,14 @@ def test_a_killed_run_leaves_whole_shards(target: Path) -> None:
 
 
 def test_an_interrupted_run_is_not_overwritten(target: Path) -> None:
-    LongWriter(target, ABOUT).add(frames(200))
+    written(target)
     with pytest.raises(UserError, match="--join"):
         LongWriter(target, ABOUT)
 
 
 def test_a_run_that_is_going_on_is_left_alone(target: Path) -> None:
     """A thread stands for another process: locks of one thread do not count for another."""
-    writer = LongWriter(target, ABOUT)
-    writer.add(frames(200))
+    writer = written(target)
     with ThreadPoolExecutor(1) as other:
         for meddle in (lambda: join(target), lambda: LongWriter(target, ABOUT)):
             with pytest.raises(UserError, match="a run is writing it") as refused:
@@ -93,7 +100,7 @@ def test_the_lock_ends_with_its_process(target: Path) -> None:
         "    sys.stdin.read()\n"
         "    os._exit(1)\n"
     )
-    LongWriter(target, ABOUT).add(frames(200))
+    written(target)
     command = [sys.executable, "-c", script, str(parts_folder(target))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
@@ -114,16 +121,12 @@ def test_a_run_that_had_made_nothing_is_no_dead_end(target: Path, monkeypatch: p
     assert not parts_folder(target).exists()
     parts_folder(target).mkdir()  # as a kill leaves it
     (parts_folder(target) / writing.SPANS).write_text("{}\n")
-    writer = LongWriter(target, ABOUT)
-    writer.add(frames(200))
-    writer.close()
+    written(target).close()
     assert join(target)["frames"] == 200
 
 
 def test_a_last_part_that_is_not_whole_is_left_out_and_told(target: Path) -> None:
-    writer = LongWriter(target, ABOUT)
-    for k in range(2):
-        writer.add(frames(200, k))
+    written(target, 2)
     last = parts_folder(target) / "000001.npz"
     last.write_bytes(last.read_bytes()[:-40])
     told: list[str] = []
@@ -140,8 +143,7 @@ def test_there_is_nothing_to_join(target: Path) -> None:
 
 
 def test_a_full_disk_is_told_and_spoils_nothing(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = LongWriter(target, ABOUT)
-    writer.add(frames(200))
+    writer = written(target)
 
     def full(*args: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -159,8 +161,7 @@ def test_a_full_disk_is_told_and_spoils_nothing(target: Path, monkeypatch: pytes
 
 
 def test_a_damaged_shard_is_named(target: Path) -> None:
-    writer = LongWriter(target, ABOUT)
-    writer.add(frames(200))
+    written(target)
     (parts_folder(target) / "000000.npz").write_bytes(b"PK\3\4 rubbish")
     with pytest.raises(UserError, match=r"000000\.npz"):
         join(target)
@@ -177,7 +178,7 @@ def test_a_damaged_shard_is_named(target: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_damaged_head_is_refused_and_the_parts_stay(target: Path, head: str, message: str) -> None:
-    LongWriter(target, ABOUT).add(frames(200))
+    written(target)
     (parts_folder(target) / writing.ABOUT).write_text(head)
     with pytest.raises(UserError, match=message):
         join(target)
@@ -185,9 +186,7 @@ def test_a_damaged_head_is_refused_and_the_parts_stay(target: Path, head: str, m
 
 
 def test_parts_whose_arrays_differ_in_length_are_refused_and_stay(target: Path) -> None:
-    writer = LongWriter(target, ABOUT)
-    for k in range(3):
-        writer.add(frames(200, k))
+    written(target, 3)
     middle = parts_folder(target) / "000001.npz"
     with np.load(middle) as arrays:
         np.savez(middle, **{**arrays, "joints": arrays["joints"][:-1]})

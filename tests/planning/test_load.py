@@ -183,30 +183,14 @@ def test_weak_steps_are_noted(checker: StepChecker) -> None:
 GO = Activity("Go", ("he bows", "he walks over the very long bridge"))
 
 
-class Fixed:
-    """Plans the same whatever is asked."""
-
-    name = "fixed"
-
-    def plan(
-        self, scene: str, activities: int | None = 3, temperature: float = 0.7, seed: int = 0,
-        seconds: float | None = None,
-    ) -> Plan:  # fmt: skip
-        return Plan(scene, (GO,), "fixed", ("Thought twice.",))
-
-    def next_activity(
-        self, scene: str, past: Any, described: str = "", temperature: float = 0.7, seed: int = 0,
-        posture: str = "",
-    ) -> Activity:  # fmt: skip
-        return GO
-
-    def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
-        return list(GO.steps) if task.endswith("steps") else ["Over the long bridge"]
-
-
 def test_any_planner_can_be_checked(checker: StepChecker) -> None:
     """The plan stays as it is written."""
-    checked = CheckedPlanner(Fixed(), checker)
+    fixed: Any = SimpleNamespace(
+        name="fixed", plan=lambda scene, *_, **__: Plan(scene, (GO,), "fixed", ("Thought twice.",)),
+        next_activity=lambda *_, **__: GO,
+        answer=lambda task, *_, **__: list(GO.steps) if task.endswith("steps") else ["Over the long bridge"],
+    )  # fmt: skip
+    checked = CheckedPlanner(fixed, checker)
     plan = checked.plan("A man.", 1)
     assert checked.name == plan.planner == "fixed" and plan.activities == (GO,)
     assert plan.notes[0] == "Thought twice." and "may not look as it reads" in plan.notes[1]
