@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -342,15 +343,13 @@ class CallWorker(Generic[T]):
         """
         if self._thread is not None and self._thread.is_alive():
             raise LlmFailed(f"{self.name}: still busy with an earlier question")
-        stop = threading.Event()
-        results: list[T] = []
-        errors: list[BaseException] = []
+        stop, future = threading.Event(), Future[T]()
 
         def run() -> None:
             try:
-                results.append(work(stop))
+                future.set_result(work(stop))
             except BaseException as e:  # raised again in the calling thread
-                errors.append(e)
+                future.set_exception(e)
 
         self._thread = threading.Thread(target=run, name="llm", daemon=True)
         self._thread.start()
@@ -358,14 +357,14 @@ class CallWorker(Generic[T]):
             self._thread.join(seconds)
         finally:
             stop.set()
-        if not (results or errors):
+        if not future.done():
             raise LlmFailed(f"{self.name}: no answer within {seconds:.3g} s")
-        if errors:
-            error = errors[0]
-            if isinstance(error, UserError):
-                raise error
-            raise LlmFailed(f"{self.name}: {type(error).__name__}: {reason(error)}") from None
-        return results[0]
+        try:
+            return future.result()
+        except UserError:
+            raise
+        except BaseException as e:
+            raise LlmFailed(f"{self.name}: {type(e).__name__}: {reason(e)}") from None
 
 
 @dataclass(frozen=True)

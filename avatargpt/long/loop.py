@@ -350,11 +350,8 @@ def _malloc_trim() -> Callable[[int], int] | None:
     return trim
 
 
-def trim_heap() -> bool:
-    """Hand freed heap back to the system where the C library can (glibc); says whether it could."""
+def trim_heap() -> None:
+    """Hand freed heap back to the system where the C library can (glibc)."""
     # tensors of ever new lengths leave holes in the heap that would otherwise stay resident
-    trim = _malloc_trim()
-    if trim is None:
-        return False
-    trim(0)
-    return True
+    if (trim := _malloc_trim()) is not None:
+        trim(0)

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -372,7 +371,8 @@ class KindTable:
         if len(vectors) != sum(map(len, parts)) or keys.shape[1] != vectors.shape[1]:
             raise ValueError(f"{len(vectors)} vectors for {sum(map(len, parts))} activities of kinds")
         which = np.repeat(np.arange(len(names)), counts)
-        return cls(names, parts, [_pair(p) for p in persons], keys, which, vectors, [str(w) for w in words])
+        actors = [(str(name), str(gender)) for name, gender in persons]
+        return cls(names, parts, actors, keys, which, vectors, [str(w) for w in words])
 
 
 def _pack_vectors(vectors: np.ndarray) -> np.ndarray:
@@ -392,11 +392,6 @@ def _units(rows: np.ndarray) -> np.ndarray:
     from vqvae.io.tensors import unpacked6
 
     return unit(unpacked6(torch.from_numpy(rows)).numpy())
-
-
-def _pair(pair: Any) -> tuple[str, str]:
-    name, gender = pair
-    return str(name), str(gender)
 
 
 FILE = "planning.safetensors"

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +67,7 @@ def create_app(settings: ServerSettings | None = None, model: Any = None, intent
     app.state.server = server
     errors.install(app)
     for name in ROUTERS:
-        if find_spec(f"{__package__}.{name}") is not None:
-            module = import_module(f"{__package__}.{name}")
-            if hasattr(module, "router"):
-                app.include_router(module.router, responses=answers.ERRORS)
+        app.include_router(import_module(f"{__package__}.{name}").router, responses=answers.ERRORS)
     if (STATIC / "index.html").is_file():
         app.mount("/assets", Assets(directory=STATIC / "assets"), name="assets")
 

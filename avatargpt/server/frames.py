@@ -27,19 +27,18 @@ ARMS_DOWN = np.radians(72)  # of a body that only carries a face
 def frames(clip: Motion | FaceMotion | AvatarMotion, first: int = 0) -> bytes:
     """A clip from a frame on as the bytes of a ``.frames`` file."""
     skeleton, rows, face = frame_rows(clip)
-    return header(skeleton, clip.fps, len(rows) - first, face, clip.caption) + rows[first:].tobytes()
-
-
-def header(skeleton: Skeleton, fps: float, count: int, face: bool, caption: str = "") -> bytes:
-    """What stands before the rows."""
-    about: dict[str, Any] = {
-        "fps": fps, "frames": count, "joints": list(skeleton.names), "parents": list(skeleton.parents),
-        "offsets": np.round(skeleton.offsets, DIGITS).tolist(), "face": list(arkit.NAMES) if face else [],
-        "caption": caption,
-    }  # fmt: skip
+    about = {"fps": clip.fps, "frames": len(rows) - first, **columns(skeleton, face), "caption": clip.caption}
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    return MAGIC + struct.pack("<I", len(text)) + text
+    return MAGIC + struct.pack("<I", len(text)) + text + rows[first:].tobytes()
+
+
+def columns(skeleton: Skeleton, face: bool) -> dict[str, Any]:
+    """What the columns of the rows are."""
+    return {
+        "joints": list(skeleton.names), "parents": list(skeleton.parents),
+        "offsets": np.round(skeleton.offsets, DIGITS).tolist(), "face": list(arkit.NAMES) if face else [],
+    }  # fmt: skip
 
 
 def frame_rows(clip: Motion | FaceMotion | AvatarMotion) -> tuple[Skeleton, np.ndarray, bool]:

@@ -160,16 +160,13 @@ class Sessions:
             "frames": len(now.motion) if now.segments else 0,
             "question": memory.question,
             "can_undo": bool(memory.past), "can_redo": bool(memory.future), "chosen": now.chosen + 1,
-            "segments": _segments(now, base), "takes": _takes(now), "turns": self._turns(memory),
+            "segments": _segments(now, base),
+            "takes": [{"n": i + 1, "letter": TAKE_LETTERS[i], "caption": s.caption, "seconds": s.motion.seconds}
+                      for i, s in enumerate(now.takes)],
+            "turns": [{"user": t["user"], "reply": without(t["reply"], self.store.private),
+                       "acts": lines_of(t["acts"]), "ok": bool(t.get("ok", True))} for t in memory.turns],
             "motion": links, "expires": self.store.expires(self.store.session(number)),
         }  # fmt: skip
-
-    def _turns(self, memory: Memory) -> list[dict[str, Any]]:
-        folders = self.store.private
-        return [
-            {"user": t["user"], "reply": without(t["reply"], folders), "acts": lines_of(t["acts"]),
-             "ok": bool(t.get("ok", True))} for t in memory.turns
-        ]  # fmt: skip
 
     def reply_json(self, number: str, reply: Reply) -> dict[str, Any]:
         """A reply as clients get it."""
@@ -213,13 +210,6 @@ def _segments(now: Timeline, base: str) -> list[dict[str, Any]]:
             "clip": clip and f"{clip}.frames", "sound": f"{clip}.sound" if heard else None,
         })  # fmt: skip
     return rows
-
-
-def _takes(now: Timeline) -> list[dict[str, Any]]:
-    return [
-        {"n": i + 1, "letter": TAKE_LETTERS[i], "caption": s.caption, "seconds": s.motion.seconds}
-        for i, s in enumerate(now.takes)
-    ]
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from avatargpt.options import check_text
 from avatargpt.server.core import Server, server_of
 from avatargpt.server.errors import Refusal, bad, body, busy, refusal_of
-from avatargpt.server.frames import DIGITS, frame_rows
+from avatargpt.server.frames import columns, frame_rows
 from avatargpt.server.long_motion import FPS as LONG_FPS
 from avatargpt.server.long_motion import chunks, step_json
 from avatargpt.server.services import Body
@@ -34,7 +34,7 @@ from avatargpt.verbs.speech import read_feelings
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-from vqvae.skeleton import SMPL22, SMPL52, Skeleton
+from vqvae.skeleton import SMPL22, SMPL52
 
 if TYPE_CHECKING:
     from avatargpt.avatar.pipeline import AvatarPipeline, AvatarStream
@@ -361,7 +361,8 @@ class _Client:
         self.live = await self.studio.read(make)
         self.samples = self.frames = 0
         self.rate, self.with_words = event.rate, event.words
-        await self._send(_ready(SMPL52, FPS, True, round(self.live.latency, 4)))
+        latency = round(self.live.latency, 4)
+        await self._send({"type": "ready", "fps": FPS, "latency": latency, **columns(SMPL52, True)})
 
     def _check_free(self) -> None:
         if self.live is not None or (self.long is not None and not self.long.done()):
@@ -443,7 +444,7 @@ class _Client:
         sent = 0
         try:
             pieces = await self.server.wait_for("stream", lambda report: chunks(self.server, event))
-            await self._send(_ready(SMPL22, LONG_FPS, False, 0.0))
+            await self._send({"type": "ready", "fps": LONG_FPS, "latency": 0.0, **columns(SMPL22, False)})
             while (chunk := await self.server.wait_for("stream", lambda report: next(pieces, None))) is not None:
                 for first in range(0, len(chunk.motion), PIECE):
                     piece = chunk.motion.slice(first, min(first + PIECE, len(chunk.motion)))
@@ -478,15 +479,6 @@ def _parse_message(message: str) -> Event:
         first = e.errors()[0]
         place = ".".join(map(str, first["loc"][1:])) or "type"
         raise bad(f"{place}: {first['msg']}", place) from None
-
-
-def _ready(skeleton: Skeleton, fps: int, face: bool, latency: float) -> dict[str, Any]:
-    """What frames mean: as the header of ``.frames``."""
-    return {
-        "type": "ready", "fps": fps, "latency": latency, "joints": list(skeleton.names),
-        "parents": list(skeleton.parents), "offsets": np.round(skeleton.offsets, DIGITS).tolist(),
-        "face": list(arkit.NAMES) if face else [],
-    }  # fmt: skip
 
 
 def _rows(piece: AvatarMotion | None) -> tuple[int, bytes]:
