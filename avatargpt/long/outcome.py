@@ -161,20 +161,13 @@ class Verifier:
         """
         for attempt in range(MAX_RETRIES):
             yield replace(clause, seed=mix(clause.seed, 60 + attempt)), "", False
-        for other in self.reword_clause(clause):
+        for other in self.near_clauses(clause, same=True):
             yield other, f"{clause.caption!r} in other words: {other.caption!r}", False
-        for other in self.similar(clause):
+        for other in self.near_clauses(clause, same=False):
             yield other, f"{clause.caption!r} could not be shown; shown instead: {other.caption!r}", True
 
-    def reword_clause(self, clause: StepClause) -> list[StepClause]:
-        """The clause with other captions of its action, the nearest first."""
-        return self._near(clause, same=True)
-
-    def similar(self, clause: StepClause) -> list[StepClause]:
-        """The clause with captions of other actions, the nearest first."""
-        return self._near(clause, same=False)
-
-    def _near(self, clause: StepClause, same: bool) -> list[StepClause]:
+    def near_clauses(self, clause: StepClause, same: bool) -> list[StepClause]:
+        """The clause with other captions of the same action, or with those of others, the nearest first."""
         index, grounder, caption = self.model.phrase_index, self.model.grounder, clause.caption
         if index is None or grounder is None:
             return []

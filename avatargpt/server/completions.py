@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import json
 import re
 import secrets
@@ -28,7 +27,7 @@ from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, body, refusal_of
 from avatargpt.server.exports import write_form
 from avatargpt.server.jobs import UNCACHED, wait_for_job
-from avatargpt.server.results import SESSIONS
+from avatargpt.server.results import SESSIONS, digest
 from avatargpt.server.tool_calls import Message, NamedFunction, calls_of, last_motion, results_of
 from avatargpt.server.tools import TOOLS
 from avatargpt.server.worker import Job, Report
@@ -143,16 +142,16 @@ def _turn(server: Server, row: CompletionBody, last: int, base: str, report: Rep
         out["text"] += f"\n\n[motion, {session['seconds']:.1f} s]({links['glb']})"
         kept = {k: session[k] for k in ("seconds", "frames", "fps", "version", "expires")}
         out["motion"] = {**kept, "session": number, "links": links}
-    digest = _digest([*row.messages[: last + 1], Message(role="assistant", content=out["text"])])
-    path = server.store.session(number) / CHAT
-    atomic_write(path, lambda p: p.write_text(json.dumps({"digest": digest}), encoding="utf-8"))
+    said = [*row.messages[: last + 1], Message(role="assistant", content=out["text"])]
+    path, known = server.store.session(number) / CHAT, json.dumps({"digest": _digest(said)})
+    atomic_write(path, lambda p: p.write_text(known, encoding="utf-8"))
     return out
 
 
 def _digest(messages: Sequence[Message]) -> str:
     """What tells one conversation from another: the words of its messages."""
     rows = [[m.role, " ".join(m.text.split())] for m in messages if m.role in ("user", "assistant")]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return digest(json.dumps(rows))
 
 
 def _find_known(server: Server, before: Sequence[Message]) -> str | None:

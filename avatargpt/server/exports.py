@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -18,7 +17,7 @@ from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, without
 from avatargpt.server.frames import frames
-from avatargpt.server.results import EXPORTS, Clip, list_forms
+from avatargpt.server.results import EXPORTS, Clip, digest, list_forms
 from vqvae.errors import UserError, WriteError
 
 router = APIRouter(prefix="/v1/exports", tags=["files"])
@@ -60,12 +59,12 @@ def write_form(
         Refusal: 400 for a format or option that such a motion has not, 404 for an unknown character.
     """
     options = query.model_dump(exclude_none=True, include={*FormQuery.model_fields})
-    key = hashlib.sha256(json.dumps([which, sorted(options.items())]).encode()).hexdigest()[:20]
+    key = digest(json.dumps([which, sorted(options.items())]))[:20]
     if (fps := options.pop("fps", None)) is not None:
         clip = clip.resampled(fps)
     if query.character is not None:
         options["character"] = server.store.upload(query.character, "character", ("avatar", "motion"))[1]
-    state = hashlib.sha256(which.partition(" ")[0].encode()).hexdigest()[:12]
+    state = digest(which.partition(" ")[0])[:12]
     target = folder / EXPORTS / f"{state}-{key}{form}"
     if target.is_file():
         return target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections import OrderedDict
@@ -19,7 +18,7 @@ from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, Session
 from avatargpt.chat.voices import PlacedVoice, key_of
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.errors import busy, without
-from avatargpt.server.results import Clip, Results, list_forms, new_id
+from avatargpt.server.results import Clip, Results, digest, list_forms, new_id
 from avatargpt.server.worker import Report
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, from_json, write
 from vqvae.errors import LockedError, UserError
@@ -48,7 +47,7 @@ class State:
 
 def digest_of(now: Timeline) -> str:
     """What tells one timeline from another."""
-    return hashlib.sha256(json.dumps(now.to_json(), sort_keys=True).encode()).hexdigest()
+    return digest(json.dumps(now.to_json(), sort_keys=True))
 
 
 class Sessions:

@@ -102,13 +102,6 @@ TOOLS = {tool.name: tool for tool in (
 )}  # fmt: skip
 
 
-def tool_of(name: str) -> Tool:
-    """The tool of a name. Raises Refusal (404)."""
-    if name not in TOOLS:
-        raise Refusal(404, f"no tool {name[:40]!r}; accepted: {', '.join(TOOLS)}", "name")
-    return TOOLS[name]
-
-
 @router.get("", summary="The tools, as chat completions take them", response_model=list[dict[str, JsonValue]])
 async def listed() -> JSONResponse:
     """For ``tools`` of `/v1/chat/completions`; each is called with POST `/v1/tools/NAME`."""
@@ -121,6 +114,7 @@ async def called(
     arguments: Annotated[dict[str, JsonValue], JsonBody(examples=[{"prompt": "a person waves"}])], wait: Wait = 60,
 ) -> JSONResponse:  # fmt: skip
     """With the arguments of a tool call; the answer is that of the route which does the same."""
-    tool = tool_of(name)
-    job = await server.in_thread(tool.job, server, arguments)
+    if name not in TOOLS:
+        raise Refusal(404, f"no tool {name[:40]!r}; accepted: {', '.join(TOOLS)}", "name")
+    job = await server.in_thread(TOOLS[name].job, server, arguments)
     return await answer(request, server, job, wait)

@@ -50,15 +50,10 @@ class Strict:
         assert len(motion) == 20, "each clause by itself"
         return Judgement(9 * (step.caption in self.bad), None)
 
-    def reword_clause(self, step):
-        return [self._as(step, f"{step.caption} again", step.action)]
-
-    def similar(self, step):
-        return [self._as(step, "wipes", "wipes")]
-
-    @staticmethod
-    def _as(step, caption, action):
-        return replace(step, caption=caption, action=action)
+    def near_clauses(self, step, same):
+        if same:
+            return [replace(step, caption=f"{step.caption} again")]
+        return [replace(step, caption="wipes", action="wipes")]
 
 
 @pytest.mark.parametrize(("bad", "tries", "last", "said"), [

@@ -297,10 +297,9 @@ class Strict:
         left = self.found.get(caption, [0])
         return Judgement(left.pop(0) if len(left) > 1 else left[0], None)
 
-    def reword_clause(self, clause: StepClause) -> list[StepClause]:
-        return [replace(clause, caption=f"{clause.caption} again")] * (clause.caption in self.reworded_captions)
-
-    def similar(self, clause: StepClause) -> list[StepClause]:
+    def near_clauses(self, clause: StepClause, same: bool) -> list[StepClause]:
+        if same:
+            return [replace(clause, caption=f"{clause.caption} again")] * (clause.caption in self.reworded_captions)
         return [replace(clause, caption=c, action="other") for c in self.instead]
 
 
