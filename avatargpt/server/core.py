@@ -110,7 +110,7 @@ class Server:
 
         return Conversation(
             self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm, progress=report, served=True,
-            on_segment=give_finished, on_draft=draft,
+            on_segment=give_finished if draft else None, on_draft=draft,
         )  # fmt: skip
 
     async def wait_for(self, kind: str, function: Function) -> Any:
