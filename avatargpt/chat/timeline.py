@@ -40,6 +40,7 @@ MAX_FRAMES = round(MAX_SECONDS * FPS)
 # of a segment's ends, given up for a better seam where no length was asked for
 MAX_CUT_SECONDS = 0.5
 Kind = Literal["made", "file", "long"]
+NOTHING = "nothing has been made yet; say what should happen, e.g. a person waves"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ class Timeline:
     def motion(self) -> Motion:
         """The motion to be played and saved: all segments joined; raises UserError where there are none."""
         if not self.segments:
-            raise UserError("nothing has been made yet; say what should happen, e.g. a person waves")
+            raise UserError(NOTHING)
         return self._composed[0].with_caption(self.caption)
 
     def stretch(self, first: int, last: int) -> Motion:
@@ -195,9 +196,10 @@ class Timeline:
         """Index of a segment given from 1, None = the one last spoken of; raises UserError for an unknown one."""
         count = len(self.segments)
         n = (count if self.focus is None else self.focus + 1) if segment is None else segment
-        if not 1 <= n <= count:
-            raise UserError(no_segment(n, count))
-        return n - 1
+        if 1 <= n <= count:
+            return n - 1
+        present = "is 1 segment" if count == 1 else f"are {count} segments"
+        raise UserError(f"there is no segment {n}; there {present}" if count else NOTHING)
 
     def replace_segments(self, segments: Sequence[Segment], focus: int | None = None, **changes: Any) -> Timeline:
         """With other segments and no open choice; raises UserError for too many or too long ones."""
@@ -235,13 +237,6 @@ def order_played(loops: Sequence[tuple[tuple[int, int], ...]], first: int = 0, d
             out += order_played(loops[at:end], first + at, depth + 1) * loops[at][depth][1]
         at = end
     return out
-
-
-def no_segment(n: int, count: int) -> str:
-    """The error that segment `n` is not one of `count`."""
-    if not count:
-        return "nothing has been made yet; say what should happen, e.g. a person waves"
-    return f"there is no segment {n}; there {'is 1 segment' if count == 1 else f'are {count} segments'}"
 
 
 def no_length(seconds: float) -> str:

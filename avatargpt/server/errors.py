@@ -77,6 +77,8 @@ def refusal_of(error: BaseException, folders: tuple[Path, ...] = ()) -> Refusal:
     """Any exception as a refusal; `folders`: paths that clients are not told."""
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, RequestValidationError):
+        return of_validation(error)
     if isinstance(error, OutOfTime):
         return Refusal(503, str(error), code="too_long")
     if isinstance(error, UserError):
@@ -121,10 +123,5 @@ def install(app: FastAPI) -> None:
     async def answer_refusal(request: Request, error: Exception) -> JSONResponse:
         return refusal_of(error, request.app.state.server.store.private).response()
 
-    async def not_valid(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        return of_validation(error).response()
-
-    for kind in (Refusal, UserError, HTTPException, Exception):
+    for kind in (Refusal, UserError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer_refusal)
-    app.add_exception_handler(RequestValidationError, not_valid)
