@@ -37,6 +37,15 @@ class Assets(StaticFiles):
         return response
 
 
+def add_studio(app: FastAPI) -> None:
+    """Let an application give out the studio's page and its files."""
+    app.mount("/assets", Assets(directory=STATIC / "assets"), name="assets")
+
+    @app.get("/", include_in_schema=False)
+    async def studio() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
 def create_app(settings: ServerSettings | None = None, model: Any = None, intent: Any = None) -> FastAPI:
     """The application; `app.state.server` is its `Server`.
 
@@ -69,11 +78,6 @@ def create_app(settings: ServerSettings | None = None, model: Any = None, intent
     for name in ROUTERS:
         app.include_router(import_module(f"{__package__}.{name}").router, responses=answers.ERRORS)
     if (STATIC / "index.html").is_file():
-        app.mount("/assets", Assets(directory=STATIC / "assets"), name="assets")
-
-        @app.get("/", include_in_schema=False)
-        async def studio() -> FileResponse:
-            return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
-
+        add_studio(app)
     app.add_middleware(Gate, server=server)
     return app

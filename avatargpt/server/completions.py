@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import re
@@ -26,7 +25,7 @@ from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, body, refusal_of
 from avatargpt.server.exports import write_form
-from avatargpt.server.jobs import UNCACHED, wait_for_job
+from avatargpt.server.jobs import UNCACHED, follow, wait_for_job
 from avatargpt.server.results import SESSIONS, digest
 from avatargpt.server.tool_calls import Message, NamedFunction, calls_of, last_motion, results_of
 from avatargpt.server.tools import TOOLS
@@ -251,12 +250,8 @@ async def _stream_answer(
 
     try:
         yield chunk({"role": "assistant", "content": ""})
-        last = -1
-        while not job.future.done():
-            await asyncio.wait({asyncio.wrap_future(job.future)}, timeout=TICK)
-            if not job.future.done() and job.done != last:
-                last = job.done
-                yield f": {job.done} of {job.total} {job.stage}\n\n"
+        async for _ in follow(job, TICK):
+            yield f": {job.done} of {job.total} {job.stage}\n\n"
         error = job.future.exception()
         if error is not None:
             refusal = refusal_of(error, server.store.private)

@@ -58,6 +58,29 @@ async def wait_until_gone(request: Request) -> None:
         pass
 
 
+def end_of(job: Job) -> asyncio.Event:
+    """An event of the running loop, set at the end of a job."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+    def note_ended(_: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended before
+            loop.call_soon_threadsafe(over.set)
+
+    job.future.add_done_callback(note_ended)
+    return over
+
+
+async def follow(job: Job, tick: float) -> AsyncIterator[None]:
+    """Comes whenever a job has done more, looked at every `tick` seconds, until its end."""
+    over, last = end_of(job), -1
+    while not job.future.done():
+        if job.total and job.done != last:
+            last = job.done
+            yield
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), tick)
+
+
 async def wait_for_job(request: Request, server: Server, job: Job, wait: float) -> Any:
     """The result of a job, waited for at most `wait` seconds; None = it goes on.
 
@@ -66,14 +89,7 @@ async def wait_for_job(request: Request, server: Server, job: Job, wait: float) 
     Raises:
         The error of the job; Refusal (503) where it was cancelled.
     """
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-
-    def note_ended(_: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended before
-            loop.call_soon_threadsafe(done.set)
-
-    job.future.add_done_callback(note_ended)
-    over = asyncio.ensure_future(done.wait())
+    over = asyncio.ensure_future(end_of(job).wait())
     left = asyncio.ensure_future(wait_until_gone(request))
     try:
         await asyncio.wait({over, left}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)

@@ -24,6 +24,7 @@ from avatargpt import __version__
 from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal, refusal_of
 from avatargpt.server.exports import TYPES, FormQuery, export_stored
+from avatargpt.server.jobs import follow
 from avatargpt.server.results import ID
 from avatargpt.server.tools import TOOLS, Tool
 from avatargpt.server.uploads import take_file
@@ -138,13 +139,9 @@ def _with_files(server: Server, tool: Tool, arguments: dict[str, Any]) -> dict[s
 
 async def _wait_for_job(job: Job, ctx: Context) -> Any:
     """The result of a job; its progress goes to the client, and a client that cancels ends it."""
-    last = -1
     try:
-        while not job.future.done():
-            if job.total and job.done != last:
-                last = job.done
-                await ctx.report_progress(job.done, job.total, job.stage or None)
-            await asyncio.wait({asyncio.wrap_future(job.future)}, timeout=TICK)
+        async for _ in follow(job, TICK):
+            await ctx.report_progress(job.done, job.total, job.stage or None)
         return job.result()
     finally:
         job.cancel()  # where the client has gone

@@ -7,14 +7,13 @@ from tempfile import TemporaryDirectory
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from avatargpt import export
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.formats import writable
 from avatargpt.server import avatar, errors
-from avatargpt.server.app import STATIC
+from avatargpt.server.app import STATIC, add_studio
 from avatargpt.server.frames import frames
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -41,12 +40,8 @@ def create_view(clip: Motion | FaceMotion | AvatarMotion, name: str = "motion") 
     app = FastAPI(title="AvatarGPT", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     app.include_router(avatar.router)
-    app.mount("/assets", StaticFiles(directory=STATIC / "assets"), name="assets")
+    add_studio(app)
     moving, forms = frames(clip), [".frames", *writable(clip.modality)]
-
-    @app.get("/")
-    async def studio() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     @app.get(f"/v1/exports/{NUMBER}.{{form}}")
     def exported(form: str) -> Response:

@@ -213,7 +213,7 @@ class Worker:
                 self._do(jobs)
 
     def _take(self) -> list[Job] | None:
-        """The next job, with those that go with it; None = the end."""
+        """The next job, with those of its group up to a batch, out of the queue; None = the end."""
         with self._changed:
             while not (ready := self._ready()):
                 if self._stopping and not self._waiting:
@@ -223,23 +223,21 @@ class Worker:
                 until = time.monotonic() + self.wait
                 while len(self._waiting) < self.batch and (left := until - time.monotonic()) > 0:
                     self._changed.wait(left)
-            return None if self._ended else self._pop_group()
+            if self._ended:
+                return None
+            jobs = self._ready()[:1]
+            if jobs and (group := jobs[0].group) is not None:
+                jobs = [j for j in self._waiting if j.group is not None and j.group.key == group.key][: self.batch]
+            for job in jobs:
+                self._waiting.remove(job)
+            self._running += jobs
+            return jobs
 
     def _ready(self) -> list[Job]:
         """Jobs that wait and may begin."""
         self._drop_cancelled()
         taken = {job.alone for job in self._running} - {None}
         return [job for job in self._waiting if job.alone not in taken]
-
-    def _pop_group(self) -> list[Job]:
-        """Take a job, and those of its group up to a batch, out of the queue."""
-        jobs = self._ready()[:1]
-        if jobs and (group := jobs[0].group) is not None:
-            jobs = [j for j in self._waiting if j.group is not None and j.group.key == group.key][: self.batch]
-        for job in jobs:
-            self._waiting.remove(job)
-        self._running += jobs
-        return jobs
 
     def _do(self, jobs: list[Job]) -> None:
         with self._turns:
