@@ -114,14 +114,10 @@ class FaceMotion:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the `.npz` form (keys in docs/avatar_formats.md), atomically."""
-
-        def write(temporary: Path) -> None:
-            np.savez(
-                temporary, modality=self.modality, fps=float(self.fps), weights=self.weights,
-                names=np.array(arkit.NAMES), head=self.head, caption=self.caption,
-            )  # fmt: skip
-
-        return atomic_write(path, write)
+        return atomic_write(path, lambda temporary: np.savez(
+            temporary, modality=self.modality, fps=float(self.fps), weights=self.weights, names=np.array(arkit.NAMES),
+            head=self.head, caption=self.caption,
+        ))  # fmt: skip
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FaceMotion:
@@ -132,8 +128,7 @@ class FaceMotion:
         """
         path = Path(path)
         data = read_arrays(path, (*REQUIRED, "caption"), MAX_FRAMES)
-        missing = [k for k in REQUIRED if k not in data]
-        if missing:
+        if missing := [k for k in REQUIRED if k not in data]:
             raise UserError(f"{path}: not a face .npz, missing {', '.join(missing)}")
         with parsing(path, "a face"):
             weights, head = np.asarray(data["weights"], np.float32), np.asarray(data["head"], np.float32)

@@ -103,12 +103,16 @@ class Motion:
             return self.skeleton, self.rotations
         return SMPL52, np.concatenate([self.rotations, self.fingers], 1)
 
+    @property
+    def all_rotations(self) -> np.ndarray:
+        """(T, 52, 4) float64 local rotations of body and fingers, which are straight where there are none."""
+        straight = rot.identity((len(self), len(FINGER_NAMES)))
+        return np.concatenate([self.rotations, straight if self.fingers is None else self.fingers], 1, dtype=np.float64)
+
     @cached_property
     def finger_joints(self) -> np.ndarray:
         """(T, 30, 3) float32 positions of the finger joints in the world, metres; straight without any."""
-        straight = rot.identity((len(self), len(FINGER_NAMES)))
-        fingers = straight if self.fingers is None else self.fingers
-        return SMPL52.fk(np.concatenate([self.rotations, fingers], 1), self.root)[:, -len(FINGER_NAMES) :]
+        return SMPL52.fk(self.all_rotations, self.root)[:, -len(FINGER_NAMES) :]
 
     @cached_property
     def heading(self) -> np.ndarray:
@@ -169,15 +173,11 @@ class Motion:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the `.npz` form (keys in docs/formats.md), atomically."""
         hands = {} if self.fingers is None else {"fingers": self.fingers, "finger_names": np.array(FINGER_NAMES)}
-
-        def write(temporary: Path) -> None:
-            np.savez(
-                temporary, modality=self.modality, fps=float(self.fps), rotations=self.rotations, root=self.root,
-                joints=self.joints, joint_names=np.array(self.skeleton.names), caption=self.caption,
-                parents=np.array(self.skeleton.parents, np.int64), **hands,  # type: ignore[arg-type]
-            )  # fmt: skip
-
-        return atomic_write(path, write)
+        return atomic_write(path, lambda temporary: np.savez(
+            temporary, modality=self.modality, fps=float(self.fps), rotations=self.rotations, root=self.root,
+            joints=self.joints, joint_names=np.array(self.skeleton.names), caption=self.caption,
+            parents=np.array(self.skeleton.parents, np.int64), **hands,
+        ))  # fmt: skip
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Motion:
@@ -194,28 +194,21 @@ class Motion:
         if names != SMPL22.names:
             raise UserError(f"{path}: {len(names)} joints {names[:3]}...; accepted the 22 SMPL body joints")
         with parsing(path, "a motion"):
-            caption = str(data.get("caption", ""))
-            return cls(
-                data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption,
-                fingers=_fingers(data),
-            )  # fmt: skip
+            caption, fingers = str(data.get("caption", "")), data.get("fingers")
+            if fingers is not None:  # in our order
+                hands, fingers = [str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES))], np.asarray(fingers)
+                if set(hands) != set(FINGER_NAMES) or fingers.ndim != 3 or fingers.shape[1] != len(hands):
+                    raise UserError(f"fingers {fingers.shape} called {', '.join(hands[:3])}...; accepted the 30 from "
+                                    f"{FINGER_NAMES[0]} to {FINGER_NAMES[-1]}")  # fmt: skip
+                fingers = fingers[:, [hands.index(n) for n in FINGER_NAMES]]
+            fps, modality = float(data["fps"]), str(data["modality"])
+            return cls(data["rotations"], data["root"], fps, modality, caption, fingers=fingers)
 
 
 def _of_unit_length(q: np.ndarray, norm: np.ndarray) -> np.ndarray:
     """Quaternions (..., 4) float32 of length 1; those within float32's precision of it stay the same."""
     exact = np.abs(norm - 1) < EXACT
     return q.copy() if exact.all() else np.where(exact, q, q / np.linalg.norm(q, axis=-1, keepdims=True))
-
-
-def _fingers(data: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The fingers of an `.npz` in our order; None where it has none."""
-    if "fingers" not in data:
-        return None
-    names, fingers = [str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES))], np.asarray(data["fingers"])
-    if set(names) != set(FINGER_NAMES) or fingers.ndim != 3 or fingers.shape[1] != len(names):
-        ends = f"{FINGER_NAMES[0]} to {FINGER_NAMES[-1]}"
-        raise UserError(f"fingers {fingers.shape} called {', '.join(names[:3])}...; accepted the 30 from {ends}")
-    return np.asarray(fingers[:, [names.index(n) for n in FINGER_NAMES]])
 
 
 def check_caption(caption: str, kind: str) -> None:

@@ -160,10 +160,7 @@ def _by_names(reading: RigReading, hands: bool) -> Motion:
         quats.setdefault(f"{side}_collar", chest)
         quats.setdefault(f"{side}_wrist", quats[f"{side}_elbow"])
         quats[f"{side}_foot"] = quats[f"{side}_ankle"]
-    world_turns = np.stack([quats[n] for n in SMPL22.names], 1)
-    local = world_turns.copy()
-    for j in range(1, len(SMPL22.parents)):
-        local[:, j] = rot.multiply(rot.conjugate(world_turns[:, SMPL22.parents[j]]), world_turns[:, j])
+    local = rot.below_parents(np.stack([quats[n] for n in SMPL22.names], 1), SMPL22.parents)
     # the root follows the middle of the hips, in metres by the length of the legs
     middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ upright.T * scale
     ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2

@@ -6,6 +6,7 @@ rotation matrix (Zhou et al. 2019, arXiv 1812.07035), orthonormalised by Gram-Sc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,15 @@ def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
     return v + w * t + np.cross(u, t)
 
 
+def below_parents(world: np.ndarray, parents: Sequence[int]) -> np.ndarray:
+    """Rotations (T, J, 4) in the world -> those relative to the parents (J), of which -1 is the world."""
+    local = world.copy()
+    for j, p in enumerate(parents):
+        if p >= 0:
+            local[:, j] = multiply(conjugate(world[:, p]), world[:, j])
+    return local
+
+
 def from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
     """Rotation vectors (..., 3), radians -> quaternions (..., 4)."""
     v = np.asarray(axis_angle, np.float64)
@@ -64,6 +74,16 @@ def to_axis_angle(q: np.ndarray) -> np.ndarray:
     n = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
     angle = 2 * np.arctan2(n, q[..., :1])
     return q[..., 1:] * np.where(n < 1e-9, 2.0, angle / np.where(n < 1e-9, 1, n))
+
+
+def from_euler(angles: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """(T, k) radians about the axes (0 to 2 = X to Z), applied from right to left -> quaternions (T, 4)."""
+    q = identity((len(angles),))
+    for half, axis in zip(angles.T / 2, axes, strict=True):
+        turn = np.zeros((len(angles), 4))
+        turn[:, 0], turn[:, 1 + axis] = np.cos(half), np.sin(half)
+        q = multiply(q, turn)
+    return q
 
 
 def about_y(angle: np.ndarray | float) -> np.ndarray:

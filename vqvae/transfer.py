@@ -12,6 +12,7 @@ All is computed in our world (metres of our body, Y up) and turned back at the e
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ from vqvae.planting import Feet, plant_body
 from vqvae.proportions import steady_hips
 from vqvae.retarget import STANDING, RigReading, add_hands
 from vqvae.rig import Rig, ancestors, world
-from vqvae.skeleton import FINGER_NAMES, SMPL52
+from vqvae.skeleton import SMPL52
 
 _HIPS = (SMPL52.offsets[1] + SMPL52.offsets[2]) / 2  # from our pelvis to the middle of the hips
 _SPINE = {"spine1", "spine2"}
@@ -89,20 +90,20 @@ class _Body:
         self.first_places = reading.places[0] @ self.upright.T * reading.scale
         self.bones = rig.translations[0] * reading.scale  # (J, 3) in the axes of the joint above
         self.at = dict(reading.joints)
-        self.constants = reading.rest.turns | self._hands()
+        self.constants = reading.rest.turns
+        if self.motion.fingers is not None:
+            with suppress(UserError):  # of hands that have not five fingers they stay as they are
+                self.constants = self.constants | add_hands(rig, self.at, rig.rest_joints)
         self.above = ancestors(rig.parents, self.hips)[1:]
-        places, ours = SMPL52.fk_full(self._rotations(), self.motion.root)
+        places, ours = SMPL52.fk_full(self.motion.all_rotations, self.motion.root)
         self.ours = {n: (places[:, j], ours[:, j]) for j, n in enumerate(SMPL52.names)}
         self.pelvis = self.ours["pelvis"]
-        self.ours["pelvis"] = self.pelvis[0], self._steady_hips() @ self.pelvis[1]
+        rest, at = rig.rest_joints, self.at
+        wide = float(np.linalg.norm(rest[at["l_hip"]] - rest[at["r_hip"]])) * reading.scale
+        ours_wide = float(np.linalg.norm(SMPL52.offsets[1] - SMPL52.offsets[2]))
+        steady = steady_hips(self.pelvis[1], ours_wide / max(wide, 1e-9), motion.fps)
+        self.ours["pelvis"] = self.pelvis[0], steady @ self.pelvis[1]
         self.turned = self._map_turns()
-
-    def _steady_hips(self) -> np.ndarray:
-        """(T, 3, 3) of `vqvae.proportions.steady_hips`."""
-        rest = self.reading.rig.rest_joints
-        theirs = float(np.linalg.norm(rest[self.at["l_hip"]] - rest[self.at["r_hip"]])) * self.reading.scale
-        ours = float(np.linalg.norm(SMPL52.offsets[1] - SMPL52.offsets[2]))
-        return steady_hips(self.pelvis[1], ours / max(theirs, 1e-9), self.motion.fps)
 
     def _trunk(self) -> list[int]:
         """The joints from the one that carries the legs to the shoulders, the lowest first, and the collars."""
@@ -118,20 +119,6 @@ class _Body:
         wrists, joints = {side: self.at.get(f"{side}_wrist") for side in "lr"}, range(len(self.parents))
         below = {side: [j for j in joints if w in ancestors(self.parents, j)[1:]] for side, w in wrists.items()}
         return {side: found for side, found in below.items() if found}
-
-    def _hands(self) -> dict[str, np.ndarray]:
-        if self.motion.fingers is None:
-            return {}
-        try:
-            return add_hands(self.reading.rig, self.at, self.reading.rig.rest_joints)
-        except UserError:
-            return {}
-
-    def _rotations(self) -> np.ndarray:
-        """(T, 52, 4) of our joints, fingers straight where the motion has none."""
-        fingers = self.motion.fingers
-        straight = rot.identity((len(self.motion), len(FINGER_NAMES)))
-        return np.concatenate([self.motion.rotations, straight if fingers is None else fingers], 1).astype(np.float64)
 
     def _map_turns(self) -> dict[int, np.ndarray]:
         """Joint -> (T, 3, 3) turn away from rest of what follows from ours alone."""

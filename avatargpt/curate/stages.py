@@ -14,8 +14,6 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from avatargpt.curate.recipe import Curation
 from avatargpt.llm.model import IllFormed
 from vqvae.errors import UserError
@@ -141,10 +139,6 @@ class Workshop:
         # as it is read back: with its keys in order
         again: Result = json.loads(text)
         return again
-
-    def write_arrays(self, task: StageTask, arrays: Mapping[str, np.ndarray]) -> None:
-        """Store arrays beside the result, before it."""
-        atomic_write(self.path(task, ".npz"), lambda p: np.savez(p, **arrays))  # type: ignore[arg-type]
 
     def tool(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` makes, once in this process."""

@@ -15,6 +15,7 @@ from avatargpt.curate.stages import Rejected, Result, StageTask, Workshop, reaso
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in shares of the picture
@@ -93,7 +94,7 @@ def tracks_of(task: StageTask, shop: Workshop) -> Result:
                 "occluded": round(float(np.mean(track.visible < OCCLUDED)), 4), "doubts": list(track.doubts),
             })  # fmt: skip
             arrays |= {f"{key}/{name}": values for name, values in _arrays(track).items()}
-    shop.write_arrays(task, arrays)
+    atomic_write(shop.path(task, ".npz"), lambda p: np.savez(p, **arrays))  # type: ignore[arg-type]
     return {"tracks": rows}
 
 

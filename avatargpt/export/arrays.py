@@ -60,41 +60,24 @@ def read_npz(path: Path, up: str | None = None, fps: float | None = None) -> Mot
         up: the vertical axis of an SMPL file: z as in AMASS (None), or y. Our own files are always Y up.
         fps: frame rate of MediaPipe's and kimodo's, which may lack it.
     """
-    if is_avatar(path):
-        return AvatarMotion.load(path)
-    if is_kimodo(path):
-        _check_no_up(path, up)
-        return read_kimodo(path, fps)
-    face = _read_face_npz(path, fps, up)
-    if face is not None:
-        return face
-    check_up(up or "z")
-    if is_smplx(path):
-        return read_smplx(path, up or "z")
-    _check_no_up(path, up)
-    return Motion.load(path)
-
-
-def _check_no_up(path: Path, up: str | None) -> None:
-    if up is not None:
-        raise UserError(f"{path}: up goes with SMPL's .npz; this one says it itself")
-
-
-def _read_face_npz(path: Path, fps: float | None, up: str | None) -> FaceMotion | None:
-    """Our own face .npz or MediaPipe's; None where the keys are of neither."""
     from instruct_data.sources.face_files import SHAPES, read_mediapipe
 
+    if is_avatar(path):
+        return AvatarMotion.load(path)
     keys = array_names(path)
-    ours = {"weights", "names", "head"} <= keys
-    if SHAPES in keys and not ours and "rotations" not in keys:
-        _check_no_up(path, up)
-        return read_mediapipe(path, fps)
-    if fps is not None:
+    face = {"weights", "names", "head"} <= keys and "rotations" not in keys
+    shapes = SHAPES in keys and not face and "rotations" not in keys
+    rated = read_kimodo if is_kimodo(path) else read_mediapipe if shapes else None
+    if rated is None and fps is not None:
         raise UserError(f"{path}: fps goes with MediaPipe's and kimodo's .npz; this one says it itself")
-    if not ours or "rotations" in keys:
-        return None
-    _check_no_up(path, up)
-    return FaceMotion.load(path)
+    smplx = rated is None and not face and is_smplx(path)
+    if rated is None and not face:
+        check_up(up or "z")
+    if up is not None and not smplx:
+        raise UserError(f"{path}: up goes with SMPL's .npz; this one says it itself")
+    if rated is not None:
+        return rated(path, fps)
+    return read_smplx(path, up or "z") if smplx else FaceMotion.load(path) if face else Motion.load(path)
 
 
 def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
@@ -113,11 +96,7 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
         positions, matrices = motion.skeleton.fk_full(motion.rotations, motion.root)
         world = rot.continuous(rot.from_matrix(matrices))
         array = np.concatenate([positions, world], -1).astype(np.float32)
-
-    def write(temporary: Path) -> None:
-        np.save(temporary, array, allow_pickle=False)
-
-    return atomic_write(path, write)
+    return atomic_write(path, lambda temporary: np.save(temporary, array, allow_pickle=False))
 
 
 def read_npy(path: Path, fps: float | None = None, up: str | None = None, unit: float | None = None) -> Motion:
@@ -160,14 +139,8 @@ def read_npy(path: Path, fps: float | None = None, up: str | None = None, unit: 
     world = array[..., 3:].astype(np.float64)
     if (np.abs(np.linalg.norm(world, axis=-1) - 1) > UNIT_TOLERANCE).any():
         raise UserError(f"{path}: quaternions of another length than 1; accepted w, x, y, z after the positions")
-    world = rot.normalize(world)
-    local = world.copy()
-    for j in range(1, JOINTS):
-        local[:, j] = rot.multiply(rot.conjugate(world[:, SMPL22.parents[j]]), world[:, j])
-    try:
-        return Motion(local, array[:, 0, :3], fps)
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
+    with parsing(path, "positions and quaternions"):
+        return Motion(rot.below_parents(rot.normalize(world), SMPL22.parents), array[:, 0, :3], fps)
 
 
 def _check_unstated(path: Path, up: str | None, unit: float | None) -> None:
@@ -186,11 +159,21 @@ def _of_positions(path: Path, joints: np.ndarray, fps: float, up: str | None, un
         names = SMPL22.names[bone + 1], SMPL22.names[SMPL22.parents[bone + 1]]
         raise UserError(f"{path}: {names[0]} lies on {names[1]} at frame {frame}; accepted bones of some length")
     notes = []
-    if unit is None:
-        name, unit = _unit_of(path, lengths)
+    if unit is None:  # that in which bones are as long as a person's
+        ratio = float(np.median(lengths.sum(1))) / float(np.linalg.norm(SMPL22.offsets[1:], axis=-1).sum())
+        name = next((n for n, (_, shortest, above) in UNITS.items() if shortest <= ratio < above), None)
+        if name is None:
+            raise UserError(f"{path}: bones {ratio:.3g} times as long as a person's in metres; accepted "
+                            f"{', '.join(UNITS)}, or --unit with the unit")  # fmt: skip
+        unit = UNITS[name][0]
         if unit != 1:
             notes.append(f"positions are in {name}, by the length of the bones; --unit says another")
-    axis = _up_of(path, joints) if up is None else AXES[up]
+    at = {name: j for j, name in enumerate(SMPL22.names)}
+    axis = of_positions(joints, at) if up is None else AXES[up]
+    if axis is None:
+        name = axis_name(longest(joints, at))
+        raise UserError(f"{path}: the body is upright along {name}, or lies or flies with Y up: its floor does not say "
+                        f"which; accepted with --up {name.lower()} or --up y")  # fmt: skip
     if up is None and axis[1] != 1:
         notes.append(f"up is {axis_name(axis)}, along which the body stands; --up says another")
     if unit != 1:
@@ -199,24 +182,3 @@ def _of_positions(path: Path, joints: np.ndarray, fps: float, up: str | None, un
         joints = rot.rotate(rot.between(axis, AXES["y"]), joints)
     with parsing(path, "positions of 22 joints"):
         return Motion(swing_rotations(joints), joints[:, 0], fps, notes=tuple(notes))
-
-
-def _unit_of(path: Path, lengths: np.ndarray) -> tuple[str, float]:
-    """Name and metres of the unit in which bones (T, 21) are as long as a person's."""
-    ratio = float(np.median(lengths.sum(1))) / float(np.linalg.norm(SMPL22.offsets[1:], axis=-1).sum())
-    for name, (metres, shortest, above) in UNITS.items():
-        if shortest <= ratio < above:
-            return name, metres
-    raise UserError(f"{path}: bones {ratio:.3g} times as long as a person's in metres; accepted {', '.join(UNITS)}, or "
-                    "--unit with the unit")  # fmt: skip
-
-
-def _up_of(path: Path, joints: np.ndarray) -> np.ndarray:
-    """(3,) the vertical axis of positions."""
-    at = {name: j for j, name in enumerate(SMPL22.names)}
-    axis = of_positions(joints, at)
-    if axis is None:
-        name = axis_name(longest(joints, at))
-        raise UserError(f"{path}: the body is upright along {name}, or lies or flies with Y up: its floor does not say "
-                        f"which; accepted with --up {name.lower()} or --up y")  # fmt: skip
-    return axis

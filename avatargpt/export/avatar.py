@@ -91,17 +91,13 @@ class AvatarMotion:
 
     def write_npz(self, path: Path) -> Path:
         """Write all parts into one `.npz`: the keys of a body's and of a face's file together, and ``sound``."""
-
-        def write(temporary: Path) -> None:
-            np.savez(
-                temporary, modality=self.modality, fps=float(self.fps), rotations=self.body.rotations,
-                root=self.body.root, joint_names=np.array(SMPL22.names), parents=np.array(SMPL22.parents, np.int64),
-                joints=self.body.joints, fingers=np.asarray(self.body.fingers), finger_names=np.array(FINGER_NAMES),
-                weights=self.face.weights, names=np.array(arkit.NAMES), head=self.face.head, caption=self.caption,
-                sound="" if self.sound is None else str(self.sound),
-            )  # fmt: skip
-
-        return atomic_write(path, write)
+        return atomic_write(path, lambda temporary: np.savez(
+            temporary, modality=self.modality, fps=float(self.fps), rotations=self.body.rotations, root=self.body.root,
+            joint_names=np.array(SMPL22.names), parents=np.array(SMPL22.parents, np.int64), joints=self.body.joints,
+            fingers=np.asarray(self.body.fingers), finger_names=np.array(FINGER_NAMES), weights=self.face.weights,
+            names=np.array(arkit.NAMES), head=self.face.head, caption=self.caption,
+            sound="" if self.sound is None else str(self.sound),
+        ))  # fmt: skip
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

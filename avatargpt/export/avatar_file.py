@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.export.bones import unity_name
 from avatargpt.export.expressions import PRESETS, VRM0, choose_names
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.files import parsing, regular_file
 from vqvae.io.gltf import Document, node_transform, read_gltf
+from vqvae.io.gltf_rigs import humanoid_bones
 
 SUFFIXES = (".vrm", ".glb", ".gltf")
 ACCEPTED = f"accepted an avatar: {', '.join(SUFFIXES)}"
 VRM_0, VRM_1, PLAIN = "VRM 0", "VRM 1", "glTF"
 REQUIRED = ("hips", "spine", "head", *(f"{side}{bone}" for side in ("left", "right") for bone in (
     "UpperArm", "LowerArm", "Hand", "UpperLeg", "LowerLeg", "Foot")))  # fmt: skip
-# VRM 1.0 renamed the bones of the thumb; those of VRM 0 are Unity's
-_THUMBS = {"ThumbMetacarpal": "ThumbProximal", "ThumbProximal": "ThumbIntermediate"}
 MIN_HEIGHT, MAX_HEIGHT = 0.3, 3.0  # m of an avatar in metres
 MAX_PLACES = 1e6  # m
 
@@ -93,16 +93,11 @@ def read_avatar(path: str | os.PathLike[str]) -> AvatarFile:
     with parsing(source, "an avatar", ACCEPTED):
         new, old = gltf.extensions.get("VRMC_vrm"), gltf.extensions.get("VRM")
         if isinstance(new, dict):
-            bones = {name: int(entry["node"]) for name, entry in _humanoid(new).items()}
-            return _avatar(source, gltf, VRM_1, _expressions(new), bones)
+            return _avatar(source, gltf, VRM_1, _expressions(new), humanoid_bones(new))
         if isinstance(old, dict):
-            entries = [e for e in _humanoid(old) if int(e.get("node", -1)) >= 0]
-            return _avatar(source, gltf, VRM_0, _groups(old), {str(e["bone"]): int(e["node"]) for e in entries})
-        return _avatar(source, gltf, PLAIN, dict.fromkeys(_targets(gltf), 1), {})
-
-
-def _humanoid(extension: dict[str, Any]) -> Any:
-    return extension.get("humanoid", {}).get("humanBones", {})
+            return _avatar(source, gltf, VRM_0, _groups(old), humanoid_bones(old))
+        targets = [n for mesh in gltf.meshes for n in mesh.extras.get("targetNames", ()) if isinstance(n, str)]
+        return _avatar(source, gltf, PLAIN, dict.fromkeys(targets, 1), {})
 
 
 def _expressions(extension: dict[str, Any]) -> dict[str, int]:
@@ -124,12 +119,6 @@ def _groups(extension: dict[str, Any]) -> dict[str, int]:
     return out
 
 
-def _targets(gltf: Document) -> list[str]:
-    """Names of all morph targets, each once."""
-    names = [n for mesh in gltf.meshes for n in (mesh.extras or {}).get("targetNames", ()) if isinstance(n, str)]
-    return list(dict.fromkeys(names))
-
-
 def _avatar(
     path: Path, gltf: Document, kind: str, expressions: Mapping[str, int], bones: Mapping[str, int]
 ) -> AvatarFile:
@@ -144,18 +133,10 @@ def _avatar(
     for bone, node in bones.items():
         above = [nodes[n] for n in gltf.path_to(node, parents)[:-1] if n in nodes]
         offset = world[bone] - (world[above[-1]] if above else 0)
-        places[_unity(bone, kind)] = offset * mirror
+        # the bones of VRM 0 are Unity's
+        places[unity_name(bone) if kind == VRM_1 else arkit.pascal(bone)] = offset * mirror
     height = {bone: float(world[bone][1]) if bone in world else 0.0 for bone in ("hips", "head")}
     return AvatarFile(path, kind, expressions, tuple(places), places, height["hips"], height["head"])
-
-
-def _unity(bone: str, kind: str) -> str:
-    """Unity's name of a humanoid bone of VRM."""
-    if kind == VRM_1:
-        for new, old in _THUMBS.items():
-            if bone.endswith(new):
-                return arkit.pascal(bone.removesuffix(new) + old)
-    return arkit.pascal(bone)
 
 
 def _place(gltf: Document, path: Sequence[int]) -> np.ndarray:

@@ -26,11 +26,15 @@ def bone_of(joint: str) -> str:
 _THUMBS = {"Metacarpal": "Proximal", "Proximal": "Intermediate", "Distal": "Distal"}
 
 
+def unity_name(bone: str) -> str:
+    """Unity's name (``HumanBodyBones``) of a humanoid bone of VRM 1.0: ``LeftUpperArm``."""
+    side, thumb, part = bone.partition("Thumb")
+    return arkit.pascal(f"{side}{thumb}{_THUMBS.get(part, part)}")
+
+
 def unity_bone(joint: str) -> str:
-    """Unity's name (``HumanBodyBones``) of one of our joints: ``LeftUpperArm``."""
-    name = bone_of(joint)
-    side, thumb, part = name.partition("Thumb")
-    return arkit.pascal(f"{side}{thumb}{_THUMBS[part]}" if thumb else name)
+    """Unity's name of one of our joints."""
+    return unity_name(bone_of(joint))
 
 
 _MIXAMO = {

@@ -180,21 +180,18 @@ class _GltfCharacter(Character):
             else:
                 self.gltf, self.blob = self_contained(path, raw, document)
             self.skeleton = GltfSkeleton(document, hands=True)
-            self.reading = self._understand_rest()
+            # the rest by an animation where the nodes are stored as in no rest pose, the bones as stored
+            stored = self.skeleton.read_stored_rig()
+            moving = self.skeleton.up is None and bool(document.animations)
+            reading = understand(self.skeleton.play_animation(self.skeleton.animations()[0]) if moving else stored)
+            if not moving and reading.rest.confidence < SURE:
+                raise UserError("no skin, T-pose or A-pose tells how its joints are at rest; accepted a file with one")
+            places, turns = world(stored)
+            self.reading = reading._replace(rig=stored, places=places, turns=turns)
             self.hips = self.skeleton.nodes[carrier_of(self.reading)]
             if self.hips < 0:
                 raise UserError("the legs have no joint in common; accepted a skeleton with hips")
         self.above, self.has_face = document.parents.get(self.hips, -1), bool(face_targets(document))
-
-    def _understand_rest(self) -> RigReading:
-        """The rest by an animation where the nodes are stored as in no rest pose, the bones as stored."""
-        stored = self.skeleton.read_stored_rig()
-        moving = self.skeleton.up is None and bool(self.skeleton.gltf.animations)
-        reading = understand(self.skeleton.play_animation(self.skeleton.animations()[0]) if moving else stored)
-        if not moving and reading.rest.confidence < SURE:
-            raise UserError("no skin, T-pose or A-pose tells how its joints are at rest; accepted a file with one")
-        places, turns = world(stored)
-        return reading._replace(rig=stored, places=places, turns=turns)
 
     def check_ground(self) -> None:
         if self.above < 0:

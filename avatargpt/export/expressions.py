@@ -5,6 +5,7 @@ and teeth included: it yields while the mouth talks, never adds to a vowel, and 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -92,10 +93,7 @@ class PresetMixer:
 
 def _raw(weights: np.ndarray) -> dict[str, np.ndarray]:
     """Presets of each frame on its own."""
-
-    def mean(name: str) -> np.ndarray:
-        return _mean(weights, name)
-
+    mean = partial(_mean, weights)
     left, right = mean("eyeBlinkLeft"), mean("eyeBlinkRight")
     both = np.minimum(left, right)
     opening = np.clip(1.6 * (mean("jawOpen") - mean("mouthClose")), 0, 1)

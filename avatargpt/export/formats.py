@@ -112,35 +112,28 @@ def check_target(
     folder, a pipe or a device instead of a file, or a folder that cannot be written or made.
     """
     path = Path(path)
+    files, form = [path], path.suffix.lower()
     if character is not None:
-        _check_form(path, Path(character), modality)
-        check_output(path)
-        return path
-    if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
-        form = path.suffix or path.name
-        raise UserError(f"{path}: {with_article(modality)} cannot be written as {form}; accepted {' '.join(accepted)}")
-    _writer(path)
-    form = path.suffix.lower()
-    if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
-        raise report_missing_extra(path, form)
-    if form in _PROGRAMS:
-        resolve_name(_PROGRAMS[form])(path)
-    check_output(path)
-    return path
-
-
-def _check_form(path: Path, character: Path, modality: str | None) -> None:
-    """Raises UserError unless a motion of `modality` can be written as `path` on a character."""
-    if modality == "face":
-        raise UserError(f"{path}: a face on a character; accepted a motion with a body")
-    forms = CHARACTERS.get(character.suffix.lower())
-    if forms is None:
-        raise UserError(f"{character}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
-    if path.suffix.lower() not in forms:
-        raise UserError(f"{path}: the character is a {character.suffix}; accepted output as {' or '.join(forms)}")
-    for file in (character, path):
+        files = [character := Path(character), path]
+        if modality == "face":
+            raise UserError(f"{path}: a face on a character; accepted a motion with a body")
+        forms = CHARACTERS.get(character.suffix.lower())
+        if forms is None:
+            raise UserError(f"{character}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
+        if form not in forms:
+            raise UserError(f"{path}: the character is a {character.suffix}; accepted output as {' or '.join(forms)}")
+    else:
+        if modality is not None and form not in (accepted := writable(modality)):
+            what = f"{with_article(modality)} cannot be written as {path.suffix or path.name}"
+            raise UserError(f"{path}: {what}; accepted {' '.join(accepted)}")
+        _writer(path)
+        if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
+            raise report_missing_extra(path, form)
+    for file in files:
         if (form := file.suffix.lower()) in _PROGRAMS:
             resolve_name(_PROGRAMS[form])(file)
+    check_output(path)
+    return path
 
 
 def with_article(modality: str) -> str:

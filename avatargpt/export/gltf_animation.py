@@ -13,7 +13,7 @@ from avatargpt.export.viseme_files import oculus_columns, visemes_of
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
-from vqvae.io.gltf import FLOAT, Document, node_transform
+from vqvae.io.gltf import FLOAT, Document, Node, node_transform
 from vqvae.io.gltf_rigs import GltfSkeleton
 from vqvae.rig import Rig
 
@@ -99,10 +99,16 @@ def add_animation(
         numbers = values.reshape(-1) if path == "weights" else xyzw(values) if path == "rotation" else values
         output = accessors + data.add(numbers, FLOAT)
         samplers.append({"input": times[len(values)], "output": output, "interpolation": "LINEAR"})
-    animation = {"name": _free_name(name, gltf), "samplers": samplers, "channels": channels}
+    taken = {a.get("name") for a in gltf.get("animations", ())}
+    free = next(n for n in (name, *(f"{name} {k}" for k in range(2, len(taken) + 3))) if n not in taken)
+    animation = {"name": free, "samplers": samplers, "channels": channels}
     nodes = list(gltf["nodes"])
-    for node in {node for node, path in tracks if path != "weights"}:
-        nodes[node] = _without_matrix(nodes[node])
+    for node in {node for node, path in tracks if path != "weights" and "matrix" in nodes[node]}:
+        # a node that may be animated: with translation, rotation and scale in place of a matrix
+        parts = node_transform(Node(matrix=nodes[node]["matrix"]))
+        values = {"translation": parts["translation"], "rotation": xyzw(parts["rotation"]), "scale": parts["scale"]}
+        kept = {k: v for k, v in nodes[node].items() if k != "matrix"}
+        nodes[node] = kept | {k: v.tolist() for k, v in values.items()}
     out, blob = _extend_accessors(gltf, blob, data)
     return out | {"nodes": nodes, "animations": [*gltf.get("animations", ()), animation]}, blob
 
@@ -123,38 +129,15 @@ def add_skin(skeleton: GltfSkeleton, gltf: Mapping[str, Any], blob: bytes) -> tu
 def _extend_accessors(gltf: Mapping[str, Any], blob: bytes, data: BufferBuilder) -> tuple[dict[str, Any], bytes]:
     """JSON and binary chunk with further accessors, numbered after those that are there."""
     views, accessors = list(gltf.get("bufferViews", ())), list(gltf.get("accessors", ()))
-    buffers, start, blob = _append_bytes(gltf.get("buffers", ()), blob, bytes(data.blob))
-    number = 0 if start >= 0 else len(buffers) - 1
-    new_views = [
-        drop_empty_fields(v) | {"buffer": number, "byteOffset": v.byteOffset + max(start, 0)} for v in data.views
-    ]
+    buffers, number, start, added = list(gltf.get("buffers", ())), 0, 0, bytes(data.blob)
+    if buffers and "uri" in buffers[0]:
+        uri = "data:application/octet-stream;base64," + base64.b64encode(added).decode()
+        number, buffers = len(buffers), [*buffers, {"byteLength": len(added), "uri": uri}]
+    else:
+        blob += b"\0" * (-len(blob) % 4)
+        start, blob = len(blob), blob + added
+        buffers[:1] = [(buffers[0] if buffers else {}) | {"byteLength": len(blob)}]
+    new_views = [drop_empty_fields(v) | {"buffer": number, "byteOffset": v.byteOffset + start} for v in data.views]
     new_accessors = [drop_empty_fields(a) | {"bufferView": len(views) + a.bufferView} for a in data.accessors]
     parts = {"buffers": buffers, "bufferViews": views + new_views, "accessors": accessors + new_accessors}
     return {**gltf, **parts}, blob
-
-
-def _append_bytes(buffers: Any, blob: bytes, added: bytes) -> tuple[list[Any], int, bytes]:
-    """Buffers and binary chunk with more bytes, and where these begin in the first buffer; -1: in one of their own."""
-    buffers = list(buffers)
-    if buffers and "uri" in buffers[0]:
-        uri = "data:application/octet-stream;base64," + base64.b64encode(added).decode()
-        return [*buffers, {"byteLength": len(added), "uri": uri}], -1, blob
-    blob += b"\0" * (-len(blob) % 4)
-    first = (buffers[0] if buffers else {}) | {"byteLength": len(blob) + len(added)}
-    return [first, *buffers[1:]], len(blob), blob + added
-
-
-def _free_name(name: str, gltf: Mapping[str, Any]) -> str:
-    taken = {a.get("name") for a in gltf.get("animations", ())}
-    return next(n for n in (name, *(f"{name} {k}" for k in range(2, len(taken) + 3))) if n not in taken)
-
-
-def _without_matrix(node: Any) -> Any:
-    """A node that may be animated: with translation, rotation and scale in place of a matrix."""
-    if "matrix" not in node:
-        return node
-    from pygltflib import Node
-
-    parts = node_transform(Node(matrix=node["matrix"]))
-    values = {"translation": parts["translation"], "rotation": xyzw(parts["rotation"]), "scale": parts["scale"]}
-    return {k: v for k, v in node.items() if k != "matrix"} | {k: v.tolist() for k, v in values.items()}

@@ -121,10 +121,7 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
             trunk = unit(bind[skeleton.names.index("head"), :3, 3] - bind[0, :3, 3])
             up = rot.between(np.array([0.0, 0, 1]), UP) if trunk[2] > UPRIGHT else rot.identity(())
             turns, root = rot.multiply(up, turns), rot.rotate(up, root)
-    local, body = turns.copy(), len(SMPL22.names)
-    for j, parent in enumerate(skeleton.parents):
-        if parent >= 0:
-            local[:, j] = rot.multiply(rot.conjugate(turns[:, parent]), turns[:, j])
+    local, body = rot.below_parents(turns, skeleton.parents), len(SMPL22.names)
     if not fingers:
         return Motion(local, root, fps, "body", caption)
     return Motion(local[:, :body], root, fps, "gesture", caption, fingers=local[:, body:])
@@ -186,15 +183,13 @@ def _size(gltf: Document, ways: Sequence[Sequence[int]], scales: dict[int, float
         raise UserError(f"{path}: {e}") from None
 
 
-def rotation_above(node: int, children: Sequence[Sequence[int]], local: Callable[[int], np.ndarray]) -> np.ndarray:
-    """(4,) rotation in the world, w first, of a node's parents together, from all nodes' children and rotations."""
-    parents = {child: n for n, below in enumerate(children) for child in below}
-    turn, at_node = rot.identity(()), parents.get(node)
-    # no more steps than nodes: damaged files may go in circles
-    for _ in children:
-        if at_node is None:
-            break
-        turn, at_node = rot.multiply(local(at_node), turn), parents.get(at_node)
+def rotation_above(gltf: Document, node: int, parents: Mapping[int, int]) -> np.ndarray:
+    """(4,) rotation in the world, w first, of a node's parents together, as stored."""
+    turn = rot.identity(())
+    for _ in gltf.nodes:  # no more steps than nodes: damaged files may go in circles
+        if node in parents:
+            node = parents[node]
+            turn = rot.multiply(node_transform(gltf.nodes[node])["rotation"], turn)
     return turn
 
 
@@ -320,13 +315,10 @@ def _head_at_rest(gltf: Document, bone: int) -> tuple[np.ndarray, np.ndarray]:
         bind = None if parent is None else _bind_matrices([skin], [parent, bone], lambda k: accessor_values(gltf, k))
         if bind is not None:
             local = np.linalg.inv(bind[0]) @ bind[1]
-            inside = [(n.children or []) if i in skin.joints else [] for i, n in enumerate(gltf.nodes)]
-            axes = rotation_above(bone, inside, lambda n: node_transform(gltf.nodes[n])["rotation"])
+            axes = rotation_above(gltf, bone, {n: p for n, p in gltf.parents.items() if p in skin.joints})
             # the axis nearest to the way from neck to head, which may lean, is the vertical one
             way = rot.rotate(axes, local[:3, 3])
             k = int(np.abs(way).argmax())
             upright = rot.between(np.eye(3)[k] * np.sign(way[k]), UP) if way[k] else rot.identity(())
             return rot.multiply(upright, axes), _rotations_of(local)
-    children = [n.children or [] for n in gltf.nodes]
-    above = rotation_above(bone, children, lambda n: node_transform(gltf.nodes[n])["rotation"])
-    return above, node_transform(gltf.nodes[bone])["rotation"]
+    return rotation_above(gltf, bone, gltf.parents), node_transform(gltf.nodes[bone])["rotation"]

@@ -5,7 +5,7 @@ is the weight, and a node for the gaze. An avatar that has presets and ARKit's s
 are two animations of the file, presets first, which every player plays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,24 +118,23 @@ class _File:
     def _weights(self, values: np.ndarray) -> int:
         return self.data.add(np.stack([values, 0 * values, 0 * values], 1), FLOAT)
 
-    def _animation(self, kind: str, name: str) -> dict[str, Any]:
-        """The tracks of the skeleton, and those of one kind of expression."""
-        tracks = [track for track in self.tracks if track[0] in ("", kind)]
-        return {
-            "name": name,
-            "samplers": [{"input": self._times, "output": o, "interpolation": "LINEAR"} for *_, o in tracks],
-            "channels": [{"sampler": k, "target": {"node": n, "path": p}} for k, (_, n, p, _) in enumerate(tracks)],
-        }
-
     def pack(self, extension: dict[str, Any], fps: float, caption: str, name: str) -> bytes:
         """The file."""
         kinds = [kind for kind in ("preset", "custom") if any(track[0] == kind for track in self.tracks)] or [""]
         ends = {"custom": " (ARKit)"} if len(kinds) > 1 else {}
+        animations = []
+        for kind in kinds:  # the tracks of the skeleton, and those of one kind of expression
+            tracks = [track for track in self.tracks if track[0] in ("", kind)]
+            animations.append({
+                "name": (caption or name) + ends.get(kind, ""),
+                "samplers": [{"input": self._times, "output": o, "interpolation": "LINEAR"} for *_, o in tracks],
+                "channels": [{"sampler": k, "target": {"node": n, "path": p}} for k, (_, n, p, _) in enumerate(tracks)],
+            })  # fmt: skip
         gltf = {
             "asset": {"version": "2.0", "generator": "AvatarGPT"}, "extensionsUsed": [EXTENSION],
             "extensions": {EXTENSION: extension}, "extras": {"fps": fps, "caption": caption},
             "scene": 0, "scenes": [{"nodes": self.roots}], "nodes": self.nodes,
-            "animations": [self._animation(kind, (caption or name) + ends.get(kind, "")) for kind in kinds],
+            "animations": animations,
             "accessors": [drop_empty_fields(a) for a in self.data.accessors],
             "bufferViews": [drop_empty_fields(v) for v in self.data.views],
             "buffers": [{"byteLength": len(self.data.blob)}],
@@ -198,33 +197,25 @@ def read_vrma(path: Path) -> Motion | FaceMotion:
     """
     gltf = read_gltf(path, ACCEPTED, "a whole .vrma")
     with parsing(path, "a whole .vrma", ACCEPTED):
-        if not _has_face(gltf):
+        about = gltf.extensions.get(EXTENSION)
+        # a file without the extension is refused as a face
+        acts = not isinstance(about, dict) or bool(about.get("expressions", {}).get("custom"))
+        if not acts and _turns(gltf, lambda bone: bone not in _HEAD_BONES):
             body = gltf_rigs.read_foreign(gltf, path)
-            return replace(body, notes=(*body.notes, *_FINGERS_LEFT * _has_fingers(gltf)))
-        face = _face(gltf, path)
-        return replace(face, notes=(f"a face is read, its body is not; accepted for both: {BOTH}",) * _has_body(gltf))
+            fingers = _turns(gltf, lambda bone: bone.endswith(_PHALANGES))
+            return replace(body, notes=(*body.notes, *_FINGERS_LEFT * fingers))
+        face, body_too = _face(gltf, path), _turns(gltf, lambda bone: bone not in _HEAD_BONES)
+        return replace(face, notes=(f"a face is read, its body is not; accepted for both: {BOTH}",) * body_too)
 
 
 _PHALANGES = ("Proximal", "Intermediate", "Distal", "Metacarpal")  # ends of VRM's names of finger bones
 _FINGERS_LEFT = ("its fingers are not read; accepted with fingers: .npz, .glb, .bvh",)
 
 
-def _has_face(gltf: Document) -> bool:
-    about = gltf.extensions.get(EXTENSION)
-    # a file without the extension is refused as a face
-    return not isinstance(about, dict) or bool(about.get("expressions", {}).get("custom")) or not _has_body(gltf)
-
-
-def _has_fingers(gltf: Document) -> bool:
-    bones = gltf.extensions[EXTENSION].get("humanoid", {}).get("humanBones", {})
-    fingers = {int(bone["node"]) for name, bone in bones.items() if name.endswith(_PHALANGES)}
-    return bool(gltf_rigs.animations_turning(gltf, fingers))
-
-
-def _has_body(gltf: Document) -> bool:
-    bones = gltf.extensions[EXTENSION].get("humanoid", {}).get("humanBones", {})
-    body = {int(bone["node"]) for name, bone in bones.items() if name not in _HEAD_BONES}
-    return bool(gltf_rigs.animations_turning(gltf, body))
+def _turns(gltf: Document, is_meant: Callable[[str], bool]) -> bool:
+    """Whether an animation turns a bone of a name that is meant."""
+    bones = gltf_rigs.humanoid_bones(gltf.extensions[EXTENSION])
+    return bool(gltf_rigs.animations_turning(gltf, {node for name, node in bones.items() if is_meant(name)}))
 
 
 def _face(gltf: Document, path: Path) -> FaceMotion:
@@ -236,8 +227,8 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
     shapes = {arkit.INDEX[n]: tracks[track] for n, track in named.items() if track in tracks}
     if not shapes:
         raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
-    human = about.get("humanoid", {}).get("humanBones", {})
-    bones = [human.get(name, {}).get("node") for name in ("neck", "head")]
+    human = gltf_rigs.humanoid_bones(about)
+    bones = [human[name] for name in ("neck", "head") if name in human]
     rotated = [(bone, tracks[bone, "rotation"]) for bone in bones if (bone, "rotation") in tracks]
     read = [*shapes.values(), *(sampler for _, sampler in rotated)]
     check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
@@ -257,12 +248,11 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
         weights[:, i] = gltf_rigs.interpolate(times, lines[sampler.input], column, is_held(sampler))
     # VRM defines turns for a skeleton without rotations at rest, whatever the file's bones have there; where the neck
     # turns as well, a face's head is what both do together
-    local = [node_transform(node)["rotation"].astype(np.float64) for node in gltf.nodes]
     turned = []
     for bone, sampler in rotated:
-        above = rotation_above(bone, [n.children for n in gltf.nodes], lambda n: local[n])
+        above, initial = rotation_above(gltf, bone, gltf.parents), node_transform(gltf.nodes[bone])["rotation"]
         keys = gltf_rigs.check_unit(np.roll(values(sampler.output), 1, axis=-1))
-        turned.append((lines[sampler.input], world_turns(keys, above, local[bone]), is_held(sampler)))
+        turned.append((lines[sampler.input], world_turns(keys, above, initial.astype(np.float64)), is_held(sampler)))
     if len(turned) > 1:
         both = (gltf_rigs.interpolate_rotations(times, line, gltf_rigs.check_unit(q), step) for line, q, step in turned)
         head = angles_of(rot.multiply(*both))

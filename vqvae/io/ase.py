@@ -75,11 +75,7 @@ def _rig(table: dict[str, Any], fps: float | None) -> Rig:
     rate = float(table.get("fps", FPS)) if fps is None else fps
     check_fps(rate, "fps")
     turns = rot.normalize(turns)
-    local = turns.copy()
-    if not table["is_local"]:
-        for j, p in enumerate(parents):
-            if p >= 0:
-                local[:, j] = rot.multiply(rot.conjugate(turns[:, p]), turns[:, j])
+    local = turns if table["is_local"] else rot.below_parents(turns, parents)
     translations = np.repeat(offsets[None], len(turns), 0)
     translations[:, 0] = root
     return Rig(names, parents, offsets, local, translations, rate, AXES["z"])

@@ -32,7 +32,6 @@ ACCEPTED = "accepted an .asf with :root, :bonedata and :hierarchy"
 ACCEPTED_AMC = "accepted an .amc of that skeleton: the number of each frame, then lines of a bone and its values"
 ROOT = "root"
 FPS = 120.0  # of CMU's recordings, a few of which have 60
-_AXES = {"x": 0, "y": 1, "z": 2}
 _ROTATIONS = {"rx": 0, "ry": 1, "rz": 2}
 _PLACES = {"tx": 0, "ty": 1, "tz": 2}
 
@@ -273,33 +272,18 @@ def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
     for k, name in enumerate(root.dof):
         if name in _PLACES:
             translations[:, 0, _PLACES[name]] += values[:, k]
-    names = _name_sides([b.name for b in skeleton.bones])
-    return Rig(names, skeleton.parents, offsets, rotations, translations, fps, up=np.array([0.0, 1, 0]))
+    # ``lfemur`` beside ``rfemur`` -> ``left_femur``, for names that exist with both l and r in front
+    names = [b.name for b in skeleton.bones]
+    both, sides = {n[1:] for n in names if f"l{n[1:]}" in names and f"r{n[1:]}" in names}, {"l": "left_", "r": "right_"}
+    names = [sides[n[0]] + n[1:] if n[:1] in sides and n[1:] in both else n for n in names]
+    return Rig(tuple(names), skeleton.parents, offsets, rotations, translations, fps, up=np.array([0.0, 1, 0]))
 
 
 def _turns(bone: Bone, values: np.ndarray, unit: float) -> np.ndarray:
     """(T, k) values of a bone -> (T, 4) turns against its parent: C M C^-1."""
-    frame = _euler(bone.axis[None], bone.order)
-    angles = np.zeros((len(values), 3))
-    for k, name in enumerate(bone.dof):
-        if name in _ROTATIONS:
-            angles[:, _ROTATIONS[name]] = values[:, k] * unit
-    order = "".join(name[1] for name in bone.dof if name in _ROTATIONS)
-    moved = _euler(angles, order)
+    # the first letter is turned about first
+    order = ["xyz".index(letter) for letter in reversed(bone.order)]
+    frame = rot.from_euler(bone.axis[None, order], order)
+    turned = [k for k, name in enumerate(bone.dof) if name in _ROTATIONS][::-1]
+    moved = rot.from_euler(values[:, turned] * unit, [_ROTATIONS[bone.dof[k]] for k in turned])
     return rot.multiply(rot.multiply(frame, moved), rot.conjugate(frame))
-
-
-def _euler(angles: np.ndarray, order: str) -> np.ndarray:
-    """(N, 3) angles about X, Y, Z -> (N, 4): turns about the fixed axes of `order` from left to right."""
-    out = rot.identity((len(angles),))
-    for letter in order:
-        k = _AXES[letter]
-        out = rot.multiply(rot.from_axis_angle(np.eye(3)[k] * angles[:, k : k + 1]), out)
-    return out
-
-
-def _name_sides(names: list[str]) -> tuple[str, ...]:
-    """``lfemur`` beside ``rfemur`` -> ``left_femur``, for names that exist with both l and r in front."""
-    both = {n[1:] for n in names if n[:1] == "l"} & {n[1:] for n in names if n[:1] == "r"}
-    sides = {"l": "left_", "r": "right_"}
-    return tuple(sides[n[0]] + n[1:] if n[:1] in sides and n[1:] in both else n for n in names)

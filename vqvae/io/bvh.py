@@ -127,17 +127,6 @@ def _hierarchy(
             raise UserError(f"line {tokens.items[tokens.at - 1][1]}: unexpected {word!r}")
 
 
-def _rotations(values: np.ndarray, order: list[int]) -> np.ndarray:
-    """(T, k) degrees about the axes `order`, applied right to left -> quaternions (T, 4)."""
-    q = rot.identity((len(values),))
-    for k, axis in enumerate(order):
-        half = np.radians(values[:, k]) / 2
-        turn = np.zeros((len(values), 4))
-        turn[:, 0], turn[:, 1 + axis] = np.cos(half), np.sin(half)
-        q = rot.multiply(q, turn)
-    return q
-
-
 def _table(text: str, width: int) -> tuple[np.ndarray, float]:
     """The text after the word MOTION -> channel values (T, width) and seconds per frame."""
     head = re.match(r"\s*Frames:\s*(\S+)\s+Frame\s+Time:\s*(\S+)", text, re.IGNORECASE)
@@ -184,7 +173,7 @@ def parse_bvh(text: str) -> Rig:
         values = data[:, column : column + len(here)]
         column += len(here)
         turns = [k for k, c in enumerate(here) if c in _AXES]
-        rotations[:, j] = _rotations(values[:, turns], [_AXES[here[k]] for k in turns])
+        rotations[:, j] = rot.from_euler(np.radians(values[:, turns]), [_AXES[here[k]] for k in turns])
         for k, c in enumerate(here):
             # positions replace the offset; some writers leave them zero below the root, meaning "as at rest"
             if c in _POSITIONS and (j == 0 or np.abs(values[:, k]).max() > 0):
@@ -278,15 +267,8 @@ def write_bvh(
     # the hierarchy fixes the order of columns
     joint(0, 0)
     angles = euler_angles(rotations)[:, order].reshape(len(motion), -1)
-    lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.9f}"]
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "w", encoding="ascii", newline="\n") as f:
-            f.write("\n".join(lines) + "\n")
-            rows = np.concatenate([motion.root.astype(np.float64) * scale, angles], 1)
-            np.savetxt(f, rows, fmt=[f"%.{digits}f"] * 3 + ["%.5f"] * angles.shape[1])
-
-    return atomic_write(path, write)
+    rows = np.concatenate([motion.root.astype(np.float64) * scale, angles], 1)
+    return _write(path, lines, rows, motion.fps, [f"%.{digits}f"] * 3 + ["%.5f"] * angles.shape[1])
 
 
 def write_frames(text: str, rig: Rig, path: str | os.PathLike[str]) -> Path:
@@ -313,12 +295,18 @@ def write_frames(text: str, rig: Rig, path: str | os.PathLike[str]) -> Path:
         if not has_places(here) and np.ptp(rig.translations[:, j], 0).max() > UNMOVED:
             raise UserError(f"{rig.names[j]} has no position channels; accepted three for a joint that moves")
         columns += [angles[:, j, _AXES[c]] if c in _AXES else rig.translations[:, j, _POSITIONS[c]] for c in here]
-    head += ["MOTION", f"Frames: {len(rig.rotations)}", f"Frame Time: {1 / rig.fps:.9f}"]
+    return _write(path, head, np.stack(columns, -1), rig.fps, "%.6f")
+
+
+def _write(
+    path: str | os.PathLike[str], head: list[str], rows: np.ndarray, fps: float, fmt: str | list[str]
+) -> Path:
+    """Write a hierarchy's lines and the values of the channels, a row for each frame."""
 
     def write(temporary: Path) -> None:
         with open(temporary, "w", encoding="utf-8", newline="\n") as f:
-            f.write("\n".join(head) + "\n")
-            np.savetxt(f, np.stack(columns, -1), fmt="%.6f")
+            f.write("\n".join([*head, "MOTION", f"Frames: {len(rows)}", f"Frame Time: {1 / fps:.9f}\n"]))
+            np.savetxt(f, rows, fmt=fmt)
 
     return atomic_write(path, write)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-from itertools import islice
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +44,11 @@ def _means(
     out = []
     for path in files[:: max(1, -(-len(files) // MAX_CLIPS))]:
         try:
-            for rig in islice(_rigs(path), max(1, MAX_CLIPS // len(files))):
+            bvh = suffix == ".bvh"
+            readers: Sequence[Callable[[], Rig]] = [partial(read_bvh_rig, path)] if bvh else read_rigs(path)
+            for rig in (read() for read in readers[: max(1, MAX_CLIPS // len(files))]):
                 if (rig.names, rig.parents) == (names, parents):
                     out.append((rig.offsets, _of_rig(rig)))
         except UserError:  # said where that file is read
             continue
     return out
-
-
-def _rigs(path: Path) -> Iterator[Rig]:
-    if path.suffix.lower() == ".bvh":
-        yield read_bvh_rig(path)
-    else:
-        yield from (animation() for animation in read_rigs(path))

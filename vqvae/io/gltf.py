@@ -198,16 +198,11 @@ def is_binary(raw: bytes) -> bool:
     return raw[:4] == _MAGIC
 
 
-def is_gltf(raw: bytes) -> bool:
-    """Whether bytes begin as a .glb or as the JSON of a .gltf."""
-    return is_binary(raw) or raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
-
-
 def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str = "a whole glTF") -> Document:
     """Read a .glb or .gltf with its buffers; `accepted` and `what` are for messages."""
     path = Path(path)
     raw = read_bytes(path, MAX_GLTF_BYTES, accepted)
-    if not is_gltf(raw):
+    if not is_binary(raw) and raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"{":
         raise UserError(f"{path}: not a glTF; {accepted}")
     with parsing(path, what, accepted):
         text, chunk = unpack_glb(raw) if is_binary(raw) else (raw.removeprefix(b"\xef\xbb\xbf"), b"")
@@ -347,30 +342,25 @@ def accessor_values(gltf: Document | GLTF2, index: int) -> np.ndarray:
     accessor = gltf.accessors[index]
     width = {name: k for k, name in TYPES.items()}[accessor.type]
     form = accessor.componentType, bool(accessor.normalized)
+
+    def read(place: Any, count: int) -> np.ndarray:
+        size = np.dtype(_numbers(*form)[0]).itemsize * width
+        raw = _rows(gltf, place.bufferView, place.byteOffset, count, size)
+        return unpack_numbers(raw, 0, count * width, *form).reshape(-1, width)
+
     # zeros, of which a sparse accessor replaces some
     if accessor.bufferView is None:
         if accessor.count > MAX_FRAMES:
             raise ValueError(f"{accessor.count} values that stand nowhere")
         values = np.zeros((accessor.count, width), np.float32)
     else:
-        size = np.dtype(_numbers(*form)[0]).itemsize * width
-        raw = _rows(gltf, accessor.bufferView, accessor.byteOffset, accessor.count, size)
-        values = unpack_numbers(raw, 0, accessor.count * width, *form).reshape(-1, width)
-    if accessor.sparse is None:
-        return values
-    sparse = accessor.sparse
-    at = indices_of(gltf, sparse.indices, sparse.count)
-    size = np.dtype(_numbers(*form)[0]).itemsize * width
-    raw = _rows(gltf, sparse.values.bufferView, sparse.values.byteOffset, sparse.count, size)
-    values = values.copy()
-    values[at] = unpack_numbers(raw, 0, sparse.count * width, *form).reshape(-1, width)
+        values = read(accessor, accessor.count)
+    if (sparse := accessor.sparse) is not None:
+        indices, values = sparse.indices, values.copy()
+        kind = np.dtype({UINT8: "<u1", 5123: "<u2", UINT32: "<u4"}[indices.componentType])
+        rows = _rows(gltf, indices.bufferView, indices.byteOffset, sparse.count, kind.itemsize)
+        values[np.frombuffer(rows, kind, sparse.count)] = read(sparse.values, sparse.count)
     return values
-
-
-def indices_of(gltf: Document | GLTF2, indices: Any, count: int) -> np.ndarray:
-    """(count,) indices of a sparse accessor's values."""
-    kind = np.dtype({UINT8: "<u1", 5123: "<u2", UINT32: "<u4"}[indices.componentType])
-    return np.frombuffer(_rows(gltf, indices.bufferView, indices.byteOffset, count, kind.itemsize), kind, count)
 
 
 def _rows(gltf: Document | GLTF2, view_index: int, offset: int | None, count: int, size: int) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -235,16 +236,12 @@ class Tracks:
         return interpolate(self.times, keys, values.astype(np.float64), step)
 
 
-def _humanoid(gltf: Document) -> dict[int, str]:
-    """Node -> VRM's name of the bone, from the extensions of VRM 1, VRM animations and VRM 0."""
-    for key in _VRM:
-        entries: Any = gltf.extensions.get(key, {}).get("humanoid", {}).get("humanBones", {})
-        if isinstance(entries, dict):
-            entries = [{"bone": bone, **entry} for bone, entry in entries.items()]
-        bones = {int(entry["node"]): str(entry["bone"]) for entry in entries if int(entry.get("node", -1)) >= 0}
-        if bones:
-            return bones
-    return {}
+def humanoid_bones(extension: dict[str, Any]) -> dict[str, int]:
+    """VRM's name of each bone -> its node, from the extension of VRM 1, of VRM animations or of VRM 0."""
+    entries: Any = extension.get("humanoid", {}).get("humanBones", {})
+    if isinstance(entries, dict):
+        entries = [{"bone": bone, **entry} for bone, entry in entries.items()]
+    return {str(entry["bone"]): int(entry["node"]) for entry in entries if int(entry.get("node", -1)) >= 0}
 
 
 class GltfSkeleton:
@@ -258,7 +255,8 @@ class GltfSkeleton:
     def __init__(self, gltf: Document, hands: bool = False, joints: Mapping[str, str] | None = None) -> None:
         self.gltf, self._parents = gltf, gltf.parents
         self._paths: dict[int, list[int]] = {}
-        bones = _humanoid(gltf)
+        named = (humanoid_bones(gltf.extensions.get(key, {})) for key in _VRM)
+        bones = {node: bone for bone, node in next(filter(None, named), {}).items()}
         skin, nodes = self._candidates(bones)
         if len(nodes) > MAX_JOINTS:
             raise UserError(f"{len(nodes)} joints; accepted at most {MAX_JOINTS}")
@@ -274,7 +272,10 @@ class GltfSkeleton:
         if not is_rest:
             turns, places = _along_own_axes(turns, places, parents)
         # only our joints and those above them are kept
-        used = {*mapped.values(), *(_fingers(rig.names).values() if hands else ())}
+        used = set(mapped.values())
+        if hands:
+            with suppress(UserError):  # hands of two or three fingers are hands without fingers
+                used |= set(finger_map(rig.names).values())
         order = sorted({j for k in used for j in ancestors(parents, k)})
         index = {j: k for k, j in enumerate(order)}
         self.nodes = [nodes[j] for j in order]
@@ -358,7 +359,10 @@ class GltfSkeleton:
     def read_stored_rig(self) -> Rig:
         """The joints as their nodes are stored: one frame."""
         turns, places = self._read_stored_poses(self.nodes)
-        rig = rig_of(self._names, tuple(self.joint_parents), self.rest, turns[None], places[None], FPS)
+        return self._rig(turns[None], places[None], FPS)
+
+    def _rig(self, turns: np.ndarray, places: np.ndarray, fps: float) -> Rig:
+        rig = rig_of(self._names, tuple(self.joint_parents), self.rest, turns, places, fps)
         return replace(rig, up=self.up, floor=self.floor, bound=self.bound)
 
     def _rest_pose(self, nodes: list[int], parents: list[int], skin: Skin | None) -> tuple[np.ndarray, np.ndarray]:
@@ -427,8 +431,7 @@ class GltfSkeleton:
         turns, places = (np.stack([world[j][k] for j in self.nodes], 1) for k in (0, 2))
         if not np.isfinite(places).all():
             raise ValueError("places that are not finite")
-        rig = rig_of(self._names, tuple(self.joint_parents), self.rest, turns, places, track.fps)
-        return replace(rig, up=self.up, floor=self.floor, bound=self.bound)
+        return self._rig(turns, places, track.fps)
 
     def _child(self, track: Tracks, above: _World, node: int, joint: bool) -> _World:
         """The transforms of a node below another."""
@@ -450,13 +453,6 @@ def _along_own_axes(
         if p >= 0:
             out[j] = out[p] + rot.rotate(rot.conjugate(turns[p]), places[j] - places[p])
     return rot.identity((len(parents),)), out
-
-
-def _fingers(names: tuple[str, ...]) -> dict[str, int]:
-    try:
-        return finger_map(names)
-    except UserError:  # hands of two or three fingers are hands without fingers
-        return {}
 
 
 def _unit(q: np.ndarray) -> np.ndarray:

@@ -127,15 +127,11 @@ def write_smplx(motion: Motion, path: str | os.PathLike[str]) -> Path:
     if motion.fingers is not None:
         poses[:, _HANDS_AT] = rot.to_axis_angle(motion.fingers.astype(np.float64))
     trans = rot.rotate(back, motion.root.astype(np.float64))
-
-    def write(temporary: Path) -> None:
-        np.savez(
-            temporary, trans=trans, poses=poses, root_orient=poses[:, :3], pose_body=poses[:, 3 : 3 * BODY],
-            betas=np.zeros(16), gender="neutral", surface_model_type="smplx", mocap_frame_rate=float(motion.fps),
-            mocap_time_length=motion.seconds,
-        )  # fmt: skip
-
-    return atomic_write(path, write)
+    return atomic_write(path, lambda temporary: np.savez(
+        temporary, trans=trans, poses=poses, root_orient=poses[:, :3], pose_body=poses[:, 3 : 3 * BODY],
+        betas=np.zeros(16), gender="neutral", surface_model_type="smplx", mocap_frame_rate=float(motion.fps),
+        mocap_time_length=motion.seconds,
+    ))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
