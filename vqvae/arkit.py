@@ -33,15 +33,9 @@ def pascal(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _swap_names(names: list[str], first: str, second: str) -> list[str]:
-    i, j = names.index(first), names.index(second)
-    names[i], names[j] = names[j], names[i]
-    return names
-
-
-_SHAPES = _swap_names(_swap_names([pascal(n) for n in NAMES], "JawLeft", "JawRight"), "MouthLeft", "MouthRight")
+_SWAPPED = {"JawLeft": "JawRight", "JawRight": "JawLeft", "MouthLeft": "MouthRight", "MouthRight": "MouthLeft"}
 EYES = ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch", "RightEyeRoll")
-LIVE_LINK: tuple[str, ...] = (*_SHAPES, "HeadYaw", "HeadPitch", "HeadRoll", *EYES)
+LIVE_LINK: tuple[str, ...] = (*(_SWAPPED.get(n, n) for n in map(pascal, NAMES)), *map(pascal, HEAD), *EYES)
 MEDIAPIPE: tuple[str, ...] = ("_neutral", *sorted(n for n in NAMES if n != "tongueOut"))
 
 _BY_LETTERS = {"".join(c for c in n.lower() if c.isalnum()): n for n in NAMES}
@@ -56,13 +50,10 @@ def canonical(name: str) -> str | None:
     return _BY_LETTERS.get("".join(c for c in name.lower() if c.isalnum()))
 
 
-def _mirror(name: str) -> str:
-    """The shape that takes this one's place when left and right are exchanged."""
-    # ``In`` and ``Out`` stay: looking in with one eye becomes looking in with the other, and both count from the nose.
-    return name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left")
-
-
-MIRROR: np.ndarray = np.array([INDEX[_mirror(n)] for n in NAMES])
+# The shape that takes another one's place when left and right are exchanged. ``In`` and ``Out`` stay: looking in with
+# one eye becomes looking in with the other, and both count from the nose.
+_OTHER_SIDE = {n: n.replace("Left", "Right") if "Left" in n else n.replace("Right", "Left") for n in NAMES}
+MIRROR: np.ndarray = np.array([INDEX[_OTHER_SIDE[n]] for n in NAMES])
 LEFT: tuple[str, ...] = tuple(n for n in NAMES if n.endswith("Left"))
 SIDED: tuple[str, ...] = tuple(n.removesuffix("Left") for n in LEFT if n not in ("jawLeft", "mouthLeft"))
 

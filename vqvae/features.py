@@ -241,11 +241,6 @@ def relax_fingers() -> np.ndarray:
     return bend_fingers(_RELAXED)
 
 
-def pelvis_yaw(pelvis: np.ndarray) -> np.ndarray:
-    """(T, 4) rotations of the pelvis -> (T,) their twist about +Y, radians."""
-    return 2 * np.arctan2(pelvis[:, 2], pelvis[:, 0])
-
-
 class GestureFeatures(FeatureSpec):
     """See the module's table. Exactly invertible in all that the layout holds, to 1e-5 rad."""
 
@@ -265,7 +260,8 @@ class GestureFeatures(FeatureSpec):
         pelvis = turns[:, 0]
         upper = turns[:, JOINTS]
         # lean and tilt of the pelvis go into spine1; its turn is dropped
-        level = rot.multiply(rot.about_y(-pelvis_yaw(pelvis)), pelvis)
+        yaw = 2 * np.arctan2(pelvis[:, 2], pelvis[:, 0])
+        level = rot.multiply(rot.about_y(-yaw), pelvis)
         upper[:, 0] = rot.multiply(level, upper[:, 0])
         fingers = (
             np.broadcast_to(relax_fingers(), (len(motion), FINGERS, 4)) if motion.fingers is None else motion.fingers

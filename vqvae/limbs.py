@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vqvae import rotations as rot
+from vqvae.posture import unit
 from vqvae.skeleton import SMPL22
 
 # where a knee and an elbow stand off that bend from straight, in the axes of the bone above
@@ -60,7 +61,7 @@ def bend(
     ahead = ahead - (ahead * u).sum(-1, keepdims=True) * u
     straight = np.linalg.norm(bow, axis=-1, keepdims=True) < 1e-3
     bow = np.where(straight, ahead, bow)
-    bow = bow / np.maximum(np.linalg.norm(bow, axis=-1, keepdims=True), 1e-9)
+    bow = unit(bow)
     reach = before + _eased(size[:, 0], a + b) - _eased(before, a + b) if eased else size[:, 0]
     reach = np.clip(reach, np.abs(a - b) + 1e-4, (a + b) - 1e-4)
     hinge = np.cross(u, bow)
@@ -100,7 +101,7 @@ def reached(
 def _turn(bone: np.ndarray, hinge: np.ndarray, new_bone: np.ndarray, new_hinge: np.ndarray) -> np.ndarray:
     """Quaternions (N, 4) that take a bone and what it bends about, (N, 3) each, to others: an elbow is not twisted."""
     swing = rot.between(bone, new_bone)
-    axis = new_bone / np.maximum(np.linalg.norm(new_bone, axis=-1, keepdims=True), 1e-9)
+    axis = unit(new_bone)
     now = rot.rotate(swing, hinge)
     angle = np.arctan2((np.cross(now, new_hinge) * axis).sum(-1), (now * new_hinge).sum(-1))
     return rot.multiply(rot.from_axis_angle(axis * angle[:, None]), swing)

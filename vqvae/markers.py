@@ -20,7 +20,7 @@ from vqvae.io.c3d import Markers, read_c3d
 from vqvae.io.files import parsing
 from vqvae.io.hml263 import swing_rotations
 from vqvae.motion import Motion
-from vqvae.posture import unit
+from vqvae.posture import turn_to, unit
 from vqvae.rig import AXES
 from vqvae.skeleton import SMPL22
 from vqvae.upright import by_movement, likeliest
@@ -140,7 +140,7 @@ def _joints(at: Mapping[str, np.ndarray], metre: float) -> tuple[dict[str, np.nd
     front = (at["LASI"] + at["RASI"]) / 2
     back = at["SACR"] if "LPSI" not in at or "RPSI" not in at else (at["LPSI"] + at["RPSI"]) / 2
     across, width = at["LASI"] - at["RASI"], np.median(_length(at["LASI"] - at["RASI"]))
-    level = _frame(across, front - back)
+    level = turn_to(across, front - back, "xz")
     for side, sign in (("l", 1.0), ("r", -1.0)):
         places[f"{side}_hip"] = front + width * rot.rotate(level, np.array([0.36 * sign, -0.30, -0.19]))
     turns["pelvis"] = rot.multiply(level, rot.from_axis_angle(np.array([-TILT, 0, 0])))
@@ -148,13 +148,13 @@ def _joints(at: Mapping[str, np.ndarray], metre: float) -> tuple[dict[str, np.nd
     places["pelvis"] = middle - rot.rotate(turns["pelvis"], (offsets["l_hip"] + offsets["r_hip"]) / 2)
     shoulders = at["LSHO"] - at["RSHO"]
     trunk = (at["LSHO"] + at["RSHO"]) / 2 - middle
-    ahead = _axis(_upright(shoulders, trunk), 2)
+    ahead = _axis(turn_to(trunk, shoulders, "yx"), 2)
     places["neck"] = at["C7"] + C7 * metre * ahead
     if {"CLAV", "STRN", "T10"} <= at.keys():  # Plug-in Gait's thorax
         trunk = (at["C7"] + at["CLAV"] - at["T10"] - at["STRN"]) / 2
     else:
         trunk = places["neck"] - places["pelvis"]
-    chest = turns["spine3"] = _upright(shoulders, trunk)
+    chest = turns["spine3"] = turn_to(trunk, shoulders, "yx")
     places["spine3"] = places["neck"] - rot.rotate(chest, offsets["neck"])
     lengths = np.cumsum([np.linalg.norm(offsets[n]) for n in ("spine1", "spine2", "spine3")])
     for name, share in zip(("spine1", "spine2"), lengths / lengths[-1], strict=False):
@@ -175,11 +175,11 @@ def _head(at: Mapping[str, np.ndarray], neck: np.ndarray) -> np.ndarray:
     """The head's turns: of a band's four markers, or of top and front."""
     if {"LFHD", "RFHD", "LBHD", "RBHD"} <= at.keys():
         across = at["LFHD"] + at["LBHD"] - at["RFHD"] - at["RBHD"]
-        return _frame(across, at["LFHD"] + at["RFHD"] - at["LBHD"] - at["RBHD"])
+        return turn_to(across, at["LFHD"] + at["RFHD"] - at["LBHD"] - at["RBHD"], "xz")
     up = at["HDTP"] - neck
     crown = SMPL22.offsets[SMPL22.index("head")] + [0, CROWN, 0]
     tilt = rot.from_axis_angle(np.array([-np.arctan2(crown[2], crown[1]), 0, 0]))
-    return rot.multiply(_upright(np.cross(up, at["HDFR"] - at["HDTP"]), up), tilt)
+    return rot.multiply(turn_to(up, np.cross(up, at["HDFR"] - at["HDTP"]), "yx"), tilt)
 
 
 def _arm(at: Mapping[str, np.ndarray], sign: float, metre: float, up: np.ndarray) -> dict[str, np.ndarray]:
@@ -200,9 +200,9 @@ def _hand(
     """A hand's turns: from the wrist to the knuckles, the thumb's side ahead."""
     thumb, along = at["WRA"] - at["WRB"], wrist - elbow
     if "FIN" in at:
-        back = _axis(_frame(sign * along, thumb), 1)
+        back = _axis(turn_to(sign * along, thumb, "xz"), 1)
         along = at["FIN"] - DORSAL * metre * back - wrist
-    return _frame(sign * along, thumb)
+    return turn_to(sign * along, thumb, "xz")
 
 
 def _leg(at: Mapping[str, np.ndarray], sign: float, metre: float, left: np.ndarray) -> dict[str, np.ndarray]:
@@ -215,20 +215,6 @@ def _leg(at: Mapping[str, np.ndarray], sign: float, metre: float, left: np.ndarr
         "knee": at["KNE"] - sign * KNEE * metre * hinge, "ankle": at["ANK"] - sign * ANKLE * metre * hinge,
         "foot": toe - DORSAL * metre * unit(np.cross(ahead, hinge)),
     }  # fmt: skip
-
-
-def _frame(left: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-    """(T, 4) turns whose X is `left`, and whose Z is as near to `ahead` as can be."""
-    x = unit(left)
-    z = unit(ahead - (ahead * x).sum(-1, keepdims=True) * x)
-    return rot.from_matrix(np.stack([x, np.cross(z, x), z], -1))
-
-
-def _upright(left: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """(T, 4) turns whose Y is `up`, and whose X is as near to `left` as can be."""
-    y = unit(up)
-    x = unit(left - (left * y).sum(-1, keepdims=True) * y)
-    return rot.from_matrix(np.stack([x, y, np.cross(x, y)], -1))
 
 
 def _axis(turns: np.ndarray, k: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22
 
@@ -40,6 +41,16 @@ class Posture(NamedTuple):
 def unit(v: np.ndarray) -> np.ndarray:
     """Directions (..., 3) of vectors; zeros stay zeros."""
     return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
+
+
+def turn_to(first: np.ndarray, second: np.ndarray, axes: str) -> np.ndarray:
+    """(..., 4) turns whose ``axes[0]`` lies along `first` and whose ``axes[1]`` is as near to `second` as can be."""
+    a = unit(first)
+    columns = {axes[0]: a, axes[1]: unit(second - (second * a).sum(-1, keepdims=True) * a)}
+    missing = next(c for c in "xyz" if c not in columns)
+    one, two = {"x": "yz", "y": "zx", "z": "xy"}[missing]
+    columns[missing] = np.cross(columns[one], columns[two])
+    return rot.from_matrix(np.stack([columns[c] for c in "xyz"], -1))
 
 
 def degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.ground import smooth_lift
 from vqvae.motion import Motion
+from vqvae.posture import unit
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian
 
@@ -68,8 +69,7 @@ def raise_trunk(
     length = np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
     now = np.arcsin(np.clip(trunk[:, 1] / length, -1, 1))
     goal = np.arcsin(np.clip((trunk[:, 1] + smooth_lift(below)) / length, -1, 1))
-    axis = np.cross(trunk, _UP)
-    axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-9)
+    axis = unit(np.cross(trunk, _UP))
     turn = rot.to_matrix(rot.from_axis_angle(axis * np.clip(goal - now, 0, MAX_RAISED)[:, None]))
     out = places.copy()
     for name in HEADED:
@@ -84,11 +84,9 @@ def raise_trunk(
 def flat_hand(hand: np.ndarray, back: np.ndarray, height: np.ndarray) -> np.ndarray:
     """(T, 3, 3) how a `hand`, (T, K, 3) from the wrist to the joints of its fingers, is turned for none of them to be
     below the floor. `back`: (T, 3) where its back faces. `height`: (T,) of the wrist above the floor."""
-    ahead = hand.mean(1)
-    ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
+    ahead = unit(hand.mean(1))
     steep = np.clip(1 - np.linalg.norm(ahead * _FLAT, axis=-1, keepdims=True) / STEEP, 0, 1)
-    level = (ahead + steep * back) * _FLAT
-    level = level / np.maximum(np.linalg.norm(level, axis=-1, keepdims=True), 1e-9)
+    level = unit((ahead + steep * back) * _FLAT)
     away = np.einsum("tkc,tc->tk", hand, level)
     # a joint hangs so far round from straight down, and may hang so near to it
     reach, hangs = np.hypot(hand[..., 1], away), np.arctan2(away, -hand[..., 1])

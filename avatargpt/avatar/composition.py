@@ -136,7 +136,8 @@ class Composer:
         for of_face, where in faces:
             row = max(rows, key=lambda r: (len(r.places.all & where.action), len(r.places.all & where.all)))
             if not of_face.denied and not row.places.all & where.all and self._read(of_face.action).score.events:
-                row = self._row_of_face(of_face, where)  # words that the body's reader left out
+                of_body = Clause(action=of_face.action, together=of_face.together)
+                row = _ClauseRow(of_body, where, *self._look_up(of_body), FACE)  # words that the body's reader left out
                 behind = [r for r in rows if min(r.places.all) > max(where.all)]
                 nearest = min(behind, key=lambda r: min(r.places.all), default=None)
                 rows.insert(len(rows) if nearest is None else rows.index(nearest), row)
@@ -162,11 +163,6 @@ class Composer:
         shown = [row for group in groups if any(a.changes for r in group for a in r.face) for row in group]
         constant = [w for row, w in changing if row not in shown]
         return self._plan_division(request, words, groups, rest, feelings, tuple(constant))
-
-    def _row_of_face(self, clause: FaceClause, places: Places) -> _ClauseRow:
-        """A row of the face alone."""
-        of_body = Clause(action=clause.action, together=clause.together)
-        return _ClauseRow(of_body, places, *self._look_up(of_body), FACE)
 
     def _with_moods(self, words: Sequence[str], groups: Sequence[list[_ClauseRow]]) -> list[list[_ClauseRow]]:
         """Rows that are done at the same time: a feeling that changes belongs to the action before it.
@@ -377,7 +373,8 @@ class Composer:
         waiting: list[int] = []  # parts whose body does what the next movement shows, too
         for group, new in zip(groups, of_group, strict=True):
             face = tuple(action for row in group for action in row.face)
-            phrase = _phrase(words, group)
+            places = set().union(*(row.places.all for row in group))
+            phrase = join_words(range(min(places), max(places) + 1), words)
             if new:
                 first = len(specs)
                 specs += [_leave_to_face(s) for s in new] if face else new
@@ -426,12 +423,6 @@ def _places(target: Target, first: int) -> list[Places]:
 def _within(text: str, spans: Sequence[tuple[int, int]]) -> set[int]:
     """Which words of a text, by number, lie within spans of its characters."""
     return {i for i, (start, end) in enumerate(word_spans(text)) if any(a <= start and end <= b for a, b in spans)}
-
-
-def _phrase(words: Sequence[str], group: Sequence[_ClauseRow]) -> str:
-    """The words of some clauses, from the first to the last."""
-    places = set().union(*(row.places.all for row in group))
-    return join_words(range(min(places), max(places) + 1), words)
 
 
 def _groups(rows: Sequence[_ClauseRow]) -> list[list[_ClauseRow]]:

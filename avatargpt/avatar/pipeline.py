@@ -119,16 +119,12 @@ class Standing:
     score: Score | None = None
 
     def __init__(self, seed: int = 0, sway: float = 1.0) -> None:
-        self._seed, self._sway = seed, sway
+        self.seed, self._sway = seed, sway
 
     def frames(self, start: int, stop: int) -> BodyFrames:
         """Frames [start, stop) at 30 fps."""
         nothing = np.zeros((stop - start, 2))
-        return BodyFrames(hold_stand(start, stop, FPS, self._seed, self._sway), nothing, nothing)
-
-    def set_sway(self, sway: float) -> Standing:
-        """The same person, whose weight shifts so far."""
-        return Standing(self._seed, sway)
+        return BodyFrames(hold_stand(start, stop, FPS, self.seed, self._sway), nothing, nothing)
 
     def note(self, frames: int) -> str:
         """A remark on a talk of so many frames; empty = none."""
@@ -313,7 +309,8 @@ def compose_clip(
         raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} "
                         f"at {face.fps:g}; accepted: with fingers, and as many at the same rate")  # fmt: skip
     under, active, lap = body.frames(start, start + len(face))
-    body_share = np.maximum(active, lap * hang_hands(gestures))
+    hanging = 1 - smoothstep((from_hanging(gestures) - HANGING[0]) / (HANGING[1] - HANGING[0]))  # (T, 2) the hands
+    body_share = np.maximum(active, lap * hanging)
     base, turned = under.rotations.astype(np.float64), gestures.rotations.astype(np.float64)
     if poise is not None:
         turned[:, TRUNK] = poise(turned[:, TRUNK], face, jaw)
@@ -343,11 +340,6 @@ def turn_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
     part = rot.slerp(rot.identity((len(turned),)), in_neck, NECK_SHARE)
     out[:, NECK], out[:, HEAD] = rot.multiply(out[:, NECK], part), rot.multiply(rot.conjugate(part), turned)
     return out
-
-
-def hang_hands(gestures: Motion) -> np.ndarray:
-    """(T, 2) 0..1: whether the left and the right hand hang."""
-    return 1 - smoothstep((from_hanging(gestures) - HANGING[0]) / (HANGING[1] - HANGING[0]))
 
 
 def _calm_joints(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:
@@ -488,7 +480,7 @@ class AvatarPipeline:
 
 def _sway_body(body: Body, controls: Controls) -> Body:
     """A standing person sways as the controls say; a clip stays as it is."""
-    return body.set_sway(min(controls.idle, 1.0)) if isinstance(body, Standing) else body
+    return Standing(body.seed, min(controls.idle, 1.0)) if isinstance(body, Standing) else body
 
 
 class AvatarStream:

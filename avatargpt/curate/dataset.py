@@ -45,13 +45,6 @@ def check_target(output: Path) -> None:
     check_place(output)
 
 
-def weights_fingerprint() -> str:
-    """SHA-256 of what the packaged weights say of themselves."""
-    from avatargpt.resources import weights
-
-    return sha256(weights() / "config.json")
-
-
 def write(
     output: Path, run: CurateRun, films: Sequence[FilmFile], entries: Sequence[SegmentEntry],
     sounds: Mapping[str, dict[str, Any]], pictures: Mapping[str, Path],
@@ -60,7 +53,10 @@ def write(
     with scratch_folder(output.absolute().parent, output.name) as scratch:
         building = scratch / "new"
         building.mkdir()
-        held_out = _choose_held_out(films, run.recipe.dataset.held_out)
+        # names of the films for validation, by their contents; never all of them
+        whole, share = {f.name for f in films if f.sha256}, run.recipe.dataset.held_out
+        held_out = frozenset(f.name for f in films if f.sha256 and int(f.sha256[:8], 16) < share * 2**32)
+        held_out = held_out if len(held_out) < len(whole) else frozenset()
         clips = _clips(run, entries, held_out)
         for modality, rows in clips.items():
             Store.write(rows, building / modality)
@@ -89,12 +85,6 @@ def write(
             os.replace(output, scratch / "old")
         os.replace(building, output)
     return about
-
-
-def _choose_held_out(films: Sequence[FilmFile], share: float) -> frozenset[str]:
-    """Names of the films for validation, by their contents; never all of them."""
-    out = {f.name for f in films if f.sha256 and int(f.sha256[:8], 16) < share * 2**32}
-    return frozenset(out if len(out) < len({f.name for f in films if f.sha256}) else ())
 
 
 def _clips(run: CurateRun, entries: Sequence[SegmentEntry], held_out: frozenset[str]) -> dict[str, list[Clip]]:

@@ -6,7 +6,6 @@ It has learnt from motion alone and errs on films; its texts are marked wherever
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from avatargpt.curate.stages import Result, StageTask, Workshop
 from avatargpt.curate.tracks import read_tracks
@@ -14,15 +13,11 @@ from avatargpt.curate.tracks import read_tracks
 
 def describe_clip(task: StageTask, shop: Workshop) -> Result:
     """``caption`` of a body or a face."""
+    from avatargpt.api import AvatarGPT
+
     (track,) = read_tracks(Path(task.files["arrays"]), [dict(task.inputs["track"])])
     motion = track.piece(*task.inputs["span"])
-    model = shop.tool("describer", _load)
+    model = shop.tool("describer", lambda: AvatarGPT.from_pretrained(threads=1))
     if track.row["modality"] == "face":
         return {"caption": str(model.describe_face([motion])[0])}
     return {"caption": str(model.describe([motion], best_of=1)[0])}
-
-
-def _load() -> Any:
-    from avatargpt.api import AvatarGPT
-
-    return AvatarGPT.from_pretrained(threads=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def films_of(places: Sequence[Path], folder: Path) -> list[FilmFile]:
         files_by_name |= rows
     if not files_by_name:
         raise UserError(f"{', '.join(map(str, places))}: no film in it; accepted {' '.join(FILMS)}")
-    hashes = _hashes(folder)
+    hashes: dict[str, list[Any]] = {}
+    with suppress(UserError):
+        hashes = read_object(folder / HASHES)
     films = [_film(name, path, hashes) for name, path in sorted(files_by_name.items())]
     text = json.dumps(hashes, indent=1, sort_keys=True)
     atomic_write(folder / HASHES, lambda p: p.write_text(text, encoding="utf-8"))
@@ -77,13 +80,6 @@ def films_of(places: Sequence[Path], folder: Path) -> list[FilmFile]:
 def _name(path: Path) -> str:
     """A path without its suffix as text, whatever bytes it is made of."""
     return path.with_suffix("").as_posix().encode(errors="replace").decode()
-
-
-def _hashes(folder: Path) -> dict[str, list[Any]]:
-    try:
-        return read_object(folder / HASHES)
-    except UserError:
-        return {}
 
 
 def _film(name: str, path: Path, hashes: dict[str, list[Any]]) -> FilmFile:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from avatargpt import resources
 from avatargpt.curate import dataset, gates, shots, sound
 from avatargpt.curate.engines import engine
 from avatargpt.curate.manifest import FilmFile, films_of, words_of_name
@@ -17,7 +18,7 @@ from avatargpt.curate.segments import STEP
 from avatargpt.curate.stages import Result, StageSettings, StageTask, Stopped
 from avatargpt.curate.tracks import capture_of
 from vqvae.errors import UserError
-from vqvae.io.files import folder_lock
+from vqvae.io.files import folder_lock, sha256
 
 BUSY = "another run works there; accepted: wait, or another -o"
 
@@ -71,9 +72,7 @@ def curate(
 
 def _why(run: CurateRun) -> str:
     """The most frequent reasons."""
-    counts: dict[str, int] = defaultdict(int)
-    for row in run.rejects:
-        counts[f"{row['stage']}: {row['reason']}"] += 1
+    counts = Counter(f"{row['stage']}: {row['reason']}" for row in run.rejects)
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:3]
     return "; ".join(f"{n} x {r}" for r, n in most) or "nobody in them"
 
@@ -182,8 +181,8 @@ def _levels(run: CurateRun, described: Sequence[tuple[Piece, Result]]) -> dict[s
     films: dict[str, list[tuple[Piece, Result]]] = defaultdict(list)
     for p, d in described:
         films[p.film.name].append((p, d))
-    together = run.recipe.text.together
-    groups = [part for rows in films.values() for line in _lines(rows) for part in _parts(line, together)]
+    longest, lines = run.recipe.text.together, [line for rows in films.values() for line in _lines(rows)]
+    groups = [line[k : k + longest] for line in lines for k in range(0, len(line), longest)]
     tasks = []
     for rows in groups:
         film = rows[0][0].film
@@ -211,21 +210,14 @@ def _lines(rows: Sequence[tuple[Piece, Result]]) -> list[list[tuple[Piece, Resul
         people[p.number, p.row["person"]].append((p, d))
     lines: list[list[tuple[Piece, Result]]] = []
     for person in sorted(people.values(), key=lambda r: (r[0][0].number, -max(p.row["height"] for p, _ in r))):
-        line = next((line for line in lines if not any(_together(p, q) for p, _ in person for q, _ in line)), None)
+        line = next((
+            line for line in lines
+            if not any(p.span[0] < q.span[1] and q.span[0] < p.span[1] for p, _ in person for q, _ in line)
+        ), None)  # fmt: skip
         if line is None:
             lines.append(line := [])
         line += person
     return [sorted(line, key=lambda row: (row[0].number, row[0].span)) for line in lines]
-
-
-def _together(a: Piece, b: Piece) -> bool:
-    """Whether two segments share time."""
-    return a.span[0] < b.span[1] and b.span[0] < a.span[1]
-
-
-def _parts(rows: Sequence[Any], longest: int) -> Iterator[Sequence[Any]]:
-    for k in range(0, len(rows), longest):
-        yield rows[k : k + longest]
 
 
 def _plain(run: CurateRun, pieces: Sequence[Piece]) -> list[SegmentEntry]:
@@ -242,7 +234,7 @@ def _plain(run: CurateRun, pieces: Sequence[Piece]) -> list[SegmentEntry]:
             left.append(p)
         else:
             texts[p.name] = (choices.get(by, []), by or "nobody")
-    weights = dataset.weights_fingerprint() if left else ""
+    weights = sha256(resources.weights() / "config.json") if left else ""  # what they say of themselves
     tasks = [
         (p.name, StageTask("describer", {**p.inputs, "weights": weights}, {"arrays": str(p.arrays)})) for p in left
     ]
@@ -257,11 +249,9 @@ def _samples(run: CurateRun, entries: Sequence[SegmentEntry]) -> dict[str, Path]
     count = min(run.recipe.dataset.samples, len(entries))
     chosen = [entries[round(k * (len(entries) - 1) / max(count - 1, 1))].piece for k in range(count)]
     tasks = [
-        (
-            p.name,
-            StageTask("pictures", {**p.inputs, "film": p.film.sha256}, {"film": p.film.path, "arrays": str(p.arrays)}),
-        )
+        (p.name, StageTask("pictures", {**p.inputs, "film": p.film.sha256},
+                           {"film": p.film.path, "arrays": str(p.arrays)}))
         for p in chosen
-    ]
+    ]  # fmt: skip
     results = run.stage("pictures", tasks, "samples")
     return {name: run.shop.path(task, ".jpg") for (name, task), r in zip(tasks, results, strict=True) if r is not None}

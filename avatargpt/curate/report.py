@@ -60,6 +60,9 @@ def write_report(
     path: Path, run: CurateRun, about: Mapping[str, Any], entries: Sequence[SegmentEntry], pictures: Mapping[str, Path]
 ) -> None:
     """Write the report; nothing in it depends on when the run was made, or on how often it was started."""
+    # what stands after a colon differs from one reject to the next
+    reasons = Counter((r["stage"], r["reason"].split(":")[0]) for r in run.rejects)
+    counted = [(*key, n) for key, n in sorted(reasons.items(), key=lambda i: (-i[1], i[0]))]
     parts = [
         f"<title>{escape(run.recipe.dataset.name)}</title><h1>{escape(run.recipe.dataset.name)}: films as data</h1>",
         f"<p>{about['used']} of {about['films']} films, {about['hours']:.2f} hours of segments; "
@@ -68,7 +71,7 @@ def write_report(
         + ", ".join(f"{count} {BY[by]}" for by, count in about["texts"].items()) + ".</p>",
         "<h2>Stages</h2>", _table(
             ("stage", "tasks", "rejected"), [(n, c.tasks, c.rejected) for n, c in run.counts.items()]),
-        "<h2>Left out</h2>", _table(("stage", "reason", "count"), _reasons(run.rejects)),
+        "<h2>Left out</h2>", _table(("stage", "reason", "count"), counted),
         "<details><summary>one by one</summary>",
         _table(("what", "stage", "reason"), [(r["name"], r["stage"], r["reason"]) for r in run.rejects[:LISTED]]),
         f"<p>{len(run.rejects) - LISTED} more in rejects.jsonl</p>" if len(run.rejects) > LISTED else "",
@@ -77,12 +80,6 @@ def write_report(
     ]  # fmt: skip
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><style>{STYLE}</style><body>{"".join(parts)}</html>\n'
     path.write_text(page, encoding="utf-8")
-
-
-def _reasons(rejects: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
-    """Counts of rejects; what stands after a colon differs from one to the next."""
-    counts = Counter((r["stage"], r["reason"].split(":")[0]) for r in rejects)
-    return [(stage, reason, n) for (stage, reason), n in sorted(counts.items(), key=lambda i: (-i[1], i[0]))]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

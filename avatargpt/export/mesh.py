@@ -16,6 +16,7 @@ import numpy as np
 
 from avatargpt.export.head import head
 from vqvae import rotations as rot
+from vqvae.posture import unit
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton, finger_ends, mirror_name
 from vqvae.smoothing import smoothstep
 
@@ -209,12 +210,19 @@ def body_mesh(fingers: bool = False, clothed: bool = False) -> BodyMesh:
     positions, matrices = bind_pose(skeleton)
     ends = shape.pose(positions, matrices).astype(np.float32)
     radii = shape.radii.astype(np.float32)
-    hands = [_hand(shape, side) for side in "lr"] if fingers else []
+    names, both = [SMPL52.names[j] for j in shape.joint], ("l_wrist", "r_wrist", *FINGER_NAMES)
+    hands = [np.array([n in both and n[0] == side for n in names]) for side in "lr"] if fingers else []
     trunk = ~shape.eyes & ~np.any([*hands, np.zeros(len(ends), bool)], 0)
     # hands with fingers are skins of their own, on a finer grid; they reach into the ends of the sleeves
     skins = [_skin(ends[trunk], radii[trunk], shape.chains[trunk], CELL, BLEND)]
     if clothed:
-        skins[0] = (skins[0][0], _average_normals(skins[0][1], skins[0][2], SMOOTHED), skins[0][2])
+        points, normals, corners = skins[0]
+        sides = corners[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2)
+        for _ in range(SMOOTHED):  # each the mean of its own and its neighbours'
+            total = normals.copy()
+            np.add.at(total, sides[:, 0], normals[sides[:, 1]])
+            normals = unit(total)
+        skins[0] = points, normals, corners
     skins += [_skin(ends[hand], radii[hand], shape.chains[hand], HAND_CELL, HAND_BLEND) for hand in hands]
     above = np.cumsum([0, *(len(s[0]) for s in skins[:-1])])
     vertices, normals = (np.concatenate([s[k] for s in skins]) for k in (0, 1))
@@ -222,7 +230,10 @@ def body_mesh(fingers: bool = False, clothed: bool = False) -> BodyMesh:
     distance = np.stack([_capsule(vertices, e, r)[0] for e, r in zip(ends, radii, strict=True)], 1)
     distance[:, shape.eyes] = np.inf
     joints, weights = _weights(distance, shape, skeleton)
-    colours = _colours(distance, shape)
+    # colour of the nearest capsules, blended where they are equally near
+    share = np.exp((distance.min(1, keepdims=True) - distance) / 0.0008)
+    share[:, shape.eyes] = 0
+    colours = share / share.sum(1, keepdims=True) @ linear(shape.colours)
     for i in np.flatnonzero(shape.eyes):
         ball, faces = _ball(8, 12)
         triangles = np.concatenate([triangles, faces + len(vertices)])
@@ -237,22 +248,6 @@ def body_mesh(fingers: bool = False, clothed: bool = False) -> BodyMesh:
         vertices.astype(np.float32), normals.astype(np.float32), colours.astype(np.float32),
         joints.astype(np.uint8), weights.astype(np.float32), triangles.astype(np.uint32), bind,
     )  # fmt: skip
-
-
-def _hand(shape: Figure, side: str) -> np.ndarray:
-    """(P,) True for the capsules of a hand with fingers."""
-    names = {f"{side}_wrist", *(n for n in FINGER_NAMES if n[0] == side)}
-    return np.array([SMPL52.names[j] in names for j in shape.joint])
-
-
-def _average_normals(normals: np.ndarray, triangles: np.ndarray, times: int) -> np.ndarray:
-    """Unit normals (V, 3), each the mean of its own and its neighbours', so many times."""
-    sides = triangles[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2)
-    for _ in range(times):
-        total = normals.copy()
-        np.add.at(total, sides[:, 0], normals[sides[:, 1]])
-        normals = total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-9)
-    return normals
 
 
 def _skin(
@@ -288,7 +283,7 @@ def _field(
             weight = np.where(nearest == i, np.exp(-np.maximum(d, -0.1) / blend), 0).astype(np.float32)
             total += weight
             gradient += (weight / np.maximum(d + radius, 1e-4))[:, None] * gap
-    return -blend * np.log(total), gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-9)
+    return -blend * np.log(total), unit(gradient)
 
 
 def _surface(
@@ -379,13 +374,6 @@ def _weights(distance: np.ndarray, shape: Figure, skeleton: Skeleton) -> tuple[n
     return np.where(share > 0, top, 0), share
 
 
-def _colours(distance: np.ndarray, shape: Figure) -> np.ndarray:
-    """Colour of the nearest capsules, blended where they are equally near; linear light."""
-    share = np.exp((distance.min(1, keepdims=True) - distance) / 0.0008)
-    share[:, shape.eyes] = 0
-    return share / share.sum(1, keepdims=True) @ linear(shape.colours)
-
-
 def linear(srgb: np.ndarray) -> np.ndarray:
     """Linear light 0..1 of sRGB 0..1."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
@@ -441,15 +429,15 @@ def avatar_mesh(clothed: bool = False) -> AvatarMesh:
     share = np.stack([follow, (1 - follow) * up, (1 - follow) * (1 - up), 0 * up], 1)
     joints = np.where(share > 0, np.array([crown, neck, chest, 0]), 0)
     count = len(body.points)
+    triangles, parts = shape.triangles[faces] + count, np.full(count, len(shape.names))
+    pairs = (
+        (body.points, points), (body.normals, shape.normals), (body.colours, colours), (body.joints, joints),
+        (body.weights, share), (body.triangles, triangles), (np.zeros(count, np.float32), shape.gloss),
+    )  # fmt: skip
+    rows = [np.concatenate(pair).astype(pair[0].dtype) for pair in pairs]
     return AvatarMesh(
-        np.concatenate([body.points, points]).astype(np.float32),
-        np.concatenate([body.normals, shape.normals]).astype(np.float32),
-        np.concatenate([body.colours, colours]).astype(np.float32),
-        np.concatenate([body.joints, joints]).astype(np.uint8),
-        np.concatenate([body.weights, share]).astype(np.float32),
-        np.concatenate([body.triangles, shape.triangles[faces] + count]).astype(np.uint32), body.bind,
-        np.concatenate([np.zeros(count), shape.gloss]).astype(np.float32), count,
-        len(body.triangles), np.concatenate([np.full(count, len(shape.names)), shape.parts]), (*shape.names, "body"),
+        *rows[:6], body.bind, rows[6], count, len(body.triangles), np.concatenate([parts, shape.parts]),
+        (*shape.names, "body"),
     )  # fmt: skip
 
 

@@ -152,7 +152,13 @@ class BodyRenderer:
                 continue
             rows = slice(*np.searchsorted(covered.frame, (k, k + 1)))
             at, cover = covered.pixel[rows], covered.cover[rows]
-            body = _shade_normals(covered.normal[rows], self._colours[covered.part[rows]])
+            # wrapped key light from the upper left, sky light from above, darker rims
+            normal = covered.normal[rows]
+            key = normal @ np.array([-0.45, 0.62, 0.64], np.float32)
+            light = 0.50 + 0.42 * np.clip(key, -0.2, 1) + 0.12 * normal[..., 1]
+            light = light - 0.16 * (1 - np.clip(normal[..., 2], 0, 1)) ** 2
+            gloss = 0.10 * np.clip(normal @ np.array([-0.27, 0.37, 0.89], np.float32), 0, 1) ** 24
+            body = self._colours[covered.part[rows]] * (light * 1.12)[..., None] + gloss[..., None]
             np.minimum(body, 1, out=body)
             body *= 255
             body += 0.5
@@ -380,16 +386,6 @@ def _rasterise(c: _Capsules, width: int, height: int) -> _Pixels | None:
     return _Pixels(frame, (y * np.int32(width) + x).astype(np.intp), which, cover.ravel().take(at), normal)
 
 
-def _shade_normals(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Colours (M, 3) under wrapped key light from the upper left, sky light from above, darker rims; normals (M, 3)."""
-    key = normal @ np.array([-0.45, 0.62, 0.64], np.float32)
-    up, facing = normal[..., 1], np.clip(normal[..., 2], 0, 1)
-    light = 0.50 + 0.42 * np.clip(key, -0.2, 1) + 0.12 * up - 0.16 * (1 - facing) ** 2
-    gloss = 0.10 * np.clip(normal @ np.array([-0.27, 0.37, 0.89], np.float32), 0, 1) ** 24
-    out: np.ndarray = colour * (light * 1.12)[..., None] + gloss[..., None]
-    return out
-
-
 # The renderer of heads and avatars: triangles with a depth buffer, in plain numpy.
 # Light is computed at the vertices and interpolated (Gouraud).
 
@@ -416,14 +412,6 @@ class Appearance:
 
 
 _TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}
-
-
-def _stretch_picture(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) of a picture of another size."""
-    from PIL import Image
-
-    parts = [Image.fromarray(np.ascontiguousarray(picture[..., k])) for k in range(3)]
-    return np.stack([np.asarray(p.resize((width, height), Image.Resampling.BICUBIC)) for p in parts], -1)
 
 
 class MeshRenderer:
@@ -455,12 +443,19 @@ class MeshRenderer:
         self._light = self._mesh.colours.astype(np.float64)
         look = look or Appearance()
         for name, tint in look.tints.items():
-            parts = [i for i, part in enumerate(self._mesh.names) if part.startswith(_TINTED[name])]
-            self._light[np.isin(self._mesh.parts, parts)] *= tint
+            tinted = [i for i, part in enumerate(self._mesh.names) if part.startswith(_TINTED[name])]
+            self._light[np.isin(self._mesh.parts, tinted)] *= tint
         self._key, self._bright = np.array(_KEY if look.light is None else look.light), look.bright
         if look.back is not None:
             back = np.array(look.back, np.float32)
-            self._back = np.tile(back, (self._h, 1)) if back.ndim == 1 else _stretch_picture(back, self._w, self._h)
+            if back.ndim == 1:
+                self._back = np.tile(back, (self._h, 1))
+            else:  # a picture, stretched
+                from PIL import Image
+
+                parts = [Image.fromarray(np.ascontiguousarray(back[..., k])) for k in range(3)]
+                size, way = (self._w, self._h), Image.Resampling.BICUBIC
+                self._back = np.stack([np.asarray(p.resize(size, way)) for p in parts], -1)
         if look.texture is not None:
             self._light *= look.texture
 

@@ -19,7 +19,6 @@ from vqvae.skeleton import SMPL22
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 FRAMES = 6
 COLUMNS, LINE = 4, 17  # of the table of joints, and pixels of a line
@@ -73,42 +72,29 @@ def _sticks(reading: RigReading, motion: Motion, index: np.ndarray) -> list[Imag
     places = upright_places(reading)[index] @ rot.to_matrix(rot.about_y(np.array(yaw))).T
     pelvis = places[:, [reading.joints["pelvis"]]]
     seen = (places - pelvis * np.array([1, 0, 1]) - np.array([0, view.height, 0])) @ view.axes.T[:, :2]
-    span, middle = _fit_cell(seen[:, _choose_shown(reading, places - pelvis)], view.span)
-    names = {j: n for n, j in reading.joints.items()}
+    names, parents, ours = {j: n for n, j in reading.joints.items()}, reading.rig.parents, [*reading.joints.values()]
+    # inside are ours, and others about as near to the pelvis; nothing leads from a root that is none of ours
+    lines = {j: p for j, p in enumerate(parents) if p >= 0 and (p != 0 or 0 in ours)}
+    reach = np.linalg.norm(places - pelvis, axis=-1).max(0)
+    others = [j for j in lines if j not in ours and reach[j] <= OTHERS * reach[ours].max()]
+    low, high = (edge(seen[:, [*ours, *others]], (0, 1)) for edge in (np.min, np.max))
+    cell = np.array([CELL_WIDTH / CELL_HEIGHT, 1])
+    span = max(view.span, float(((high - low) / (cell * (1 - 2 * MARGIN))).max()))
+    half = span * cell * (0.5 - MARGIN)
+    middle = np.clip(0, high - half, low + half)  # nearest to 0 that shows all
     out = []
     for row in (seen - middle) * [1, -1] * CELL_HEIGHT / span:
         points = (row + np.array([CELL_WIDTH, CELL_HEIGHT]) / 2) * SUPERSAMPLE
         picture = Image.new("RGB", (CELL_WIDTH * SUPERSAMPLE, CELL_HEIGHT * SUPERSAMPLE), (244, 246, 249))
-        _draw_tree(ImageDraw.Draw(picture), points, reading, names)
+        draw = ImageDraw.Draw(picture)
+        for j, (x, y) in enumerate(points):
+            colour = _SIDES.get(names.get(j, "")[:2], INK) if j in names else _OTHER
+            if j in lines:
+                draw.line((*points[lines[j]], x, y), colour, 5)
+            if j in names:
+                draw.ellipse((x - 5, y - 5, x + 5, y + 5), colour)
         out.append(picture.reduce(SUPERSAMPLE))
     return out
-
-
-def _choose_shown(reading: RigReading, from_pelvis: np.ndarray) -> list[int]:
-    """The joints that are to be inside the picture: ours, and others about as near to the pelvis, (T, J, 3) metres."""
-    reach = np.linalg.norm(from_pelvis, axis=-1).max(0)
-    ours, parents = list(reading.joints.values()), reading.rig.parents
-    drawn = {j for j, p in enumerate(parents) if p >= 0 and (p != 0 or 0 in ours)}
-    return ours + [j for j in drawn if j not in ours and reach[j] <= OTHERS * reach[ours].max()]
-
-
-def _fit_cell(seen: np.ndarray, span: float) -> tuple[float, np.ndarray]:
-    """Metres that a cell's height covers, `span` or more, and the middle (2,) nearest to 0 that shows all (T, J, 2)."""
-    low, high = seen.min((0, 1)), seen.max((0, 1))
-    cell = np.array([CELL_WIDTH / CELL_HEIGHT, 1])
-    span = max(span, float(((high - low) / (cell * (1 - 2 * MARGIN))).max()))
-    half = span * cell * (0.5 - MARGIN)
-    return span, np.clip(0, high - half, low + half)
-
-
-def _draw_tree(draw: ImageDraw, points: np.ndarray, reading: RigReading, names: dict[int, str]) -> None:
-    for j, p in enumerate(reading.rig.parents):
-        colour = _SIDES.get(names.get(j, "")[:2], INK) if j in names else _OTHER
-        if p >= 0 and not (p == 0 and 0 not in names):  # nothing leads from a root that is no joint of ours
-            draw.line((*points[p], *points[j]), colour, 5)
-        if j in names:
-            x, y = points[j]
-            draw.ellipse((x - 5, y - 5, x + 5, y + 5), colour)
 
 
 def _ascii(text: str, letters: int) -> str:

@@ -22,10 +22,6 @@ from vqvae.motion import Motion, atomic_write
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont, ImageFont
-
-    Font = FreeTypeFont | ImageFont
 
 CELL_WIDTH, CELL_HEIGHT = 176, 232  # pixels of a pose
 FACE_CELL, FACE_COLUMNS = 196, 4
@@ -83,7 +79,11 @@ def _body_sheet(motions: Sequence[Motion], captions: Sequence[str], frames: int)
             draw.text((left + 7, top + 34), stamp, QUIET, small)
             if k:
                 draw.line((left, top + 30, left, top + 29 + CELL_HEIGHT), "white", 2)
-    _legend(draw, margin, small)
+    for left, key, text in ((margin, "l_arm", "left"), (margin + 66, "r_arm", "right")):
+        draw.ellipse((left, 11, left + 12, 23), PALETTE[key])
+        draw.text((left + 18, 9), text, QUIET, small)
+    legend = "side of the body; grid 0.5 m; green: path of the pelvis; m: distance from the start"
+    draw.text((margin + 132, 9), legend, QUIET, small)
     return sheet
 
 
@@ -100,15 +100,6 @@ def body_row(motion: Motion, frames: int) -> list[tuple[np.ndarray, str]]:
         stamp = f"{t / motion.fps:.1f} s" + (f"   {distance:.1f} m" if distance >= 0.25 else "")
         out.append((renderer.frame(e, root[t], root[: t + 1]), stamp))
     return out
-
-
-def _legend(draw: ImageDraw, left: int, font: Font) -> None:
-    for key, text in (("l_arm", "left"), ("r_arm", "right")):
-        draw.ellipse((left, 11, left + 12, 23), PALETTE[key])
-        draw.text((left + 18, 9), text, QUIET, font)
-        left += 66
-    text = "side of the body; grid 0.5 m; green: path of the pelvis; m: distance from the start"
-    draw.text((left, 9), text, QUIET, font)
 
 
 def shorten(caption: str, fits: Callable[[str], bool]) -> str:

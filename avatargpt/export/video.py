@@ -201,25 +201,23 @@ class _Soundtrack:
 
     def encode_until(self, second: float) -> None:
         """Encode the sound before this moment."""
+        import av
+
         while self._remaining > 0 and self._encoded < second * self._rate:
             block = next(self._blocks, None)
             if block is None:
                 self._remaining = 0
                 return
-            self._encode(block[: self._remaining])
+            block = block[: self._remaining]
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), format="fltp", layout=self._layout)
+            frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._encoded
+            self._encoded += len(block)
+            self._remaining -= len(block)
+            for resampled in self._resampler.resample(frame):
+                self._container.mux(self._stream.encode(resampled))
 
     def finish(self) -> None:
         """Encode what the resampler and the encoder still hold."""
         for frame in self._resampler.resample(None):
             self._container.mux(self._stream.encode(frame))
         self._container.mux(self._stream.encode(None))
-
-    def _encode(self, block: np.ndarray) -> None:
-        import av
-
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), format="fltp", layout=self._layout)
-        frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._encoded
-        self._encoded += len(block)
-        self._remaining -= len(block)
-        for resampled in self._resampler.resample(frame):
-            self._container.mux(self._stream.encode(resampled))

@@ -104,7 +104,7 @@ class _File:
         self.animate(eyes, "rotation", turns(np.concatenate([look, np.zeros((len(look), 1))], 1)))
         expressions: dict[str, dict[str, Any]] = {}
         if layout != "arkit":
-            table = presets(motion)
+            table = PresetMixer(motion.fps)(motion.weights)
             expressions["preset"] = {n: self._express("preset", n, self._weights(v)) for n, v in table.items()}
         if layout != "presets":
             custom = expressions["custom"] = {}
@@ -174,11 +174,6 @@ def _bones(motion: Motion) -> list[HumanoidBone]:
         x, y, z = (hips if parent < 0 else offset).tolist()
         out.append(HumanoidBone(bone_of(joint), "" if parent < 0 else bone_of(skeleton.names[parent]), (x, y, z)))
     return out
-
-
-def presets(motion: FaceMotion) -> dict[str, np.ndarray]:
-    """VRM's preset expressions, (T,) each in [0, 1] (`avatargpt.export.expressions`)."""
-    return PresetMixer(motion.fps)(motion.weights)
 
 
 def gaze(motion: FaceMotion) -> np.ndarray:

@@ -80,10 +80,6 @@ def _circle(m: FaceMotion) -> np.ndarray:
     return np.clip(y / 0.7, 0, 1.3) * min(1.0, wander / 0.3)
 
 
-def _nose(m: FaceMotion) -> np.ndarray:
-    return np.minimum(m.channel("noseSneerLeft"), m.channel("noseSneerRight")) / 0.88
-
-
 LOOKS: dict[str, ActionSignal] = {
     "smile": ActionSignal(_mean("mouthSmile", 0.85), both="mouthSmile"),
     "broad_smile": ActionSignal(
@@ -98,7 +94,7 @@ LOOKS: dict[str, ActionSignal] = {
     "squint": ActionSignal(_mean("eyeSquint", 0.78), both="eyeSquint"),
     "close_eyes": ActionSignal(_mean("eyeBlink", 1.0), both="eyeBlink", power=0.8),
     "raise_cheeks": ActionSignal(_mean("cheekSquint", 0.87), both="cheekSquint"),
-    "wrinkle_nose": ActionSignal(_nose),
+    "wrinkle_nose": ActionSignal(lambda m: np.minimum(m.channel("noseSneerLeft"), m.channel("noseSneerRight")) / 0.88),
     "sneer_left": _one_sided({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Left"),
     "sneer_right": _one_sided({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Right"),
     "smirk_left": _one_sided({"mouthSmile": 0.75}, "Left"),

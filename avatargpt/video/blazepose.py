@@ -71,7 +71,9 @@ class BlazePose:
         out: list[Pose] = []
         for track in list(self.tracks):
             pose = self._pose(image, track)
-            if pose is None or any(_same(track.region, t.region, SAME_PLACE) for t in self._before(track)):
+            # of tracks that meet in one place, which have become one person, the older one stays
+            older = [t for t in self.tracks if t.number < track.number]
+            if pose is None or any(_same(track.region, t.region, SAME_PLACE) for t in older):
                 self.tracks.remove(track)
                 if pose is None:
                     self.absent.append(track)
@@ -82,10 +84,6 @@ class BlazePose:
             self.searched = time
             out += self._search(image, time)
         return out
-
-    def _before(self, track: _Track) -> list[_Track]:
-        """Tracks that are older; two that meet in one place have become one person."""
-        return [t for t in self.tracks if t.number < track.number]
 
     def _search(self, image: Image.Image, time: float) -> list[Pose]:
         """People who are not followed yet."""

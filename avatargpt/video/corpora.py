@@ -35,20 +35,16 @@ class FilmFaces:
         place = self.folder / hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         motion, note = place.with_suffix(".npz"), place.with_suffix(".json")
         if not note.is_file():
-            self._read(path, start, end, motion, note)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            about_film: dict[str, object] = {}
+            try:
+                captured = capture_face(path, start, end)
+                captured.motion.save(motion)
+                about_film["start"] = captured.start
+            except NobodyError as e:
+                about_film["problem"] = str(e).removeprefix(f"{path}: ")
+            atomic_write(note, lambda p: p.write_text(json.dumps(about_film), encoding="utf-8"))
         row = read_object(note)
         if "problem" in row:
             raise UserError(f"{path}: {row['problem']}")
         return FilmFace(FaceMotion.load(motion), float(row["start"]), RELIABILITY)
-
-    def _read(self, path: Path, start: float, end: float | None, motion: Path, note: Path) -> None:
-        """Write both files, the note last."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        row: dict[str, object] = {}
-        try:
-            captured = capture_face(path, start, end)
-            captured.motion.save(motion)
-            row["start"] = captured.start
-        except NobodyError as e:
-            row["problem"] = str(e).removeprefix(f"{path}: ")
-        atomic_write(note, lambda p: p.write_text(json.dumps(row), encoding="utf-8"))

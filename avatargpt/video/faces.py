@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import NamedTuple, Protocol
@@ -100,21 +101,22 @@ class FaceTrack(FrameRows):
 
 
 def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceTrack], int]:
-    """Every face in every shot, the largest and longest first, and the number of frames."""
+    """Every face in every shot, the largest and longest first, and the number of frames; the estimator is closed."""
     rows: list[list[tuple[float, Face]]] = []
     count, earlier, shot, shots = 0, 0, 0, Shots()
-    for frame in _close_after(frames, finder):
-        count += 1
-        if shots.of(frame.picture) > shot:
-            shot, earlier = shots.number, len(rows)  # rows of shots before
-        free = [r for r in rows[earlier:] if frame.time - r[-1][0] < FORGET_SECONDS]
-        for face in sorted(finder.faces(frame.picture, frame.time), key=lambda f: -f.side):
-            row = min(free, key=lambda r: _distance(r[-1][1], face), default=None)
-            if row is None or _distance(row[-1][1], face) > SAME_FACE:
-                rows.append(row := [])
-            else:
-                free = [r for r in free if r is not row]
-            row.append((frame.time, face))
+    with closing(finder):
+        for frame in frames:
+            count += 1
+            if shots.of(frame.picture) > shot:
+                shot, earlier = shots.number, len(rows)  # rows of shots before
+            free = [r for r in rows[earlier:] if frame.time - r[-1][0] < FORGET_SECONDS]
+            for face in sorted(finder.faces(frame.picture, frame.time), key=lambda f: -f.side):
+                row = min(free, key=lambda r: _distance(r[-1][1], face), default=None)
+                if row is None or _distance(row[-1][1], face) > SAME_FACE:
+                    rows.append(row := [])
+                else:
+                    free = [r for r in free if r is not row]
+                row.append((frame.time, face))
     tracks = [_track(r) for r in rows if len(r) >= MIN_FRAMES]
     return sorted(tracks, key=lambda t: -float(t.side.sum())), count
 
@@ -171,14 +173,6 @@ def _track(rows: list[tuple[float, Face]]) -> FaceTrack:
         np.array([t for t, _ in rows]), np.stack([f.box for f in faces]), np.stack([f.weights for f in faces]),
         np.stack([f.head for f in faces]), np.stack(mouths) if len(mouths) == len(faces) else None,
     )  # fmt: skip
-
-
-def _close_after(frames: Iterable[Frame], finder: FaceEstimator) -> Iterator[Frame]:
-    """The frames; the estimator is closed after the last, or where one cannot be read."""
-    try:
-        yield from frames
-    finally:
-        finder.close()
 
 
 def _distance(a: Face, b: Face) -> float:

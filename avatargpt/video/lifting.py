@@ -11,16 +11,14 @@ import numpy as np
 
 from avatargpt.video.poses import AT
 from vqvae import rotations as rot
-from vqvae.posture import unit
+from vqvae.posture import turn_to, unit
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian
 
-# limb: joints of ours, landmarks, the hinge's axis in the upper bone's frame
+# limb: joints of ours, as landmarks are called, and the hinge's axis in the upper bone's frame
 _LIMBS = (
-    (("l_shoulder", "l_elbow", "l_wrist"), ("l_shoulder", "l_elbow", "l_wrist"), (0.0, -1.0, 0.0)),
-    (("r_shoulder", "r_elbow", "r_wrist"), ("r_shoulder", "r_elbow", "r_wrist"), (0.0, 1.0, 0.0)),
-    (("l_hip", "l_knee", "l_ankle"), ("l_hip", "l_knee", "l_ankle"), (1.0, 0.0, 0.0)),
-    (("r_hip", "r_knee", "r_ankle"), ("r_hip", "r_knee", "r_ankle"), (1.0, 0.0, 0.0)),
+    (("l_shoulder", "l_elbow", "l_wrist"), (0.0, -1.0, 0.0)), (("r_shoulder", "r_elbow", "r_wrist"), (0.0, 1.0, 0.0)),
+    (("l_hip", "l_knee", "l_ankle"), (1.0, 0.0, 0.0)), (("r_hip", "r_knee", "r_ankle"), (1.0, 0.0, 0.0)),
 )  # fmt: skip
 BENT = (0.2, 0.6)  # sine of a limb's bend from which on its hinge counts, and from which on it counts in full
 MAX_TWIST = {"shoulder": np.radians(100), "hip": np.radians(50), "wrist": np.radians(85)}
@@ -46,8 +44,8 @@ def lift(world: np.ndarray, visible: np.ndarray, fps: float) -> np.ndarray:
     turned["neck"] = rot.slerp(turned["spine3"], turned["head"], 0.5)
     for side in "lr":
         turned[f"{side}_collar"] = turned["spine3"]
-    for joints, marks, hinge in _LIMBS:
-        _limb(turned, at, joints, marks, np.array(hinge), fps)
+    for joints, hinge in _LIMBS:
+        _limb(turned, at, joints, np.array(hinge), fps)
     for side in "lr":
         clear = visible[:, [AT[f"{side}_{n}"] for n in ("wrist", "index", "pinky")]].min(1)
         _hand(turned, at, side, np.clip(clear / 0.5, 0, 1), fps)
@@ -72,28 +70,17 @@ def with_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
     return out
 
 
-def _frame(first: np.ndarray, second: np.ndarray, axes: str) -> np.ndarray:
-    """Quaternions whose axis ``axes[0]`` lies along `first` and whose ``axes[1]`` is as near to `second` as can be."""
-    a = unit(first)
-    b = unit(second - (second * a).sum(-1, keepdims=True) * a)
-    columns: dict[str, np.ndarray] = {axes[0]: a, axes[1]: b}
-    missing = next(c for c in "xyz" if c not in columns)
-    before = {"x": "yz", "y": "zx", "z": "xy"}[missing]
-    columns[missing] = np.cross(columns[before[0]], columns[before[1]])
-    return rot.from_matrix(np.stack([columns[c] for c in "xyz"], -1))
-
-
 def _trunk(at: dict[str, np.ndarray], part: str) -> np.ndarray:
     """Pelvis or chest: up along the trunk, left along hips or shoulders."""
     up = at["l_shoulder"] + at["r_shoulder"] - at["l_hip"] - at["r_hip"]
-    return _frame(up, at[f"l_{part}"] - at[f"r_{part}"], "yx")
+    return turn_to(up, at[f"l_{part}"] - at[f"r_{part}"], "yx")
 
 
 def _head(at: dict[str, np.ndarray], chest: np.ndarray, weight: np.ndarray) -> np.ndarray:
     ears = (at["l_ear"] + at["r_ear"]) / 2
     # the nose is below the ears, the eyes are above
     ahead = (2 * at["nose"] + at["l_eye"] + at["r_eye"]) / 4 - ears
-    head = _frame(at["l_ear"] - at["r_ear"], ahead, "xz")
+    head = turn_to(at["l_ear"] - at["r_ear"], ahead, "xz")
     turn = rot.to_axis_angle(rot.multiply(rot.conjugate(chest), head))
     return rot.multiply(chest, rot.from_axis_angle(_limit_turn(turn, MAX_NECK) * weight[:, None]))
 
@@ -105,12 +92,11 @@ def _limit_turn(turn: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _limb(
-    turned: dict[str, np.ndarray], at: dict[str, np.ndarray], joints: tuple[str, str, str], marks: tuple[str, str, str],
-    hinge: np.ndarray, fps: float,
-) -> None:  # fmt: skip
+    turned: dict[str, np.ndarray], at: dict[str, np.ndarray], limb: tuple[str, str, str], hinge: np.ndarray, fps: float
+) -> None:
     """Upper and lower bone of an arm or a leg."""
-    upper, lower, end = joints
-    one, two = unit(at[marks[1]] - at[marks[0]]), unit(at[marks[2]] - at[marks[1]])
+    upper, lower, end = limb
+    one, two = unit(at[lower] - at[upper]), unit(at[end] - at[lower])
     parent = turned[SMPL22.names[SMPL22.parents[SMPL22.index(upper)]]]
     bone = np.broadcast_to(SMPL22.offsets[SMPL22.index(lower)], one.shape)
     swing = rot.multiply(parent, rot.between(bone, rot.rotate(rot.conjugate(parent), one)))
@@ -147,7 +133,7 @@ def _hand(turned: dict[str, np.ndarray], at: dict[str, np.ndarray], side: str, w
     arm = turned[f"{side}_elbow"]
     sign = 1.0 if side == "l" else -1.0
     along = (at[f"{side}_index"] + at[f"{side}_pinky"]) / 2 - at[f"{side}_wrist"]
-    hand = _frame(sign * along, at[f"{side}_index"] - at[f"{side}_pinky"], "xz")
+    hand = turn_to(sign * along, at[f"{side}_index"] - at[f"{side}_pinky"], "xz")
     turn = rot.multiply(rot.conjugate(arm), hand)
     # swing and twist about the bone
     twist = 2 * np.arctan2(turn[:, 1], turn[:, 0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -67,7 +66,11 @@ def _sheet(captured: Capture, path: Path) -> Path:
 
 def _pairs(captured: Capture, fps: float, shown: np.ndarray) -> Iterator[np.ndarray]:
     """(SIDE, 2 * SIDE, 3) uint8 for the frames `shown` of the motion, rising."""
-    figures = _figures(captured.body, shown) if captured.body is not None else _heads(captured.motion, shown)
+    if captured.body is not None:
+        figures = _figures(captured.body, shown)
+    else:
+        assert isinstance(captured.motion, FaceMotion)
+        figures = face_pictures(captured.motion.at_frames(shown), SIDE)
     last = captured.start + (len(captured.motion) + 1) / captured.motion.fps
     films = frames(captured.film, max(0.0, captured.start - 1 / fps), last + 1)
     picture = next(films)
@@ -114,11 +117,6 @@ def _row(times: np.ndarray, time: float) -> int | None:
     """The row of that second of the film."""
     row = int(np.abs(times - time).argmin())
     return row if abs(times[row] - time) < 0.02 else None
-
-
-def _heads(motion: object, shown: np.ndarray) -> Iterator[np.ndarray]:
-    assert isinstance(motion, FaceMotion)
-    return face_pictures(replace(motion, weights=motion.weights[shown], head=motion.head[shown]), SIDE)
 
 
 def _figures(motion: Motion, shown: np.ndarray) -> Iterator[np.ndarray]:

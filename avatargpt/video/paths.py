@@ -185,17 +185,12 @@ def path(joints: np.ndarray, before: np.ndarray, low: np.ndarray) -> np.ndarray:
 
 
 def _trend(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Values (T, C) smoothed over `sigma` frames, up to their ends."""
+    """Values (T, C) smoothed over `sigma` frames, mirrored about their ends, so that a path keeps its speed there."""
     length = round(3 * sigma)
-    return gaussian(_extend_ends(x, length), sigma)[length : length + len(x)]
-
-
-def _extend_ends(x: np.ndarray, count: int) -> np.ndarray:
-    """Values (T, C) with `count` more on both sides, mirrored about the end points, so that a path keeps its speed."""
-    inside = min(count, len(x) - 1)
-    head, tail = 2 * x[:1] - x[inside:0:-1], 2 * x[-1:] - x[-2 : -2 - inside : -1]
-    both = np.concatenate([head, x, tail])
-    return np.pad(both, [(count - inside, count - inside), (0, 0)], "edge")
+    inside = min(length, len(x) - 1)
+    both = np.concatenate([2 * x[:1] - x[inside:0:-1], x, 2 * x[-1:] - x[-2 : -2 - inside : -1]])
+    extended = np.pad(both, [(length - inside, length - inside), (0, 0)], "edge")
+    return gaussian(extended, sigma)[length : length + len(x)]
 
 
 def jumps(height: np.ndarray) -> np.ndarray:

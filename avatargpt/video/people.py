@@ -15,7 +15,7 @@ import numpy as np
 
 from avatargpt.video.camera import mismatch
 from avatargpt.video.frames import Frame, FrameRows, Shots
-from avatargpt.video.poses import AT, LANDMARKS, MIRROR, Pose, PoseEstimator
+from avatargpt.video.poses import AT, LANDMARKS, MIRROR, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
 MIN_VISIBLE = 0.5  # mean visibility of shoulders, hips and elbows
@@ -150,19 +150,15 @@ def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[P
         size = frame.picture.shape[1], frame.picture.shape[0]
         shot = shots.of(frame.picture)
         for pose in estimator.people(frame.picture, frame.time):
-            rows.setdefault((shot, pose.track), []).append((frame.time, _row(pose)))
+            parts = [[pose.score], pose.points.ravel(), pose.world.ravel(), pose.visible]
+            row = np.concatenate(parts).astype(np.float32)  # (199,)
+            rows.setdefault((shot, pose.track), []).append((frame.time, row))
     people = []
     for key in list(rows):
         track = rows.pop(key)  # an hour of several people is large: what is stacked goes
         if len(track) > 1:
             people.append(_person(track, size, shots.is_moving(key[0])).sided.steady)
     return sorted(people, key=lambda p: -float(p.height.sum())), count
-
-
-def _row(pose: Pose) -> np.ndarray:
-    """(199,) float32: score, points, world, visible."""
-    parts = [pose.points.ravel(), pose.world.ravel(), pose.visible]
-    return np.concatenate([[pose.score], *parts]).astype(np.float32)
 
 
 def _person(rows: list[tuple[float, np.ndarray]], size: tuple[int, int], moving: bool) -> Person:

@@ -62,6 +62,6 @@ def test_pieces_give_the_same_turns() -> None:
 
 
 def test_nobody_sways_without_idle_movement() -> None:
-    usual, still = (Standing(1).set_sway(s).frames(0, 240).motion for s in (1.0, 0.0))
+    usual, still = (Standing(1, s).frames(0, 240).motion for s in (1.0, 0.0))
     assert np.ptp(usual.joints, 0).max() > 0.005
     assert np.ptp(still.joints, 0).max() == 0

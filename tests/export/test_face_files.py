@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export import vrma
+from avatargpt.export import expressions, vrma
 from avatargpt.export.gltf_write import HEAD_NODE as HEAD
 from avatargpt.export.gltf_write import NECK_NODE as NECK
 from avatargpt.export.head import head
@@ -260,7 +260,7 @@ def presets(**weights: float) -> dict[str, float]:
     values = np.zeros((1, 52))
     for name, w in weights.items():
         values[0, [arkit.INDEX[n] for n in arkit.expand(name)]] = w
-    curves = vrma.presets(FaceMotion(values, np.zeros((1, 3))))
+    curves = expressions.PresetMixer()(values)
     return {k: float(v[0]) for k, v in curves.items() if v[0] > 0.01}
 
 
