@@ -15,6 +15,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import read_arrays
 from vqvae.io.files import parsing
 from vqvae.motion import MAX_FRAMES, atomic_write, check_caption, check_fps, count_resampled
+from vqvae.smoothing import sample_frames
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
 MAX_TURN = np.pi
@@ -87,11 +88,7 @@ class FaceMotion:
 
     def sampled(self, t: np.ndarray) -> FaceMotion:
         """The clip at frame positions (N,) within [0, T - 1], linear between frames; the frame rate stays."""
-        t = np.asarray(t, np.float64)
-        i = np.minimum(t.astype(int), max(len(self) - 2, 0))
-        j, f = np.minimum(i + 1, len(self) - 1), (t - i)[:, None]
-        both = self.curves.astype(np.float64)
-        both = both[i] + (both[j] - both[i]) * f
+        both = sample_frames(self.curves.astype(np.float64), np.asarray(t, np.float64))
         return replace(self, weights=both[:, : arkit.COUNT], head=both[:, arkit.COUNT :])
 
     def with_caption(self, caption: str) -> FaceMotion:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -71,18 +71,16 @@ class Motion:
         object.__setattr__(self, "rotations", _of_unit_length(r, norm))
         object.__setattr__(self, "root", p)
         if self.fingers is not None:
-            object.__setattr__(self, "fingers", self._check_fingers(np.asarray(self.fingers, np.float32)))
-
-    def _check_fingers(self, f: np.ndarray) -> np.ndarray:
-        if self.modality != "gesture" or self.skeleton is not SMPL22:
-            raise UserError(f"motion: fingers of a {self.modality}; accepted of a gesture")
-        if f.shape != (len(self.root), len(FINGER_NAMES), 4):
-            raise UserError(f"motion: fingers {f.shape}; accepted ({len(self.root)}, {len(FINGER_NAMES)}, 4)")
-        norm = np.linalg.norm(f.astype(np.float64), axis=-1, keepdims=True)
-        wrong = ~(np.abs(norm - 1).max((1, 2)) <= UNIT_TOLERANCE)  # NaN and infinity too
-        if wrong.any():
-            raise UserError(f"motion: frame {int(wrong.argmax())}: fingers are not unit quaternions (w, x, y, z)")
-        return _of_unit_length(f, norm)
+            f = np.asarray(self.fingers, np.float32)
+            if self.modality != "gesture" or self.skeleton is not SMPL22:
+                raise UserError(f"motion: fingers of a {self.modality}; accepted of a gesture")
+            if f.shape != (len(p), len(FINGER_NAMES), 4):
+                raise UserError(f"motion: fingers {f.shape}; accepted ({len(p)}, {len(FINGER_NAMES)}, 4)")
+            norm = np.linalg.norm(f.astype(np.float64), axis=-1, keepdims=True)
+            wrong = ~(np.abs(norm - 1).max((1, 2)) <= UNIT_TOLERANCE)  # NaN and infinity too
+            if wrong.any():
+                raise UserError(f"motion: frame {int(wrong.argmax())}: fingers are not unit quaternions (w, x, y, z)")
+            object.__setattr__(self, "fingers", _of_unit_length(f, norm))
 
     def __len__(self) -> int:
         return len(self.root)
@@ -172,11 +170,11 @@ class Motion:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the `.npz` form (keys in docs/formats.md), atomically."""
-        hands = {} if self.fingers is None else {"fingers": self.fingers, "finger_names": np.array(FINGER_NAMES)}
+        hands: dict[str, Any] = {"fingers": self.fingers, "finger_names": np.array(FINGER_NAMES)}
         return atomic_write(path, lambda temporary: np.savez(
             temporary, modality=self.modality, fps=float(self.fps), rotations=self.rotations, root=self.root,
             joints=self.joints, joint_names=np.array(self.skeleton.names), caption=self.caption,
-            parents=np.array(self.skeleton.parents, np.int64), **hands,
+            parents=np.array(self.skeleton.parents, np.int64), **({} if self.fingers is None else hands),
         ))  # fmt: skip
 
     @classmethod

@@ -48,8 +48,8 @@ def turn_to(first: np.ndarray, second: np.ndarray, axes: str) -> np.ndarray:
     a = unit(first)
     columns = {axes[0]: a, axes[1]: unit(second - (second * a).sum(-1, keepdims=True) * a)}
     missing = next(c for c in "xyz" if c not in columns)
-    one, two = {"x": "yz", "y": "zx", "z": "xy"}[missing]
-    columns[missing] = np.cross(columns[one], columns[two])
+    pair = {"x": "yz", "y": "zx", "z": "xy"}[missing]
+    columns[missing] = np.cross(columns[pair[0]], columns[pair[1]])
     return rot.from_matrix(np.stack([columns[c] for c in "xyz"], -1))
 
 

@@ -39,6 +39,13 @@ def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
     return out.astype(x.dtype)
 
 
+def sample_frames(x: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """(N, ...) of (T, ...) at frame positions (N,) within [0, T - 1], linear between frames."""
+    i = np.minimum(at.astype(int), max(len(x) - 2, 0))
+    share = (at - i).reshape(-1, *[1] * (x.ndim - 1))
+    return np.asarray(x[i] + (x[np.minimum(i + 1, len(x) - 1)] - x[i]) * share)
+
+
 def runs_of(mask: np.ndarray, gap: int = 0) -> list[tuple[int, int]]:
     """[start, stop) of every stretch of True frames in a (T,) mask; gaps of up to `gap` frames are closed."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))

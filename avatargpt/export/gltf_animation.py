@@ -106,9 +106,9 @@ def add_animation(
     for node in {node for node, path in tracks if path != "weights" and "matrix" in nodes[node]}:
         # a node that may be animated: with translation, rotation and scale in place of a matrix
         parts = node_transform(Node(matrix=nodes[node]["matrix"]))
-        values = {"translation": parts["translation"], "rotation": xyzw(parts["rotation"]), "scale": parts["scale"]}
+        parts["rotation"] = xyzw(parts["rotation"])
         kept = {k: v for k, v in nodes[node].items() if k != "matrix"}
-        nodes[node] = kept | {k: v.tolist() for k, v in values.items()}
+        nodes[node] = kept | {k: parts[k].tolist() for k in ("translation", "rotation", "scale")}
     out, blob = _extend_accessors(gltf, blob, data)
     return out | {"nodes": nodes, "animations": [*gltf.get("animations", ()), animation]}, blob
 

@@ -434,10 +434,12 @@ def avatar_mesh(clothed: bool = False) -> AvatarMesh:
         (body.points, points), (body.normals, shape.normals), (body.colours, colours), (body.joints, joints),
         (body.weights, share), (body.triangles, triangles), (np.zeros(count, np.float32), shape.gloss),
     )  # fmt: skip
-    rows = [np.concatenate(pair).astype(pair[0].dtype) for pair in pairs]
+    places, normals, colours, joints, share, triangles, gloss = (
+        np.concatenate(pair).astype(pair[0].dtype) for pair in pairs
+    )
     return AvatarMesh(
-        *rows[:6], body.bind, rows[6], count, len(body.triangles), np.concatenate([parts, shape.parts]),
-        (*shape.names, "body"),
+        places, normals, colours, joints, share, triangles, body.bind, gloss, count, len(body.triangles),
+        np.concatenate([parts, shape.parts]), (*shape.names, "body"),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion, heading, smooth_yaw
 from vqvae.rates import BODY_FPS
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import average_window
+from vqvae.smoothing import average_window, sample_frames
 
 FPS = BODY_FPS
 _J = {name: i for i, name in enumerate(SMPL22.names)}
@@ -34,13 +34,6 @@ def swings(signal: np.ndarray, amplitude: float) -> int:
         elif direction <= 0 and value > low + amplitude:
             direction, high, count = 1, value, count + 1
     return count
-
-
-def _between(x: np.ndarray, at: np.ndarray) -> np.ndarray:
-    # (T, ...) interpolated linearly at times (N,) in frames.
-    i = np.minimum(at.astype(int), max(len(x) - 2, 0))
-    f = (at - i).reshape(-1, *[1] * (x.ndim - 1))
-    return np.asarray(x[i] + (x[np.minimum(i + 1, len(x) - 1)] - x[i]) * f)
 
 
 def _recentre(joints: np.ndarray, yaw: float) -> np.ndarray:
@@ -83,11 +76,11 @@ class Signals:
         """
         count = max(1, round(len(joints) * FPS / fps))
         at = np.clip(np.arange(count) * fps / FPS, 0, len(joints) - 1)
-        x = _between(np.asarray(joints, np.float64), at)
+        x = sample_frames(np.asarray(joints, np.float64), at)
         new = cls.__new__(cls)
         new.joints = _recentre(x, -heading(x[:1])[0])
         new.motion, new.first, new.seams = None, 0, None
-        new.nose = None if nose is None else _between(np.asarray(nose, np.float64), at)
+        new.nose = None if nose is None else sample_frames(np.asarray(nose, np.float64), at)
         return new
 
     @classmethod

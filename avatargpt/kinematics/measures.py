@@ -12,7 +12,7 @@ from vqvae import rotations as rot
 from vqvae.motion import heading
 from vqvae.rates import BODY_FPS
 from vqvae.skeleton import TOES
-from vqvae.smoothing import average_window, longest, runs_of
+from vqvae.smoothing import average_window, longest, runs_of, sample_frames
 
 EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
 FEATURES = 228  # of `kinematic_features`
@@ -282,8 +282,7 @@ def attribute_measures(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     x = _joints(joints, MIN_SIGNATURE_FRAMES)
     if fps != BODY_FPS:
         at = np.linspace(0, len(x) - 1, max(MIN_SIGNATURE_FRAMES, round(len(x) * BODY_FPS / fps)))
-        i = np.minimum(at.astype(int), len(x) - 2)
-        x = x[i] + (x[i + 1] - x[i]) * (at - i)[:, None, None]
+        x = sample_frames(x, at)
     m = Measures(x)
     thirds = np.array_split(np.arange(len(x)), 3)
     left, right = m.contact.T

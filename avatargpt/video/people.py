@@ -150,8 +150,8 @@ def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[P
         size = frame.picture.shape[1], frame.picture.shape[0]
         shot = shots.of(frame.picture)
         for pose in estimator.people(frame.picture, frame.time):
-            parts = [[pose.score], pose.points.ravel(), pose.world.ravel(), pose.visible]
-            row = np.concatenate(parts).astype(np.float32)  # (199,)
+            parts = pose.score, pose.points, pose.world, pose.visible
+            row = np.concatenate([np.ravel(part) for part in parts]).astype(np.float32)  # (199,)
             rows.setdefault((shot, pose.track), []).append((frame.time, row))
     people = []
     for key in list(rows):

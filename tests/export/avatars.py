@@ -1,7 +1,9 @@
-"""Small VRM files of either version: a skeleton and expressions that move one target each."""
+"""Small VRM files of either version: a skeleton and expressions that move one target each; and faces to move them."""
 
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from avatargpt.export.bones import bone_of, unity_bone
 from avatargpt.export.expressions import VRM0
@@ -9,6 +11,25 @@ from vqvae import arkit
 from vqvae.features import STANDING
 from vqvae.io.gltf import pack_glb
 from vqvae.skeleton import SMPL52
+
+
+def face_weights(frames: int = 1, **weights: Any) -> np.ndarray:
+    """(T, 52) weights by names, of both sides where a name is without one; each a number or one for every frame."""
+    values = np.zeros((frames, 52))
+    for name, w in weights.items():
+        values[:, [arkit.INDEX[n] for n in arkit.expand(name)]] = np.reshape(w, (-1, 1))
+    return values
+
+
+def talk(mood: str, press: float = 0.0, frames: int = 90) -> np.ndarray:
+    """(T, 52) of syllables "pa" with a mood's shapes on top; the first two frames of nine are the p's."""
+    shut = np.arange(frames) % 9 < 2
+    shapes = {"happy": ("mouthSmile", "cheekSquint"), "angry": ("browDown", "noseSneer"),
+              "sad": ("mouthFrown", "browInnerUp"), "surprised": ("browOuterUp", "eyeWide")}[mood]  # fmt: skip
+    return face_weights(
+        frames, jawOpen=np.where(shut, 0.02, 0.4), mouthPress=np.maximum(np.where(shut, 0.5, 0), press),
+        mouthRollLower=np.where(shut, 0.2, 0), **dict.fromkeys(shapes, 1.0),
+    )  # fmt: skip
 
 
 def write_vrm(path: Path, version: int, perfect_sync: bool, without: tuple[str, ...] = (), scale: float = 0.8) -> Path:

@@ -12,7 +12,7 @@ from avatargpt.cli import app
 from avatargpt.export.avatar_file import read_avatar
 from avatargpt.export.character import load_character
 from avatargpt.export.expressions import MOODS, VISEMES, PresetMixer, choose_names
-from tests.export.avatars import write_vrm
+from tests.export.avatars import face_weights, talk, write_vrm
 from tests.export.readers import contents, repacked
 from tests.factories import write_character
 from vqvae import arkit
@@ -68,25 +68,6 @@ def test_the_command_says_which_options_to_use(tmp_path: Path, capsys: pytest.Ca
         assert capsys.readouterr().err.count("\n") == 1
 
 
-def talk(mood: str, press: float = 0.0, frames: int = 90) -> np.ndarray:
-    """(T, 52) of syllables "pa" with a mood's shapes on top."""
-    weights = np.zeros((frames, 52), np.float32)
-    at = np.arange(frames) % 9
-    shut = at < 2
-
-    def put(name: str, values: Any) -> None:
-        for n in arkit.expand(name):
-            weights[:, arkit.INDEX[n]] = values
-
-    put("jawOpen", np.where(shut, 0.02, 0.4))
-    put("mouthPress", np.maximum(np.where(shut, 0.5, 0.0), press))
-    put("mouthRollLower", np.where(shut, 0.2, 0.0))
-    for name in {"happy": ("mouthSmile", "cheekSquint"), "angry": ("browDown", "noseSneer"),
-                 "sad": ("mouthFrown", "browInnerUp"), "surprised": ("browOuterUp", "eyeWide")}[mood]:  # fmt: skip
-        put(name, 1.0)
-    return weights
-
-
 @pytest.mark.parametrize("mood", MOODS)
 def test_a_mood_yields_to_talk_and_lets_lips_close(mood: str) -> None:
     weights = talk(mood)
@@ -102,10 +83,7 @@ def test_a_mood_yields_to_talk_and_lets_lips_close(mood: str) -> None:
 
 
 def test_pressed_lips_of_a_mood_are_no_closure() -> None:
-    weights = np.zeros((90, 52), np.float32)
-    for name, value in (("browDown", 1.0), ("noseSneer", 1.0), ("mouthPress", 0.4)):
-        weights[:, [arkit.INDEX[n] for n in arkit.expand(name)]] = value
-    assert PresetMixer()(weights)["angry"].min() > 0.95
+    assert PresetMixer()(face_weights(90, browDown=1, noseSneer=1, mouthPress=0.4))["angry"].min() > 0.95
 
 
 def test_frames_one_by_one_are_those_of_the_clip() -> None:

@@ -26,13 +26,10 @@ from vqvae.io.gltf import pack_glb, read_gltf
 from vqvae.io.gltf_rigs import read_rig
 from vqvae.motion import Motion
 from vqvae.moving_ground import WHOLE, MovingGround
-from vqvae.posture import degrees
 from vqvae.retarget import leg_length, retarget
 from vqvae.rig import Rig, joint_map, world
 from vqvae.skeleton import FINGERS, SMPL22
 
-LIMBS = [(f"{s}_{a}", f"{s}_{b}") for s in "lr" for a, b in (
-    ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))]  # fmt: skip
 FEET = ("l_foot", "r_foot")
 
 
@@ -52,9 +49,7 @@ def in_metres(rig: Rig) -> dict[str, np.ndarray]:
 
 
 def limbs_off(places: dict[str, np.ndarray], motion: Motion) -> float:
-    """The largest angle between a limb and ours, degrees."""
-    ours = {n: motion.joints[:, j].astype(np.float64) for j, n in enumerate(SMPL22.names)}
-    return max(float(degrees(places[b] - places[a], ours[b] - ours[a]).max()) for a, b in LIMBS)
+    return rigs.limbs_off(places, rigs.places_of(motion.joints))
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".vrm", ".bvh"])
@@ -75,7 +70,7 @@ def test_a_movement_comes_back(tmp_path: Path, suffix: str) -> None:
 def test_characters_of_many_programs(tmp_path: Path, name: str) -> None:
     """Names, proportions, axes and units as VRM, Mixamo, Ready Player Me, Unreal, KayKit and Rigify have them."""
     character = load_character(characters.build(characters.KINDS[name], tmp_path / "a.glb"))
-    assert {*(n for limb in LIMBS for n in limb), *FEET, "pelvis", "spine3", "head"} <= character.reading.joints.keys()
+    assert {*sum(rigs.LIMBS, ()), *FEET, "pelvis", "spine3", "head"} <= character.reading.joints.keys()
     assert character.reading.rest.source == "the pose of the mesh"
     (one,) = characters.taken(character, [marching(40)], tmp_path / "out.glb")
     values = characters.figures(one, character)
@@ -96,7 +91,7 @@ def test_wide_hips_swing_as_far_as_ours(tmp_path: Path) -> None:
     assert limbs_off(places, motion) < 6.5
     ours, theirs = (
         {s: p[f"{s}_hip"] - p["pelvis"] for s in "lr"}
-        for p in ({n: motion.joints[:, j] for j, n in enumerate(SMPL22.names)}, places)
+        for p in (rigs.places_of(motion.joints), places)
     )
     for axis in (1, 2):
         swing, wide = (np.ptp((p["l"] - p["r"])[20:60, axis]) for p in (ours, theirs))

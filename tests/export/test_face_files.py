@@ -10,6 +10,7 @@ from avatargpt.export import expressions, vrma
 from avatargpt.export.gltf_write import HEAD_NODE as HEAD
 from avatargpt.export.gltf_write import NECK_NODE as NECK
 from avatargpt.export.head import head
+from tests.export.avatars import face_weights
 from tests.export.readers import contents, floats, repacked
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -38,14 +39,28 @@ def test_back_again(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
     assert len(export.load(export.save(clip.slice(0, 1), tmp_path / f"b{suffix}"))) == 1
 
 
+def with_values(gltf: dict, blob: bytes, accessor: int, values: np.ndarray) -> bytes:
+    """Other values of an accessor, behind the data."""
+    data = values.astype("<f4").tobytes()
+    gltf["accessors"][accessor]["bufferView"] = len(gltf["bufferViews"])
+    gltf["bufferViews"].append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(data)})
+    gltf["buffers"][0]["byteLength"] = len(blob) + len(data)
+    return blob + data
+
+
 def with_times(gltf: dict, blob: bytes, sampler: dict, times: np.ndarray) -> bytes:
     """Another accessor of times for a sampler."""
-    gltf["bufferViews"].append({"buffer": 0, "byteOffset": len(blob), "byteLength": 4 * len(times)})
-    about = {"componentType": 5126, "type": "SCALAR", "count": len(times), "bufferView": len(gltf["bufferViews"]) - 1}
+    about = {"componentType": 5126, "type": "SCALAR", "count": len(times)}
     gltf["accessors"].append({**about, "min": [float(times[0])], "max": [float(times[-1])]})
     sampler["input"] = len(gltf["accessors"]) - 1
-    gltf["buffers"][0]["byteLength"] = len(blob) + 4 * len(times)
-    return blob + times.astype("<f4").tobytes()
+    return with_values(gltf, blob, sampler["input"], times)
+
+
+def turns_of(gltf: dict, node: int) -> int:
+    """The accessor of a node's turns in the last animation."""
+    animation = gltf["animations"][-1]
+    (sampler,) = [c["sampler"] for c in animation["channels"] if c["target"] == {"node": node, "path": "rotation"}]
+    return int(animation["samplers"][sampler]["output"])
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".vrma"])
@@ -147,11 +162,7 @@ def test_rotations_at_rest_are_taken_from_the_head(clip: FaceMotion, tmp_path: P
     world = rot.multiply(above, initial["head"])
     # what turns the head by `clip.head` in the world: above x local = turns x above x initial
     local = rot.multiply(rot.conjugate(above), rot.multiply(turns(clip.head), world))
-    channel = next(c for c in gltf["animations"][-1]["channels"] if c["target"]["node"] == bones["head"]["node"])
-    output = gltf["animations"][-1]["samplers"][channel["sampler"]]["output"]
-    gltf["accessors"][output]["bufferView"] = len(gltf["bufferViews"])
-    gltf["bufferViews"].append({"buffer": 0, "byteOffset": len(blob), "byteLength": 16 * len(clip)})
-    blob += np.roll(local, -1, axis=-1).astype("<f4").tobytes()
+    blob = with_values(gltf, blob, turns_of(gltf, bones["head"]["node"]), np.roll(local, -1, axis=-1))
     assert np.abs(export.load(repacked(tmp_path / "b.vrma", gltf, blob)).head - clip.head).max() < 1e-5
 
 
@@ -238,9 +249,7 @@ def test_vrma_is_what_vrm_asks_for(clip: FaceMotion, tmp_path: Path) -> None:
 
 
 def test_gaze_of_a_vrma_goes_to_the_persons_own_side() -> None:
-    weights = np.zeros((1, 52))
-    weights[0, [arkit.INDEX[n] for n in ("eyeLookOutLeft", "eyeLookInRight")]] = 1  # to the person's left
-    weights[0, [arkit.INDEX[n] for n in arkit.expand("eyeLookUp")]] = 0.5
+    weights = face_weights(eyeLookOutLeft=1, eyeLookInRight=1, eyeLookUp=0.5)  # to the person's left
     yaw, pitch = vrma.gaze(FaceMotion(weights, np.zeros((1, 3))))[0]
     assert np.degrees([yaw, pitch]) == pytest.approx([arkit.EYE_DEGREES, arkit.EYE_DEGREES / 2])
 
@@ -257,10 +266,7 @@ def test_layouts(clip: FaceMotion, tmp_path: Path) -> None:
 
 
 def presets(**weights: float) -> dict[str, float]:
-    values = np.zeros((1, 52))
-    for name, w in weights.items():
-        values[0, [arkit.INDEX[n] for n in arkit.expand(name)]] = w
-    curves = expressions.PresetMixer()(values)
+    curves = expressions.PresetMixer()(face_weights(**weights))
     return {k: float(v[0]) for k, v in curves.items() if v[0] > 0.01}
 
 
@@ -279,12 +285,14 @@ def test_presets_follow_the_table() -> None:
 
 
 def test_angles_turn_the_head_as_they_say() -> None:
-    nose = np.array([0.0, 0, 1])
-    for angle, axis, sign in (((0.3, 0, 0), 0, 1), ((0, 0.3, 0), 1, 1)):
-        assert sign * rot.rotate(turns(np.array([angle]))[0], nose)[axis] > 0.25
-    assert rot.rotate(turns(np.array([[0, 0, 0.3]]))[0], np.array([0.0, 1, 0]))[0] < -0.25  # to the right shoulder
     angles = np.random.default_rng(1).uniform(-1, 1, (50, 3))
-    assert np.allclose(angles_of(turns(angles)), angles, atol=1e-6)
+    yaw, pitch, roll = angles.T
+    # left is +X: positive about it looks down; positive roll is towards the right shoulder, which is -X
+    nod, tilt = (rot.from_axis_angle(a[:, None] * axis) for a, axis in ((-pitch, [1, 0, 0]), (roll, [0, 0, 1])))
+    truth = rot.multiply(rot.multiply(rot.about_y(yaw), nod), tilt)
+    for got in (truth, turns(angles)):
+        assert np.allclose(angles_of(got), angles, atol=1e-6)
+    assert np.array_equal(rot.rotate(tilt, np.array([0.0, 1, 0]))[:, 0] < 0, roll > 0)
 
 
 @pytest.mark.parametrize(
@@ -303,57 +311,43 @@ def test_parts_of_the_wrong_kind(clip: FaceMotion, tmp_path: Path, damage) -> No
         export.load(repacked(tmp_path / "b.vrma", gltf, blob))
 
 
-def swinging() -> FaceMotion:
-    """Forty frames whose head turns."""
-    return FaceMotion(np.zeros((40, 52)), 0.3 * np.sin(np.linspace(0, 4, 40)[:, None] + np.array([0, 1, 2])))
-
-
 @pytest.mark.parametrize("skin", [True, False])
-def test_rotations_at_rest_of_a_glb_are_taken_from_the_head(tmp_path: Path, skin: bool) -> None:
-    angles = swinging().head
-    gltf, blob = contents(export.save(swinging(), tmp_path / "a.glb"))
+def test_rotations_at_rest_of_a_glb_are_taken_from_the_head(clip: FaceMotion, tmp_path: Path, skin: bool) -> None:
+    gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
     above, below = (rot.from_axis_angle(np.array(v)) for v in ([0.3, 0.2, 1.0], [0.35, 0.0, 0.1]))
     world = rot.multiply(above, below)
-    # what turns the head by `angles` in the world: above x local = turns x above x below
-    local = rot.multiply(rot.conjugate(above), rot.multiply(turns(angles), world))
+    # what turns the head by `clip.head` in the world: above x local = turns x above x below
+    local = rot.multiply(rot.conjugate(above), rot.multiply(turns(clip.head), world))
     gltf["nodes"][NECK]["rotation"] = np.roll(above, -1).tolist()
     # with a skin, it says what rest is: the node stands as in the first frame, as ours do
     gltf["nodes"][HEAD]["rotation"] = np.roll(local[0] if skin else below, -1).tolist()
-    channel = next(c for c in gltf["animations"][0]["channels"] if c["target"]["node"] == HEAD)
     inverse = np.tile(np.eye(4), (2, 1, 1))
     inverse[:, :3, :3] = rot.to_matrix(rot.conjugate(np.stack([above, world]))) * 0.01  # rigs in centimetres
-    for index, values in (
-        (gltf["animations"][0]["samplers"][channel["sampler"]]["output"], np.roll(local, -1, axis=-1)),
-        (gltf["skins"][0]["inverseBindMatrices"], inverse.transpose(0, 2, 1)),
-    ):
-        gltf["accessors"][index]["bufferView"] = len(gltf["bufferViews"])
-        data = values.astype("<f4").tobytes()
-        gltf["bufferViews"].append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(data)})
-        blob += data
+    blob = with_values(gltf, blob, turns_of(gltf, HEAD), np.roll(local, -1, axis=-1))
+    blob = with_values(gltf, blob, gltf["skins"][0]["inverseBindMatrices"], inverse.transpose(0, 2, 1))
     if not skin:
         del gltf["skins"], gltf["nodes"][2]["skin"]
-    gltf["buffers"][0]["byteLength"] = len(blob)
     back = export.load(repacked(tmp_path / "b.glb", gltf, blob))
-    assert np.abs(back.head - angles).max() < 1e-5
+    assert np.abs(back.head - clip.head).max() < 1e-5
 
 
 @pytest.mark.parametrize("rig", [[np.pi / 2, 0, 0], [0, np.pi / 2, 0], [0, 0, np.pi / 2], [np.pi, 0, 0]])
 @pytest.mark.parametrize("lying", [False, True])
-def test_how_a_rig_is_placed_in_its_scene_does_not_turn_the_head(tmp_path: Path, rig: list[float], lying: bool) -> None:
+def test_how_a_rig_is_placed_does_not_turn_the_head(
+    clip: FaceMotion, tmp_path: Path, rig: list[float], lying: bool
+) -> None:
     """A node above the joints is turned; or the joints lie, as in a file whose vertical axis is Z."""
-    angles = swinging().head
-    gltf, blob = contents(export.save(swinging(), tmp_path / "a.glb"))
+    gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
     turn = rot.from_axis_angle(np.array(rig))
     gltf["nodes"].append({"name": "Armature", "children": [NECK], "rotation": np.roll(turn, -1).tolist()})
     gltf["scenes"][0]["nodes"] = [2, 3]
     if lying:
         gltf["nodes"][NECK]["rotation"] = [2**-0.5, 0, 0, 2**-0.5]
     back = export.load(repacked(tmp_path / "b.glb", gltf, blob))
-    assert np.abs(back.head - angles).max() < 1e-5
+    assert np.abs(back.head - clip.head).max() < 1e-5
 
 
-def test_of_several_meshes_the_animated_one_is_read(tmp_path: Path) -> None:
-    clip = FaceMotion(np.linspace(0, 1, 20 * 52).reshape(20, 52), np.zeros((20, 3)))
+def test_of_several_meshes_the_animated_one_is_read(clip: FaceMotion, tmp_path: Path) -> None:
     gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
     gltf["meshes"].insert(0, gltf["meshes"][0])
     gltf["nodes"][2]["mesh"] = 1
@@ -363,13 +357,11 @@ def test_of_several_meshes_the_animated_one_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("weight", [-0.6, 1.8])
-def test_weights_far_from_0_to_1_are_refused(tmp_path: Path, weight: float) -> None:
-    gltf, blob = contents(export.save(FaceMotion(np.zeros((20, 52)), np.zeros((20, 3))), tmp_path / "a.glb"))
-    weights = np.zeros((20, 52), "<f4")
+def test_weights_far_from_0_to_1_are_refused(clip: FaceMotion, tmp_path: Path, weight: float) -> None:
+    gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
+    weights = clip.weights.copy()
     weights[3, 17] = weight
-    view = gltf["bufferViews"][gltf["accessors"][gltf["animations"][-1]["samplers"][0]["output"]]["bufferView"]]
-    start = view["byteOffset"]
-    blob = blob[:start] + weights.tobytes() + blob[start + weights.nbytes :]
+    blob = with_values(gltf, blob, gltf["animations"][-1]["samplers"][0]["output"], weights)
     with pytest.raises(UserError, match=f"b.glb: key frame 4, {arkit.NAMES[17]}: {weight}; accepted weights from 0"):
         export.load(repacked(tmp_path / "b.glb", gltf, blob))
 

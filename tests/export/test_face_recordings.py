@@ -15,6 +15,7 @@ from avatargpt.cli.motion import export as export_command
 from avatargpt.export.face_files import angles, timecodes
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.face_files import HEAD_SIGNS, from_beat, read_livelink, read_livelink_folder, read_mediapipe
+from tests.export.avatars import face_weights
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -102,9 +103,8 @@ def test_csv_is_as_live_link_writes_it(tmp_path: Path) -> None:
 
 
 def test_eye_angles_follow_the_look_weights(tmp_path: Path) -> None:
-    weights = np.zeros((2, 52))
-    weights[0, [arkit.INDEX[n] for n in ("eyeLookInLeft", "eyeLookOutRight", *arkit.expand("eyeLookDown"))]] = 1
-    weights[1, [arkit.INDEX[n] for n in arkit.expand("eyeLookUp")]] = 1
+    right, down, up = [1, 0], [1, 0], [0, 1]
+    weights = face_weights(2, eyeLookInLeft=right, eyeLookOutRight=right, eyeLookDown=down, eyeLookUp=up)
     face = FaceMotion(weights, np.zeros((2, 3)))
     row = rows_of(export.save(face, tmp_path / "f.csv"))[0]
     for side in ("Left", "Right"):  # the person's right and down are positive
@@ -157,8 +157,7 @@ def test_eyes_of_real_takes(shared: Path) -> None:
             assert np.corrcoef(down - up, pitch)[0, 1] > 0.9
             rolls = np.array([eye_angles(*a)[2] for a in zip(yaw[::20], pitch[::20], strict=True)])
             assert np.corrcoef(rolls, roll[::20])[0, 1] > 0.99
-            weights = np.zeros((len(down), 52))
-            weights[:, [arkit.INDEX[f"eyeLookDown{side}"], arkit.INDEX[f"eyeLookUp{side}"]]] = np.stack([down, up], 1)
+            weights = face_weights(len(down), **{f"eyeLookDown{side}": down, f"eyeLookUp{side}": up})
             written = angles(FaceMotion(weights, np.zeros((len(weights), 3))))[:, 4 if side == "Left" else 7]
             assert np.degrees(np.abs(written - pitch)).max() < 4
 
@@ -355,16 +354,6 @@ def test_beat_rotations(tmp_path: Path) -> None:
 def test_beat_rotations_of_other_kinds(tmp_path: Path, odd: slice, other: list[float], message: str) -> None:
     rotations = [other if i in range(9)[odd] else [0.0, 0.0, 0.0, 1.0] for i in range(9)]
     refused(beat(tmp_path / "a.json", SIXTIETHS[:9], rotations), f"a.json: {message}")
-
-
-def test_quaternions_become_our_angles() -> None:
-    for yaw, pitch, roll in ((0.3, 0.2, 0.1), (-0.5, -0.1, 0.3)):
-        turn = rot.about_y(np.array([yaw]))
-        nod = rot.from_axis_angle(np.array([[-pitch, 0, 0]]))  # left is +X: positive about it looks down
-        tilt = rot.from_axis_angle(np.array([[0, 0, roll]]))
-        assert np.allclose(angles_of(rot.multiply(rot.multiply(turn, nod), tilt)), [[yaw, pitch, roll]])
-        top = rot.rotate(tilt, np.array([[0, 1.0, 0]]))[0]
-        assert np.sign(top[0]) == -np.sign(roll)  # positive roll: towards the right shoulder
 
 
 def mediapipe(path: Path, frames: int = 301, **others: Any) -> Path:

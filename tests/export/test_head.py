@@ -5,6 +5,7 @@ import pytest
 
 from avatargpt.export.head import PIVOT, head, shaped, turn_vertices, vertex_normals
 from avatargpt.face.portrait import landmarks
+from tests.export.avatars import face_weights
 from vqvae import arkit
 from vqvae.face import turns
 
@@ -17,10 +18,7 @@ LIP, CHIN = 57, 8
 
 def posed(**weights: float) -> np.ndarray:
     """Landmarks (70, 3) of the head with these weights."""
-    values = np.zeros(arkit.COUNT)
-    for name, w in weights.items():
-        values[[arkit.INDEX[n] for n in arkit.expand(name)]] = w
-    return landmarks(shaped(values))
+    return landmarks(shaped(face_weights(**weights)[0]))
 
 
 REST = posed()

@@ -15,6 +15,7 @@ from avatargpt.export.mesh import PALETTE
 from avatargpt.export.renderers import BodyRenderer, MeshRenderer, View, capsule_ends, fit_view
 from avatargpt.export.sheet import _strongest, contact_sheet, expressive_frames, shorten
 from avatargpt.export.video import encode_gif, encode_mp4, pictures
+from tests.export.avatars import face_weights
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -181,10 +182,7 @@ def test_bad_size(step: Motion, tmp_path: Path, name: str) -> None:
 
 
 def face(frames: int, fps: float = 30.0, **weights: float) -> FaceMotion:
-    values = np.zeros((frames, 52))
-    for name, w in weights.items():
-        values[:, [arkit.INDEX[n] for n in arkit.expand(name)]] = w
-    return FaceMotion(values, np.zeros((frames, 3)), fps)
+    return FaceMotion(face_weights(frames, **weights), np.zeros((frames, 3)), fps)
 
 
 def drawn_face(size: int = 128, yaw: float = 0.0, **weights: float) -> np.ndarray:

@@ -14,9 +14,9 @@ import pytest
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.avatar_file import read_avatar
 from avatargpt.export.bones import unity_bone
-from avatargpt.export.expressions import VRM0, PresetMixer
+from avatargpt.export.expressions import MOODS, VRM0, PresetMixer
 from avatargpt.export.vmc import MAX_DATAGRAM, VMCFrames, VMCSender, pack
-from tests.export.avatars import write_vrm
+from tests.export.avatars import face_weights, talk, write_vrm
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -88,9 +88,7 @@ def moving(seed: int = 1) -> Motion:
 
 
 def test_every_kind_of_avatar_gets_mouth_blink_and_mood() -> None:
-    weights = np.zeros((1, 52))
-    for name, value in (("jawOpen", 0.5), ("eyeBlink", 0.9), ("mouthSmile", 0.8)):
-        weights[0, [arkit.INDEX[n] for n in arkit.expand(name)]] = value
+    weights = face_weights(jawOpen=0.5, eyeBlink=0.9, mouthSmile=0.8)
     motion = FaceMotion(weights, np.zeros((1, 3)))
     sent = pack(VMCFrames().messages(0.0, motion))
     expected = {n: float(v[0]) for n, v in PresetMixer()(weights).items()}
@@ -105,28 +103,12 @@ def test_every_kind_of_avatar_gets_mouth_blink_and_mood() -> None:
             assert avatar.weights.get(shape, 0.5) == pytest.approx(0.5)
 
 
-MOOD_POSES = {
-    "happy": {"mouthSmile": 0.9, "cheekSquint": 0.8}, "angry": {"browDown": 0.9, "noseSneer": 0.6},
-    "sad": {"browInnerUp": 0.9, "mouthFrown": 0.7}, "surprised": {"browOuterUp": 0.9, "eyeWide": 0.8},
-}  # fmt: skip
-
-
-def talking(mood: str) -> FaceMotion:
-    """Three syllables under a mood, with a p at frame 20: lips pressed, jaw shut."""
-    weights = np.zeros((40, 52))
-    for name, value in MOOD_POSES[mood].items():
-        weights[:, [arkit.INDEX[n] for n in arkit.expand(name)]] = value
-    weights[:, arkit.INDEX["jawOpen"]] = 0.4 * np.abs(np.sin(np.pi * np.arange(40) / 10))
-    weights[20, [arkit.INDEX[n] for n in arkit.expand("mouthPress")]] = 0.7
-    return FaceMotion(weights, np.zeros((40, 3)))
-
-
-@pytest.mark.parametrize("mood", MOOD_POSES)
+@pytest.mark.parametrize("mood", MOODS)
 @pytest.mark.parametrize("version", [0, 1])
 def test_every_mood_arrives_and_lets_p_close(mood: str, version: int) -> None:
     """On avatars whose presets of moods open the mouth: none of them, and no vowel, is left at a p."""
     spelled = [*VRM0.values()] if version == 0 else [*VRM0]
-    avatar, motion, frames = Expressions(spelled), talking(mood), VMCFrames()
+    avatar, motion, frames = Expressions(spelled), FaceMotion(talk(mood, frames=40), np.zeros((40, 3))), VMCFrames()
     names = {n: VRM0[n] if version == 0 else n for n in VRM0}
     seen: dict[str, list[float]] = {n: [] for n in VRM0}
     for k in range(len(motion)):
@@ -135,7 +117,7 @@ def test_every_mood_arrives_and_lets_p_close(mood: str, version: int) -> None:
             seen[name].append(avatar.weights[names[name]])
     assert max(seen[mood]) > 0.2 and max(seen["aa"]) > 0.4
     assert max(a + m for a, m in zip(seen["aa"], seen[mood], strict=True)) <= 1 + 1e-6
-    assert all(values[20] < 0.01 for name, values in seen.items() if not name.startswith("blink"))
+    assert all(values[19] < 0.01 for name, values in seen.items() if not name.startswith("blink"))
 
 
 @pytest.mark.parametrize(

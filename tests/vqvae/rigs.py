@@ -10,6 +10,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.motion import Motion
+from vqvae.posture import degrees
 from vqvae.rig import Rig
 from vqvae.skeleton import SMPL22
 
@@ -115,6 +116,38 @@ def world_of(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
             turns[:, j] = rot.multiply(turns[:, p], rig.rotations[:, j])
             places[:, j] = places[:, p] + rot.rotate(turns[:, p], rig.translations[:, j])
     return turns, places
+
+
+LIMBS = [(f"{s}_{a}", f"{s}_{b}") for s in "lr" for a, b in (
+    ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))]  # fmt: skip
+
+
+def places_of(joints: np.ndarray) -> dict[str, np.ndarray]:
+    """Our joint -> places (T, 3), of joints (T, 22, 3)."""
+    return dict(zip(SMPL22.names, joints.astype(np.float64).transpose(1, 0, 2), strict=True))
+
+
+def limbs_off(
+    got: dict[str, np.ndarray], wanted: dict[str, np.ndarray], limbs: list[tuple[str, str]] = LIMBS
+) -> float:
+    """The largest angle between the same limb of two bodies, degrees."""
+    return max(float(degrees(got[b] - got[a], wanted[b] - wanted[a]).max()) for a, b in limbs)
+
+
+def distance(a: Motion, b: Motion) -> float:
+    """The largest distance in metres between the same joint of two motions."""
+    assert len(a) == len(b) and abs(a.fps / b.fps - 1) < 1e-6
+    return float(np.linalg.norm(a.joints - b.joints, axis=-1).max())
+
+
+def reparented(parents: tuple[int, ...], kept: list[int]) -> tuple[int, ...]:
+    """The parents of the joints that are kept, each the nearest one above."""
+    out = []
+    for p in (parents[j] for j in kept):
+        while p >= 0 and p not in kept:
+            p = parents[p]
+        out.append(kept.index(p) if p >= 0 else -1)
+    return tuple(out)
 
 
 def two_rows(matrices: np.ndarray) -> np.ndarray:
@@ -335,11 +368,7 @@ def along_bones(axis: int) -> np.ndarray:
 
 def with_axes(rig: Rig, axes: np.ndarray) -> Rig:
     """The same movement by joints of other axes (J, 4), whose zero pose is none."""
-    world = rig.rotations.copy()
-    for j, p in enumerate(rig.parents):
-        if p >= 0:
-            world[:, j] = rot.multiply(world[:, p], rig.rotations[:, j])
-    world = rot.multiply(world, axes)
+    world = rot.multiply(world_of(rig)[0], axes)
     local, moved, offsets = world.copy(), rig.translations.copy(), rig.offsets.copy()
     for j, p in enumerate(rig.parents):
         if p >= 0:

@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt import export
 from tests.instruct_data import corpus_trees as trees
-from tests.vqvae.rigs import BANDAI, CMU, MIXAMO, OLD, RIGIFY, as_rig, bvh_text, motion
+from tests.vqvae.rigs import BANDAI, CMU, MIXAMO, OLD, RIGIFY, as_rig, bvh_text, distance, motion, reparented
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.asf import parse_amc, parse_asf, read_acclaim, read_amc, read_asf, skeleton_beside
@@ -17,10 +17,6 @@ from vqvae.motion import Motion
 from vqvae.retarget import retarget
 from vqvae.rig import Rig, joint_map, side_and_core, world
 from vqvae.skeleton import SMPL22
-
-
-def distance(a: Motion, b: Motion) -> float:
-    return float(np.linalg.norm(a.joints - b.joints, axis=-1).max())
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
@@ -71,13 +67,8 @@ def test_rigs_with_fewer_joints() -> None:
     rig = as_rig(motion(), CMU)
     dropped = ("LeftToeBase", "RightToeBase", "LeftHand", "Head", "LowerBack", "Spine")
     keep = [i for i, n in enumerate(rig.names) if n not in dropped]
-    parents = []
-    for p in (rig.parents[i] for i in keep):
-        while p >= 0 and p not in keep:
-            p = rig.parents[p]
-        parents.append(keep.index(p) if p >= 0 else -1)
-    small = Rig(tuple(rig.names[i] for i in keep), tuple(parents), rig.offsets[keep], rig.rotations[:, keep],
-                rig.translations[:, keep], 20.0)  # fmt: skip
+    small = Rig(tuple(rig.names[i] for i in keep), reparented(rig.parents, keep), rig.offsets[keep],
+                rig.rotations[:, keep], rig.translations[:, keep], 20.0)  # fmt: skip
     m = retarget(small)
     assert np.isfinite(m.joints).all() and len(m) == 40
 

@@ -55,6 +55,17 @@ def test_larger_files_are_not_read(tmp_path: Path) -> None:
         read_text(tmp_path / "a.txt", 10, "a word")
 
 
+def peak(call: Callable[[], object], line: str | None = None) -> int:
+    """Bytes at most while something is refused."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=line):
+            call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_no_more_is_read_than_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a file that is larger, and of one that tells another size than it has."""
     big = tmp_path / "big"
@@ -62,13 +73,7 @@ def test_no_more_is_read_than_is_accepted(tmp_path: Path, monkeypatch: pytest.Mo
         file.truncate(64 << 20)
 
     def most_memory() -> int:
-        tracemalloc.start()
-        try:
-            with pytest.raises(UserError, match="larger than 1 MiB"):
-                read_bytes(big, 1 << 20)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak(lambda: read_bytes(big, 1 << 20), "larger than 1 MiB")
 
     assert most_memory() < 1 << 19
     monkeypatch.setattr(os, "fstat", lambda handle: SimpleNamespace(st_size=0, st_blksize=4096))
@@ -179,17 +184,6 @@ def bomb(path: Path, shape: tuple[int, ...], name: str = "rotations", dtype: str
         while left:
             left -= file.write(bytes(min(left, 1 << 24)))
     return path
-
-
-def peak(call: Callable[[], object]) -> int:
-    """Bytes at most while something is refused."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(UserError):
-            call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_arrays_are_not_read_before_their_headers(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from tests.vqvae.rigs import CONVENTIONS, MIXAMO, VRM_BONES, GltfFile, as_rig, bone_axes, motion, world_of
+from tests.vqvae.rigs import CONVENTIONS, MIXAMO, VRM_BONES, GltfFile, as_rig, bone_axes, distance, motion, world_of
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -20,12 +20,6 @@ from vqvae.rig import Rig
 from vqvae.skeleton import SMPL22
 
 LYING = rot.from_axis_angle(np.array([-np.pi / 2, 0, 0]))
-
-
-def distance(a: Motion, b: Motion) -> float:
-    """The largest distance in metres between the same joint of two motions."""
-    assert len(a) == len(b) and a.fps == pytest.approx(b.fps)
-    return float(np.linalg.norm(a.joints - b.joints, axis=-1).max())
 
 
 def mixamo(m: Motion, **options) -> GltfFile:

@@ -27,7 +27,7 @@ from vqvae.skeleton import SMPL22
 
 DIM, FPS, JOINTS = 272, 30.0, 22
 _CHEST, _HEAD = SMPL22.index("spine3"), SMPL22.index("head")
-_POSITIONS, _VELOCITIES, _ROTATIONS = slice(8, 74), slice(74, 140), slice(140, 272)
+_POSITIONS, _ROTATIONS = slice(8, 74), slice(140, 272)
 
 
 def _matrices(rows: np.ndarray) -> np.ndarray:
