@@ -41,11 +41,6 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
     return clips
 
 
-def is_rare(clip: Clip) -> bool:
-    """Whether a clip is none of the Bandai takes, which make up most of the corpus."""
-    return not clip.source.startswith("bandai")
-
-
 def action_names() -> list[str]:
     """The keyframed action families with a file of their own."""
     return sorted(actions())

@@ -59,12 +59,6 @@ def summarise_repetitions(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
 
 
-# Square root of a symmetric positive semi-definite matrix; rounding below zero is cut off.
-def _sqrt(symmetric: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-
-
 def frechet_distance(
     mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray, eps: float = 1e-6
 ) -> float:
@@ -84,7 +78,8 @@ def frechet_distance(
     # As in the published code, where a singular covariance would have no root.
     ridge = eps * np.eye(len(m1))
     c1, c2 = np.atleast_2d(cov1) + ridge, np.atleast_2d(cov2) + ridge
-    root = _sqrt(c1)
+    values, vectors = np.linalg.eigh(c1)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # rounding below zero is cut off
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ c2 @ root), 0)).sum()
     return max(0.0, float(((m1 - m2) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * cross))
 
