@@ -341,11 +341,6 @@ def cycles_in_place(request: MotionRequest) -> MotionRequest:
     return request.model_copy(update={"clauses": clauses, "treadmill": True})
 
 
-def has_measures(clause: Clause) -> bool:
-    """Whether a clause has measures besides its words."""
-    return bool(clause.times or clause.seconds or clause.turn or clause.path or clause.distance or clause.waypoints)
-
-
 def lookup_of(clause: Clause) -> Lookup:
     """The query for a clause."""
     action = clause.action
