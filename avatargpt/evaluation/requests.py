@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -39,24 +39,13 @@ EVERY = 8  # how many captions one is read of
 PAUSES = ("stand", "stop", "hold a relaxed standing pose")  # a pause that was not requested is no other action
 
 
-class Understood(Protocol):
-    """How a system reads a request, before or with the motion."""
-
-    @property
-    def captions(self) -> Sequence[str]: ...  # what it will show, in plain words, in order
-    @property
-    def known(self) -> bool: ...  # False where it has nothing for (a part of) the request
-    @property
-    def warnings(self) -> Sequence[str]: ...  # lines for the user: what is left out, or approximated
-
-
 @dataclass(frozen=True)
 class JudgedReading:
-    """An `Understood` as it is judged; for a system that only gives captions and warnings everything is known."""
+    """How a system reads a request, before or with the motion."""
 
-    captions: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-    known: bool = True
+    captions: tuple[str, ...]  # what it will show, in plain words, in order
+    warnings: tuple[str, ...] = ()  # lines for the user: what is left out, or approximated
+    known: bool = True  # False where it has nothing for (a part of) the request; not every system tells
 
 
 class Row(Strict):
@@ -89,7 +78,7 @@ def readings(model: Any, texts: Sequence[str], cache: RunCache = NO_CACHE) -> li
     def read(batch: list[str]) -> list[JudgedReading]:
         body, understood = getattr(model, "body", None), getattr(model, "understood", None)
         if body or callable(understood):
-            answers: Sequence[Understood] = body.generation.resolve(batch) if body else model.understood(batch)
+            answers: Sequence[Any] = body.generation.resolve(batch) if body else model.understood(batch)
             return [JudgedReading(tuple(a.captions), tuple(a.warnings), bool(a.known)) for a in answers]
         out = []
         for text in batch:
@@ -242,7 +231,7 @@ def baseline_readings(model: Any, texts: Sequence[str], seed: int) -> dict[str, 
 
 # The figures of one way to read the requests, and a row for each.
 def _figures(
-    judge: Judge, rows: Sequence[Row], answers: Sequence[Understood]
+    judge: Judge, rows: Sequence[Row], answers: Sequence[JudgedReading]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     values: dict[str, list[float]] = {k: [] for k in ("right", "flagged", "silent", "said_near", "false_flags")}
     by_category: dict[str, list[float]] = defaultdict(list)

@@ -170,11 +170,16 @@ def kinematic_fid(generated: list[np.ndarray], real: list[np.ndarray], fps: floa
     Args:
         generated, real: clips (T, 22, 3), at least two of each.
     """
-    a = np.stack([kinematic_features(j, fps) for j in generated])
-    b = np.stack([kinematic_features(j, fps) for j in real])
-    scale = b.std(0)
-    # Channels that never vary in real clips (the root's own place in the heading frame) carry nothing.
-    used = scale > 1e-6
+    a, b = (np.stack([kinematic_features(j, fps) for j in clips]) for clips in (generated, real))
+    return scaled_fid(a, b, "kinematic_fid", 1e-6)
+
+
+def scaled_fid(generated: np.ndarray, real: np.ndarray, name: str, least: float) -> float:
+    """`fid` with shrunk covariances of features (N, D) and (M, D), each divided by its deviation over the real clips,
+    per feature. Features that vary by `least` or less in real clips carry nothing. `name`: of the figure, for errors.
+    """
+    scale = real.std(0)
+    used = scale > least
     if not used.any():
-        raise ValueError("kinematic_fid: the real clips are all the same")
-    return fid(a[:, used] / scale[used], b[:, used] / scale[used], shrink=True) / int(used.sum())
+        raise ValueError(f"{name}: the real clips are all the same")
+    return fid(generated[:, used] / scale[used], real[:, used] / scale[used], shrink=True) / int(used.sum())
