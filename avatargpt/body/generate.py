@@ -172,9 +172,7 @@ class MotionGeneration:
             out.append(replace(resolved, captions=captions))
         return out
 
-    def expected_seconds(
-        self, requests: Sequence[ResolvedRequest], seconds: Sequence[float | None]
-    ) -> list[float]:  # fmt: skip
+    def expected_seconds(self, requests: Sequence[ResolvedRequest], seconds: Sequence[float | None]) -> list[float]:
         """How long about the motion of each resolved request will be; what ends by itself counts as `CHUNK` tokens."""
         rate = self.model.tokenizer.tokens_per_second
         out = []

@@ -64,8 +64,7 @@ def items(suite: Suite, data: Path | None = None) -> list[ExpectedFile]:
         if data is None:
             raise UserError(f"{suite.name}: measured on recorded talks; name their folder with --data")
         return [ExpectedFile(t.name, f"{len(t.audio) / 16000:.1f} s of talk") for t in read_talks(data)]
-    raise UserError(f"{suite.name}: takes no outputs of others; accepted suites of kind "
-                    f"{', '.join(READERS)}")  # fmt: skip
+    raise UserError(f"{suite.name}: takes no outputs of others; accepted suites of kind " f"{', '.join(READERS)}")
 
 
 def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
@@ -118,8 +117,7 @@ def _prompts(suite: Suite, clips: Mapping[str, Sequence[Signals]], texts: Mappin
 
     looking = [e for e in suite.entries if any(predicates.needs_head(c) for c in e.checks)]
     # Not judged, rather than failed: the format cannot show it.
-    unjudged = [{"item": e.prompt, "reason": HEAD_UNKNOWN} for e in looking
-                if lacks_face(e.prompt, e.neutral)]  # fmt: skip
+    unjudged = [{"item": e.prompt, "reason": HEAD_UNKNOWN} for e in looking if lacks_face(e.prompt, e.neutral)]
     lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}
             for e in suite.entries if e.neutral and e.prompt in motions and e.neutral not in motions]  # fmt: skip
     judgeable = replace(prompts.JudgeablePrompts.of(suite), counters={})  # of the harness, not of what it measures

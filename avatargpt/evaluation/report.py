@@ -154,9 +154,7 @@ def write(path: Path, result: dict[str, Any]) -> Path:
     return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def write_provenance(
-    out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None
-) -> Path:
+def write_provenance(out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None) -> Path:
     """Write ``runs/NAME.json`` beside a result."""
     about = {
         "suite": result["suite"], "avatargpt": __version__, "commit": commit(), "judges": judges_digest(),

@@ -109,6 +109,4 @@ def evaluate_next(run: Run) -> dict[str, Any]:
         begins.append(float(bool(wanted.search(first.steps[0])) and not wanted.search(other.steps[0])))
         asked.append(row | {"activities": [first.to_json(), other.to_json()], "fits": row["fits"]})
     both = np.array(differs) * np.array(begins)
-    return {"results": {
-        "differs": figure(differs), "begins": figure(begins), "both": figure(both),
-    }, "pairs": asked}  # fmt: skip
+    return {"results": {"differs": figure(differs), "begins": figure(begins), "both": figure(both)}, "pairs": asked}

@@ -139,9 +139,7 @@ def methods(suite: Suite, model: Any) -> dict[str, Callable[[SeamTask, int], Mot
     if model is not None:
         out["model"] = lambda t, seed: model.extend(start(t), t.seconds, seed=seed)
     out["hold"] = lambda t, seed: concatenate([start(t), hold(start(t), t.last - t.first)])
-    out["constant velocity"] = lambda t, seed: concatenate(
-        [start(t), extrapolate(start(t), t.last - t.first)]
-    )
+    out["constant velocity"] = lambda t, seed: concatenate([start(t), extrapolate(start(t), t.last - t.first)])
     return out
 
 

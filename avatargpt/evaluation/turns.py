@@ -270,9 +270,7 @@ def final_faults(segments: Sequence[SegmentRow], session: dict[str, Any]) -> lis
     out = []
     for row in session["final"]:
         longest = len(segments) if row.get("several") else 1
-        after = {
-            b for a in ends for b in range(a + 1, min(a + longest, len(segments)) + 1) if fits(segments[a:b], row)
-        }
+        after = {b for a in ends for b in range(a + 1, min(a + longest, len(segments)) + 1) if fits(segments[a:b], row)}
         if not after:
             seconds = " of {:g} to {:g} s".format(*row["seconds"]) if "seconds" in row else ""
             what = "/".join(row["about"]) + "".join(f" and {'/'.join(row[k])}" for k in ("also",) if k in row)

@@ -213,9 +213,7 @@ class EvaluatorNetwork(nn.Module):
         self.second = nn.Conv1d(width, width, 5, 2, 2)
         self.blocks = nn.ModuleList(_ConvBlock(width, 2**i, dropout) for i in range(blocks))
         self.out = nn.Linear(4 * width, dim)
-        self.text = nn.Sequential(
-            nn.Linear(SENTENCE, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
-        )  # fmt: skip
+        self.text = nn.Sequential(nn.Linear(SENTENCE, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
         self.drop = nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.tensor(2.5))  # log of the inverse temperature
 

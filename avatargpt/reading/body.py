@@ -147,9 +147,7 @@ def to_clause(reading: Reading, item: ReadItem) -> Clause:
         if name in values:
             values[name] = min(values[name], most)
     words: dict[str, Any] = {k: reading.join_spans(spans) for k, spans in item.words.items()}
-    return Clause(
-        action=words.pop("words"), **likeliest(item.names), **words, **values
-    )  # fmt: skip
+    return Clause(action=words.pop("words"), **likeliest(item.names), **words, **values)
 
 
 def likeliest(names: Names) -> dict[str, Any]:

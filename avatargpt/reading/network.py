@@ -141,9 +141,7 @@ class Heads(nn.Module):
         self.place_count = len(kinds["place"])
         self.constants = 1 + len(CONSTANTS)
         width = sum(self.sizes) + self.flag_count + self.number_count * self.constants + self.place_count
-        self.read = nn.Sequential(
-            nn.Linear(2 * WIDTH, wide), nn.GELU(), nn.Dropout(dropout), nn.Linear(wide, width)
-        )
+        self.read = nn.Sequential(nn.Linear(2 * WIDTH, wide), nn.GELU(), nn.Dropout(dropout), nn.Linear(wide, width))
         self.count = nn.Linear(2 * WIDTH, KEY * (self.number_count + self.place_count))
         self.whole_sizes = [
             {"flag": 1, "choice": len(f.choices) + 1}.get(f.kind, self.constants) for f in program.whole

@@ -389,9 +389,7 @@ class PhraseIndex:
             measured=self.measured.get(caption, {}),
         )  # fmt: skip
 
-    def _captions(
-        self, clause: Clause, lookup: Lookup, best: int, similarity: Mapping[int, float]
-    ) -> tuple[str, str]:
+    def _captions(self, clause: Clause, lookup: Lookup, best: int, similarity: Mapping[int, float]) -> tuple[str, str]:
         """Of an action's captions the one that agrees best with a clause, and the next one that differs in nothing
         measured."""
         usual = self.captions[best][""]

@@ -41,9 +41,7 @@ FACE = (
     "total_s", "total_min",
     "alternating", "rounds", "in_all",
 )  # fmt: skip
-DOMAIN_TOKENS = {
-    "face": {"new", "with", "not", "whole", *FACE},
-}
+DOMAIN_TOKENS = {"face": {"new", "with", "not", "whole", *FACE}}
 """Tokens of each domain's requests."""
 BARE = tuple(t for t in OPEN if t.startswith("act="))  # openings that need no words
 

@@ -161,9 +161,7 @@ def test_a_list_says_what_names_were_asked(suite: Suite, made: dict[str, list[Mo
         output_files.match_files(tmp_path, outputs.items(suite))
 
 
-def test_what_seems_to_be_meant_is_named(
-    suite: Suite, made: dict[str, list[Motion]], tmp_path: Path
-) -> None:
+def test_what_seems_to_be_meant_is_named(suite: Suite, made: dict[str, list[Motion]], tmp_path: Path) -> None:
     """Unread formats, folders below and numbers without their zeros; not what lies beside a file that is read."""
     for name in ("1", "2_0", "x", "004"):
         save(made["jump"][0], tmp_path / name, "npz")
