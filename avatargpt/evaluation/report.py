@@ -81,7 +81,7 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
 
 def list_decoding(suite: Suite, model: Any) -> dict[str, Any]:
     """The settings under which the suite decodes: the defaults of the public method that it calls, and its options."""
-    method = getattr(model, suite.method or "no method", None)
+    method = getattr(model, suite.method or ("generate" if suite.kind == "prompts" else "no method"), None)
     if method is None or callable(model):
         return {}
     parameters = inspect.signature(method).parameters.values()

@@ -32,9 +32,9 @@ SEEN_IN = {
     "requests": "all words in requests", "texts": "a word in no request", "nowhere": "a word in no training text"
 }  # fmt: skip
 SUITE_KEYS = (
-    "name", "version", "kind", "measure", "description", "seeds", "metrics", "targets", "prompts", "options", "classes",
-    "data", "model", "method",
+    "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
 )  # fmt: skip
+KIND_KEYS = ("measure", "data", "model", "method")  # of all kinds but prompts
 LIST_COLUMNS = ("prompt", "action", "category")
 LIST_FIGURES = ("named", "named_by_action", "named_by_prompt", "top1", "top2", "top3")
 LIST_ACCEPTED = (
@@ -221,7 +221,7 @@ def read(path: Path) -> Suite:
     if not isinstance(data, dict):
         raise UserError(f"{path}: accepted a mapping with {', '.join(SUITE_KEYS)}")
     # Mistakes are reported when the file is read, not after hours of generation.
-    unknown = set(data) - set(SUITE_KEYS)
+    unknown = set(data) - {*SUITE_KEYS, *(KIND_KEYS if data.get("kind") != "prompts" else ())}
     missing = {"name", "version", "kind", "description", "metrics"} - set(data)
     if unknown or missing:
         raise UserError(f"{path}: unknown keys {sorted(unknown)}, missing {sorted(missing)}")
@@ -247,7 +247,7 @@ def read(path: Path) -> Suite:
         data["name"], int(data["version"]), data["kind"], data["description"], data["metrics"],
         tuple(int(s) for s in data.get("seeds") or (0,)), entries, data.get("options") or {},
         data.get("classes") or [], targets, str(data.get("measure") or ""), str(data.get("data") or ""),
-        data.get("model", True), str(data.get("method") or ("generate" if data["kind"] == "prompts" else "")),
+        data.get("model", True), str(data.get("method") or ""),
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class GestureBank:
             raise UserError(f"gesture {name!r}; accepted: {', '.join(self.names)}")
         other = {"l": "r", "r": "l"}
         keys = [(number, mirrored) for number, mirrored in self._by_name[name] if hand is None
-                or (other[hand] if mirrored else hand) in self._strokes[number].sides]  # fmt: skip
+                or (other.get(hand) if mirrored else hand) in self._strokes[number].sides]  # fmt: skip
         return [self.stroke(*k) for k in keys or self._by_name[name]]
 
     def stroke(self, number: int, mirrored: bool = False) -> Stroke:
