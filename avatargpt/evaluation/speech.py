@@ -67,9 +67,9 @@ class Timed:
 def evaluate_words(run: Run) -> dict[str, Any]:
     """The suite `word_times` on a run's driver; ``store`` is the folder of a Whisper model."""
     driver, data, timed = Driver.load(Path(run.model.source) / "driver"), run.data, []
-    for part, inside in ALIGNED.items() if data is not None else ():
-        folder = data / "aligned_speech_misc" / inside
-        for path in sorted([*folder.glob("*.TextGrid"), *folder.glob("*.phone.json")]):
+    parts = {} if data is None else {part: data / "aligned_speech_misc" / inside for part, inside in ALIGNED.items()}
+    for part, place in parts.items():
+        for path in sorted([*place.glob("*.TextGrid"), *place.glob("*.phone.json")]):
             stem = path.name.partition(".")[0]
             words = tuple(w for w in read(path).words if w.text not in NOT_A_WORD)
             audio = resample(*load(path.with_name(f"{stem}.wav")))

@@ -409,10 +409,10 @@ class PhraseIndex:
         value = value or {usual: 0.0}
         first, *others = sorted(value, key=lambda text: (-value[text], text))
         # Clips of the two differ in none of `CONTRARY`: who climbs the stairs does not come down them.
-        own = self.measured.get(first, {})
+        seen = self.measured.get(first, {})
         alike = (text for text in others if all(
-            own[name] == other[name] for other in [self.measured.get(text, {})] for name in CONTRARY
-            if name in own and name in other
+            seen[name] == other[name] for other in [self.measured.get(text, {})] for name in CONTRARY
+            if name in seen and name in other
         ))  # fmt: skip
         return first, next(alike, "")
 

@@ -269,8 +269,8 @@ def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
     lines = text.splitlines()
     cues = []
     for number, line in enumerate(lines):
-        if times := _CUE_TIMES.match(line):
-            cues.append((number, times.groups()))
+        if stamps_of_cue := _CUE_TIMES.match(line):
+            cues.append((number, stamps_of_cue.groups()))
         elif "-->" in line:
             shown = line.strip()[:60]
             raise UserError(f"{where} line {number + 1}: {shown!r}; accepted: 00:00:01,000 --> 00:00:02,500")

@@ -142,9 +142,9 @@ class Row:
         for parameter, default in about.get("takes", {}).items():
             annotation: Any = type(default)
             if isinstance(default, str):
-                kind, _, stated = default.partition(" ")
+                kind, _, own = default.partition(" ")
                 annotation, usual = TYPES[kind]
-                default = stated or usual
+                default = own or usual
             parameters.append(first.replace(name=parameter, default=default, annotation=annotation))
         self.signature = inspect.Signature([first, *parameters], return_annotation=Verdict)
 
