@@ -182,7 +182,11 @@ def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rat
     clauses = request.clauses
     rng = np.random.default_rng([seed % 2**32, 77])
     usual = [int(rng.choice(c.lengths)) if c.lengths else -1 for c in clauses]
-    tokens = [_clause_tokens(c, n) for c, n in zip(clauses, usual, strict=True)]
+    tokens = []
+    for c, n in zip(clauses, usual, strict=True):
+        # A turn takes as long as its degrees need (-1), a path as long as its shape, two actions as long as the longer.
+        own = -1 if c.turn else c.route.tokens or n if c.route else n
+        tokens.append(min(CHUNK, max(own, *c.concurrent.lengths, USUAL_TOKENS)) if c.concurrent else own)
     if seconds is not None:
         total = tokens_of(seconds, rate)
         if len(clauses) > 1 and total < MIN_TOKENS * len(clauses):  # no room for all of it one by one
@@ -192,14 +196,6 @@ def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rat
         seconds_each = [c.clause.seconds if c.clause is not None else None for c in clauses]
         tokens = share_tokens(total, lengths, seconds_each, rate, MIN_TOKENS)
     return [_spec(c, t, rate, seconds is not None) for c, t in zip(clauses, tokens, strict=True)]
-
-
-def _clause_tokens(clause: ClauseSpec, usual: int) -> int:
-    """A turn takes as long as its degrees need (-1), a path as long as its shape, two actions as long as the longer."""
-    tokens = -1 if clause.turn else clause.route.tokens or usual if clause.route else usual
-    if clause.concurrent:
-        tokens = min(CHUNK, max(tokens, *clause.concurrent.lengths, USUAL_TOKENS))
-    return tokens
 
 
 def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec:

@@ -138,7 +138,13 @@ def find_held(
         spans = runs_of(on[:, side] | fixed)
         for (_, first), (last, _) in zip([(0, 0), *spans], [*spans, (len(on), len(on))], strict=True):
             if first < last:
-                out.offsets[first:last, side] = _between(out.offsets[:, side], first, last)
+                # Between two contacts the offset of one fades, that of the other sets in.
+                gap, width = np.zeros((last - first, 2)), min(RELEASE_FRAMES, last - first)
+                if first > 0:
+                    gap[:width] += fading(out.offsets[first - 1, side], np.zeros(2), width + 1)[1:]
+                if last < len(on):
+                    gap[len(gap) - width :] += fading(out.offsets[last, side], np.zeros(2), width + 1)[:0:-1]
+                out.offsets[first:last, side] = gap
     return out
 
 
@@ -162,16 +168,6 @@ def _step_along(offsets: Sequence[np.ndarray], body: np.ndarray) -> np.ndarray:
 def _limit_length(vector: np.ndarray, most: float) -> np.ndarray:
     """A vector (2,) of this length at most."""
     return vector * min(1.0, most / max(float(np.linalg.norm(vector)), 1e-9))
-
-
-def _between(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Offsets of the frames [first, last) between two contacts: one fades, the other sets in."""
-    out, width = np.zeros((last - first, 2)), min(RELEASE_FRAMES, last - first)
-    if first > 0:
-        out[:width] += fading(offsets[first - 1], np.zeros(2), width + 1)[1:]
-    if last < len(offsets):
-        out[len(out) - width :] += fading(offsets[last], np.zeros(2), width + 1)[:0:-1]
-    return out
 
 
 def _raise_offsets(offsets: np.ndarray, joints: np.ndarray, ground: np.ndarray | float) -> np.ndarray:

@@ -101,7 +101,9 @@ class MotionEditing:
         start = raise_motion(source, -floor)
         end = raise_motion(end.resampled(fps), -floor if keep_place else -floor_of(end))
         frames = options.frames_of(seconds, fps)
-        ends = tokenizer.encode(self._tail(start)), tokenizer.encode(self._head(end))
+        count = min(CONTEXT * tokenizer.downsample, len(end) // tokenizer.downsample * tokenizer.downsample)
+        head = end.slice(0, count) if count else stitch.hold(end, tokenizer.downsample, before=False)
+        ends = tokenizer.encode(self._tail(start)), tokenizer.encode(head)
         gap = _Gap(start, end, *ends, frames, keep_place)
         caption = self._caption(self.model.resolve(text)) if text else ""
         rough, bridge = np.inf, None
@@ -276,11 +278,6 @@ class MotionEditing:
         count = min(CONTEXT * step, len(motion) // step * step)
         return motion.slice(len(motion) - count, len(motion)) if count else stitch.hold(motion, step, before=True)
 
-    def _head(self, motion: Motion) -> Motion:
-        step = self.model.tokenizer.downsample
-        count = min(CONTEXT * step, len(motion) // step * step)
-        return motion.slice(0, count) if count else stitch.hold(motion, step, before=False)
-
 
 def set_end_pose(motion: Motion, between: Between, start: Motion | None, end: Motion | None) -> Motion:
     """The motion, as long as before, whose first or last frame is a pose.
@@ -325,10 +322,14 @@ def roughness(start: Motion, middle: Motion, end: Motion) -> float:
     before = start.slice(max(0, len(start) - NEIGHBOURS), len(start)).joints
     after = end.slice(0, NEIGHBOURS).joints
     across = np.concatenate([before[-JERK_FRAMES:], middle.joints, after[:JERK_FRAMES]])
-    shares = [
-        measure(across, fps) / max([limit, *(measure(clip, fps) for clip in (before, after))])
-        for measure, limit in ((_jerk, MAX_JERK), (_step, MAX_STEP))
-    ]
+    def peaks(clip: np.ndarray) -> tuple[float, float]:
+        """The largest jerk, and the farthest that a toe goes in a twentieth of a second."""
+        steps = np.linalg.norm(np.diff(clip[:, TOES], axis=0), axis=-1)
+        return (float(jerk(clip, fps).max()) if len(clip) > JERK_FRAMES else 0.0,
+                float(steps.max()) * fps / 20 if len(steps) else 0.0)  # fmt: skip
+
+    shares = [seen / max(limit, *own) for seen, limit, *own in
+              zip(peaks(across), (MAX_JERK, MAX_STEP), peaks(before), peaks(after), strict=True)]  # fmt: skip
     usual = [SEAM_SHARE * float(np.percentile(_acceleration(clip, fps), 99)) for clip in (before, after)]
     seams = [(before[-2:], middle.joints[:SEAM_FRAMES]), (middle.joints[-SEAM_FRAMES:], after[:2])]
     seam = max(float(_acceleration(np.concatenate(frames), fps).max()) for frames in seams)
@@ -337,15 +338,6 @@ def roughness(start: Motion, middle: Motion, end: Motion) -> float:
 
 def _acceleration(joints: np.ndarray, fps: float) -> np.ndarray:
     return acceleration(joints, fps) if len(joints) > 2 else np.zeros(1)
-
-
-def _jerk(joints: np.ndarray, fps: float) -> float:
-    return float(jerk(joints, fps).max()) if len(joints) > JERK_FRAMES else 0.0
-
-
-def _step(joints: np.ndarray, fps: float) -> float:
-    steps = np.linalg.norm(np.diff(joints[:, TOES], axis=0), axis=-1)
-    return float(steps.max()) * fps / 20 if len(steps) else 0.0
 
 
 def out_of_reach(start: Motion, end: Motion, frames: int) -> tuple[str, ...]:

@@ -172,9 +172,7 @@ class MotionGeneration:
             out.append(replace(resolved, captions=captions))
         return out
 
-    def expected_seconds(
-        self, requests: Sequence[ResolvedRequest], seconds: Sequence[float | None]
-    ) -> list[float]:  # fmt: skip
+    def expected_seconds(self, requests: Sequence[ResolvedRequest], seconds: Sequence[float | None]) -> list[float]:
         """How long about the motion of each resolved request will be; what ends by itself counts as `CHUNK` tokens."""
         rate = self.model.tokenizer.tokens_per_second
         out = []
@@ -219,18 +217,16 @@ class MotionGeneration:
         parts, seed, motion = [], take.job.seed, take.motion or take.job.after
         context, posture = None, ""
         if motion is not None and self.model.continues_clauses:
-            context, posture = self._tail(motion), Measures(motion.joints).posture(max(len(motion) - 2, 0))
+            tokenizer = self.model.tokenizer
+            end = motion.slice(max(0, len(motion) - BEFORE * tokenizer.downsample), len(motion))
+            context = tokenizer.encode(end.canonical())
+            posture = Measures(motion.joints).posture(max(len(motion) - 2, 0))
             take.plan[place] = _from_posture(take.plan[place], posture)
         first, *others = take.plan[place].actions
         parts.append(_ClausePart(first, mix(seed, 300 + place) if place else seed, context, posture))
         for i, action in enumerate(others, 1):
             parts.append(_ClausePart(action, mix(seed, 300 * (2 * i + 1) + place)))
         return parts
-
-    def _tail(self, motion: Motion) -> np.ndarray:
-        """Codes (N, R) of the end of a motion."""
-        frames = BEFORE * self.model.tokenizer.downsample
-        return self.model.tokenizer.encode(motion.slice(max(0, len(motion) - frames), len(motion)).canonical())
 
     def _best_codes(
         self, parts: Sequence[_ClausePart], before: Sequence[np.ndarray | None], config: GenerationConfig

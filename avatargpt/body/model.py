@@ -316,9 +316,7 @@ def with_rests(
         loaded.prompt("continuation", {"motion": codes[-CONTEXT:], "seconds": n / rate, "caption": REST})
         for (_, codes, _), n in zip(parts, lengths, strict=True)
     ]
-    rests = loaded.sample(
-        prompts, lengths, [seed for *_, seed in parts], RESTS, config.guidance, config.temperature
-    )  # fmt: skip
+    rests = loaded.sample(prompts, lengths, [seed for *_, seed in parts], RESTS, config.guidance, config.temperature)
     out = [list(c) for c in candidates]
     for (k, codes, _), ends in zip(parts, rests, strict=True):
         out[k] += [np.concatenate([codes, rest]) for rest in ends]

@@ -27,9 +27,7 @@ class MotionDescription:
     def __init__(self, model: BodyModel) -> None:
         self.model = model
 
-    def describe(
-        self, motions: Motion | Sequence[Motion], num: int = 1, seed: int = 0, best_of: int = 7
-    ) -> list[Any]:
+    def describe(self, motions: Motion | Sequence[Motion], num: int = 1, seed: int = 0, best_of: int = 7) -> list[Any]:
         """Motion to text.
 
         With a text-motion scorer the likeliest sentence, sampled ones, and the nearest caption of the phrase index are

@@ -61,11 +61,11 @@ def run(
     from avatargpt.evaluation.outputs import failure_lines
 
     chosen = evaluation.load(suite)
-    kind = evaluation.KINDS[chosen.kind]
-    if kind.lacks(chosen, data, store):
-        raise UserError(f"{suite}: measured on {kind.data}; name its folder with --data")
+    # What is learnt from recordings of speech is also measured on a cache of them.
+    if chosen.data and data is None and (store is None or chosen.kind != "speech" or chosen.measure != "face"):
+        raise UserError(f"{suite}: measured on {chosen.data}; name its folder with --data")
     if data is not None and not data.is_dir():
-        raise UserError(f"--data {data}: no such folder; accepted that of {kind.data}")
+        raise UserError(f"--data {data}: no such folder; accepted that of {chosen.data or 'the body corpus'}")
     if store is not None and not store.is_dir():
         raise UserError(f"--store {store}: no such folder; accepted one that the suite reads")
     if output is not None:
@@ -73,13 +73,13 @@ def run(
             raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
         check_output(output)
     other_system = _other_system(outputs, names, fps)
-    without = kind.model is False or (other_system is not None and chosen.kind != "prompt_list")
+    without = chosen.model is False or (other_system is not None and chosen.kind != "prompt_list")
     if model not in (None, "none") and without:
         raise UserError(f"--model: no model takes part in {suite}{' on --outputs' if other_system else ''}")
     if without or model == "none":
-        if not without and kind.model != "optional":
-            accepted = (*evaluation.kinds_with(model=False), *evaluation.kinds_with(model="optional"))
-            raise UserError(f"--model none: {suite} needs a model; accepted suites of kind {', '.join(accepted)}")
+        if not without and chosen.model != "optional":
+            accepted = [name for name in evaluation.list_suites() if evaluation.load(name).model is not True]
+            raise UserError(f"--model none: {suite} needs a model; accepted {', '.join(accepted)}")
         loaded: Any = None
     elif model in ("nearest", "random"):
         loaded = _clips_as_answers(chosen, model, data)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.evaluation.suites import KINDS, Run, Suite, find, folder, kinds_with, list_suites, load, read
+from avatargpt.evaluation.suites import Run, Suite, find, folder, list_suites, load, read
 
 if TYPE_CHECKING:
     from avatargpt.evaluation.outputs import Outputs
 
-__all__ = ["KINDS", "Suite", "find", "folder", "kinds_with", "list_suites", "load", "read", "run", "run_suite"]
+__all__ = ["Suite", "find", "folder", "list_suites", "load", "read", "run", "run_suite"]
 
 
 def run(
@@ -30,11 +30,11 @@ def run(
             (prompts, seeds) -> motions; for ``gesture`` also a function `Talk` -> Motion or several by name; for
             ``humanml3d`` also a `Maker`; None where only real clips and baselines, or another system's outputs, are
             measured.
-        data: the folder of the corpus that the suite needs (`suites.KINDS`).
+        data: the folder of the corpus that the suite needs (its ``data``).
         out: where to write the results (.json); charts and samples go beside it, and what the run was made on
             (`report.write_provenance`). None: nothing is written.
         store: a prepared clip store, for keyframed clips that are not made on the spot; for ``humanml3d`` the folder of
-            the evaluator, for the kinds ``retrieval`` and ``retrieval_judge`` likewise (default: the packaged weights).
+            the evaluator, for ``retrieval`` and ``retrieval_judge`` likewise (default: the packaged weights).
         full: the large sample where a suite has two sizes.
         options: ``outputs`` of `run_suite`.
 
@@ -60,8 +60,7 @@ def run_suite(
     from avatargpt.evaluation import report
     from avatargpt.evaluation.cache import NO_CACHE, RunCache
 
-    kind = KINDS[suite.kind]
-    cached = out is not None and outputs is None and model is not None and kind.model is not False
+    cached = out is not None and outputs is None and model is not None and suite.model is not False
     # Where another system answered, a model only describes the motions of a list of prompts.
     head = report.header(suite, model if outputs is None or suite.kind == "prompt_list" else None)
     cache = NO_CACHE
@@ -72,7 +71,7 @@ def run_suite(
 
         results = score(suite, outputs, data, store, model)
     else:
-        results = kind.evaluate(Run(suite, model, data, out, store, full, cache))
+        results = suite.evaluate(Run(suite, model, data, out, store, full, cache))
     result = {**head, **results}
     report.show(result)  # first, so that it is seen even where it cannot be written
     if out is not None:

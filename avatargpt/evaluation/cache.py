@@ -153,12 +153,21 @@ class RunCache:
         if self.folder is None:
             return _fresh(work)
         try:
-            path = self._path(self.folder, what, arguments)
+            name = answer_digest(what, *arguments)[:40]
         except NotStorableError:  # arguments of a foreign model: computed every time
             return _fresh(work)
+        # Equal calls are numbered: a model may answer the second one differently.
+        self._times[name] += 1
+        path = self.folder / f"part-{name}-{self._times[name]}.npz"
         if not path.exists():
             answer = _fresh(work)
-            self._begin(self.folder)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as e:
+                raise UserError(f"cannot make {self.folder}: {e.strerror or e}") from None
+            if not (self.folder / KEY_FILE).exists():
+                text = json.dumps({"digest": self.digest, "key": self.key}, indent=1, ensure_ascii=False, default=str)
+                atomic_write(self.folder / KEY_FILE, lambda p: p.write_text(text, encoding="utf-8"))
             try:
                 save_answer(path, answer)
             except NotStorableError:
@@ -191,21 +200,6 @@ class RunCache:
             path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
-
-    def _path(self, folder: Path, what: str, arguments: Sequence[Any]) -> Path:
-        # Equal calls are numbered: a model may answer the second one differently.
-        name = answer_digest(what, *arguments)[:40]
-        self._times[name] += 1
-        return folder / f"part-{name}-{self._times[name]}.npz"
-
-    def _begin(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise UserError(f"cannot make {folder}: {e.strerror or e}") from None
-        if not (folder / KEY_FILE).exists():
-            text = json.dumps({"digest": self.digest, "key": self.key}, indent=1, ensure_ascii=False, default=str)
-            atomic_write(folder / KEY_FILE, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def _fresh(work: Callable[[], Answer]) -> Answer:

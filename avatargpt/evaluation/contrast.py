@@ -89,7 +89,14 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
     figures = [describe_figures(Measures.of(model.tokenizer.decode(a[0])).figures()) for a in answers]
     wanted = [pairs[i][1].get(fields[i]) for i in drawn]
     add("generation", drawn, [s.get(fields[i]) == w for s, i, w in zip(figures, drawn, wanted, strict=True)])
-    return _figures(rows)
+    out: dict[str, Any] = {}
+    for name, values in rows.items():
+        groups: dict[str, list[float]] = defaultdict(list)
+        for field, action, right in values:
+            for key in (name, f"{name}/{field}", f"{name}/{field}/{action}"):
+                groups[key].append(right)
+        out |= {k: figure(v) for k, v in groups.items() if k.count("/") < 2 or len(v) >= MIN_ROWS}
+    return out
 
 
 def _list_types(wording: Wording, symbols: np.ndarray) -> dict[str, str]:
@@ -118,15 +125,3 @@ def _likelihoods(
     ]
     scores: np.ndarray = loaded.score(prompts, [(c[:, 0] + first).tolist() for c in codes])
     return scores
-
-
-def _figures(rows: Mapping[str, Sequence[tuple[str, str, float]]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, values in rows.items():
-        groups: dict[str, list[float]] = defaultdict(list)
-        for field, action, right in values:
-            groups[name].append(right)
-            groups[f"{name}/{field}"].append(right)
-            groups[f"{name}/{field}/{action}"].append(right)
-        out |= {k: figure(v) for k, v in groups.items() if k.count("/") < 2 or len(v) >= MIN_ROWS}
-    return out

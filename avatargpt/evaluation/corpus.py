@@ -22,28 +22,18 @@ BATCH = 64
 NEAREST_CLIP, RANDOM_CAPTION = "nearest clip", "random caption"
 
 
-def corpus_folder(data: Path | None) -> Path:
-    """The folder with captions.jsonl: `data` itself or `body` / `data/body` below it."""
+def load_clips(data: Path | None, split: str) -> list[Clip]:
+    """All clips of a split, motions in memory, of the folder with captions.jsonl: `data` itself or `body` / `data/body`
+    below it."""
     if data is None:
         raise UserError("this suite compares with real clips; name the folder of the body corpus with --data")
-    for folder in (data, data / "body", data / "data" / "body"):
-        if (folder / "captions.jsonl").is_file():
-            return folder
-    raise UserError(f"{data}: no body corpus here; accepted a folder with captions.jsonl and motions_*.npz")
-
-
-def load_clips(data: Path | None, split: str) -> list[Clip]:
-    """All clips of a split, motions in memory."""
-    folder = corpus_folder(data)
+    places = (p for p in (data, data / "body", data / "data" / "body") if (p / "captions.jsonl").is_file())
+    if (folder := next(places, None)) is None:
+        raise UserError(f"{data}: no body corpus here; accepted a folder with captions.jsonl and motions_*.npz")
     clips = [replace(clip, motion=clip.load()) for clip in read_quantised(folder, split)]
     if not clips:
         raise UserError(f"{folder}: no clips in split {split!r}")
     return clips
-
-
-def is_rare(clip: Clip) -> bool:
-    """Whether a clip is none of the Bandai takes, which make up most of the corpus."""
-    return not clip.source.startswith("bandai")
 
 
 def action_names() -> list[str]:

@@ -49,13 +49,9 @@ def find_stated_side(sentence: str) -> str:
         return "both"
     if left != right:
         return "left" if left else "right"
-    if left and right:
-        return _active_side(text)
-    return "both" if _BOTH_LIMBS.search(text) else ""
-
-
-def _active_side(text: str) -> str:
-    """Of two sides the one that does not rest ("keeps the right arm down, lifts the left")."""
+    if not left:
+        return "both" if _BOTH_LIMBS.search(text) else ""
+    # Of two sides the one that does not rest ("keeps the right arm down, lifts the left").
     resting = re.search(
         r"(leaves?|keeps?|lets?|leaving|keeping|with) the (left|right) (arm|hand)[^,;]*?(hang|down|still|rest)", text
     )
@@ -141,8 +137,10 @@ class Marks:
         return ok
 
     def figures(self, name: str, mean: str) -> dict[str, Any]:
-        """``NAME`` of all clips, and the mean of the classes."""
-        return {name: figure(self.right), mean: figure([float(np.mean(v)) for v in self.by_class.values()])}
+        """``NAME`` of all clips, the mean of the classes, and ``side``; of families also ``only``."""
+        means = figure([float(np.mean(v)) for v in self.by_class.values()])
+        only = {"only": figure(self.only)} if name == "family" else {}
+        return {name: figure(self.right), mean: means, **only, "side": figure(self.side)}
 
     def classes(self, name: str) -> dict[str, Any]:
         """``NAME/CLASS``."""
@@ -203,7 +201,7 @@ def _judge_actions(clips: Sequence[Clip], sentences: Sequence[str]) -> tuple[dic
             name, named = clip.action or " or ".join(sorted(accepted)), action_of(sentence)
             marks.add(name, accepted, {named}, side, sentence)
             marks.confusion[name][named or "(none)"] += 1
-    results = {**marks.figures("action", "action_class_mean"), "side": figure(marks.side)}
+    results = marks.figures("action", "action_class_mean")
     references = [c.captions for c in clips]
     for name, measure in WORDING.items():
         results[name] = plain(measure(sentences, references, tokens=text.raw_tokens))
@@ -255,20 +253,17 @@ def score_synthetic(
 
     captions = [named(c, s) for c in used for s in c.captions]
     chance = [named(used[j], sentences[int(i)]) for j, i in enumerate(order)]
-    results = {**_family_figures(marks), "captions": figure(captions), "chance": figure(chance),
+    results = {**marks.figures("family", "family_mean"), "captions": figure(captions), "chance": figure(chance),
                **marks.classes("family")}  # fmt: skip
     texts = corpus.baseline_sentences(used, training, suite.seeds[0])
     for name, answers in texts.items():
         other = _judge_families(table, used, answers)
-        results |= {f"{k}/{name}": v for k, v in {**_family_figures(other), **other.classes("family")}.items()}
+        figures = {**other.figures("family", "family_mean"), **other.classes("family")}
+        results |= {f"{k}/{name}": v for k, v in figures.items()}
     chosen = order[: int(suite.options.get("samples", 40))]
     result = _result(results, marks.confused(), used, sentences, chosen, [*texts])
     baselines = {"baselines": result.pop("baselines")} if texts else {}
     return {**result, "clips_of_no_family": len(clips) - len(used), **baselines}
-
-
-def _family_figures(marks: Marks) -> dict[str, Any]:
-    return {**marks.figures("family", "family_mean"), "only": figure(marks.only), "side": figure(marks.side)}
 
 
 def _judge_families(table: FamilyTable, clips: Sequence[Clip], sentences: Sequence[str]) -> Marks:

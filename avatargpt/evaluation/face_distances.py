@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.metrics.degradations import fit_length
-from avatargpt.metrics.statistics import fid
+from avatargpt.metrics.statistics import scaled_fid
 from instruct_data.face.score import Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
@@ -94,11 +94,7 @@ def face_fid(faces: Sequence[FaceMotion], real: Sequence[FaceMotion]) -> float:
     if min(len(faces), len(real)) < 2:
         raise ValueError(f"{len(faces)} and {len(real)} clips; accepted at least 2 of both")
     a, b = (np.stack([face_features(m) for m in clips]) for clips in (faces, real))
-    scale = b.std(0)
-    used = scale > 1e-4
-    if not used.any():
-        raise ValueError("face_fid: the real clips are all the same")
-    return fid(a[:, used] / scale[used], b[:, used] / scale[used], shrink=True) / int(used.sum())
+    return scaled_fid(a, b, "face_fid", 1e-4)
 
 
 def score_baselines(scores: Sequence[Score]) -> dict[str, list[FaceMotion]]:

@@ -7,6 +7,7 @@ import inspect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,6 @@ def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path 
     """
     results: dict[str, Any] = {}
     sources = instruction_sources(suite, data)
-    speech = None if store is None else _speech(store)
     samples, passed = [], {}
     for name, scores in sources.items():
         read = [performer.read([s.text], [s.length])[0] for s in scores]  # with the length, as by --seconds
@@ -98,7 +98,8 @@ def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path 
     if data is not None:
         results |= all_events([*passed["own"], *passed["corpus"]], (folder() / LEARNT).read_text("utf-8").splitlines())
     results |= _measure_rise(performer)
-    if speech is not None:
+    if store is not None:  # held-out clear voices
+        speech = [c for c in load(store) if c.split == "val" and c.kind == "taught" and c.source == "clean"]
         results |= _with_speech(performer, speech, sources["own"])
     return {"results": results, "samples": samples, "baselines": [*score_baselines(())]}
 
@@ -152,42 +153,24 @@ def _parts(score: Score) -> list[str]:
     return events + [f"{f.name} {f.start:.1f}-{f.end:.1f} s, {f.intensity:g}" for f in score.emotions]
 
 
-def _levels(performer: FacePipeline, scores: Sequence[Score], measure: Callable[[FaceMotion], float]) -> list[float]:
-    return [measure(performer.perform(s.text, score=s, seconds=3.0)) for s in scores]
-
-
 # Share of the steps slightly < no word < very < extremely that rise: by scores, and as read from words.
 def _measure_rise(performer: FacePipeline) -> dict[str, Any]:
-    scored: list[float] = []
-    worded: list[float] = []
+    out: dict[str, list[float]] = {"told": [], "worded": []}
+
+    def add(way: str, scores: Sequence[Score], measure: Callable[[FaceMotion], float]) -> None:
+        levels = [measure(performer.perform(s.text, score=s, seconds=3.0)) for s in scores]
+        out[way] += [float(b > a + RISE) for a, b in zip(levels, levels[1:], strict=False)]
+
     for name in action_names():
-        if LOOKS[name].form in STATES:  # a closed mouth and a neutral face have no degree
-            continue
-        scores = [Score(3.0, (Event(name, 0.4, 1.6, s),)) for s in STEPS]
-        scored += _steps(_levels(performer, scores, lambda m, n=name: _apex(m, n)))  # type: ignore[misc]
-        texts = [name.replace("_", " ") + d for d in DEGREES]
-        worded += _steps(_levels(performer, performer.read(texts), lambda m, n=name: _apex(m, n)))  # type: ignore[misc]
+        if LOOKS[name].form not in STATES:  # a closed mouth and a neutral face have no degree
+            apex = partial(lambda name, motion: float(np.percentile(LOOKS[name].signal(motion), 97)), name)
+            add("told", [Score(3.0, (Event(name, 0.4, 1.6, s),)) for s in STEPS], apex)
+            add("worded", performer.read([name.replace("_", " ") + d for d in DEGREES]), apex)
     for name in (n for n in emotion_names() if n != "neutral"):
-        scores = [Score(3.0, (), (Emotion(name, s, 0.0, 3.0),)) for s in STEPS]
-        scored += _steps(_levels(performer, scores, lambda m, n=name: read_emotions(m, 1.0)[n]))  # type: ignore[misc]
-        texts = [f"look {w}{name}" for w in WORDS]
-        worded += _steps(
-            _levels(performer, performer.read(texts), lambda m, n=name: read_emotions(m, 1.0)[n])  # type: ignore[misc]
-        )
-    return {"rising/told": figure(scored), "rising/worded": figure(worded)}
-
-
-def _apex(motion: FaceMotion, action: str) -> float:
-    return float(np.percentile(LOOKS[action].signal(motion), 97))
-
-
-def _steps(levels: Sequence[float]) -> list[float]:
-    return [float(b > a + RISE) for a, b in zip(levels, levels[1:], strict=False)]
-
-
-# Held-out clear voices of a cache.
-def _speech(store: Path) -> list[SpeechClip]:
-    return [c for c in load(store) if c.split == "val" and c.kind == "taught" and c.source == "clean"]
+        level = partial(lambda name, motion: read_emotions(motion, 1.0)[name], name)
+        add("told", [Score(3.0, (), (Emotion(name, s, 0.0, 3.0),)) for s in STEPS], level)
+        add("worded", performer.read([f"look {w}{name}" for w in WORDS]), level)
+    return {f"rising/{way}": figure(values) for way, values in out.items()}
 
 
 # Instruction, feeling and speech at once, by the driver with the true score: events done, closures lost.
@@ -354,24 +337,18 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
     results["events"] = figure([x for v in events.values() for x in v])
     results["denied"] = figure(denied)
     results |= {k.replace("events/fresh", "events"): v for k, v in baseline_figures("fresh", scores).items()}
-    results |= _questions(performer, suite.options["questions"])
+    asked: dict[str, list[float]] = defaultdict(list)
+    for _, row in json_rows(folder() / suite.options["questions"]):
+        score = performer.read([row["text"]])[0]
+        names = ({e.action for e in score.events} | {f.name for f in score.emotions}) - {*AT_REST}
+        wanted, excluded = {*row.get("names", ())}, {*row.get("not", ())}
+        asked[row["kind"]].append(float(wanted <= names and not excluded & names if wanted else not names))
+    results |= {f"questions/{kind}": figure(values) for kind, values in asked.items()}
     called: dict[bool, list[float]] = {True: [], False: []}
     for _, row in json_rows(folder() / suite.options["foreign"]):
         called[bool(row["foreign"])].append(float(bool(unreadable(row["text"]))))
     results |= {"foreign": figure(called[True]), "english": figure([1 - x for x in called[False]])}
     return {"results": results, "instructions": rows, "baselines": [*score_baselines(())]}
-
-
-# Are questions that ask for nothing distinguished from those that ask for something?
-def _questions(performer: FacePipeline, file: str) -> dict[str, Any]:
-    right: dict[str, list[float]] = defaultdict(list)
-    for _, row in json_rows(folder() / file):
-        score = performer.read([row["text"]])[0]
-        names = ({e.action for e in score.events} | {f.name for f in score.emotions}) - {*AT_REST}
-        wanted, excluded = {*row.get("names", ())}, {*row.get("not", ())}
-        fits = wanted <= names and not excluded & names if wanted else not names
-        right[row["kind"]].append(float(fits))
-    return {f"questions/{kind}": figure(values) for kind, values in right.items()}
 
 
 RENDERING = 7_000_000  # seeds of renderings here; training draws its own from another sequence
@@ -380,17 +357,12 @@ GAP = 1.0  # seconds cut out of a clip for the in-between
 
 
 def evaluate_language(run: Run) -> dict[str, Any]:
-    """The suite on a run's model."""
-    methods = ("face", "describe_face", "feeling", "emotion_face", "face_in_between")
-    return score_language(run.suite, run.cache.wrap_model(run.model, *methods), run.data)
-
-
-def score_language(suite: Suite, model: Any, data: Path | None) -> dict[str, Any]:
-    """All figures."""
-    longest = float(suite.options["longest"])
+    """The suite `face_language` on a run's model."""
+    suite, longest = run.suite, float(run.suite.options["longest"])
+    model = run.cache.wrap_model(run.model, "face", "describe_face", "feeling", "emotion_face", "face_in_between")
     results: dict[str, Any] = {}
     samples: list[dict[str, Any]] = []
-    for name, instructions in instruction_sources(suite, data).items():
+    for name, instructions in instruction_sources(suite, run.data).items():
         if name == "everyday":
             continue
         scores = [s for s in instructions if s.length <= longest]
@@ -414,18 +386,15 @@ def score_descriptions(descriptions: Sequence[str], scores: Sequence[Score]) -> 
     feeling_pairs = [(Counter(set(r.feelings)), Counter(set(w.feelings))) for r, w in zip(read, targets, strict=True)]
     same = [[a for a, _ in r.actions] == [a for a, _ in w.actions]
             for r, w in zip(read, targets, strict=True) if w.actions]  # fmt: skip
-    counts = [right for r, w in zip(read, targets, strict=True) for right in _counts(r.actions, w.actions)]
+    counts = []  # whether the count of every named target action is right; several of one name are matched in order
+    for r, w in zip(read, targets, strict=True):
+        told = {a: [n for b, n in r.actions if b == a] for a, _ in r.actions}
+        counts += [told[a].pop(0) == n for a, n in w.actions if told.get(a)]
     return {
         "described_actions": f1(actions), "described_feelings": f1(feeling_pairs),
         "described_sequences": float(np.mean(same)) if same else float("nan"),
         "described_counts": float(np.mean(counts)) if counts else float("nan"),
     }
-
-
-# Whether the count of every named target action is right; several of one name are matched in order.
-def _counts(read: Sequence[tuple[str, int]], targets: Sequence[tuple[str, int]]) -> list[bool]:
-    counts = {a: [n for b, n in read if b == a] for a, _ in read}
-    return [counts[a].pop(0) == n for a, n in targets if counts.get(a)]
 
 
 def feelings(model: Any, seed: int) -> dict[str, Any]:

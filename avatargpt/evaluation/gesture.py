@@ -48,10 +48,6 @@ class Talk:
 Generator = Callable[[Talk], Motion]
 
 
-def _load_audio(path: Path) -> np.ndarray:
-    return sounds.resample(*sounds.load(path))
-
-
 def read_talks(folder: Path) -> list[Talk]:
     """Talks of a folder: ``NAME.wav`` (any sound) with ``NAME.npz`` (a Motion), ``NAME.interlocutor.wav`` and word
     times of either (``NAME.TextGrid``, ``NAME.interlocutor.json``, ...), where there are any.
@@ -80,8 +76,9 @@ def _talks(place: Path) -> list[Talk]:
         if motion_path.exists():
             motion = read_rows(beat2) if beat2.exists() else Motion.load(motion_path)
         out.append(Talk(
-            name, _load_audio(path), motion, _word_times(place, name),
-            None if interlocutor is None else _load_audio(interlocutor), _word_times(place, name + INTERLOCUTOR),
+            name, sounds.resample(*sounds.load(path)), motion, _word_times(place, name),
+            None if interlocutor is None else sounds.resample(*sounds.load(interlocutor)),
+            _word_times(place, name + INTERLOCUTOR),
         ))  # fmt: skip
     return out
 
@@ -231,16 +228,6 @@ def _spread(motion: Motion, window: float) -> list[float]:
     return [float(far[i : i + frames].mean()) for i in range(0, len(far) - frames + 1, frames)]
 
 
-def stroke_figures(strokes: Sequence[Motion]) -> dict[str, Any]:
-    """Speed, acceleration and jerk of single gestures: the row ``strokes``, which has no sound."""
-    strokes_of = [m for m in (s.resampled(FPS) for s in strokes) if len(m) > 3]
-    return {
-        "hand_speed/strokes": figure([beats.hand_speed(m) for m in strokes_of]),
-        "acceleration/strokes": figure([beats.mean_acceleration(m) for m in strokes_of]),
-        "jerk/strokes": figure([beats.mean_jerk(m) for m in strokes_of]),
-    }  # fmt: skip
-
-
 def attention(name: str, row: Sequence[TalkMotion]) -> dict[str, Any]:
     """Stillness, speed against that of talking, and nods at the interlocutor's pauses, over the talks with a listener.
 
@@ -334,13 +321,9 @@ def _generators(model: Any) -> dict[str, Generator]:
 
 
 def score(
-    suite: Suite,
-    talks: Sequence[Talk],
-    networks: Mapping[str, Generator],
-    strokes: Sequence[beats.MeasuredStroke] = (),
-    features: GestureFeatureEncoder | None = None,
-    reduced: bool = True,
-) -> dict[str, Any]:
+    suite: Suite, talks: Sequence[Talk], networks: Mapping[str, Generator],
+    strokes: Sequence[beats.MeasuredStroke] = (), features: GestureFeatureEncoder | None = None, reduced: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """All figures, ``figure/row``.
 
     Rows: ``real``; ``mean pose``; ``shuffled`` (real motion under other sound: beats alone differ); ``retrieval``,
@@ -377,8 +360,11 @@ def score(
         results |= movement_figures(name, row, motions, window)
         results |= attention(name, row)
         results |= _against(name, [m.motion for m in row], motions, features)
-    if strokes:
-        results |= stroke_figures([s.motion for s in strokes])
+    if strokes:  # single gestures, which have no sound
+        gestures = [m for m in (s.motion.resampled(FPS) for s in strokes) if len(m) > 3]
+        for name, measure in (("hand_speed", beats.hand_speed), ("acceleration", beats.mean_acceleration),
+                              ("jerk", beats.mean_jerk)):  # fmt: skip
+            results[f"{name}/strokes"] = figure([measure(m) for m in gestures])
     return {
         "talks": len(recorded), "sounds": len(talks), "seconds": round(sum(m.seconds for m in real), 2),
         # The rows of one figure next to one another.
@@ -387,15 +373,12 @@ def score(
     }  # fmt: skip
 
 
-_Maker = Callable[[Talk, int], Motion]
-
-
 # How the rows beside ``real`` are made: (talk, frames) -> motion.
 def _makers(
     talks: Sequence[Talk], motions: Sequence[Motion], networks: Mapping[str, Generator],
     strokes: Sequence[beats.MeasuredStroke], reduced: bool = True,
-) -> dict[str, _Maker]:  # fmt: skip
-    out: dict[str, _Maker] = {"mean pose": lambda talk, frames: beats.mean_pose(motions, frames)}
+) -> dict[str, Callable[[Talk, int], Motion]]:  # fmt: skip
+    out: dict[str, Callable[[Talk, int], Motion]] = {"mean pose": lambda talk, frames: beats.mean_pose(motions, frames)}
     if strokes:
         bank = beats.StrokeBank(strokes)
         out["retrieval"] = lambda talk, frames: bank.gesticulate(talk.audio, frames)

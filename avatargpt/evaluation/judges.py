@@ -25,42 +25,22 @@ FIGURES = {"top1": 1, "top2": 1, "top3": 1, "mm_dist": -1, "fid": -1}
 
 
 def evaluate_predicates(run: Run) -> dict[str, Any]:
-    """The suite `predicates` on a corpus."""
-    options = run.suite.options
-    clips = corpus.load_clips(run.data, str(options.get("split", "val")))
-    step = int(options.get("bandai2_step", 1))
-    # The big classes are thinned out evenly: thousands of raised hands add time, not information.
-    thinned = [c for i, c in enumerate(clips) if c.source != "bandai2" or i % step == 0]
-    return score_predicates(run.suite, thinned)
-
-
-def evaluate_families(run: Run) -> dict[str, Any]:
-    """The suite `families` on keyframed clips of held-out seeds."""
-    options = run.suite.options
-    per_family = int(options["full" if run.full and "full" in options else "per_family"])
-    return score_families(run.suite, corpus.make_keyframed_clips(per_family))
-
-
-def evaluate_retrieval(run: Run) -> dict[str, Any]:
-    """The suite `retrieval_judge` on recorded and keyframed clips."""
-    options = run.suite.options
-    recorded = corpus.load_clips(run.data, str(options.get("split", "val")))
-    keyframed = list(corpus.make_keyframed_clips(int(options["keyframed"])))
-    return score_evaluator(run.suite, recorded, keyframed, MotionEvaluator.load(run.store))
-
-
-def score_predicates(suite: Suite, clips: list[Clip]) -> dict[str, Any]:
-    """Pass rate on the clips of each class and on all others.
+    """Pass rate of the suite `predicates` on the clips of each class in a corpus, and on all others.
 
     Returns:
         ``own/<class>`` and ``others/<class>`` figures, and which classes a predicate is also true for (overlaps are
         expected where one action contains another, as a wave contains a raised hand).
     """
+    options = run.suite.options
+    clips = corpus.load_clips(run.data, str(options.get("split", "val")))
+    step = int(options.get("bandai2_step", 1))
+    # The big classes are thinned out evenly: thousands of raised hands add time, not information.
+    clips = [c for i, c in enumerate(clips) if c.source != "bandai2" or i % step == 0]
     signals = [Signals(c.load()) for c in clips]
     results: dict[str, Any] = {}
     also: dict[str, Any] = {}
     own_means, other_means = [], []
-    for about in suite.classes:
+    for about in run.suite.classes:
         inside: list[float] = []
         outside: dict[str, list[float]] = defaultdict(list)
         for clip, s in zip(clips, signals, strict=True):
@@ -81,6 +61,21 @@ def score_predicates(suite: Suite, clips: list[Clip]) -> dict[str, Any]:
     results["own"] = figure(own_means)
     results["others"] = figure(other_means)
     return {"results": results, "also_true_for": also, "clips": len(clips)}
+
+
+def evaluate_families(run: Run) -> dict[str, Any]:
+    """The suite `families` on keyframed clips of held-out seeds."""
+    options = run.suite.options
+    per_family = int(options["full" if run.full and "full" in options else "per_family"])
+    return score_families(run.suite, corpus.make_keyframed_clips(per_family))
+
+
+def evaluate_retrieval(run: Run) -> dict[str, Any]:
+    """The suite `retrieval_judge` on recorded and keyframed clips."""
+    options = run.suite.options
+    recorded = corpus.load_clips(run.data, str(options.get("split", "val")))
+    keyframed = list(corpus.make_keyframed_clips(int(options["keyframed"])))
+    return score_evaluator(run.suite, recorded, keyframed, MotionEvaluator.load(run.store))
 
 
 def score_families(suite: Suite, clips: Iterable[Clip], compared: int = 4) -> dict[str, Any]:

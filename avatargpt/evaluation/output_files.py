@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -84,7 +83,8 @@ def match_files(folder: Path, items: Sequence[ExpectedFile], names: Path | None 
     if names is None:
         names = next((folder / n for n in LISTS if (folder / n).is_file()), None)
     prompts_by_name = None if names is None else read_names(names)
-    expected = _Expected.of(items, prompts_by_name, "" if names is None else names.name)
+    keys = [i.id if prompts_by_name is None else normalise_prompt(i.text) for i in items]
+    expected = _Expected(dict(zip(keys, items, strict=True)), prompts_by_name, "" if names is None else names.name)
     files: dict[str, Path] = {}
     failed: list[dict[str, str]] = []
     ignored: list[Path] = []
@@ -137,11 +137,6 @@ class _Expected:
     prompts_by_name: Mapping[str, str] | None  # of the list; None = names are ids
     list_name: str  # of the list's file
 
-    @classmethod
-    def of(cls, items: Sequence[ExpectedFile], prompts_by_name: Mapping[str, str] | None, list_name: str) -> Self:
-        keys = [i.id if prompts_by_name is None else normalise_prompt(i.text) for i in items]
-        return cls(dict(zip(keys, items, strict=True)), prompts_by_name, list_name)
-
     def item(self, name: str) -> tuple[ExpectedFile, int] | None:
         """What a file of this name answers, and its number among the samples; None = nothing."""
         if self.prompts_by_name is not None:
@@ -158,18 +153,17 @@ class _Expected:
         if self.prompts_by_name is not None:
             prompt = self.prompts_by_name.get(name)
             return f"{self.list_name} does not name it" if prompt is None else f"the suite does not ask: {prompt}"
-        unpadded_ids = {_strip_zeros(i): i for i in self.items}
+        def strip_zeros(name: str) -> str:
+            """A name with its numbers as integers: 007 and 7 are equal."""
+            return re.sub(r"\d+", lambda m: str(int(m[0])), name)
+
+        unpadded_ids = {strip_zeros(i): i for i in self.items}
         stem, _, sample = name.rpartition("_")
-        hint = unpadded_ids.get(_strip_zeros(name)) or (
-            unpadded_ids.get(_strip_zeros(stem)) if sample.isdecimal() else None
+        hint = unpadded_ids.get(strip_zeros(name)) or (
+            unpadded_ids.get(strip_zeros(stem)) if sample.isdecimal() else None
         )
         suggestion = f", did you mean {hint}?" if hint else ""
         return f"the suite has no such item{suggestion}; accepted ids of `eval ask`"
-
-
-# A name with its numbers as integers: 007 and 7 are equal.
-def _strip_zeros(name: str) -> str:
-    return re.sub(r"\d+", lambda m: str(int(m[0])), name)
 
 
 def read_names(path: Path) -> dict[str, str]:
@@ -293,8 +287,7 @@ def read_body(path: Path, fps: float | None = None, on_joints: JointsCallback | 
 
 def read_motion(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> Motion:
     """A body with rotations; of positions alone those that put the bones there (`hml263.swing_rotations`)."""
-    positions = _positions(path, fps, on_joints)
-    return _motion(path, fps, on_joints) if positions is None else _swing_up(path, positions[0], positions[1])
+    return read_both(path, fps, on_joints)[0]
 
 
 def read_both(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> tuple[Motion, Signals]:
@@ -303,12 +296,10 @@ def read_both(path: Path, fps: float | None = None, on_joints: JointsCallback | 
     if positions is None:
         loaded = _motion(path, fps, on_joints)
         return loaded, Signals(loaded)
-    return _swing_up(path, positions[0], positions[1]), Signals.of_joints(*positions)
-
-
-def _swing_up(path: Path, joints: np.ndarray, fps: float) -> Motion:
+    joints, rate, _ = positions
     with parsing(path, "a body of 22 joints"):
-        return Motion(hml263.swing_rotations(joints), joints[:, 0], fps)
+        motion = Motion(hml263.swing_rotations(joints), joints[:, 0], rate)
+    return motion, Signals.of_joints(*positions)
 
 
 def read_face(path: Path, fps: float | None = None) -> FaceMotion:

@@ -4,13 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from avatargpt.evaluation import corpus, output_files, prompts
 from avatargpt.evaluation.output_files import ExpectedFile, OutputFiles, match_files
-from avatargpt.evaluation.suites import Suite, kinds_with
+from avatargpt.evaluation.suites import Suite
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.geometry import predicates
@@ -18,10 +16,16 @@ from avatargpt.metrics.gesture_features import GestureFeatureEncoder
 from avatargpt.speech.audio import RATE
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import Motion
 
 HEAD_UNKNOWN = "its checks look at where the head looks, which positions alone do not show"
 NO_HEAD = "its events turn the head, which Audio2Face's JSON does not hold"
-T = TypeVar("T")
+# Kind of a suite -> how its files are read.
+READERS: dict[str, Callable[..., Any]] = {
+    "prompts": output_files.read_body, "prompt_list": output_files.read_both, "retrieval": output_files.read_body,
+    "face_instructions": output_files.read_face, "gesture": output_files.read_motion,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,9 @@ def items(suite: Suite, data: Path | None = None) -> list[ExpectedFile]:
         return [ExpectedFile(f"{n:03d}", text) for n, text in enumerate(texts, 1)]
     if suite.kind == "prompt_list":
         return [ExpectedFile(f"{n:03d}", str(row["prompt"])) for n, row in enumerate(suite.options["prompts"], 1)]
-    if suite.kind == "retrieval":
+    if suite.kind == "retrieval" and not suite.measure:
         return [ExpectedFile(f"{n:03d}", c.captions[0]) for n, c in enumerate(_load_captioned(suite, data), 1)]
-    if suite.kind == "face_instructions":
+    if suite.kind == "face_instructions" and not suite.measure:
         from avatargpt.evaluation.face_instructions import instruction_sources
 
         sources = instruction_sources(suite, data)
@@ -60,8 +64,7 @@ def items(suite: Suite, data: Path | None = None) -> list[ExpectedFile]:
         if data is None:
             raise UserError(f"{suite.name}: measured on recorded talks; name their folder with --data")
         return [ExpectedFile(t.name, f"{len(t.audio) / 16000:.1f} s of talk") for t in read_talks(data)]
-    raise UserError(f"{suite.name}: takes no outputs of others; accepted suites of kind "
-                    f"{', '.join(kinds_with(outputs=True))}")  # fmt: skip
+    raise UserError(f"{suite.name}: takes no outputs of others; accepted suites of kind " f"{', '.join(READERS)}")
 
 
 def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
@@ -72,76 +75,53 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
     expected = items(suite, data)
     matches = match_files(outputs.folder, expected, outputs.names)
     bodies: list[output_files.ClipSigns] = []
-
-    def add_signs(joints: np.ndarray) -> None:
-        bodies.append(output_files.clip_signs(joints))
-
+    read = READERS[suite.kind]
+    if read is not output_files.read_face:
+        read = partial(read, on_joints=lambda joints: bodies.append(output_files.clip_signs(joints)))
+    # Item -> its clips; files that cannot be read are named with the reason.
+    clips: dict[str, list[Any]] = {}
+    damaged: list[dict[str, str]] = []
+    for name, paths in matches.files.items():
+        for path in paths:
+            try:
+                clip = read(path, outputs.fps)
+            except UserError as e:
+                damaged.append({"item": path.name, "reason": str(e).removeprefix(f"{path}: ")})
+            else:
+                clips.setdefault(name, []).append(clip)
     if suite.kind == "prompts":
-        result = _prompts(suite, outputs, matches, add_signs, expected)
+        result = _prompts(suite, clips, {i.id: i.text for i in expected})
     elif suite.kind == "prompt_list":
-        result = _prompt_list(suite, outputs, matches, add_signs, model)
+        numbered = {int(name) - 1: clips_of for name, clips_of in clips.items()}
+        result = prompts.judge_list(suite, {n: [m for m, _ in clips_of] for n, clips_of in numbered.items()}, model)
+        # Positions as they are: rotations of our own skeleton put other bones only nearly there.
+        joints = {n: [s.joints for _, s in clips_of] for n, clips_of in numbered.items()}
+        result["results"] |= prompts.measure_fit(suite, joints)
     elif suite.kind == "retrieval":
-        result = _retrieval(suite, outputs, matches, add_signs, data, store)
+        result = _retrieval(suite, clips, data, store)
     elif suite.kind == "face_instructions":
-        result = _faces(suite, outputs, matches, data)
+        result = _faces(suite, clips, matches, data)
     else:
-        result = _gestures(suite, outputs, matches, add_signs, data, store)
-    failed = [*result.pop("failed", []), *matches.failed]  # what is damaged, before what is not there
+        result = _gestures(suite, {name: clips_of[0] for name, clips_of in clips.items()}, data, store)
+    failed = [*damaged, *result.pop("failed", []), *matches.failed]  # what is damaged, before what is not there
     counted = {"asked": len(expected), "answered": len(matches.files)}
     extra = {"warnings": output_files.frame_warnings(bodies), "failed": failed}
     return {"outputs": matches.digest, **counted, **result, **{k: v for k, v in extra.items() if v}}
 
 
-# Item -> its clips; files that cannot be read go to `failed`, each with the reason.
-def _read(
-    matches: OutputFiles, read: Callable[[Path, float | None], T], fps: float | None, failed: list[dict[str, str]]
-) -> dict[str, list[T]]:  # fmt: skip
-    out: dict[str, list[T]] = {}
-    for name, paths in matches.files.items():
-        clips = []
-        for path in paths:
-            try:
-                clips.append(read(path, fps))
-            except UserError as e:
-                failed.append({"item": path.name, "reason": str(e).removeprefix(f"{path}: ")})
-        if clips:
-            out[name] = clips
-    return out
-
-
-def _prompts(
-    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback,
-    expected: Sequence[ExpectedFile],
-) -> dict[str, Any]:
-    failed: list[dict[str, str]] = []
-    clips = _read(matches, partial(output_files.read_body, on_joints=on_joints), outputs.fps, failed)
-    texts = {i.id: i.text for i in expected}
+def _prompts(suite: Suite, clips: Mapping[str, Sequence[Signals]], texts: Mapping[str, str]) -> dict[str, Any]:
     motions = {texts[name]: dict(enumerate(clips_of)) for name, clips_of in clips.items()}
+
+    def lacks_face(*texts: str) -> bool:
+        return any(s.motion is None and s.nose is None for text in texts for s in motions.get(text, {}).values())
+
     looking = [e for e in suite.entries if any(predicates.needs_head(c) for c in e.checks)]
     # Not judged, rather than failed: the format cannot show it.
-    unjudged = [{"item": e.prompt, "reason": HEAD_UNKNOWN} for e in looking
-                if _lacks_face(motions, e.prompt, e.neutral)]  # fmt: skip
+    unjudged = [{"item": e.prompt, "reason": HEAD_UNKNOWN} for e in looking if lacks_face(e.prompt, e.neutral)]
     lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}
             for e in suite.entries if e.neutral and e.prompt in motions and e.neutral not in motions]  # fmt: skip
     judgeable = replace(prompts.JudgeablePrompts.of(suite), counters={})  # of the harness, not of what it measures
-    return prompts.judge_motions(suite, judgeable, motions, [*failed, *lost], unjudged)
-
-
-def _lacks_face(motions: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
-    return any(s.motion is None and s.nose is None for text in texts for s in motions.get(text, {}).values())
-
-
-def _prompt_list(
-    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback, model: Any
-) -> dict[str, Any]:  # fmt: skip
-    failed: list[dict[str, str]] = []
-    clips = _read(matches, partial(output_files.read_both, on_joints=on_joints), outputs.fps, failed)
-    numbered = {int(name) - 1: clips_of for name, clips_of in clips.items()}
-    result = prompts.judge_list(suite, {n: [m for m, _ in clips_of] for n, clips_of in numbered.items()}, model)
-    # Positions as they are: rotations of our own skeleton put other bones only nearly there.
-    joints = {n: [s.joints for _, s in clips_of] for n, clips_of in numbered.items()}
-    result["results"] |= prompts.measure_fit(suite, joints)
-    return {**result, "failed": failed}
+    return prompts.judge_motions(suite, judgeable, motions, lost, unjudged)
 
 
 def _load_captioned(suite: Suite, data: Path | None) -> list[Clip]:
@@ -151,53 +131,42 @@ def _load_captioned(suite: Suite, data: Path | None) -> list[Clip]:
 
 
 def _retrieval(
-    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback, data: Path | None,
-    store: Path | None,
+    suite: Suite, clips: Mapping[str, Sequence[Signals]], data: Path | None, store: Path | None
 ) -> dict[str, Any]:
     from avatargpt.evaluation import retrieval
 
-    failed: list[dict[str, str]] = []
-    signals_of = _read(matches, partial(output_files.read_body, on_joints=on_joints), outputs.fps, failed)
-    rows = [
-        (c, signals_of[f"{n:03d}"]) for n, c in enumerate(_load_captioned(suite, data), 1) if f"{n:03d}" in signals_of
-    ]
+    rows = [(c, clips[f"{n:03d}"]) for n, c in enumerate(_load_captioned(suite, data), 1) if f"{n:03d}" in clips]
     evaluator = MotionEvaluator.load(store)
     if len(rows) < retrieval.pool(suite):
         reason = f"{len(rows)} captions answered; at least {retrieval.pool(suite)} are needed"
-        return {"results": {}, "failed": [*failed, {"item": suite.name, "reason": reason}]}
+        return {"results": {}, "failed": [{"item": suite.name, "reason": reason}]}
     real = evaluator.motions([c.load() for c, _ in rows])
     motions = evaluator.joints([clips_of[0].joints for _, clips_of in rows])
     vectors = {**retrieval.make_recorded_rows(suite, real), retrieval.MODEL: motions}
     captions = [c.captions[0] for c, _ in rows]
-    return {**retrieval.result(suite, captions, evaluator, vectors), "failed": failed}
+    return retrieval.result(suite, captions, evaluator, vectors)
 
 
-def _faces(suite: Suite, outputs: Outputs, matches: OutputFiles, data: Path | None) -> dict[str, Any]:
+def _faces(
+    suite: Suite, clips: Mapping[str, Sequence[FaceMotion]], matches: OutputFiles, data: Path | None
+) -> dict[str, Any]:
     from avatargpt.evaluation import face_instructions
 
-    failed: list[dict[str, str]] = []
-    clips = _read(matches, output_files.read_face, outputs.fps, failed)
     turned = face_instructions.head_instructions(suite, data)
     headless = [name for name in clips if name in turned and output_files.lacks_head(matches.files[name][0])]
     faces = {name: clips_of[0] for name, clips_of in clips.items() if name not in headless}
     result = face_instructions.score_outputs(suite, faces, data)
     unjudged = [{"item": name, "reason": NO_HEAD} for name in headless]
-    return {**result, **({"unjudged": unjudged} if unjudged else {}), "failed": failed}
+    return {**result, **({"unjudged": unjudged} if unjudged else {})}
 
 
-def _gestures(
-    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback, data: Path | None,
-    store: Path | None,
-) -> dict[str, Any]:
+def _gestures(suite: Suite, clips: Mapping[str, Motion], data: Path | None, store: Path | None) -> dict[str, Any]:
     from avatargpt.evaluation import gesture
-    from avatargpt.evaluation.gesture import read_talks
 
     assert data is not None  # required by `items`
     failed: list[dict[str, str]] = []
-    motions = _read(matches, partial(output_files.read_motion, on_joints=on_joints), outputs.fps, failed)
-    clips = {name: clips_of[0] for name, clips_of in motions.items()}
     talks = []
-    for talk in read_talks(data):
+    for talk in gesture.read_talks(data):
         if talk.name not in clips:
             continue
         needed = talk.motion.seconds if talk.motion is not None else len(talk.audio) / RATE

@@ -88,12 +88,11 @@ def rate_shared_steps(plans: Sequence[Plan]) -> float:
     for at, (_, steps) in enumerate(sets):
         for step in steps:
             holders.setdefault(step, []).append(at)
-
-    def is_shared(i: int, steps: frozenset[str]) -> bool:
+    shared = []
+    for i, steps in sets:
         met = Counter(at for s in steps for at in holders[s] if sets[at][0] != i)
-        return any(2 * n >= len(steps) for n in met.values())
-
-    return float(np.mean([is_shared(i, steps) for i, steps in sets])) if sets else float("nan")
+        shared.append(any(2 * n >= len(steps) for n in met.values()))
+    return float(np.mean(shared)) if sets else float("nan")
 
 
 def measure_copying(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
@@ -225,12 +224,8 @@ def _permute_rows(rows: list[int], rng: np.random.Generator) -> list[int]:
 
 def tabulate(plans: Sequence[PlannedScene], encode: Any, like: PlanLibrary) -> PlanLibrary:
     """Plans as a library in the vector space of another one, without projections and scorer."""
-    scenes: list[str] = []
-    genders: list[str] = []
-    tasks: list[str] = []
-    steps: list[str] = []
-    task_scene: list[int] = []
-    step_task: list[int] = []
+    scenes, genders, tasks, steps = list[str](), list[str](), list[str](), list[str]()
+    task_scene, step_task = list[int](), list[int]()
     for plan in plans:
         words = " ".join(a.task + " " + " ".join(a.steps) for a in plan.activities)
         gender = gender_of(words) or "they"
@@ -242,9 +237,7 @@ def tabulate(plans: Sequence[PlannedScene], encode: Any, like: PlanLibrary) -> P
             task_scene.append(len(scenes))
         scenes.append(plan.scene)
         genders.append(gender)
-    vectors = [
-        encode(texts) for texts in (scenes, [word_for_encoder(t) for t in tasks], [word_for_encoder(s) for s in steps])
-    ]
+    vectors = [encode(scenes), *(encode([word_for_encoder(t) for t in texts]) for texts in (tasks, steps))]
     basis, width = like.basis, like.task_vectors.shape[1]
     return PlanLibrary(
         scenes, genders, tasks, steps, np.array(task_scene), np.array(step_task),
@@ -497,7 +490,15 @@ def score_plans(
     plans = [plan(s, count, temperature, seed) for s in scenes]
     bases = [nearest_plan(planner, p.scene, count) for p in references]
     held_out = plans[: len(references)]
-    results = _form(plans, count)
+    results = {
+        "well_formed": figure([float(well_formed(p, count)) for p in plans]),
+        "loops": figure([float(loops(p)) for p in plans]),
+        "distinct": figure([
+            float(len({a.task for a in p.activities}) == len({a.steps for a in p.activities}) == len(p.activities))
+            for p in plans
+        ]),
+        "order_violations": figure([float(len(order_violations(p))) for p in plans]),
+    }  # fmt: skip
     shifted = [*references[1:], *references[:1]]
     compared = {"plan": (held_out, references), "nearest": (bases, references), "shuffled": (held_out, shifted)}
     for name, (candidates, targets) in compared.items():
@@ -516,29 +517,15 @@ def score_plans(
     return {"results": results, "plans": [p.to_json() for p in plans]}
 
 
-def _form(plans: Sequence[Plan], count: int) -> dict[str, Any]:
-    distinct = [
-        len({a.task for a in p.activities}) == len({a.steps for a in p.activities}) == len(p.activities) for p in plans
-    ]
-    return {
-        "well_formed": figure([float(well_formed(p, count)) for p in plans]),
-        "loops": figure([float(loops(p)) for p in plans]),
-        "distinct": figure([float(d) for d in distinct]),
-        "order_violations": figure([float(len(order_violations(p))) for p in plans]),
-    }
-
-
 # An independent judge, trained here from another seed, on plans and on true continuations.
 def _coherence(
     planner: RetrievalPlanner, plans: Sequence[Plan], bases: Sequence[Plan], rows: Sequence[PlannedScene]
 ) -> dict[str, Any]:
     library: PlanLibrary = planner.library
-    encode = planner.retriever.grounder.sentence
-    held_out = tabulate(rows, encode, library)
     judge = train_scorer(library, JUDGE, JUDGE_SEED)
     truth = coherence_scores(judge, planner, [reference_plan(r) for r in rows])
     planned, copies = coherence_scores(judge, planner, plans), coherence_scores(judge, planner, bases)
-    figures = measure(judge, held_out)
+    figures = measure(judge, tabulate(rows, planner.retriever.grounder.sentence, library))
     return {
         "coherence/plan": figure(planned), "coherence/nearest": figure(copies), "coherence/true": figure(truth),
         "coherence_of_true": plain(float(planned.mean() / truth.mean())),

@@ -37,11 +37,6 @@ class Answer:
     reason: str = ""
 
 
-def evaluate(run: Run) -> dict[str, Any]:
-    """A prompt suite on a run's model."""
-    return score(run.suite, run.generate, cache=run.cache)
-
-
 def answer_of(result: Motion | GenerationResult) -> Answer:
     """A generator's answer. Rotations are normalised once more."""
     if not isinstance(result, Motion | GenerationResult):
@@ -52,23 +47,21 @@ def answer_of(result: Motion | GenerationResult) -> Answer:
     return Answer(Motion(motion.rotations, motion.root, motion.fps), seams)
 
 
-def score(suite: Suite, generate: Generator, batch: int = 64, cache: RunCache = NO_CACHE) -> dict[str, Any]:
-    """Every prompt of the suite with every seed.
-
-    Returns:
-        See `judge_motions`.
-    """
+def evaluate(run: Run, batch: int = 64) -> dict[str, Any]:
+    """Every prompt of the suite with every seed, see `judge_motions`; `batch` at a time."""
     # A counter that miscounts known clips would judge the counter and not the model.
-    chosen = JudgeablePrompts.of(suite)
-    pairs = [(text, seed) for text in chosen.texts for seed in suite.seeds]
+    chosen = JudgeablePrompts.of(run.suite)
+    # Prompts and neutral prompts.
+    texts = sorted({t for e in chosen.entries for t in (e.prompt, e.neutral) if t})
+    pairs = [(text, seed) for text in texts for seed in run.suite.seeds]
     signals: dict[str, dict[int, Signals]] = defaultdict(dict)
     failed = []
-    for (text, seed), answer in zip(pairs, generate_answers(pairs, generate, batch, cache), strict=True):
+    for (text, seed), answer in zip(pairs, generate_answers(pairs, run.generate, batch, run.cache), strict=True):
         if answer.motion is None:
             failed.append({"item": f"{text} (seed {seed})", "reason": answer.reason})
         else:
             signals[text][seed] = Signals(answer.motion, answer.seams)
-    return judge_motions(suite, chosen, signals, failed)
+    return judge_motions(run.suite, chosen, signals, failed)
 
 
 def generate_answers(
@@ -118,11 +111,6 @@ class JudgeablePrompts:
         unsure = {name for name, f in counters.items() if f["mean"] < MIN_COUNTER_ACCURACY}
         left_out = tuple(e.prompt for e in suite.entries if unsure & set(_counters(e.checks)))
         return cls(tuple(e for e in suite.entries if e.prompt not in left_out), left_out, counters)
-
-    @property
-    def texts(self) -> list[str]:
-        """Prompts and neutral prompts, sorted."""
-        return sorted({e.prompt for e in self.entries} | {e.neutral for e in self.entries if e.neutral})
 
 
 def judge_motions(
@@ -193,15 +181,12 @@ def _counters(check: Any) -> Iterator[str]:
 def counter_accuracy(suite: Suite) -> dict[str, dict[str, Any]]:
     """Share of keyframed clips with a known count that each counter of the suite counts rightly."""
     names = sorted({name for e in suite.entries for name in _counters(e.checks)})
-    clips = int(suite.options.get("counter_clips", 40))
-    return {name: figure(list(_count_actions(name, clips))) for name in names}
-
-
-def _count_actions(name: str, clips: int) -> Iterator[float]:
-    for source in KNOWN[name]:
-        for clip in corpus.make_keyframed_clips(clips, only=[source.family]):
-            if times := source.times(clip.extra["params"]):
-                yield float(count_in(Signals(clip.load()), name) == times)
+    count = int(suite.options.get("counter_clips", 40))
+    return {name: figure([
+        float(count_in(Signals(clip.load()), name) == times) for source in KNOWN[name]
+        for clip in corpus.make_keyframed_clips(count, only=[source.family])
+        if (times := source.times(clip.extra["params"]))
+    ]) for name in names}  # fmt: skip
 
 
 RANDOM_PAIRING = "random pairing"
@@ -209,16 +194,10 @@ MIN_PROMPTS = 4  # prompts, of which the right one is looked for among the neare
 
 
 def evaluate_list(run: Run) -> dict[str, Any]:
-    """A list of prompts on a run's model."""
-    return score_list(run.suite, run.model, run.generate, cache=run.cache)
-
-
-def score_list(suite: Suite, model: Any, generate: Generator, batch: int = 64, cache: RunCache = NO_CACHE
-          ) -> dict[str, Any]:  # fmt: skip
-    """Generate, describe, judge."""
-    rows = suite.options["prompts"]
-    pairs = [(row["prompt"], seed) for row in rows for seed in suite.seeds]
-    answers = generate_answers(pairs, generate, batch, cache)
+    """Generate, describe, judge a list of prompts."""
+    suite = run.suite
+    pairs = [(row["prompt"], seed) for row in suite.options["prompts"] for seed in suite.seeds]
+    answers = generate_answers(pairs, run.generate, cache=run.cache)
     failed = [{"item": f"{text} (seed {seed})", "reason": a.reason}
               for (text, seed), a in zip(pairs, answers, strict=True) if a.motion is None]  # fmt: skip
     motions: dict[int, list[Motion]] = defaultdict(list)
@@ -226,7 +205,7 @@ def score_list(suite: Suite, model: Any, generate: Generator, batch: int = 64, c
         if answer.motion is not None:
             motions[number // len(suite.seeds)].append(answer.motion)
     joints = {n: [m.resampled(FPS).joints for m in samples] for n, samples in motions.items()}
-    result = judge_list(suite, motions, model, cache=cache)
+    result = judge_list(suite, motions, run.model, cache=run.cache)
     result["results"] |= measure_fit(suite, joints)
     return {**result, **({"failed": failed} if failed else {})}
 

@@ -20,7 +20,7 @@ import numpy as np
 from avatargpt import __version__
 from avatargpt.evaluation import suites
 from avatargpt.evaluation.cache import SUFFIX
-from avatargpt.evaluation.suites import KINDS, Suite
+from avatargpt.evaluation.suites import Suite
 from avatargpt.lm.checkpoint import fingerprint
 from avatargpt.metrics.evaluator import FILE as EVALUATOR
 from avatargpt.metrics.gesture_features import FILE as GESTURE_FEATURES
@@ -81,7 +81,7 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
 
 def list_decoding(suite: Suite, model: Any) -> dict[str, Any]:
     """The settings under which the suite decodes: the defaults of the public method that it calls, and its options."""
-    method = getattr(model, KINDS[suite.kind].method or "no method", None)
+    method = getattr(model, suite.method or ("generate" if suite.kind == "prompts" else "no method"), None)
     if method is None or callable(model):
         return {}
     parameters = inspect.signature(method).parameters.values()
@@ -90,7 +90,7 @@ def list_decoding(suite: Suite, model: Any) -> dict[str, Any]:
         p.name: p.default
         for p in parameters
         if p.default is not p.empty and p.name not in NOT_DECODING and isinstance(p.default, int | float)
-    } | options | ({"keep_place": True} if suite.kind == "inbetween" else {})
+    } | options | ({"keep_place": True} if suite.method == "in_between" else {})
 
 
 def digest_of(paths: Iterable[Path], root: Path, max_bytes: float = math.inf) -> str:
@@ -119,12 +119,6 @@ def weights_digest(folder: Path) -> str:
     return digest_of(filter(counts, folder.rglob("*")), folder)
 
 
-def suite_digest(suite: Suite) -> str:
-    """SHA-256 of a suite as it is read."""
-    text = json.dumps(asdict(suite), sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def judges_digest() -> str:
     """SHA-256 of the code that judges: figures of equal digests compare."""
     # Changed judges make figures incomparable, whatever the version says.
@@ -147,8 +141,9 @@ def cache_key(
     suite: Suite, head: Mapping[str, Any], data: Path | None, store: Path | None, full: bool
 ) -> dict[str, Any]:
     """What a model's answers in a suite depend on: suite and model (their `header`) and the data."""
+    text = json.dumps(asdict(suite), sort_keys=True, ensure_ascii=False, default=str)
     return {
-        **head, "digest": suite_digest(suite), "avatargpt": __version__, "full": full,
+        **head, "digest": hashlib.sha256(text.encode()).hexdigest(), "avatargpt": __version__, "full": full,
         "data": manifest(data), "store": manifest(store),
     }  # fmt: skip
 
@@ -159,9 +154,7 @@ def write(path: Path, result: dict[str, Any]) -> Path:
     return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def write_provenance(
-    out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None
-) -> Path:
+def write_provenance(out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None) -> Path:
     """Write ``runs/NAME.json`` beside a result."""
     about = {
         "suite": result["suite"], "avatargpt": __version__, "commit": commit(), "judges": judges_digest(),
@@ -231,7 +224,11 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
     only: dict[str, list[str]] = {"first": [], "second": []}
     with parsing(second, f"comparable with {first}"):
         for name in [k for k in a if k in b]:
-            if pairs := _pair_rows(a[name], b[name], only):
+            left_rows, right_rows = _name_rows(a[name]), _name_rows(b[name])
+            if left_rows and right_rows:
+                only["first"] += [k for k in left_rows if k not in right_rows]
+                only["second"] += [k for k in right_rows if k not in left_rows]
+                pairs = [(k, row, right_rows[k]) for k, row in left_rows.items() if k in right_rows]
                 figures |= _figures(pairs)
                 rows += _rows(pairs)
         unpaired = _list_unpaired(a["results"], b["results"])
@@ -250,15 +247,6 @@ def _name_rows(rows: Any) -> dict[str, dict[str, Any]]:
         return {}
     key = next((n for n in NAMES if rows and all(isinstance(r.get(n), str) for r in rows)), None)
     return {} if key is None else {r[key]: r for r in rows}
-
-
-def _pair_rows(a: Any, b: Any, only: dict[str, list[str]]) -> list[_Pair]:
-    left, right = _name_rows(a), _name_rows(b)
-    if not left or not right:
-        return []
-    only["first"] += [k for k in left if k not in right]
-    only["second"] += [k for k in right if k not in left]
-    return [(k, left[k], right[k]) for k in left if k in right]
 
 
 # Numbers of a row: field -> one value per seed or event.

@@ -84,10 +84,12 @@ def score(
     if generate is not None:
         makers[MODEL] = generate
     seeds = [suite.seeds[0] + k for k in range(options.samples)]
-    texts = [captions, [captions[i] for i in chosen for _ in seeds]]
+    asked = [(captions, seeds[:1] * len(captions)), ([captions[i] for i in chosen for _ in seeds], seeds * len(chosen))]
+    calls = [(texts[i : i + GENERATED_AT_ONCE], every_seed[i : i + GENERATED_AT_ONCE])
+             for texts, every_seed in asked for i in range(0, len(texts), GENERATED_AT_ONCE)]  # fmt: skip
     for name, make in makers.items():
-        every_seed = [seeds[:1] * len(captions), seeds * len(chosen)]
-        motions = _answers(make, texts, every_seed, cache if name == MODEL else NO_CACHE)
+        stored = cache if name == MODEL else NO_CACHE
+        motions = [m for few in stored.map("motions", lambda *call, make=make: list(make(*call)), calls) for m in few]
         rows[name] = evaluator.motions(motions[: len(captions)])
         several[name] = evaluator.motions(motions[len(captions) :]).reshape(len(chosen), len(seeds), -1)
     report = result(suite, captions, evaluator, rows)
@@ -132,20 +134,6 @@ def result(
 # What follows a figure's name in that row.
 def _suffix(name: str) -> str:
     return "" if name == MODEL else f"/{name}"
-
-
-# Motions for lists of texts and seeds, in one row.
-def _answers(
-    make: Generator, texts: Sequence[list[str]], seeds: Sequence[list[int]], cache: RunCache
-) -> list[Motion]:  # fmt: skip
-    def generate(texts: list[str], seeds: list[int]) -> list[Motion]:
-        return list(make(texts, seeds))
-
-    calls = [
-        (batch[i : i + GENERATED_AT_ONCE], batch_seeds[i : i + GENERATED_AT_ONCE])
-        for batch, batch_seeds in zip(texts, seeds, strict=True) for i in range(0, len(batch), GENERATED_AT_ONCE)
-    ]  # fmt: skip
-    return [motion for few in cache.map("motions", generate, calls) for motion in few]
 
 
 # The suite `humanml3d`: HumanML3D's protocol on its test split and on motions generated from its captions.
@@ -197,11 +185,6 @@ def draw_parts(pairs: Sequence[CaptionedFile], rng: np.random.Generator, pool: i
         parts.append(ClipPart(pair, caption, crop.start, crop.frames))
     order = rng.permutation(len(parts))
     return [parts[i] for i in order[: len(parts) // pool * pool]]
-
-
-def embed_recordings(evaluator: Evaluator, parts: Sequence[ClipPart]) -> np.ndarray:
-    """(N, joint) of parts of recordings."""
-    return evaluator.embed_motions(s.pair.features(s.start, s.frames) for s in parts)
 
 
 def maker_of(model: Any) -> Maker:
@@ -271,14 +254,9 @@ def _figures(
 
 
 def repetition(
-    pairs: Sequence[CaptionedFile],
-    evaluator: Evaluator,
-    make: Maker | None,
-    options: ProtocolOptions,
-    seed: int,
-    number: int,
-    cache: RunCache = NO_CACHE,
-) -> dict[str, float]:
+    pairs: Sequence[CaptionedFile], evaluator: Evaluator, make: Maker | None, options: ProtocolOptions, seed: int,
+    number: int, cache: RunCache = NO_CACHE,
+) -> dict[str, float]:  # fmt: skip
     """One measurement: figure with its row -> value.
 
     FID compares with a second drawing of the recordings, so that the row `real` states the effect of drawing alone.
@@ -286,9 +264,11 @@ def repetition(
     rng = np.random.default_rng([seed, number])
     parts, reference_parts = draw_parts(pairs, rng, options.pool), draw_parts(pairs, rng, options.pool)
     texts = evaluator.embed_texts([s.caption.tokens for s in parts])
-    reference = embed_recordings(evaluator, reference_parts)
+    reference, real = (
+        evaluator.embed_motions(s.pair.features(s.start, s.frames) for s in some) for some in (reference_parts, parts)
+    )
     draw = int(rng.integers(1 << 31))
-    rows = {"real": _figures(texts, embed_recordings(evaluator, parts), reference, options, draw)}
+    rows = {"real": _figures(texts, real, reference, options, draw)}
     if make is not None:
         seeds = [int(s) for s in rng.integers(1 << 31, size=len(parts))]
         motions = embed_generated(evaluator, make, parts, seeds, cache)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
-from avatargpt.evaluation.suites import Run, Suite, folder
+from avatargpt.evaluation.suites import Run, folder
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.checks import pattern
 from avatargpt.planning.language_planner import CheckedPlanner
 from avatargpt.planning.library import actor_of
@@ -26,33 +27,26 @@ MIN_COSINE_SAME_WORDS, MIN_SHARED = 0.6, 0.5  # or if so many of their words are
 
 
 def evaluate(run: Run) -> dict[str, Any]:
-    """The suite `scenes_fresh`."""
-    planner, encode = _planner(run)
-    rows = [row for _, row in json_rows(folder() / str(run.suite.options["rows"]))]
-    return score_scenes(run.suite, planner, rows, encode)
+    """The suite `scenes_fresh`: plans every scene.
 
-
-def score_scenes(
-    suite: Suite, planner: Planner, rows: Sequence[dict[str, Any]], encode: Encode
-) -> dict[str, Any]:
-    """Plans every scene.
-
-    Args:
-        rows: ``scene``, ``person`` (he, she, it, or they where the scene leaves it open), ``events`` in order.
+    Options: ``rows``, of ``scene``, ``person`` (he, she, it, or they where the scene leaves it open), ``events`` in
+    order.
 
     Returns:
         ``events``: share of the named events that are in the plan, in order; ``complete``: of the scenes with three
         or more events those with all; ``added``: activities that are none of them, per such scene; ``persons``: plans
         whose pronouns are those of the scene's person; and all plans.
     """
+    planner, encode = _planner(run), SentenceGrounder().sentence
     events, complete, added, persons, plans = [], [], [], [], []
-    for row in rows:
-        plan = planner.plan(row["scene"], seed=suite.seeds[0])
+    for _, row in json_rows(folder() / str(run.suite.options["rows"])):
+        plan = planner.plan(row["scene"], seed=run.suite.seeds[0])
         plans.append(plan.to_json() | {"kind": row["kind"], "named": row["events"]})
         persons.append(person_right(plan, row["person"]))
         if not row["events"]:
             continue
-        kept = in_order(row["events"], [_predicate(a) for a in plan.activities], encode)
+        # Tasks without their actor.
+        kept = in_order(row["events"], [a.task.rstrip(".").partition(" ")[2] for a in plan.activities], encode)
         events += [1.0] * kept + [0.0] * (len(row["events"]) - kept)
         if len(row["events"]) >= 3:
             complete.append(float(kept == len(row["events"])))
@@ -85,42 +79,29 @@ def person_right(plan: Plan, person: str) -> float:
     return float(len(genders) <= 1 and (person == "they" or genders <= {person}))
 
 
-def _predicate(activity: Activity) -> str:
-    """A task without its actor."""
-    return activity.task.rstrip(".").partition(" ")[2]
-
-
-def _planner(run: Run) -> tuple[Planner, Encode]:
-    """The planner under test, and the sentence encoder that judges."""
-    from avatargpt.lm.text_encoder import SentenceGrounder
-
-    given = run.model
-    if isinstance(given, CheckedPlanner) or not hasattr(given, "body"):
-        return given, SentenceGrounder().sentence
+def _planner(run: Run) -> Planner:
+    """The planner under test."""
     from avatargpt import planning
 
-    return planning.load_planner("retrieval", given.body.model), SentenceGrounder().sentence
+    if isinstance(run.model, CheckedPlanner) or not hasattr(run.model, "body"):
+        given: Planner = run.model
+        return given
+    return planning.load_planner("retrieval", run.model.body.model)
 
 
 def evaluate_next(run: Run) -> dict[str, Any]:
-    """The suite `next_activity`."""
-    planner, _ = _planner(run)
-    rows = [row for _, row in json_rows(folder() / str(run.suite.options["rows"]))]
-    return score_next(run.suite, planner, rows)
+    """The suite `next_activity`: asks for the next activity after each of two descriptions.
 
-
-def score_next(suite: Suite, planner: Planner, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Asks for the next activity after each of two descriptions.
-
-    Args:
-        rows: ``scene``, ``past`` activities, two texts ``described``, and what ``fits`` after each, in words.
+    Options: ``rows``, of ``scene``, ``past`` activities, two texts ``described``, and what ``fits`` after each, in
+    words; ``gets_up``, ``puts_down``: patterns.
 
     Returns:
         ``differs``: share of pairs whose activities are not the same; ``begins``: those whose first one begins with
         getting up or putting down as its ``sort`` wants, and the other not; ``both``: of both; all activities.
     """
+    suite, planner = run.suite, _planner(run)
     differs, begins, asked = [], [], []
-    for row in rows:
+    for _, row in json_rows(folder() / str(suite.options["rows"])):
         past = [Activity.from_json(a) for a in row["past"]]
         first, other = (planner.next_activity(row["scene"], past, d, seed=suite.seeds[0]) for d in row["described"])
         wanted = pattern(str(suite.options["puts_down" if row["sort"] == "holding" else "gets_up"]), "next_activity")
@@ -128,6 +109,4 @@ def score_next(suite: Suite, planner: Planner, rows: Sequence[dict[str, Any]]) -
         begins.append(float(bool(wanted.search(first.steps[0])) and not wanted.search(other.steps[0])))
         asked.append(row | {"activities": [first.to_json(), other.to_json()], "fits": row["fits"]})
     both = np.array(differs) * np.array(begins)
-    return {"results": {
-        "differs": figure(differs), "begins": figure(begins), "both": figure(both),
-    }, "pairs": asked}  # fmt: skip
+    return {"results": {"differs": figure(differs), "begins": figure(begins), "both": figure(both)}, "pairs": asked}

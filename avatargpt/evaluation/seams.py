@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,12 +45,6 @@ def evaluate_transitions(run: Run) -> dict[str, Any]:
     return score_transitions(run.suite, clips, run.model, run.cache)
 
 
-def _check_count(frames: int) -> int:
-    if frames < 1:
-        raise UserError(f"{frames} frames; at least 1 is needed")
-    return frames
-
-
 def interpolate(start: Motion, end: Motion, frames: int) -> Motion:
     """Spherical interpolation: `frames` frames between the last of `start` and the first of `end`.
 
@@ -60,7 +53,9 @@ def interpolate(start: Motion, end: Motion, frames: int) -> Motion:
     """
     if abs(start.fps - end.fps) > 1e-6:
         raise UserError(f"clips at {start.fps} and {end.fps} fps; both need the same rate")
-    t = (np.arange(_check_count(frames)) + 1) / (frames + 1)
+    if frames < 1:
+        raise UserError(f"{frames} frames; at least 1 is needed")
+    t = (np.arange(frames) + 1) / (frames + 1)
     a, b = start.rotations[-1:].astype(np.float64), end.rotations[:1].astype(np.float64)
     root = start.root[-1] + (end.root[0] - start.root[-1]) * t[:, None]
     return replace(start, rotations=rot.slerp(a, b, t[:, None]), root=root, caption="")
@@ -68,8 +63,9 @@ def interpolate(start: Motion, end: Motion, frames: int) -> Motion:
 
 def hold(motion: Motion, frames: int) -> Motion:
     """The last pose, standing still for `frames` frames ("zero velocity" of Martinez et al. 2017)."""
-    n = _check_count(frames)
-    rotations, root = np.repeat(motion.rotations[-1:], n, 0), np.repeat(motion.root[-1:], n, 0)
+    if frames < 1:
+        raise UserError(f"{frames} frames; at least 1 is needed")
+    rotations, root = np.repeat(motion.rotations[-1:], frames, 0), np.repeat(motion.root[-1:], frames, 0)
     return replace(motion, rotations=rotations, root=root, caption="")
 
 
@@ -79,12 +75,12 @@ def extrapolate(motion: Motion, frames: int, window: int = 4) -> Motion:
     Every joint turns on about the axis and at the rate of its relative rotation over the window; the root keeps its
     velocity. A clip of one frame is held.
     """
-    n, back = _check_count(frames), min(window, len(motion) - 1)
-    if back < 1:
-        return hold(motion, n)
+    back = min(window, len(motion) - 1)
+    if min(back, frames) < 1:
+        return hold(motion, frames)
     last, before = motion.rotations[-1].astype(np.float64), motion.rotations[-1 - back].astype(np.float64)
     rate = rot.to_axis_angle(rot.multiply(rot.conjugate(before), last)) / back
-    t = np.arange(1, n + 1)
+    t = np.arange(1, frames + 1)
     rotations = rot.multiply(last, rot.from_axis_angle(rate * t[:, None, None]))
     root = motion.root[-1] + (motion.root[-1] - motion.root[-1 - back]) / back * t[:, None]
     return replace(motion, rotations=rotations, root=root, caption="")
@@ -103,12 +99,11 @@ class SeamTask:
         return (self.last - self.first) / self.real.fps
 
 
-def cut(clips: list[Clip], kind: str, given_share: float, shortest: int) -> list[SeamTask]:
-    """Tasks of clips of at least `shortest` frames, cut on token boundaries.
-
-    Args:
-        given_share: of each clip that is given, at either end or before.
+def tasks_of(suite: Suite, clips: list[Clip]) -> list[SeamTask]:
+    """The tasks of a suite: clips of at least ``shortest`` frames, cut on token boundaries; of each the share ``kept``
+    is given, at either end or before.
     """
+    given_share, shortest = float(suite.options["kept"]), int(suite.options["shortest"])
     tasks = []
     for clip in clips:
         real = clip.load().canonical()
@@ -117,11 +112,13 @@ def cut(clips: list[Clip], kind: str, given_share: float, shortest: int) -> list
         # The model completes whole tokens.
         real = real.slice(0, len(real) // TOKEN_FRAMES * TOKEN_FRAMES)
         first = max(TOKEN_FRAMES, round(given_share * len(real) / TOKEN_FRAMES) * TOKEN_FRAMES)
-        tasks.append(SeamTask(real, first, len(real) - first if kind == "inbetween" else len(real)))
+        tasks.append(SeamTask(real, first, len(real) - first if suite.method == "in_between" else len(real)))
+    if len(tasks) < 2:
+        raise UserError(f"suite {suite.name}: {len(tasks)} clips of at least {shortest} frames; needs 2")
     return tasks
 
 
-def methods(kind: str, model: Any) -> dict[str, Callable[[SeamTask, int], Motion]]:
+def methods(suite: Suite, model: Any) -> dict[str, Callable[[SeamTask, int], Motion]]:
     """The model (if any) and the baselines as functions of (task, seed) -> the completed clip."""
 
     def start(t: SeamTask) -> Motion:
@@ -131,7 +128,7 @@ def methods(kind: str, model: Any) -> dict[str, Callable[[SeamTask, int], Motion
         return t.real.slice(t.last, len(t.real))
 
     out: dict[str, Callable[[SeamTask, int], Motion]] = {}
-    if kind == "inbetween":
+    if suite.method == "in_between":
         if model is not None:
             # The end keeps its place in the world, so that the middle has to lead there.
             out["model"] = lambda t, seed: model.in_between(start(t), end(t), t.seconds, seed=seed, keep_place=True)
@@ -142,38 +139,20 @@ def methods(kind: str, model: Any) -> dict[str, Callable[[SeamTask, int], Motion
     if model is not None:
         out["model"] = lambda t, seed: model.extend(start(t), t.seconds, seed=seed)
     out["hold"] = lambda t, seed: concatenate([start(t), hold(start(t), t.last - t.first)])
-    out["constant velocity"] = lambda t, seed: concatenate(
-        [start(t), extrapolate(start(t), t.last - t.first)]
-    )
+    out["constant velocity"] = lambda t, seed: concatenate([start(t), extrapolate(start(t), t.last - t.first)])
     return out
 
 
 def score_transitions(suite: Suite, clips: list[Clip], model: Any, cache: RunCache = NO_CACHE) -> dict[str, Any]:
-    """All figures of the model and of the baselines, see `judge_seams`."""
-    return judge_seams(suite, tasks_of(suite, clips), methods(suite.kind, model), cache)
-
-
-def tasks_of(suite: Suite, clips: list[Clip]) -> list[SeamTask]:
-    """The tasks of a suite."""
-    options = suite.options
-    tasks = cut(clips, suite.kind, float(options["kept"]), int(options["shortest"]))
-    if len(tasks) < 2:
-        raise UserError(f"suite {suite.name}: {len(tasks)} clips of at least {options['shortest']} frames; needs 2")
-    return tasks
-
-
-def judge_seams(
-    suite: Suite, tasks: Sequence[SeamTask], compared: Mapping[str, Callable[[SeamTask, int], Motion]],
-    cache: RunCache = NO_CACHE,
-) -> dict[str, Any]:
-    """All figures; names are ``figure`` for the method called ``model`` and ``figure/method`` for the others.
+    """All figures; names are ``figure`` for the model and ``figure/method`` for the baselines.
 
     Clips are compared in the frame of their first pose. A clip counts once, by the mean of its seeds; the FID is
     the mean of those of each seed.
     """
+    tasks, compared = tasks_of(suite, clips), methods(suite, model)
     usual = float(np.percentile(np.concatenate([measures.jerk(t.real.joints, 20.0) for t in tasks]), 95))
     results: dict[str, Any] = {}
-    extra_figures = BETWEEN_FIGURES if suite.kind == "inbetween" else ()
+    extra_figures = BETWEEN_FIGURES if suite.method == "in_between" else ()
     for name, method in compared.items():
         suffix = "" if name == "model" else f"/{name}"
         # Baselines do not depend on the seed.
@@ -182,7 +161,7 @@ def judge_seams(
         predicted: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
         real_middles = [task.real.joints[task.first : task.last] for task in tasks]
         calls = [(task, seed) for task in tasks for seed in seeds]
-        answers = iter((cache if name == "model" else NO_CACHE).map(suite.kind, method, calls))
+        answers = iter((cache if name == "model" else NO_CACHE).map(suite.method, method, calls))
         for task in tasks:
             real = task.real.joints
             here: dict[str, list[float]] = {k: [] for k in rows}
@@ -271,7 +250,8 @@ def evaluate(run: Run) -> dict[str, Any]:
     clips = corpus.load_clips(run.data, str(run.suite.options.get("split", "val")))
     joints = [c.load().joints for c in clips]
     captions = [(c.captions[0], len(j)) for c, j in zip(clips, joints, strict=True) if c.captions]
-    return score(run.suite, joints, scenes(run.data), run.model, captions, run.cache)
+    scenes = [[list(a.steps) for a in row.activities] for row in validation_plans(run.data)]
+    return score(run.suite, joints, scenes, run.model, captions, run.cache)
 
 
 def seam_windows(joints: np.ndarray, centres: Sequence[float], size: int = WINDOW) -> list[np.ndarray]:
@@ -307,11 +287,6 @@ def seam_figures(cut: Sequence[np.ndarray], real: float, fps: float = 20.0) -> d
         "foot_skate": float(np.mean([measures.foot_skate(w, fps) for w in cut])),
         "contact_slide": float(np.mean([measures.contact_slide(w, fps) for w in cut])),
     }  # fmt: skip
-
-
-def scenes(data: Path | None) -> list[Scene]:
-    """The validation scenes of the planning corpus."""
-    return [[list(a.steps) for a in row.activities] for row in validation_plans(data)]
 
 
 def run_closed_loop(
@@ -393,20 +368,6 @@ def chain_clips(model: AvatarGPT, performed: Sequence[ClauseCodes], frames: int)
     return concatenate(parts), centres
 
 
-def real_windows(clips: Sequence[np.ndarray], count: int, seed: int) -> list[np.ndarray]:
-    """`count` random windows of real clips (T, 22, 3)."""
-    long_enough = [c for c in clips if len(c) >= WINDOW]
-    if not long_enough:
-        raise UserError(f"no real clip of {WINDOW} frames")
-    rng = np.random.default_rng(seed)
-    out = []
-    for _ in range(count):
-        clip = long_enough[int(rng.integers(len(long_enough)))]
-        start = int(rng.integers(len(clip) - WINDOW + 1))
-        out.append(clip[start : start + WINDOW])
-    return out
-
-
 def caption_scenes(captions: CaptionedLengths, transitions: int, seed: int) -> list[CaptionedLengths]:
     """Scenes of `STEPS` captions each, those of real clips in random order: all of them before one comes again."""
     rng = np.random.default_rng(seed)
@@ -460,7 +421,14 @@ def score(
         same = [window for number, row in rows for window in captioned_of(number, row)]
         cut["/same actions"] = same[:caption_count]
     usual = mean_jerk(clips)
-    cut["/real"] = real_windows(clips, count, suite.seeds[0])
+    long_enough, rng = [c for c in clips if len(c) >= WINDOW], np.random.default_rng(suite.seeds[0])
+    if not long_enough:
+        raise UserError(f"no real clip of {WINDOW} frames")
+    cut["/real"] = []
+    for _ in range(count):
+        clip = long_enough[int(rng.integers(len(long_enough)))]
+        start = int(rng.integers(len(clip) - WINDOW + 1))
+        cut["/real"].append(clip[start : start + WINDOW])
     counts = {k.lstrip("/") or "loop": len(v) for k, v in cut.items()}
     return {"results": figures_of(cut, usual), "transitions": counts, "real_mean_jerk": round(usual, 5)}
 

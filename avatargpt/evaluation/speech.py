@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,16 +64,16 @@ class Timed:
     words: tuple[Word, ...] = ()
 
 
-def evaluate(run: Run) -> dict[str, Any]:
-    """The suite on a run's driver; ``store`` is the folder of a Whisper model."""
-    return score(run.suite, Driver.load(Path(run.model.source) / "driver"), run.data, run.store, run.cache)
-
-
-def score(
-    suite: Suite, driver: Driver, data: Path | None, whisper: Path | None, cache: RunCache = NO_CACHE
-) -> dict[str, Any]:
-    """All figures."""
-    timed = [] if data is None else list(_load_aligned(data / "aligned_speech_misc"))
+def evaluate_words(run: Run) -> dict[str, Any]:
+    """The suite `word_times` on a run's driver; ``store`` is the folder of a Whisper model."""
+    driver, data, timed = Driver.load(Path(run.model.source) / "driver"), run.data, []
+    parts = {} if data is None else {part: data / "aligned_speech_misc" / inside for part, inside in ALIGNED.items()}
+    for part, place in parts.items():
+        for path in sorted([*place.glob("*.TextGrid"), *place.glob("*.phone.json")]):
+            stem = path.name.partition(".")[0]
+            words = tuple(w for w in read(path).words if w.text not in NOT_A_WORD)
+            audio = resample(*load(path.with_name(f"{stem}.wav")))
+            timed.append(Timed(f"{part}_{stem.rpartition('-')[2]}", audio, " ".join(w.text for w in words), words))
     if data is None or not timed:
         raise UserError("word_times needs --data, a folder with aligned_speech_misc (recordings with word times)")
     aligners: list[Aligner] = ["network", "pocketsphinx"] if alignment.has_pocketsphinx() else ["network"]
@@ -81,15 +81,15 @@ def score(
         aligner: partial(lambda how, recording: align(recording.audio, recording.text, driver, aligner=how), aligner)
         for aligner in aligners
     }  # fmt: skip
-    if whisper is not None:
+    if run.store is not None:
         from avatargpt.speech import transcripts as recogniser
 
-        model = recogniser.load_whisper(str(whisper), "cpu")
+        model = recogniser.load_whisper(str(run.store), "cpu")
         ways["whisper"] = lambda recording: recogniser.recognise(model, recording.audio, recording.name)
         ways["whisper_aligned"] = lambda recording: recogniser.transcribe(recording.audio, model, driver)
     results: dict[str, Any] = {}
     for way, find in ways.items():
-        words_of = cache.wrap(f"words by {way}", find)
+        words_of = run.cache.wrap(f"words by {way}", find)
         for name, errors, missed, by_network in (_errors(recording, words_of(recording)) for recording in timed):
             results[f"onset/{name}/{way}"] = {**plain(float(np.median(errors))), "n": len(errors)}
             results[f"onset_p90/{name}/{way}"] = {**plain(float(np.percentile(errors, 90))), "n": len(errors)}
@@ -97,23 +97,11 @@ def score(
                 results[f"missed/{name}/{way}"] = plain(missed)
             if way != "network" and by_network:
                 results[f"by_network/{name}/{way}"] = plain(by_network)
-    return {"results": results | _fits(suite, driver, [*timed, *_load_transcribed(data)], cache)}
-
-
-def _load_aligned(folder: Path) -> Iterator[Timed]:
-    for part, inside in ALIGNED.items():
-        for path in sorted([*(folder / inside).glob("*.TextGrid"), *(folder / inside).glob("*.phone.json")]):
-            stem = path.name.partition(".")[0]
-            words = tuple(w for w in read(path).words if w.text not in NOT_A_WORD)
-            audio = resample(*load(path.with_name(f"{stem}.wav")))
-            yield Timed(f"{part}_{stem.rpartition('-')[2]}", audio, " ".join(w.text for w in words), words)
-
-
-def _load_transcribed(data: Path) -> Iterator[Timed]:
-    folder = data / "ljspeech_sample"
-    texts = lj_texts(folder) if folder.is_dir() else {}
-    for path in sorted((folder / "wavs").glob("*.wav")) if texts else []:
-        yield Timed(f"lj_{path.stem}", resample(*load(path)), texts[path.stem])
+    sample = data / "ljspeech_sample"
+    texts = lj_texts(sample) if sample.is_dir() else {}
+    for path in sorted((sample / "wavs").glob("*.wav")) if texts else []:
+        timed.append(Timed(f"lj_{path.stem}", resample(*load(path)), texts[path.stem]))
+    return {"results": results | _fits(run.suite, driver, timed, run.cache)}
 
 
 # Name, differences of onsets in ms, share of words missing, and share of words timed by the phone head instead.
@@ -234,22 +222,18 @@ def guesses(path: Path, guess: ClassGuesser | None = None, classes: WordClasses 
 
 
 def evaluate_gestures(run: Run) -> dict[str, Any]:
-    """The suite on a run's gesture network and bank."""
-    return score_gestures(run.suite, run.model.source, run.cache)
-
-
-def score_gestures(suite: Suite, model: str | Path, cache: RunCache = NO_CACHE) -> dict[str, Any]:
-    """Share of the sentences whose gesture is performed, with words and without; and the scores of guesses.
+    """The suite `gesture_words`: share of the sentences whose gesture is performed, with words and without; and the
+    scores of guesses.
 
     espeak-ng speaks them, so that times are exact. A gesture belongs to all classes of the table that ask for it.
     """
     from avatargpt.train.gesture.talks import Voices
 
-    performer = GesturePipeline.load(model)
+    suite, performer = run.suite, GesturePipeline.load(run.model.source)
     if performer.bank is None:
-        raise UserError(f"{model}: no bank of gestures; accepted: a model folder with one")
+        raise UserError(f"{run.model.source}: no bank of gestures; accepted: a model folder with one")
     matcher, classes = StrokeMatcher(performer.bank), word_classes().classes
-    perform = cache.wrap("perform", performer.perform)
+    perform = run.cache.wrap("perform", performer.perform)
     voices, rows = Voices(0.0), list(json_rows(folder() / SENTENCES))
     hits: dict[str, list[bool]] = {name: [] for name in ROWS}
     chance = []
@@ -304,11 +288,16 @@ def score_face(
         data: folder with facegood, aligned_speech_misc, ljspeech_sample; parts that are missing are left out.
         store: a cache of the speech stage, for held-out synthetic voices; None leaves them out.
     """
+    from avatargpt.train.speech_data.validation import predict
+
     results: dict[str, Any] = {}
     if store is not None:
         clips = [c for c in load_clips(store) if c.split == "val" and c.kind == "taught"]
         for source in dict.fromkeys(c.source for c in clips):
-            results |= lips(source, [_load_spoken(driver, c) for c in clips if c.source == source])
+            results |= lips(source, [
+                (predict(driver.network, c.features, torch.device("cpu")), [Phone(*p) for p in c.phone_times],
+                 c.curves.astype(np.float32)) for c in clips if c.source == source
+            ])  # fmt: skip
     if data is not None:
         results |= _real(driver, data, cache)
         if (data / "facegood").is_dir():
@@ -319,13 +308,6 @@ def score_face(
     cached_drift = cache.wrap("drift", lambda minutes: drift(driver, minutes))
     results["drift"] = plain(cached_drift(float(suite.options.get("drift_minutes", 60))))
     return {"results": results}
-
-
-def _load_spoken(driver: Driver, clip: SpeechClip) -> Spoken:
-    from avatargpt.train.speech_data.validation import predict
-
-    curves = predict(driver.network, clip.features, torch.device("cpu"))
-    return curves, [Phone(*p) for p in clip.phone_times], clip.curves.astype(np.float32)
 
 
 def _drive_spoken(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> Spoken:
@@ -358,10 +340,7 @@ def lips(source: str, clips: list[Spoken]) -> dict[str, Any]:
 
 
 def _real(driver: Driver, data: Path, cache: RunCache) -> dict[str, Any]:
-    def lay_phones(audio: np.ndarray, phones: list[str]) -> list[Phone]:
-        return list(align_phones(driver, audio, phones)[0])
-
-    lay = cache.wrap("aligned", lay_phones)
+    lay = cache.wrap("aligned", lambda audio, phones: list(align_phones(driver, audio, phones)[0]))
     out: dict[str, Any] = {}
     librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
     if librivox.is_dir():

@@ -34,14 +34,13 @@ SEEN_IN = {
 SUITE_KEYS = (
     "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
 )  # fmt: skip
+KIND_KEYS = ("measure", "data", "model", "method")  # of all kinds but prompts
 LIST_COLUMNS = ("prompt", "action", "category")
 LIST_FIGURES = ("named", "named_by_action", "named_by_prompt", "top1", "top2", "top3")
 LIST_ACCEPTED = (
     "accepted a CSV with the columns prompt, action, category, or JSON: a list of texts or of objects with these"
 )
 MAX_PROMPTS, MAX_LIST_BYTES = 100_000, 64 << 20
-BODY_CORPUS = "the body corpus"
-PLANNING_CORPUS = "the planning corpus"
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,18 @@ class Suite:
     # Figure (with its part after a slash) -> the number to reach, or the baseline to beat; of figures with a direction
     # alone
     targets: dict[str, float | str] = field(default_factory=dict)
+    measure: str = ""  # what is measured, of kinds that measure several things
+    data: str = ""  # what has to be named by ``--data``; "" = nothing
+    # Whether a model takes part; ``optional``: without one the rows of recordings and baselines alone
+    model: bool | str = True
+    method: str = ""  # of `avatargpt.AvatarGPT` under test, whose defaults are the settings of decoding
+
+    def evaluate(self, run: Run) -> dict[str, Any]:
+        """Measure the suite."""
+        place = "prompts:evaluate_list" if self.kind == "prompt_list" else f"{self.kind}:evaluate"
+        function = resolve_name(f"{__package__}.{place}{self.measure and '_'}{self.measure}")
+        result: dict[str, Any] = function(run)
+        return result
 
     def settings(self, kind: type[Settings]) -> Settings:
         """Those of its options that `kind` has; the others are for gathering the clips."""
@@ -91,11 +102,12 @@ class Run:
     suite: Suite
     model: Any  # an `AvatarGPT`, anything with its methods, or None
     # data, store: folders, see `evaluation.run`
-    data: Path | None
-    out: Path | None  # of the result, None = nothing is written
-    store: Path | None
-    full: bool  # the large sample where a suite has two sizes
-    cache: RunCache  # of the model's answers
+    data: Path | None = None
+    out: Path | None = None  # of the result, None = nothing is written
+    store: Path | None = None
+    full: bool = False  # the large sample where a suite has two sizes
+    # Of the model's answers
+    cache: RunCache = field(default_factory=lambda: resolve_name(f"{__package__}.cache:NO_CACHE"))
 
     @property
     def generate(self) -> Callable[..., Any]:
@@ -106,73 +118,12 @@ class Run:
         return lambda texts, seeds: self.model.body.generation.results(texts, seeds=seeds)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a kind of suite needs."""
-
-    place: str  # ``module:function`` in this package, `Run` -> results
-    data: str = BODY_CORPUS  # what ``--data`` holds
-    needs_data: bool = True  # whether it has to be named
-    # Whether a model takes part; ``optional``: without one the rows of recordings and baselines alone
-    model: bool | str = True
-    outputs: bool = False  # whether files of other systems can be measured
-    method: str = ""  # of `avatargpt.AvatarGPT` under test, whose defaults are the settings of decoding
-
-    def lacks(self, suite: Suite, data: Path | None, store: Path | None) -> bool:
-        """Whether a suite of this kind needs a folder that is not named; one with rows of its own needs none."""
-        of_cache = suite.kind == "speech_face" and store is not None
-        return self.needs_data and data is None and "rows" not in suite.options and not of_cache
-
-    def evaluate(self, run: Run) -> dict[str, Any]:
-        """Measure a suite of this kind."""
-        function: Callable[[Run], dict[str, Any]] = resolve_name(f"{__package__}.{self.place}")
-        return function(run)
-
-
-# Kind of a suite, as its YAML states it -> what it needs.
-KINDS = {
-    "prompts": Kind("prompts:evaluate", needs_data=False, outputs=True, method="generate"),
-    "prompt_list": Kind("prompts:evaluate_list", needs_data=False, outputs=True),
-    "requests": Kind("requests:evaluate", needs_data=False),
-    "people": Kind("people:evaluate", needs_data=False),
-    "turns": Kind("people:evaluate_turns", needs_data=False),
-    "multi_clause": Kind("requests:evaluate_clauses", needs_data=False),
-    "tokenizer": Kind("tokenizer:evaluate"),
-    "describe": Kind("describe:evaluate", method="describe"),
-    "describe_synthetic": Kind("describe:evaluate_synthetic", needs_data=False, method="describe"),
-    "contrast": Kind("contrast:evaluate", needs_data=False),
-    "inbetween": Kind("seams:evaluate_transitions", model="optional", method="in_between"),
-    "continuation": Kind("seams:evaluate_transitions", model="optional", method="extend"),
-    "retrieval": Kind("retrieval:evaluate", model="optional", outputs=True),
-    "humanml3d": Kind(
-        "retrieval:evaluate_humanml3d", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)",
-        model="optional", method="generate",
-    ),
-    "seams": Kind("seams:evaluate"),
-    "plans": Kind("plans:evaluate", PLANNING_CORPUS),
-    "next_activity": Kind("scene_plans:evaluate_next", needs_data=False),
-    "scenes_fresh": Kind("scene_plans:evaluate", needs_data=False),
-    "plan_coverage": Kind("plans:evaluate_coverage", PLANNING_CORPUS, method="generate"),
-    "chat": Kind("requests:evaluate_chat", "the recorded dialogues (a folder with val.jsonl)"),
-    "sessions": Kind("scenes:evaluate_sessions", needs_data=False),
-    "turns_held": Kind("scenes:evaluate_turns", needs_data=False),
-    "face_instructions": Kind("face_instructions:evaluate", needs_data=False, outputs=True),
-    "face_language": Kind("face_instructions:evaluate_language", needs_data=False),
-    "speech_face": Kind("speech:evaluate_face", "the recordings of speech and faces, or a speech cache with --store"),
-    "word_times": Kind("speech:evaluate", "the recordings of speech with word times"),
-    "gesture": Kind(
-        "gesture:evaluate", "recorded talks (sounds with motions of the same name)", model="optional", outputs=True
-    ),
-    "gesture_words": Kind("speech:evaluate_gestures", needs_data=False),
-    "families": Kind("judges:evaluate_families", needs_data=False, model=False),
-    "predicates": Kind("judges:evaluate_predicates", model=False),
-    "retrieval_judge": Kind("judges:evaluate_retrieval", model=False),
-}  # fmt: skip
-
-
-def kinds_with(**attributes: Any) -> list[str]:
-    """Names of the kinds whose attributes have these values."""
-    return [name for name, kind in KINDS.items() if all(getattr(kind, k) == v for k, v in attributes.items())]
+# Kinds of suites, as their YAML states them: modules of this package, in which ``evaluate``, or ``evaluate_MEASURE``
+# where the suite states a measure, gives the results of a `Run`. A list of prompts is one of `prompts`.
+KINDS = (
+    "prompts", "prompt_list", "requests", "turns", "tokenizer", "describe", "contrast", "seams", "retrieval", "plans",
+    "scene_plans", "face_instructions", "speech", "gesture", "judges",
+)  # fmt: skip
 
 
 def about(metrics: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
@@ -270,7 +221,7 @@ def read(path: Path) -> Suite:
     if not isinstance(data, dict):
         raise UserError(f"{path}: accepted a mapping with {', '.join(SUITE_KEYS)}")
     # Mistakes are reported when the file is read, not after hours of generation.
-    unknown = set(data) - set(SUITE_KEYS)
+    unknown = set(data) - {*SUITE_KEYS, *(KIND_KEYS if data.get("kind") != "prompts" else ())}
     missing = {"name", "version", "kind", "description", "metrics"} - set(data)
     if unknown or missing:
         raise UserError(f"{path}: unknown keys {sorted(unknown)}, missing {sorted(missing)}")
@@ -295,7 +246,8 @@ def read(path: Path) -> Suite:
     return Suite(
         data["name"], int(data["version"]), data["kind"], data["description"], data["metrics"],
         tuple(int(s) for s in data.get("seeds") or (0,)), entries, data.get("options") or {},
-        data.get("classes") or [], targets,
+        data.get("classes") or [], targets, str(data.get("measure") or ""), str(data.get("data") or ""),
+        data.get("model", True), str(data.get("method") or ""),
     )  # fmt: skip
 
 

@@ -144,7 +144,10 @@ class FacePipeline:
             read = score_times.in_context(clauses, read(text), read)
         # Times that the parser's tokens cannot write: the clauses are read one by one and placed by the request.
         beyond = request is not None and certainty >= MIN_CERTAINTY and (
-            is_beyond(request, words) or any(c.course and _is_feeling(read(c.action)) for c in clauses)
+            is_beyond(request, words) or any(
+                # Feelings alone: their courses the parser's tokens cannot write.
+                (alone := read(c.action)).emotions and not alone.events for c in clauses if c.course
+            )
         )
         if beyond and (arranged := self._by_clauses(text, request, sound or seconds, words, read)) is not None:
             return arranged
@@ -283,11 +286,6 @@ class FacePipeline:
         clip_seconds = None if audio is not None else length
         clip = self.driver.drive(audio, rate, direction, None, clip_seconds, head, progress, words)
         return clip.with_caption(text)
-
-
-def _is_feeling(score: Score) -> bool:
-    """Whether a clause is read as feelings alone, whose courses the parser's tokens cannot write."""
-    return bool(score.emotions) and not score.events
 
 
 def _unspoken(clauses: Sequence[FaceClause], words: WordTimes) -> tuple[str, ...]:

@@ -417,8 +417,10 @@ def describe_windows(windows: Sequence[tuple[str, FaceMotion]]) -> str:
             first, second = "", first
         parts = _split_actions(first) if first else []
         final = parts[-1] if parts else ""
-        if parts and last and parts[0] == last[0] and _continues(parts[0], last[1], face):
-            parts = parts[2:]
+        if parts and last and parts[0] == last[0]:
+            # An action that is at half its height or more on both sides of where two windows meet goes on.
+            a, b = (_rises(_action_of(parts[0]), f) for f in (last[1], face))
+            parts = parts[2:] if a and b and a[-1][1] == len(last[1]) - 1 and b[0][0] == 0 else parts
         acts += (THEN if acts and parts else "") + "".join(parts)
         feelings += second.split(THEN) if second else []
         last = final, face
@@ -475,9 +477,3 @@ def _joint(a: FrameSpan | None, b: FrameSpan | None) -> str:
         return THEN
     overlap = min(a[1], b[1]) - max(a[0], b[0]) + 1
     return AND if overlap > described.MIN_OVERLAP * (min(a[1] - a[0], b[1] - b[0]) + 1) else THEN
-
-
-def _continues(part: str, before: FaceMotion, after: FaceMotion) -> bool:
-    """Whether an action is at half its height or more on both sides of where two windows meet."""
-    a, b = (_rises(_action_of(part), f) for f in (before, after))
-    return bool(a and b) and a[-1][1] == len(before) - 1 and b[0][0] == 0

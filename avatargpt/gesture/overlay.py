@@ -117,18 +117,15 @@ class ListenerBehaviour:
             rng = np.random.default_rng([self._seed, 76, t])
             if rng.random() < NOD_SHARE:
                 self._last_nod = t
-                self._nod = t, _nod_keys(float(rng.uniform(*NOD_SIZE)), int(rng.integers(1, 3)))
+                # Frames and radians of a nod down and back; a second one is smaller.
+                size, keys = float(rng.uniform(*NOD_SIZE)), [(0.0, 0.0)]
+                for k in range(int(rng.integers(1, 3))):
+                    down, back = (2 * k + 1) * NOD_FRAMES, (2 * k + 2) * NOD_FRAMES
+                    keys += [(down, size * 0.8**k), (back, -0.2 * size * 0.8**k)]
+                self._nod = t, [*keys, (keys[-1][0] + NOD_FRAMES, 0.0)]
         if self._nod is None:
             return still, 0.0
         return still, float(performing.through(self._nod[1], np.array([t - self._nod[0]]))[0])
-
-
-def _nod_keys(size: float, times: int) -> list[tuple[float, float]]:
-    # Frames and radians of a nod down and back; a second one is smaller.
-    keys = [(0.0, 0.0)]
-    for k in range(times):
-        keys += [((2 * k + 1) * NOD_FRAMES, size * 0.8**k), ((2 * k + 2) * NOD_FRAMES, -0.2 * size * 0.8**k)]
-    return [*keys, (keys[-1][0] + NOD_FRAMES, 0.0)]
 
 
 @dataclass

@@ -128,7 +128,11 @@ class GesturePipeline:
         with_words = words is not None or other_words is not None
         words = None if words is None else list(words)
         settings = GestureOptions(**options)
-        start = self._start(start_pose)
+        if start_pose is None:
+            start = self.driver.network.rest.numpy()
+        else:  # (270,) of the last frame of a body
+            last = start_pose.slice(len(start_pose) - 1, len(start_pose))
+            start = np.asarray(GestureFeatures().encode(replace(last, modality="gesture"))[0])
         overlay = None
         if semantics is not None:
             answering = (other_rate or rate) if other else None
@@ -139,13 +143,6 @@ class GesturePipeline:
             settings, heard, frames, start,
         )  # fmt: skip
         return GestureMotionStream(speech, overlay, Edges(start, self.driver.network.rest.numpy(), frames))
-
-    def _start(self, pose: Motion | None) -> np.ndarray:
-        # (270,) of the last frame of a body, or the network's pose at rest.
-        if pose is None:
-            return self.driver.network.rest.numpy()
-        last = pose.slice(len(pose) - 1, len(pose))
-        return np.asarray(GestureFeatures().encode(replace(last, modality="gesture"))[0])
 
     def perform(
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE,

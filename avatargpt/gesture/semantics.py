@@ -73,12 +73,10 @@ class GestureBank:
         """Strokes of a gesture; with `hand` (``l``, ``r``) those that use this hand, if there are any."""
         if name not in self._by_name:
             raise UserError(f"gesture {name!r}; accepted: {', '.join(self.names)}")
-        keys = [k for k in self._by_name[name] if hand is None or hand in self._sides(*k)]
+        other = {"l": "r", "r": "l"}
+        keys = [(number, mirrored) for number, mirrored in self._by_name[name] if hand is None
+                or (other.get(hand) if mirrored else hand) in self._strokes[number].sides]  # fmt: skip
         return [self.stroke(*k) for k in keys or self._by_name[name]]
-
-    def _sides(self, number: int, mirrored: bool) -> str:
-        sides = "".join(self._strokes[number].sides)
-        return sides if not mirrored else sides.translate(str.maketrans("lr", "rl"))
 
     def stroke(self, number: int, mirrored: bool = False) -> Stroke:
         """Stroke `number` with its motion, or its mirror image."""

@@ -51,13 +51,6 @@ def _attention(part: Any, x: Tensor, at: Places, states: Tensor, of: Places, bia
     return out
 
 
-def _forward(part: Any, x: Tensor) -> Tensor:
-    # The library's own raises what `wo` takes to the type of its weights.
-    inner = part.act(part.wi_0(x)) * part.wi_1(x) if hasattr(part, "wi_0") else part.act(part.wi(x))
-    out: Tensor = part.wo(part.dropout(inner))
-    return out
-
-
 def stack(
     module: Any, x: Tensor, mask: Tensor, states: Tensor | None = None, states_mask: Tensor | None = None
 ) -> Tensor:  # fmt: skip
@@ -84,5 +77,8 @@ def stack(
         for layer in cross:
             z = _cast(layer.layer_norm(y))
             y = y + layer.dropout(_attention(layer.EncDecAttention, z, at, _cast(read), of, of.blocked))
-        y = y + forward.dropout(_forward(forward.DenseReluDense, _cast(forward.layer_norm(y))))
+        part, z = forward.DenseReluDense, _cast(forward.layer_norm(y))
+        # The library's own raises what `wo` takes to the type of its weights.
+        inner = part.act(part.wi_0(z)) * part.wi_1(z) if hasattr(part, "wi_0") else part.act(part.wi(z))
+        y = y + forward.dropout(part.wo(part.dropout(inner)))
     return at.padded(module.dropout(module.final_layer_norm(y)))

@@ -182,23 +182,10 @@ def front_matter(folder: Path, body: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _size(path: Path) -> str:
-    size = path.stat().st_size
-    return f"{size / 1e6:.1f} MB" if size >= 50_000 else f"{size / 1e3:.1f} kB"
-
-
 def _table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
     head = list(head)
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _files(folder: Path) -> str:
-    entries = [
-        [f"`{f.as_posix()}`", WHAT.get(f.name, f"part of {f.parts[0]}/" if len(f.parts) > 1 else "weights"),
-         _size(folder / f)] for f in list_shipped(folder)
-    ]  # fmt: skip
-    return f"{FILES}\n{_table(['file', 'what', 'size'], entries)}\n"
 
 
 def _body(folder: Path, origin: Origin) -> str:
@@ -249,7 +236,14 @@ def write_card(folder: str | os.PathLike[str], origin: Origin | None = None) -> 
         # the table of files is written anew, the text around it stays
         before, _, after = f"\n{body}".partition(f"\n{FILES}\n")
         _, heading, following = after.partition("\n## ")
-        body = f"{before.strip()}\n\n{_files(folder)}{heading}{following}"
+        entries = []
+        for f in list_shipped(folder):
+            size = (folder / f).stat().st_size
+            what = WHAT.get(f.name, f"part of {f.parts[0]}/" if len(f.parts) > 1 else "weights")
+            entries.append([f"`{f.as_posix()}`", what,
+                            f"{size / 1e6:.1f} MB" if size >= 50_000 else f"{size / 1e3:.1f} kB"])  # fmt: skip
+        files = f"{FILES}\n{_table(['file', 'what', 'size'], entries)}\n"
+        body = f"{before.strip()}\n\n{files}{heading}{following}"
     if front is None:
         front = yaml.safe_dump(front_matter(folder, body), sort_keys=False, allow_unicode=True)
     card = f"{FENCE}\n{front}{FENCE}\n\n{body}"

@@ -105,14 +105,6 @@ class ResidualDecoder(nn.Module):
         return products + self.bias[level]
 
 
-def _choose_expected(logits: Tensor, codebook: Tensor, sharpness: float) -> Tensor:
-    """One code per row (B, K) without chance, see `ResidualLevels.refine`."""
-    if sharpness <= 0:
-        return logits.argmax(-1)
-    mean = (logits / sharpness).softmax(-1).to(codebook.dtype) @ codebook
-    return (mean @ codebook.T - 0.5 * codebook.pow(2).sum(-1)).argmax(-1)
-
-
 class ResidualLevels(nn.Module):
     """The part of the model that trains and runs the residual decoders."""
 
@@ -199,7 +191,11 @@ class ResidualLevels(nn.Module):
                 x = F.gelu(addmm(sums.bias, total, from_sum).add_(features).add_(level_rows[level]))
                 logits = addmm(chances[level], addmm(to_logits.bias, x, to_vector), columns[level + 1]).float()
                 if drawn is None:
-                    row.append(_choose_expected(logits, vectors[level + 1], sharpness))
+                    if sharpness > 0:  # without chance: the code nearest to the mean, see `ResidualLevels.refine`
+                        codebook = vectors[level + 1]
+                        mean = (logits / sharpness).softmax(-1).to(codebook.dtype) @ codebook
+                        logits = mean @ codebook.T - 0.5 * codebook.pow(2).sum(-1)
+                    row.append(logits.argmax(-1))
                 else:
                     row.append(sample(logits, drawn[n, level], temperature, top_k))
                 total = total + vectors[level + 1].index_select(0, row[-1])

@@ -44,11 +44,8 @@ def pattern(words: str, where: str, any_case: bool = False) -> Words:
 
 def template(captions: Iterable[str]) -> Words:
     """A pattern of captions with any words in place of their ``{slots}``; lower case, without a final stop."""
-
-    def pattern_of(text: str) -> str:
-        return r"[\w' -]+?".join(re.escape(p) for p in re.split(r"\{\w+\}", text.lower().rstrip(".")))
-
-    return re.compile("|".join(pattern_of(text) for text in captions))
+    parts = (re.split(r"\{\w+\}", text.lower().rstrip(".")) for text in captions)
+    return re.compile("|".join(r"[\w' -]+?".join(map(re.escape, own)) for own in parts))
 
 
 def tells_count(caption: str) -> bool:
@@ -184,10 +181,6 @@ def set_side(check: Any, side: str | None) -> Any:
     return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
 
 
-def _make_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 def on_side(check: Any, side: str | None) -> Any:
     """Of a check that accepts either side, what accepts the side that a caption names."""
     if not isinstance(check, Mapping) or side not in _SIDED:
@@ -248,7 +241,8 @@ class CaptionChecks:
         entry = _family_of(action)
         if entry is not None:
             # a parameter is as the caption says where it has the word for its value
-            values = ((k, v) for when, _ in entry.checks for k, listed in when.items() for v in _make_list(listed))
+            values = ((k, v) for when, _ in entry.checks for k, listed in when.items()
+                      for v in (listed if isinstance(listed, list) else [listed]))  # fmt: skip
             params = {k: v for k, v in values if isinstance(v, str) and v.split()[-1] in caption.lower()}
             return [on_side(check, side_of(caption)) for check in self._family(entry, params, caption)]
         name = action.replace("_", "-")

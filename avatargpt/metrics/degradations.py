@@ -33,41 +33,18 @@ def noisy(motion: Either, rng: np.random.Generator) -> Either:
     return replace(motion, rotations=rot.multiply(motion.rotations.astype(np.float64), turn), root=root)
 
 
-def shuffle_frames(motion: Either, rng: np.random.Generator) -> Either:
-    """All frames in random order."""
-    return motion.at_frames(rng.permutation(len(motion)))
-
-
-def mirror_sides(motion: Either, rng: np.random.Generator) -> Either:
-    """Left and right exchanged."""
-    return motion.mirrored()
-
-
-def slow_down(motion: Either, rng: np.random.Generator) -> Either:
-    """At half the speed: twice the frames, those between by slerp, of a face on a line."""
-    return motion.sampled(np.arange(2 * len(motion) - 1) / 2)
-
-
-def hurry_up(motion: Either, rng: np.random.Generator) -> Either:
-    """At twice the speed: every other frame."""
-    return motion.at_frames(np.arange(0, len(motion), 2))
-
-
-def keep_half(motion: Either, rng: np.random.Generator) -> Either:
-    """The first half."""
-    return motion.slice(0, max(2, len(motion) // 2))
-
-
-def frozen(motion: Either, rng: np.random.Generator) -> Either:
-    """What the middle frame shows, where it stands, for as long."""
-    return motion.at_frames(np.full(len(motion), len(motion) // 2))
-
-
 # Name -> what is done to a motion of a body or a face.
 DEGRADATIONS: dict[str, Degradation] = {
-    "noise": noisy, "shuffled time": shuffle_frames, "mirrored": mirror_sides, "half speed": slow_down,
-    "double speed": hurry_up, "half length": keep_half, "constant pose": frozen,
-}  # fmt: skip
+    "noise": noisy,
+    "shuffled time": lambda motion, rng: motion.at_frames(rng.permutation(len(motion))),
+    "mirrored": lambda motion, rng: motion.mirrored(),
+    # Twice the frames, those between by slerp, of a face on a line.
+    "half speed": lambda motion, rng: motion.sampled(np.arange(2 * len(motion) - 1) / 2),
+    "double speed": lambda motion, rng: motion.at_frames(np.arange(0, len(motion), 2)),
+    "half length": lambda motion, rng: motion.slice(0, max(2, len(motion) // 2)),
+    # What the middle frame shows, where it stands, for as long.
+    "constant pose": lambda motion, rng: motion.at_frames(np.full(len(motion), len(motion) // 2)),
+}
 
 
 def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) -> Either:

@@ -109,17 +109,6 @@ def pair_distances(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(a - b, axis=1))
 
 
-# (N / pool, pool, pool) L2 distances: of text i of a pool to motion j of it.
-def _pool_distances(texts: np.ndarray, motions: np.ndarray, pool: int) -> np.ndarray:
-    a, b = np.asarray(texts, np.float64), np.asarray(motions, np.float64)
-    if a.ndim != 2 or a.shape != b.shape or pool < 1 or not len(a) or len(a) % pool:
-        raise ValueError(f"embeddings {a.shape} and {b.shape}; accepted (N, D) both, N a multiple of {pool}")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("embeddings that are not finite; accepted numbers")
-    pools = zip(a.reshape(-1, pool, a.shape[1]), b.reshape(-1, pool, b.shape[1]), strict=True)
-    return np.stack([np.linalg.norm(x[:, None] - y[None], axis=-1) for x, y in pools])
-
-
 def r_precision(texts: np.ndarray, motions: np.ndarray, pool: int = POOL, top: int = 3) -> np.ndarray:
     """Share of texts whose own motion is among the `k` nearest of its pool, for k = 1 to `top`.
 
@@ -132,7 +121,11 @@ def r_precision(texts: np.ndarray, motions: np.ndarray, pool: int = POOL, top: i
     Returns:
         (top,) shares, 0..1, rising.
     """
-    distances = _pool_distances(texts, motions, pool)
+    a, b = _rows(texts, motions)
+    if pool < 1 or len(a) % pool:
+        raise ValueError(f"embeddings {a.shape} and {b.shape}; accepted (N, D) both, N a multiple of {pool}")
+    pools = zip(a.reshape(-1, pool, a.shape[1]), b.reshape(-1, pool, b.shape[1]), strict=True)
+    distances = np.stack([np.linalg.norm(x[:, None] - y[None], axis=-1) for x, y in pools])
     order = np.argsort(distances, axis=-1, kind="stable")
     rank = np.argmax(order == np.arange(pool)[None, :, None], axis=-1)
     return np.array([(rank < k + 1).mean() for k in range(top)])
@@ -220,9 +213,7 @@ class EvaluatorNetwork(nn.Module):
         self.second = nn.Conv1d(width, width, 5, 2, 2)
         self.blocks = nn.ModuleList(_ConvBlock(width, 2**i, dropout) for i in range(blocks))
         self.out = nn.Linear(4 * width, dim)
-        self.text = nn.Sequential(
-            nn.Linear(SENTENCE, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
-        )  # fmt: skip
+        self.text = nn.Sequential(nn.Linear(SENTENCE, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
         self.drop = nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.tensor(2.5))  # log of the inverse temperature
 
@@ -351,13 +342,13 @@ def fits(
     Returns:
         ``top1``, ``top2``, ``top3`` (share of pools) and ``mm_dist`` (units of the space, 0 to 2): (N,) each.
     """
-    values: dict[str, list[np.ndarray]] = {name: [] for name in ("top1", "top2", "top3", "mm_dist")}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in (*(f"top{k}" for k in TOPS), "mm_dist")}
     for k in range(max_captions):
         vectors = np.stack([c[k % len(c)] for c in captions])
         side = np.array([s[k % len(s)] for s in sides])
         texts = evaluator.sentences(vectors)
         hits = retrieval_precision(texts, motions, similar_pairs(vectors, side), TOPS, pool, repeats, seed + k)
-        for i, name in enumerate(("top1", "top2", "top3")):
-            values[name].append(hits[:, i])
+        for k_nearest, column in zip(TOPS, hits.T, strict=True):
+            values[f"top{k_nearest}"].append(column)
         values["mm_dist"].append(pair_distances(texts, motions))
     return {name: np.mean(rows, 0) for name, rows in values.items()}

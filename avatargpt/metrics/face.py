@@ -101,17 +101,13 @@ def au_emo(motions: Sequence[FaceMotion], emotions: Sequence[str], rule: str = "
     return float(np.mean(shares))
 
 
-# Names and (2, 57, emotions) prototypes, per own side; gaze and head in units comparable with weights.
+# Names, (2, 57, emotions) prototypes per own side, and (57,) what makes gaze and head comparable with weights.
 @cache
-def _basis() -> tuple[list[str], np.ndarray]:
-    names = [n for n in prototypes() if n != "neutral"]
-    return names, np.stack([prototypes()[n].pose for n in names], -1) * _units()[:, None]
-
-
-def _units() -> np.ndarray:
+def _basis() -> tuple[list[str], np.ndarray, np.ndarray]:
     scale = np.ones(arkit.COUNT + 5)
     scale[arkit.COUNT : arkit.COUNT + 3] = 1 / (30 * DEGREES)
-    return scale
+    names = [n for n in prototypes() if n != "neutral"]
+    return names, np.stack([prototypes()[n].pose for n in names], -1) * scale[:, None], scale
 
 
 def read_emotions(motion: FaceMotion, start: float = 0.0, end: float | None = None) -> dict[str, float]:
@@ -125,15 +121,13 @@ def read_emotions(motion: FaceMotion, start: float = 0.0, end: float | None = No
     from avatargpt.kinematics.face import gaze
 
     part = motion.slice(int(start * motion.fps), len(motion) if end is None else max(1, round(end * motion.fps)))
-    lids = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
+    lids = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
     x, y = gaze(part)
     mean = np.concatenate([part.weights.mean(0), part.head.mean(0), [x.mean(), y.mean()]])
     mean[lids] = np.median(part.weights[:, lids], 0)  # without blinks
-    for i, n in enumerate(arkit.NAMES):
-        if n.startswith("eyeLook"):
-            mean[i] = 0
-    names, basis = _basis()
-    fits = [nnls(side, mean * _units()) for side in basis]
+    mean[[i for i, n in enumerate(NAMES) if n.startswith("eyeLook")]] = 0
+    names, basis, scale = _basis()
+    fits = [nnls(side, mean * scale) for side in basis]
     levels = min(fits, key=lambda f: f[1])[0]
     return dict(sorted(zip(names, map(float, levels), strict=True), key=lambda kv: -kv[1]))
 
@@ -206,30 +200,22 @@ def events_kept(clips: list[np.ndarray], rebuilt: list[np.ndarray]) -> dict[str,
         ``closures``: lips pressed (above 0.18) with less than 0.03 between them; kept when in one of its frames or next
         to it they are pressed above 0.12 with less than 0.06 between them. What the clips have none of is left out.
     """
-    blinks: list[bool] = []
-    closures: list[bool] = []
+    blinks, closures = list[bool](), list[bool]()
     for before, after in zip(clips, rebuilt, strict=True):
-        for start, stop in runs_of(_lids(before) > LIDS_SHUT):
+        lids, other_lids = (x[:, [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]].min(1) for x in (before, after))
+        for start, stop in runs_of(lids > LIDS_SHUT):
             if stop - start <= MAX_BLINK_FRAMES:
-                blinks.append(bool((_lids(after)[start:stop] > LIDS_SHUT - 0.1).any()))
-        gap, press = _lips(before)
-        other_gap, other_press = _lips(after)
+                blinks.append(bool((other_lids[start:stop] > LIDS_SHUT - 0.1).any()))
+        # How far the lips are apart, and how hard they are pressed.
+        (gap, press), (other_gap, other_press) = (
+            (x[:, INDEX["jawOpen"]] - x[:, INDEX["mouthClose"]], channel(x, "mouthPress")) for x in (before, after)
+        )
         for start, stop in runs_of((gap < MAX_LIP_GAP) & (press > MIN_PRESS)):
             around = slice(max(start - 1, 0), stop + 1)
             pressed = (other_gap[around] < 2 * MAX_LIP_GAP) & (other_press[around] > MIN_PRESS * 2 / 3)
             closures.append(bool(pressed.any()))
     counted = {"blinks": blinks, "closures": closures}
     return {k: float(np.mean(v)) for k, v in counted.items() if v}
-
-
-def _lids(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x[:, [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]].min(1))
-
-
-# How far the lips are apart, (T,), and how hard they are pressed, (T,).
-def _lips(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    gap = x[:, arkit.INDEX["jawOpen"]] - x[:, arkit.INDEX["mouthClose"]]
-    return gap, x[:, [arkit.INDEX["mouthPressLeft"], arkit.INDEX["mouthPressRight"]]].mean(1)
 
 
 # Match of lips and phones: closures and contacts with false ones beside them, silence, onsets, rounding.
@@ -302,7 +288,8 @@ class Lips:
         # Phones near a p, b, m share its closure, so they prove nothing.
         jaw = channel(curves, "jawOpen")
         for p in phones:
-            a, b = _frames(p, len(curves))
+            # First frame in a phone and the first after it.
+            a, b = (min(max(int(np.ceil(x * FPS - 1e-6)), 0), len(curves)) for x in (p.start, p.end))
             if p.name in CLOSED:
                 self.closure.append(float(shut[max(a - 1, 0) : b + 1].any()))
             elif p.name in LABIODENTAL:
@@ -324,12 +311,6 @@ class Lips:
             self.closure_lag += closure_lags(curves, teacher, lips)
 
 
-# First frame in a phone and the first after it.
-def _frames(p: Phone, frames: int) -> tuple[int, int]:
-    a, b = (int(np.ceil(x * FPS - 1e-6)) for x in (p.start, p.end))
-    return min(max(a, 0), frames), min(max(b, 0), frames)
-
-
 def _distant(p: Phone, phones: Iterable[Phone]) -> bool:
     return all(o.start - p.end > MIN_DISTANCE or p.start - o.end > MIN_DISTANCE for o in phones)
 
@@ -345,14 +326,10 @@ def pauses(phones: Sequence[Phone], seconds: float, min_seconds: float = 0.35) -
     return out
 
 
-def _movement(curves: np.ndarray) -> np.ndarray:
-    return np.asarray(curves[:, MOUTH].sum(1))
-
-
 def onset_lags(curves: np.ndarray, teacher: np.ndarray, phones: Sequence[Phone], level: float = 0.15) -> list[float]:
     """ms from the teacher's crossing of `level` of its peak to this one's, at every start of speech after a pause."""
     out = []
-    signal, reference = _movement(curves), _movement(teacher)
+    signal, reference = curves[:, MOUTH].sum(1), teacher[:, MOUTH].sum(1)
     for start, end in pauses(phones, len(curves) / FPS):
         a, b = max(0, int((max(start, 0) + SETTLE) * FPS)), int((end + 0.25) * FPS)
         if b > len(curves) or b - a < 4 or end * FPS - a < 4:

@@ -107,14 +107,6 @@ def _render_emotions(emotions: tuple[Emotion, ...], length: float) -> FaceMotion
     return render(Score(length, emotions=emotions), seed=1)
 
 
-# Whether the emotions during the event move its signal by themselves.
-def _is_moved_by_emotion(score: Score, e: Event) -> bool:
-    if not _has_emotion(score, e):
-        return False
-    m = _render_emotions(score.emotions, score.length)
-    return bool(np.abs(LOOKS[e.action].signal(m)[_frames(m, e.start, e.end)]).max() > MIN_EMOTION_EFFECT)
-
-
 @cache
 def looks_at_head(action: str) -> bool:
     """Whether the signal of an action depends on how the head is turned."""
@@ -122,13 +114,6 @@ def looks_at_head(action: str) -> bool:
     turned, weights = np.tile(axes, (arkit.COUNT, 1)), np.repeat(np.eye(arkit.COUNT), len(axes), 0)
     a, b = (LOOKS[action].signal(FaceMotion(weights, head)) for head in (np.zeros_like(turned), turned))
     return bool(np.abs(a - b).max() > 0)
-
-
-# The signal's level shortly before the event, None at the start of a clip.
-def _before(m: FaceMotion, signal: np.ndarray, e: Event) -> float | None:
-    if e.start < 0.1:
-        return None
-    return float(np.median(signal[_frames(m, max(0.0, e.start - 0.3), e.start)]))
 
 
 def count_peaks(signal: np.ndarray, low: float, high: float) -> int:
@@ -176,7 +161,10 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
     opposite = any(o.action == mirror_action(e.action) != e.action for o in overlapping)
     signal = look.one_side(m) if opposite and look.one_side else look.signal(m)
     target = e.intensity**look.power
-    alone = not overlapping and not _is_moved_by_emotion(score, e)
+    alone = not overlapping
+    if alone and _has_emotion(score, e):  # what is felt may move the signal by itself
+        felt = _render_emotions(score.emotions, score.length)
+        alone = not np.abs(look.signal(felt)[_frames(felt, e.start, e.end)]).max() > MIN_EMOTION_EFFECT
     after = 0.05 if e.repeat > 1 else 0.2  # what an emotion does after the last repetition is none of them
     inside = signal[_frames(m, e.start - 0.05, e.end + after)]
     share = 96 if look.form in ("pulse", "beat") or look.brief or e.repeat > 1 else 80
@@ -186,7 +174,8 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
     if result.level < MIN_LEVEL * target:
         result.faults.append(f"level {result.level:.2f} of {target:.2f}")
         return result
-    before = _before(m, signal, e)
+    # The signal's level shortly before the event, None at the start of a clip.
+    before = None if e.start < 0.1 else float(np.median(signal[_frames(m, max(0.0, e.start - 0.3), e.start)]))
     base = before if before is not None and before < result.level else min(0.0, result.level)
     if e.action in HEAD_BEATS:
         base = float(np.percentile(inside, 97)) - result.level
@@ -234,22 +223,18 @@ def _time(
             result.faults.append("let go too early")
 
 
-# The lowest point between the first and the last time that the signal is near its apex.
-def _floor(inside: np.ndarray, level: float) -> float:
-    high = np.flatnonzero(inside >= UP * level)
-    return float(inside[high[0] : high[-1] + 1].min()) if len(high) else float(inside.min())
-
-
 def _count(inside: np.ndarray, result: EventResult, look: ActionSignal, overlapping: Sequence[Event]) -> None:
     e = result.event
-    still = min(0.0, float(inside.min()))
-    floor = float(inside.min()) if e.action in HEAD_BEATS else _floor(inside, result.level) if e.repeat > 1 else still
+    floor = float(inside.min())
+    if e.action not in HEAD_BEATS:
+        # The lowest point between the first and the last time that a repeated signal is near its apex.
+        high = np.flatnonzero(inside >= UP * result.level)
+        between = inside[high[0] : high[-1] + 1] if len(high) else inside
+        floor = float(between.min()) if e.repeat > 1 else min(0.0, floor)
     span = float(inside.max()) - floor
     steady = span < MIN_DIP * result.level  # one long apex: what it trembles by is no repetition
     result.peaks = 1 if steady else count_peaks(inside, floor + DOWN * span, floor + UP * span)
-    if look.free and e.repeat == 1:
-        return
-    if not (e.action in COUNTED or e.repeat > 1):
+    if e.repeat == 1 and (look.free or e.action not in COUNTED):
         return
     hiding = [o for o in overlapping if o.start < e.end and e.start < o.end and _is_related(o.action, e.action)]
     if any(o.action in (*COUNTED, "close_eyes") for o in hiding):

@@ -317,15 +317,11 @@ def find_listening(listener: np.ndarray, speaker: np.ndarray) -> np.ndarray:
 
 def still_share(motion: Motion, when: np.ndarray, max_speed: float = MAX_STILL_SPEED) -> float:
     """Share of the frames of `when` ((T,) bool at 30 fps) in which both hands are slower than `max_speed` m/s, 0..1."""
-    return float((_within(motion, when) < max_speed).all(1).mean())
-
-
-def _within(motion: Motion, when: np.ndarray) -> np.ndarray:
     speeds = hand_speeds(motion)
     n = min(len(speeds), len(when))
     if not when[:n].any():
         raise UserError(f"no such frame in the {n / FPS:.1f} s that sound and motion share")
-    return speeds[:n][when[:n]]
+    return float((speeds[:n][when[:n]] < max_speed).all(1).mean())
 
 
 @dataclass(frozen=True)
@@ -476,7 +472,9 @@ class StrokeBank:
         Returns:
             A Motion at 30 fps.
         """
-        at, prosody = prosody_of(audio)
+        at, strengths = emphases(audio)
+        gaps = np.minimum(np.append(np.diff(at), MAX_GAP), MAX_GAP)[: len(at)]
+        prosody = np.stack([_ranks(strengths), gaps / MAX_GAP], 1)
         count = frames or frames_in(len(audio), RATE)
         rotations = np.repeat(self.rest_pose.rotations.astype(np.float64), count, 0)
         distance = np.linalg.norm(prosody[:, None] - self.prosody, axis=-1)
@@ -499,13 +497,6 @@ def _ranks(x: np.ndarray) -> np.ndarray:
     if len(x) < 2:
         return np.full(len(x), 0.5)
     return np.argsort(np.argsort(x, kind="stable"), kind="stable") / (len(x) - 1)
-
-
-def prosody_of(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The `emphases` of a sound: (N,) seconds and (N, 2) prosody as `StrokeBank` compares it."""
-    times, strengths = emphases(audio)
-    gaps = np.minimum(np.append(np.diff(times), MAX_GAP), MAX_GAP)[: len(times)]
-    return times, np.stack([_ranks(strengths), gaps / MAX_GAP], 1)
 
 
 # Blend a stroke into (T, J, 4) `rotations`, its emphasis at `time`, what lies outside [begin, end] cut off.

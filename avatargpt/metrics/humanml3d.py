@@ -306,17 +306,13 @@ class Evaluator:
         for group in _split_batches(motions, batch):
             features = torch.zeros(len(group), MAX_FRAMES, DIM)
             for row, motion in zip(features, group, strict=True):
-                row[: len(motion)] = torch.from_numpy(self._normalise(motion))
+                x = np.asarray(motion, np.float64)
+                if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all() or not UNIT <= len(x) <= MAX_FRAMES:
+                    raise ValueError(f"features {x.shape}; accepted (T, {DIM}), finite, T from {UNIT} to {MAX_FRAMES}")
+                row[: len(x)] = torch.from_numpy(((x - self.mean) / self.std).astype(np.float32))
             frames = torch.tensor([len(m) for m in group])
             out.append(self.network.of_motion(features.to(self.device), frames.to(self.device)).cpu().numpy())
         return np.concatenate(out)
-
-    # (T, 263) features in deviations from the mean, float32.
-    def _normalise(self, features: np.ndarray) -> np.ndarray:
-        x = np.asarray(features, np.float64)
-        if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all() or not UNIT <= len(x) <= MAX_FRAMES:
-            raise ValueError(f"features {x.shape}; accepted (T, {DIM}), finite, T from {UNIT} to {MAX_FRAMES}")
-        return ((x - self.mean) / self.std).astype(np.float32)
 
     @property
     def fingerprint(self) -> str:
@@ -353,7 +349,14 @@ def load_evaluator(folder: str | os.PathLike[str], device: str | torch.device = 
     if not any((here / name).exists() for name in CHECKPOINTS):
         raise UserError(f"{here}: no evaluator; accepted: a folder with the published {CHECKPOINTS[1]}")
     path = next(here / name for name in CHECKPOINTS if (here / name).exists())
-    saved = _checkpoint(path)
+    with parsing(path, "a checkpoint of torch without anything but tensors"):
+        if zipfile.is_zipfile(regular_file(path)):
+            saved = load_checkpoint_file(path, torch.device("cpu"))
+        else:  # the format before torch 1.6
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(saved, dict):
+                raise ValueError(f"a {type(saved).__name__}")
+            check_finite(path, saved)
     with parsing(path, "a checkpoint of text_mot_match"):
         state = {f"{part}.{name}": tensor.float() for part in PARTS for name, tensor in saved[part].items()}
         with no_larger_than(state):
@@ -363,17 +366,6 @@ def load_evaluator(folder: str | os.PathLike[str], device: str | torch.device = 
     glove = _first_folder(here, VOCABULARIES, lambda p: (p / FILES[0]).is_file(), "our_vab_data.npy")
     mean, std = (np.array(map_array(meta / f"{name}.npy")) for name in ("mean", "std"))
     return Evaluator(network, mean, std, read_vocabulary(glove), device, str(meta))
-
-
-def _checkpoint(path: Path) -> dict[str, Any]:
-    with parsing(path, "a checkpoint of torch without anything but tensors"):
-        if zipfile.is_zipfile(regular_file(path)):
-            return load_checkpoint_file(path, torch.device("cpu"))
-        saved = torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
-        if not isinstance(saved, dict):
-            raise ValueError(f"a {type(saved).__name__}")
-        check_finite(path, saved)
-        return saved
 
 
 def _first_folder(folder: Path, names: tuple[str, ...], there: Any, what: str) -> Path:

@@ -59,12 +59,6 @@ def summarise_repetitions(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
 
 
-# Square root of a symmetric positive semi-definite matrix; rounding below zero is cut off.
-def _sqrt(symmetric: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-
-
 def frechet_distance(
     mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray, eps: float = 1e-6
 ) -> float:
@@ -84,7 +78,8 @@ def frechet_distance(
     # As in the published code, where a singular covariance would have no root.
     ridge = eps * np.eye(len(m1))
     c1, c2 = np.atleast_2d(cov1) + ridge, np.atleast_2d(cov2) + ridge
-    root = _sqrt(c1)
+    values, vectors = np.linalg.eigh(c1)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # rounding below zero is cut off
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ c2 @ root), 0)).sum()
     return max(0.0, float(((m1 - m2) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * cross))
 
@@ -175,11 +170,16 @@ def kinematic_fid(generated: list[np.ndarray], real: list[np.ndarray], fps: floa
     Args:
         generated, real: clips (T, 22, 3), at least two of each.
     """
-    a = np.stack([kinematic_features(j, fps) for j in generated])
-    b = np.stack([kinematic_features(j, fps) for j in real])
-    scale = b.std(0)
-    # Channels that never vary in real clips (the root's own place in the heading frame) carry nothing.
-    used = scale > 1e-6
+    a, b = (np.stack([kinematic_features(j, fps) for j in clips]) for clips in (generated, real))
+    return scaled_fid(a, b, "kinematic_fid", 1e-6)
+
+
+def scaled_fid(generated: np.ndarray, real: np.ndarray, name: str, least: float) -> float:
+    """`fid` with shrunk covariances of features (N, D) and (M, D), each divided by its deviation over the real clips,
+    per feature. Features that vary by `least` or less in real clips carry nothing. `name`: of the figure, for errors.
+    """
+    scale = real.std(0)
+    used = scale > least
     if not used.any():
-        raise ValueError("kinematic_fid: the real clips are all the same")
-    return fid(a[:, used] / scale[used], b[:, used] / scale[used], shrink=True) / int(used.sum())
+        raise ValueError(f"{name}: the real clips are all the same")
+    return fid(generated[:, used] / scale[used], real[:, used] / scale[used], shrink=True) / int(used.sum())

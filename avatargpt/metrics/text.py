@@ -51,9 +51,7 @@ def _check(candidates: Sequence[str], references: References) -> None:
                          "list per candidate")  # fmt: skip
 
 
-def bleu(
-    candidates: Sequence[str], references: References, order: int, tokens: Tokens = raw_tokens
-) -> float:
+def bleu(candidates: Sequence[str], references: References, order: int, tokens: Tokens = raw_tokens) -> float:
     """Corpus BLEU with 1- to `order`-grams, 0..100; empty orders are smoothed exponentially.
 
     Source: Papineni et al. 2002, by sacrebleu (brevity: closest length).

@@ -114,14 +114,6 @@ class ReadingBatch:
         return replace(self, **moved, values={kind: value.to(device) for kind, value in self.values.items()})
 
 
-def _number(value: float, name: str, pieces: Pieces, near: int) -> int:
-    """The class of a number: the nearest numeral of that value, else a constant."""
-    same = [i for i, n in pieces.numerals.items() if abs(n.of(name) - value) < 1e-6]
-    if same:
-        return 1 + len(CONSTANTS) + min(same, key=lambda i: abs(i - near))
-    return 1 + CONSTANT[value] if value in CONSTANT else IGNORED
-
-
 def pad_texts(texts: Sequence[Pieces]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Pieces, their mask, where numerals begin, and of each piece of a marked place 1 + the piece at which that begins,
     else 0: (B, N) each.
@@ -154,7 +146,11 @@ def _value(field: Field, value: Any, pieces: Pieces, near: int) -> int:
     if field.kind == "place":
         at = pieces.places[value - 1] if 0 < value <= len(pieces.places) else -1
         return 1 + at if at >= 0 else IGNORED
-    return _number(float(value), field.name, pieces, near)
+    # The nearest numeral of that value, else a constant.
+    same = [i for i, n in pieces.numerals.items() if abs(n.of(field.name) - float(value)) < 1e-6]
+    if same:
+        return 1 + len(CONSTANTS) + min(same, key=lambda i: abs(i - near))
+    return 1 + CONSTANT[float(value)] if float(value) in CONSTANT else IGNORED
 
 
 VALUED: tuple[Kind, ...] = ("choice", "flag", "number", "place")

@@ -53,12 +53,16 @@ class BodyReader:
         """
         if text not in self._requests:
             texts = split_sentences(text)
-            readings = self.reader.read([_end_text(t) for t in texts], near=NEAR)
+            # With a sign at its end each, so that a text is read alike whether its writer set one or not.
+            ended = [t if t.rstrip().endswith(ENDS) else f"{t.rstrip()}." for t in texts]
+            readings = self.reader.read(ended, near=NEAR)
             parts = [to_request(reading) for reading in readings]
             places, at = [], 0
             for part, reading in zip(texts, readings, strict=True):
                 at = text.index(part, at)
-                places += [(move_spans(i.words["words"], at), move_spans(_all(i), at)) for i in reading.items]
+                for i in reading.items:
+                    every = tuple(sorted({span for spans in i.words.values() for span in spans}))
+                    places.append((move_spans(i.words["words"], at), move_spans(every, at)))
                 at += len(part)
             remember(self._places, text, places[:MAX_CLAUSES])
             clauses = [c for p in parts for c in p.clauses][:MAX_CLAUSES]
@@ -89,20 +93,11 @@ class BodyReader:
         return [found[t] for t in texts]
 
 
-def _end_text(text: str) -> str:
-    """A text with a sign at its end, so that it is read alike whether its writer set one or not."""
-    return text if text.rstrip().endswith(ENDS) else f"{text.rstrip()}."
-
-
 def remember(memory: dict[str, V], key: str, value: V) -> None:
     """Keep an answer; the oldest one gives way."""
     if len(memory) >= MAX_REMEMBERED:
         memory.pop(next(iter(memory)))
     memory[key] = value
-
-
-def _all(item: ReadItem) -> tuple[Span, ...]:
-    return tuple(sorted({span for spans in item.words.values() for span in spans}))
 
 
 def split_sentences(text: str) -> list[str]:
@@ -127,12 +122,17 @@ def to_request(reading: Reading) -> MotionRequest:
     clauses = [to_clause(reading, item) for item in reading.items]
     clauses[0] = clauses[0].model_copy(update={"together": False})
     seconds = reading.whole.get("seconds")
+    # Numbers in digits that nothing was read from.
+    held = [s for item in reading.items for name, spans in item.words.items() if name != "words" for s in spans]
+    taken = [*reading.counted, *held, *reading.unshown]
+    numbers = [m.span() for m in re.finditer(r"(?<!\w)\d+(?:[.,:]\d+)*", reading.text)]
     if all(c.seconds for c in clauses if not c.denied):
         seconds = None  # what every clause says needs no length of the whole
     return MotionRequest(
         clauses=clauses, text=reading.text, loop=bool(reading.whole.get("loop")),
         seconds=min(seconds, MAX_SECONDS) if seconds else None, unshown=_stretches(reading.text, reading.unshown),
-        unread=_unread(reading),
+        unread=[reading.text[a:b] for a, b in numbers
+                if not any(x <= a and b <= y or a <= x and y <= b for x, y in taken)],
     )  # fmt: skip
 
 
@@ -147,9 +147,7 @@ def to_clause(reading: Reading, item: ReadItem) -> Clause:
         if name in values:
             values[name] = min(values[name], most)
     words: dict[str, Any] = {k: reading.join_spans(spans) for k, spans in item.words.items()}
-    return Clause(
-        action=words.pop("words"), **likeliest(item.names), **words, **values
-    )  # fmt: skip
+    return Clause(action=words.pop("words"), **likeliest(item.names), **words, **values)
 
 
 def likeliest(names: Names) -> dict[str, Any]:
@@ -173,11 +171,3 @@ def _stretches(text: str, spans: Sequence[Span]) -> list[str]:
         else:
             out.append((start, end))
     return [text[a:b] for a, b in out]
-
-
-def _unread(reading: Reading) -> list[str]:
-    """Numbers in digits that nothing was read from."""
-    held = [s for item in reading.items for name, spans in item.words.items() if name != "words" for s in spans]
-    taken = [*reading.counted, *held, *reading.unshown]
-    numbers = [m.span() for m in re.finditer(r"(?<!\w)\d+(?:[.,:]\d+)*", reading.text)]
-    return [reading.text[a:b] for a, b in numbers if not any(x <= a and b <= y or a <= x and y <= b for x, y in taken)]

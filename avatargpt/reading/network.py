@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.text_encoder import EPSILON, HEADS, LAYERS, WIDTH, encoder_weights
-from instruct_data.reading.programs import CONSTANTS, PROGRAMS, Field, Kind, Program
+from instruct_data.reading.programs import CONSTANTS, PROGRAMS, Kind, Program
 from vqvae.strict import Dropout, PositiveInt, Strict
 
 KEY = 96  # width of what words are found by
@@ -141,20 +141,17 @@ class Heads(nn.Module):
         self.place_count = len(kinds["place"])
         self.constants = 1 + len(CONSTANTS)
         width = sum(self.sizes) + self.flag_count + self.number_count * self.constants + self.place_count
-        self.read = nn.Sequential(
-            nn.Linear(2 * WIDTH, wide), nn.GELU(), nn.Dropout(dropout), nn.Linear(wide, width)
-        )
+        self.read = nn.Sequential(nn.Linear(2 * WIDTH, wide), nn.GELU(), nn.Dropout(dropout), nn.Linear(wide, width))
         self.count = nn.Linear(2 * WIDTH, KEY * (self.number_count + self.place_count))
-        self.whole_sizes = [self._whole_size(f) for f in program.whole]
+        self.whole_sizes = [
+            {"flag": 1, "choice": len(f.choices) + 1}.get(f.kind, self.constants) for f in program.whole
+        ]
         self.whole = nn.Linear(WIDTH, max(sum(self.whole_sizes), 1))
         self.whole_count = nn.Linear(WIDTH, KEY * max(sum(f.kind == "number" for f in program.whole), 1))
         # what the next step is told of the choices of an item
         self.chosen = nn.Embedding(max(self.sizes[0] if self.sizes else 1, 1), WIDTH)
         nn.init.normal_(self.chosen.weight, std=0.02)
         self._begin_with_none()
-
-    def _whole_size(self, field: Field) -> int:
-        return {"flag": 1, "choice": len(field.choices) + 1}.get(field.kind, self.constants)
 
     def _begin_with_none(self) -> None:
         """Most fields of most items are none: that is where their logits begin."""

@@ -188,7 +188,8 @@ class Reader:
         out: list[Names] = []
         for start in range(0, len(texts), BLOCK):
             rows = [self.pieces(t) for t in texts[start : start + BLOCK]]
-            shares, table = self._name_logits(rows, task).softmax(-1), PROGRAMS[task].table
+            table = PROGRAMS[task].table  # (B, 1, V + 1) logits of texts that are one item each
+            shares = self.network.compare(table, self._turn_texts(rows, task)).softmax(-1)
             out += [self._names(table, shares, i, near) for i in range(len(rows))]
         return out
 
@@ -205,10 +206,6 @@ class Reader:
         usual = bias[:-1].mean().expand(len(new))
         net.name_bias[table].data = torch.cat([bias[:-1], usual, bias[-1:]])
         self.names = {**self.names, table: [*self.names[table], *texts]}
-
-    def _name_logits(self, rows: Sequence[Pieces], task: str) -> Tensor:
-        """(B, 1, V + 1) logits of texts that are one item each."""
-        return self.network.compare(PROGRAMS[task].table, self._turn_texts(rows, task))
 
     def _turn_texts(self, rows: Sequence[Pieces], task: str) -> Tensor:
         """(B, 1, D) what texts that are one item each are compared with names by."""

@@ -308,9 +308,7 @@ def expand_clause(clause: Clause) -> list[Clause]:
     """The clauses that replace one: going back and forth is going, turning round and going again."""
     if clause.path != "back_and_forth" or not _travels(clause):
         return [clause]
-    way = clause.model_copy(
-        update={"path": None, "times": None, "seconds": clause.seconds and clause.seconds / 3}
-    )
+    way = clause.model_copy(update={"path": None, "times": None, "seconds": clause.seconds and clause.seconds / 3})
     rounds = [way, Clause(action="turn", turn=180.0), way.model_copy(update={"together": False})]
     return rounds * min(clause.times or 1, MAX_ROUNDS)
 
@@ -339,11 +337,6 @@ def cycles_in_place(request: MotionRequest) -> MotionRequest:
         c.model_copy(update={"in_place": False}) if gait else c for c, gait in zip(request.clauses, gaits, strict=True)
     ]
     return request.model_copy(update={"clauses": clauses, "treadmill": True})
-
-
-def has_measures(clause: Clause) -> bool:
-    """Whether a clause has measures besides its words."""
-    return bool(clause.times or clause.seconds or clause.turn or clause.path or clause.distance or clause.waypoints)
 
 
 def lookup_of(clause: Clause) -> Lookup:

@@ -382,17 +382,14 @@ class PhraseIndex:
         return ClauseSpec(
             caption, similarity[best], tuple(self.lengths.get(caption, ())), action=clause.name,
             phrasing=self.keys[best], style=manner if self.captions[best].get(manner) else "",
-            alternatives=tuple(self._plain(*other) for other in others), measured=self.measured.get(caption, {}),
+            alternatives=tuple(
+                ClauseSpec(text, 0.0, tuple(self.lengths.get(text, ())), action=action,
+                           measured=self.measured.get(text, {})) for text, action in others
+            ),
+            measured=self.measured.get(caption, {}),
         )  # fmt: skip
 
-    def _plain(self, caption: str, action: str) -> ClauseSpec:
-        """A caption of an action by itself."""
-        lengths, measured = tuple(self.lengths.get(caption, ())), self.measured.get(caption, {})
-        return ClauseSpec(caption, 0.0, lengths, action=action, measured=measured)
-
-    def _captions(
-        self, clause: Clause, lookup: Lookup, best: int, similarity: Mapping[int, float]
-    ) -> tuple[str, str]:
+    def _captions(self, clause: Clause, lookup: Lookup, best: int, similarity: Mapping[int, float]) -> tuple[str, str]:
         """Of an action's captions the one that agrees best with a clause, and the next one that differs in nothing
         measured."""
         usual = self.captions[best][""]
@@ -411,12 +408,13 @@ class PhraseIndex:
                 )  # fmt: skip
         value = value or {usual: 0.0}
         first, *others = sorted(value, key=lambda text: (-value[text], text))
-        return first, next((text for text in others if self._agree(first, text)), "")
-
-    def _agree(self, first: str, second: str) -> bool:
-        """Whether clips of two captions differ in none of `CONTRARY`: who climbs the stairs does not come down them."""
-        a, b = (self.measured.get(text, {}) for text in (first, second))
-        return all(a[name] == b[name] for name in CONTRARY if name in a and name in b)
+        # Clips of the two differ in none of `CONTRARY`: who climbs the stairs does not come down them.
+        seen = self.measured.get(first, {})
+        alike = (text for text in others if all(
+            seen[name] == other[name] for other in [self.measured.get(text, {})] for name in CONTRARY
+            if name in seen and name in other
+        ))  # fmt: skip
+        return first, next(alike, "")
 
     def movements(self, texts: Sequence[str], grounder: SentenceGrounder, count: int) -> dict[str, str]:
         """At most `count` movements, one per action: the nearest to each text, then the second nearest, and so on.

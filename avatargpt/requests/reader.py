@@ -1,7 +1,7 @@
 """`RequestReader`: words to typed requests, by a network that copies words."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -41,9 +41,7 @@ FACE = (
     "total_s", "total_min",
     "alternating", "rounds", "in_all",
 )  # fmt: skip
-DOMAIN_TOKENS = {
-    "face": {"new", "with", "not", "whole", *FACE},
-}
+DOMAIN_TOKENS = {"face": {"new", "with", "not", "whole", *FACE}}
 """Tokens of each domain's requests."""
 BARE = tuple(t for t in OPEN if t.startswith("act="))  # openings that need no words
 
@@ -279,19 +277,16 @@ class RequestReader:
     def read_face(self, text: str) -> FaceRequest:
         """The typed request of a text to a face; likewise."""
         if text not in self._faces:
-            requests = [r for r in self._assemble_parts(text, "face", assemble_face) if r is not None]
-            shared = _collect_shared(requests, ("seconds", "alternating", "rounds", "in_all"))
+            parts = parts_of(text)  # by the grammar every part begins with a clause
+            rows = zip(self.targets(parts, "face"), parts, strict=True)
+            read = (assemble_face(target, words, probabilities) for (target, probabilities), words in rows)
+            requests = [r for r in read if r is not None]
+            # What parts say of the whole.
+            names = ("seconds", "alternating", "rounds", "in_all")
+            shared = {name: value for r in requests for name in names if (value := getattr(r, name))}
             clauses = [c for r in requests for c in r.clauses]
             remember(self._faces, text, FaceRequest(clauses=clauses, text=text, **shared))
         return self._faces[text]
-
-    def _assemble_parts(
-        self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]
-    ) -> list[T]:
-        """The request of each part of a text; by the grammar every part begins with a clause."""
-        parts = parts_of(text)
-        rows = zip(self.targets(parts, domain), parts, strict=True)
-        return [assemble(target, words, probabilities) for (target, probabilities), words in rows]
 
     @torch.inference_mode()
     def targets(self, texts: Sequence[Sequence[str]], domain: str = "face") -> list[tuple[Target, list[float]]]:
@@ -333,11 +328,6 @@ class RequestReader:
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Raises UserError: not there, damaged, or of another version."""
         return cls(load_part(folder, FILE_NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
-
-
-def _collect_shared(requests: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
-    """What parts say of the whole."""
-    return {name: value for r in requests for name in names if (value := getattr(r, name))}
 
 
 def parts_of(text: str) -> list[list[str]]:

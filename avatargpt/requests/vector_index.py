@@ -73,9 +73,7 @@ class VectorIndex:
         words: of the texts, where a file holds them.
     """
 
-    def __init__(
-        self, texts: Sequence[str], vectors: np.ndarray | Reduced, words: WordIndex | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, texts: Sequence[str], vectors: np.ndarray | Reduced, words: WordIndex | None = None) -> None:
         self.texts, self._words = texts, words
         self.stored = vectors if isinstance(vectors, Reduced) else np.asarray(vectors, np.float32)
 

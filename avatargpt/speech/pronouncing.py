@@ -98,7 +98,10 @@ def _pronounce(token: str, written: str, following: str, capitals: bool) -> tupl
     words = _ABBREVIATIONS.get(lower)
     if words is None or (lower == _NUMBER_SIGN and not following[:1].isdigit()):
         words = spell_numbers(written)
-        if words == written and not capitals and _is_initials(written):
+        # BBC, U.S.A.: letters that are read one by one.
+        letters = written.replace(".", "")
+        initials = 2 <= len(letters) <= 5 and letters.isascii() and letters.isalpha() and letters.isupper()
+        if words == written and not capitals and initials and ("." in written[:-1] or letters.lower() not in cmudict()):
             names = [("EY1",) if c == "a" else cmudict()[f"{c}."][0] for c in written.lower() if c.isalpha()]
             return (tuple(p for name in names for p in name),), True
     bare = unicodedata.normalize("NFKD", words.lower())
@@ -109,14 +112,6 @@ def _pronounce(token: str, written: str, following: str, capitals: bool) -> tupl
         return pieces[0]
     phones = tuple(p for pronunciations, _ in pieces for p in pronunciations[0])
     return ((phones,) if phones else ()), all(in_dictionary for _, in_dictionary in pieces)
-
-
-def _is_initials(token: str) -> bool:
-    """BBC, U.S.A.: letters that are read one by one."""
-    letters = token.replace(".", "")
-    if not (2 <= len(letters) <= 5 and letters.isascii() and letters.isalpha() and letters.isupper()):
-        return False
-    return "." in token[:-1] or letters.lower() not in cmudict()
 
 
 def _pronounce_piece(piece: str) -> tuple[Pronunciations, bool] | None:

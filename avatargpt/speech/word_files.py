@@ -65,9 +65,10 @@ def read(path: str | os.PathLike[str], seconds: float | None = None) -> Words:
             return _words_of_tiers(_textgrid_tiers(text, where), where, seconds)
         if text.lstrip().startswith(("{", "[")):
             return _read_json(text, where, seconds)
-        if _is_subtitles(text):
+        if text.lstrip().startswith("WEBVTT") or any(map(_CUE_TIMES.match, text.split("\n", 50)[:50])):
             return _read_subtitles(text, where, seconds)
-        if _is_csv(text):
+        head = text.lstrip().partition("\n")[0].lower()
+        if {*_CSV_COLUMNS} <= {h.strip() for h in head.split(",")}:
             return _read_csv(text, where, seconds)
         if _is_ctm(text):
             return _read_ctm(text, where, seconds)
@@ -109,11 +110,17 @@ def write(words: Words, path: str | os.PathLike[str]) -> Path:
     if suffix == ".textgrid":
         text = _textgrid(words)
     elif suffix == ".ctm":
-        text = _ctm(words, path.stem)
+        # Channel 1; spaces inside a word become underlines.
+        name = "_".join(path.stem.split()) or "sound"
+        text = "".join(
+            f"{name} 1 {w.start:.3f} {w.end - w.start:.3f} {'_'.join(w.text.split())}"
+            f"{'' if w.confidence is None else f' {w.confidence:.3f}'}\n" for w in words.words
+        )
     elif suffix == ".json":
         text = json.dumps(words.as_dict(), ensure_ascii=False, indent=1) + "\n"
     elif suffix == ".srt":
-        cues = [(a, b, _without_arrow(cue)) for a, b, cue in _cues(words, ",")]
+        # SubRip has no way to write the arrow of its times but the one of WebVTT.
+        cues = [(a, b, cue.replace("-->", "--&gt;")) for a, b, cue in _cues(words, ",")]
         text = "\n".join(f"{k}\n{a} --> {b}\n{cue}\n" for k, (a, b, cue) in enumerate(cues, 1))
     else:
         cues = [(a, b, html.escape(cue, quote=False)) for a, b, cue in _cues(words, ".")]
@@ -257,15 +264,16 @@ def _without_gaps(rows: Sequence[TierInterval], end: float) -> list[TierInterval
 
 
 # Subtitles
-def _is_subtitles(text: str) -> bool:
-    """Whether this is WebVTT, or has a line with the times of a cue."""
-    return text.lstrip().startswith("WEBVTT") or any(_CUE_TIMES.match(line) for line in text.split("\n", 50)[:50])
-
-
 def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
     """Words of all cues; times inside a cue of WebVTT are used."""
     lines = text.splitlines()
-    cues = [(number, times) for number, line in enumerate(lines) if (times := _cue_times(line, number, where))]
+    cues = []
+    for number, line in enumerate(lines):
+        if stamps_of_cue := _CUE_TIMES.match(line):
+            cues.append((number, stamps_of_cue.groups()))
+        elif "-->" in line:
+            shown = line.strip()[:60]
+            raise UserError(f"{where} line {number + 1}: {shown!r}; accepted: 00:00:01,000 --> 00:00:02,500")
     _check_count(len(cues), where)
     words: list[Word] = []
     spread = False
@@ -284,14 +292,6 @@ def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
             _check_count(len(words) + len(texts), where)
             words += spread_words(texts, a, b)
     return check_words(where, words, "subtitles", seconds, (f"{where}: {_SPREAD_NOTE}",) if spread else ())
-
-
-def _cue_times(line: str, number: int, where: str) -> tuple[str | None, ...] | None:
-    """The stamps of a line with the times of a cue, None of another line."""
-    times = _CUE_TIMES.match(line)
-    if times is None and "-->" in line:
-        raise UserError(f"{where} line {number + 1}: {line.strip()[:60]!r}; accepted: 00:00:01,000 --> 00:00:02,500")
-    return times.groups() if times else None
 
 
 def _cue_lines(lines: list[str], last_may_count: bool) -> list[str]:
@@ -323,11 +323,6 @@ def syllables(text: str) -> int:
 def _stamp_seconds(parts: tuple[str | None, ...]) -> float:
     hours, minutes, seconds, fraction = parts
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + int(seconds or 0) + float(f"0.{fraction}")
-
-
-def _without_arrow(cue: str) -> str:
-    """A cue's text for SubRip, which has no way to write the arrow of its times but the one of WebVTT."""
-    return cue.replace("-->", "--&gt;")
 
 
 def _cues(words: Words, mark: str) -> list[tuple[str, str, str]]:
@@ -520,12 +515,6 @@ def _sphinx_words(document: Mapping[str, Any], where: str) -> list[Word]:
 
 
 # CSV and CTM
-def _is_csv(text: str) -> bool:
-    """Whether the first line names MFA's columns."""
-    head = text.lstrip().partition("\n")[0].lower()
-    return all(name in [h.strip() for h in head.split(",")] for name in _CSV_COLUMNS)
-
-
 def _read_csv(text: str, where: str, seconds: float | None) -> Words:
     """MFA's CSV: columns Begin, End, Label, Type (words, phones), Speaker."""
     tiers: dict[str, list[TierInterval]] = {}
@@ -581,13 +570,3 @@ def _read_ctm(text: str, where: str, seconds: float | None) -> Words:
         names = ", ".join(sorted(f"{name} {channel}" for name, channel in channels)[:3])
         raise UserError(f"{where}: {len(channels)} recordings or channels ({names}); accepted: one, cut the file")
     return check_words(where, words, "CTM", seconds)
-
-
-def _ctm(words: Words, name: str) -> str:
-    """CTM of a recording called `name`, channel 1; spaces inside a word become underlines."""
-    def line(word: Word) -> str:
-        score = "" if word.confidence is None else f" {word.confidence:.3f}"
-        text = "_".join(word.text.split())
-        return f"{'_'.join(name.split()) or 'sound'} 1 {word.start:.3f} {word.end - word.start:.3f} {text}{score}\n"
-
-    return "".join(line(word) for word in words.words)

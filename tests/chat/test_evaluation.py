@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from avatargpt.evaluation import requests
-from avatargpt.evaluation.suites import Suite
+from avatargpt.evaluation import turns
+from avatargpt.evaluation.suites import Run, Suite
 from instruct_data.dialogue.acts import read
 from vqvae.errors import UserError
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
     ("mirror", "mirror 2", False), ("retime 1 5s", "retime 1 6s", False), ("export glb", "export bvh", False),
 ])  # fmt: skip
 def test_acts_that_do_the_same(given, wanted, same):
-    assert requests.same_act(read(given)[0], read(wanted)[0], 2) == same
+    assert turns.same_act(read(given)[0], read(wanted)[0], 2) == same
 
 
 def test_scores_of_known_answers(folder, monkeypatch):
@@ -47,12 +47,12 @@ def test_scores_of_known_answers(folder, monkeypatch):
         def understand(self, said):
             return read(answers[said.request.lower()]) if said.request.lower() in answers else None
 
-    monkeypatch.setattr(requests, "open_intent", lambda model: Known())
-    suite = Suite("chat", 1, "chat", "", {}, options={})
-    result = requests.score_chat(suite, folder, None)
+    monkeypatch.setattr(turns, "open_intent", lambda model: Known())
+    suite = Suite("chat", 1, "turns", "", {})
+    result = turns.evaluate(Run(suite, None, folder))
     figures = {k: v["mean"] for k, v in result["results"].items()}
     assert figures["kinds/turns"] == figures["acts/turns"] == 0.75 and figures["clarified/turns"] == 0.25
     assert figures["acts/turns/undo"] == 1.0 and figures["kinds/turns/mirror"] == 0.0
     assert [r["turns"] for r in result["turns"]] == [*answers.values(), "-"]
     with pytest.raises(UserError, match="--data"):
-        requests.score_chat(suite, folder / "none", None)
+        turns.evaluate(Run(suite, None, folder / "none"))

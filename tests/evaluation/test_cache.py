@@ -130,7 +130,7 @@ Run = Callable[..., bytes]
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """Ten prompts with three seeds: eight calls of a model."""
-    monkeypatch.setattr(prompts.score, "__defaults__", (4, cache.NO_CACHE))  # chunks of four
+    monkeypatch.setattr(prompts.evaluate, "__defaults__", (4,))  # chunks of four
     path = tmp_path / "few.yaml"
     path.write_text("name: few\nversion: 1\nkind: prompts\ndescription: a few\nseeds: [0, 1, 2]\n"
                     "metrics: {pass_rate: {higher_is_better: true, unit: share}}\nprompts:\n"

@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from avatargpt import evaluation
+from avatargpt import evaluation, resources
 from avatargpt.evaluation import face_distances, face_instructions, speech, suites
 from avatargpt.evaluation.face_distances import face_features, face_fid, fdd, lve
 from avatargpt.evaluation.speech import GUESSES, SENTENCES, StrokeMatcher, guesses
-from avatargpt.evaluation.suites import Suite
+from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.gesture.semantics import ClassGuesser, GestureBank
 from avatargpt.metrics import face
@@ -168,7 +169,7 @@ def test_shipped_instructions_are_held_out() -> None:
     assert len(own) == 100 and len(everyday) > 120 and len(taught) > 50_000 and not (own | everyday) & taught
 
 
-SUITE = Suite("speech_face", 1, "speech_face", "", {}, options={"drift_minutes": 0.5})
+SUITE = Suite("speech_face", 1, "speech", "", {}, options={"drift_minutes": 0.5}, measure="face")
 
 
 def test_all_figures_of_a_cache(driver: Driver, tmp_path: Path) -> None:
@@ -231,17 +232,20 @@ def test_errors_are_those_of_words_that_both_have() -> None:
     assert speech._errors(true, mixed)[3] == pytest.approx(2 / 3)
 
 
+PACKAGED = SimpleNamespace(source=resources.weights())
+
+
 def test_recordings_are_needed(tmp_path: Path) -> None:
     suite = evaluation.load("word_times")
     with pytest.raises(UserError, match="aligned_speech_misc"):
-        speech.score(suite, Driver.load(), None, None)
+        speech.evaluate_words(Run(suite, PACKAGED))
     (tmp_path / "aligned_speech_misc" / "mfa").mkdir(parents=True)
     with pytest.raises(UserError, match="aligned_speech_misc"):
-        speech.score(suite, Driver.load(), tmp_path, None)
+        speech.evaluate_words(Run(suite, PACKAGED, tmp_path))
     soundfile.write(tmp_path / "aligned_speech_misc" / "mfa" / "a.wav", np.zeros(16_000), 16_000)
     (tmp_path / "aligned_speech_misc" / "mfa" / "a.TextGrid").write_text("nothing")
     with pytest.raises(UserError, match="no word times in it"):
-        speech.score(suite, Driver.load(), tmp_path, None)
+        speech.evaluate_words(Run(suite, PACKAGED, tmp_path))
 
 
 def test_one_real_recording(shared: Path, tmp_path: Path) -> None:
@@ -249,7 +253,7 @@ def test_one_real_recording(shared: Path, tmp_path: Path) -> None:
     inside.mkdir(parents=True)
     for path in (shared / "data" / "face" / "aligned_speech_misc" / "librivox_pocketsphinx").glob("*-0890.*"):
         (inside / path.name).write_bytes(path.read_bytes())
-    results = speech.score(evaluation.load("word_times"), Driver.load(), tmp_path, None)["results"]
+    results = speech.evaluate_words(Run(evaluation.load("word_times"), PACKAGED, tmp_path))["results"]
     assert results["onset/librivox_0890/network"]["mean"] < 40 and results["refused/own"]["mean"] == 0
 
 

@@ -13,7 +13,6 @@ from avatargpt import evaluation, export
 from avatargpt.cli.app import app
 from avatargpt.config import resolve
 from avatargpt.evaluation import gesture
-from avatargpt.evaluation.cache import NO_CACHE
 from avatargpt.evaluation.outputs import Outputs
 from avatargpt.evaluation.suites import Run
 from avatargpt.metrics.gesture_features import GestureFeatureEncoder
@@ -173,13 +172,13 @@ def test_mistakes_are_told_in_one_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "only.wav").write_bytes((folder / "c.wav").read_bytes())
     np.savez(tmp_path / "rows.npz", rot=np.ones(3), fps=30)
     mistakes = {
-        "name their folder": lambda: gesture.evaluate(Run(suite, None, None, None, None, False, NO_CACHE)),
+        "name their folder": lambda: gesture.evaluate(Run(suite, None)),
         "no such folder": lambda: gesture.read_talks(tmp_path / "nowhere"),
         "1 sounds, none with a motion": lambda: gesture.read_talks(tmp_path),
         "accepted: talks of at least 20 s": lambda: gesture.score(suite, short, {}),
-        "a model of type int": lambda: gesture.evaluate(Run(suite, 3, folder, None, None, False, NO_CACHE)),
+        "a model of type int": lambda: gesture.evaluate(Run(suite, 3, folder)),
         "network: 1.0 s of motion for a talk of 24.0 s": lambda: gesture.evaluate(
-            Run(suite, lambda talk: beating(BEATS, 30), folder, None, None, False, NO_CACHE)
+            Run(suite, lambda talk: beating(BEATS, 30), folder)
         ),
         "missing root": lambda: gesture.read_rows(tmp_path / "rows.npz"),
     }  # fmt: skip

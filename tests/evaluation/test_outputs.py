@@ -12,7 +12,7 @@ from avatargpt import evaluation, export
 from avatargpt.cli.app import app
 from avatargpt.evaluation import corpus, output_files, outputs, prompts
 from avatargpt.evaluation.outputs import Outputs
-from avatargpt.evaluation.suites import Suite, SuitePrompt, read
+from avatargpt.evaluation.suites import Run, Suite, SuitePrompt, read
 from avatargpt.kinematics.joints import Signals, UnseenHead
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
@@ -78,7 +78,7 @@ def write(suite: Suite, made: dict[str, list[Motion]], target: Path, layout: str
 
 
 def test_every_format_gives_the_same_figures(suite: Suite, made: dict[str, list[Motion]], tmp_path: Path) -> None:
-    own = prompts.score(suite, lambda texts, seeds: [made[t][s] for t, s in zip(texts, seeds, strict=True)])
+    own = prompts.evaluate(Run(suite, lambda texts, seeds: [made[t][s] for t, s in zip(texts, seeds, strict=True)]))
     wanted = {r["prompt"]: r["passed"] for r in own["prompts"]}
     assert 0 < own["results"]["pass_rate"]["mean"] < 1  # claps do not walk
     for layout in FORMATS:
@@ -121,7 +121,7 @@ def test_what_needs_the_head_is_known(made: dict[str, list[Motion]]) -> None:
     needs = set()
     clips = [*made["squat"], *(c.load() for c in corpus.make_keyframed_clips(1, only=["sit_down"]))]
     for s in (Signals.of_joints(m.joints, m.fps) for m in clips):
-        for name, judge in predicates.predicates().items():
+        for name, judge in predicates.PREDICATES.items():
             given = {k: "left" for k, p in inspect.signature(judge).parameters.items()
                      if k == "side" and p.default is p.empty}  # fmt: skip
             given |= {"reference": s} if "reference" in inspect.signature(judge).parameters else {}
@@ -161,9 +161,7 @@ def test_a_list_says_what_names_were_asked(suite: Suite, made: dict[str, list[Mo
         output_files.match_files(tmp_path, outputs.items(suite))
 
 
-def test_what_seems_to_be_meant_is_named(
-    suite: Suite, made: dict[str, list[Motion]], tmp_path: Path
-) -> None:
+def test_what_seems_to_be_meant_is_named(suite: Suite, made: dict[str, list[Motion]], tmp_path: Path) -> None:
     """Unread formats, folders below and numbers without their zeros; not what lies beside a file that is read."""
     for name in ("1", "2_0", "x", "004"):
         save(made["jump"][0], tmp_path / name, "npz")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from avatargpt.evaluation import scenes
-from avatargpt.evaluation.scenes import SegmentRow, final_faults, list_lost
+from avatargpt.evaluation import turns
 from avatargpt.evaluation.suites import folder
+from avatargpt.evaluation.turns import SegmentRow, final_faults, list_lost
 from instruct_data.dialogue.acts import read
 from vqvae.errors import UserError
 
@@ -61,25 +61,25 @@ def test_what_a_turn_did_not_name_still_stands(after, keeps, missing):
 
 
 def test_the_rows_of_the_suite_are_read_and_a_wrong_one_is_named(tmp_path):
-    rows = scenes.read_scenes(folder() / "sessions.jsonl")
+    rows = turns.read_scenes(folder() / "sessions.jsonl")
     assert len(rows) == 20 and all(12 <= len(r["turns"]) <= 20 for r in rows)
     path = tmp_path / "rows.jsonl"
     row = {"id": "x", "turns": [{"user": "hi", "keeps": "most"}], "final": [{"about": ["x"]}], "total": [1, 2]}
     path.write_text(json.dumps(row))
     with pytest.raises(UserError, match="line 1: keeps 'most'; accepted all"):
-        scenes.read_scenes(path)
+        turns.read_scenes(path)
 
 
 def test_a_held_turn_has_its_state_and_is_judged_by_its_lines():
     timeline = [{"caption": "a person walks", "seconds": 4.0}, {"caption": "a person waves", "seconds": 3.0}]
     before = [["loop it", "How often? e.g. 3 times."]]
     row = {"asked": "times", "before": before, "timeline": timeline, "user": "Three", "acts": ["loop 2 x3"]}
-    turn = scenes.receive_held_turn(row)
+    turn = turns.receive_held_turn(row)
     assert turn.request == "Three" and turn.lines == ("1 walks 4s", "2 waves 3s")
     assert turn.before == (("loop it", "How often? e.g. 3 times."),)
 
     def same(a, b):
-        return scenes.same_acts(read(a), read(b), 2)
+        return turns.same_acts(read(a), read(b), 2)
 
     assert same("delete 1 | delete 2", "delete 2 | delete 1") and not same("undo | delete 1", "delete 1 | undo")
     assert same("rename: intro", "rename 2: intro") and not same("rename 1: intro", "rename: intro")

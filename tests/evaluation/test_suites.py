@@ -1,6 +1,7 @@
 """The suites as shipped, and the harness on stand-ins for models; baselines of transitions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.evaluation import corpus, describe, prompts, seams, tokenizer
 from avatargpt.evaluation.describe import action_of, find_stated_side
+from avatargpt.evaluation.suites import Run
 from avatargpt.metrics.geometry import predicates
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
@@ -179,7 +181,7 @@ def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
     assert all(w["mean"] == 0 and w["n"] == 1 for w in words.values())
     assert first["results"]["pass_rate/all words in requests"]["mean"] == 1
     with pytest.raises(UserError, match="gave 1 motions"):
-        prompts.score(suite, lambda texts, seeds: [stroll()])
+        prompts.evaluate(Run(suite, lambda texts, seeds: [stroll()]))
 
 
 def test_tokenizer_suite_is_exact_for_a_copy_and_sees_errors(tmp_path: Path) -> None:
@@ -359,4 +361,11 @@ def test_extrapolation_turns_about_the_joints_own_axis() -> None:
 
 def test_clips_of_exactly_the_shortest_length_are_cut() -> None:
     data = clips(2)  # of 60 and of 64 frames
-    assert [len(seams.cut(data, "continuation", 0.5, shortest)) for shortest in (60, 61, 64, 65)] == [2, 1, 1, 0]
+    suite = evaluation.load("continuation")
+    for shortest, left in ((60, 2), (61, 1)):
+        some = replace(suite, options={"kept": 0.5, "shortest": shortest})
+        if left < 2:
+            with pytest.raises(UserError, match=f"{left} clips of at least {shortest} frames; needs 2"):
+                seams.tasks_of(some, data)
+        else:
+            assert len(seams.tasks_of(some, data)) == left

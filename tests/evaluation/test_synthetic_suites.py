@@ -11,9 +11,8 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.body.generate import GenerationResult
 from avatargpt.chat.timeline import Timeline, segment_of
-from avatargpt.evaluation import corpus, describe, plans, prompts, requests, suites
+from avatargpt.evaluation import corpus, describe, plans, prompts, requests, suites, turns
 from avatargpt.evaluation import judges as families_suite
-from avatargpt.evaluation.cache import NO_CACHE
 from avatargpt.evaluation.face_instructions import same_reading
 from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.kinematics.joints import Signals
@@ -50,7 +49,7 @@ def clips(count: int, noise: float = 0.0, action: str = "walk", source: str = "m
 
 def table(tmp_path: Path, classes: str) -> suites.Suite:
     path = tmp_path / "tiny.yaml"
-    path.write_text("name: tiny\nversion: 1\nkind: families\ndescription: d\nmetrics: {own: {higher_is_better: true}}\n"
+    path.write_text("name: tiny\nversion: 1\nkind: judges\ndescription: d\nmetrics: {own: {higher_is_better: true}}\n"
                     f"classes:\n{classes}")  # fmt: skip
     return suites.read(path)
 
@@ -280,7 +279,7 @@ def test_prompts_with_an_unsure_counter_are_left_out(monkeypatch: pytest.MonkeyP
     some = tuple(e for e in full.entries if e.prompt in ("nod twice", "clap twice"))
     suite = replace(full, entries=some, options={"counter_clips": 2})
     monkeypatch.setitem(COUNTERS, "nods", lambda s: 0)
-    result = prompts.score(suite, lambda texts, seeds: [clip("clap") for _ in texts])
+    result = prompts.evaluate(Run(suite, lambda texts, seeds: [clip("clap") for _ in texts]))
     assert result["left_out"] == ["nod twice"] and result["results"]["pass_rate"]["n"] == 1
 
 
@@ -319,8 +318,7 @@ def test_what_is_not_known_counts_as_said(monkeypatch: pytest.MonkeyPatch) -> No
             return [requests.JudgedReading(("a person bows",)), requests.JudgedReading((), ("cannot melt",), False),
                     requests.JudgedReading(("a person jumps",))]  # fmt: skip
 
-    suite = replace(evaluation.load("requests_fresh"))
-    results = requests.score(suite, Model())["results"]
+    results = requests.evaluate(Run(evaluation.load("requests_fresh"), Model()))["results"]
     assert results["right"]["mean"] == 1 and results["flagged"]["mean"] == 0.5
     assert results["silent"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
 
@@ -340,8 +338,7 @@ def test_every_action_is_shown_in_order_or_said_to_be_missing(monkeypatch: pytes
         def understood(self, texts: list[str]) -> list[requests.JudgedReading]:
             return [requests.JudgedReading(tuple(captions), lines) for captions, lines in answers]
 
-    run = Run(evaluation.load("multi_clause"), Model(), None, None, None, False, NO_CACHE)
-    got = requests.evaluate_clauses(run)
+    got = requests.evaluate_clauses(Run(evaluation.load("multi_clause"), Model()))
     assert [r["silent"] for r in got["requests"]] == [[], [], ["wave", "bow"], ["wave"]]
     results = got["results"]
     assert results["complete"]["mean"] == results["complete/three"]["mean"] == 0.5
@@ -377,14 +374,14 @@ def test_faces_are_read_as_meant() -> None:
 
 
 def test_faults_of_a_timeline() -> None:
-    still = requests.StandingModel(None).generate([""], 3.0)[0]
+    still = turns.StandingModel(None).generate([""], 3.0)[0]
     assert np.isfinite(still.joints).all() and still.seconds == 3.0
     line = Timeline((segment_of("a person bows twice", still, 0, True),))
     judge = requests.Judge()
-    assert not requests.timeline_faults(line, {"final": [{"action": "bow", "seconds": 3, "count": 2}]}, judge)
+    assert not turns.timeline_faults(line, {"final": [{"action": "bow", "seconds": 3, "count": 2}]}, judge)
     wrong = {"final": [{"action": "clap", "seconds": 4, "count": 3, "side": "left"}], "loops": 2, "total": 9.0}
-    assert len(requests.timeline_faults(line, wrong, judge)) == 6
-    assert requests.timeline_faults(line, {"final": []}, judge)
+    assert len(turns.timeline_faults(line, wrong, judge)) == 6
+    assert turns.timeline_faults(line, {"final": []}, judge)
 
 
 def test_suites_of_other_kinds_do_not_count() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from avatargpt.chat.turn_text import ChatTurn
-from avatargpt.evaluation.people import judge_dialogue
+from avatargpt.evaluation.turns import judge_dialogue
 from instruct_data.dialogue.acts import Act, read
 from vqvae.errors import UserError
 

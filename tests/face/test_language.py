@@ -124,9 +124,7 @@ def test_eight_bits() -> None:
     torch.manual_seed(0)
     wide, vector = torch.randn(64, 32, 3) * torch.rand(64, 1, 1), torch.randn(64)
     state = lower_weight("w", wide, torch.int8) | lower_weight("b", vector, torch.int8)
-    assert {k: v.dtype for k, v in state.items()} == {
-        "w": torch.int8, "w.scale": torch.float32, "b": torch.bfloat16
-    }  # fmt: skip
+    assert {k: v.dtype for k, v in state.items()} == {"w": torch.int8, "w.scale": torch.float32, "b": torch.bfloat16}
     back = raise_weights(state)
     step = wide.abs().amax((1, 2), keepdim=True) / 127
     assert back.keys() == {"w", "b"} and bool(((back["w"] - wide).abs() <= step / 2 + 1e-7).all())
@@ -325,8 +323,7 @@ def test_an_adapter_brings_the_face(gpt: AvatarGPT, tmp_path: Path) -> None:
     down, up = torch.randn(2, body.config.d_model), torch.randn(body.get_parameter(f"{query}.weight").shape[0], 2)
     tensors = {f"{query}.lora_A.weight": down, f"{query}.lora_B.weight": up}
     tensors |= {k: v for k, v in both.state_dict().items() if k.split(".")[1] == "face"}
-    about = {"fingerprints": dict(both.config.fingerprints or {}),
-             "modalities": {"face": both.config.modality("face")}}  # fmt: skip
+    about = {"fingerprints": dict(both.config.fingerprints or {}), "modalities": {"face": both.config.modality("face")}}
     folder = write_adapter(tmp_path / FOLDER / "face", tensors, {"r": 2, "lora_alpha": 4.0}, about, small=True)
     gpt.tokenizers["face"].save(folder / "face", torch.int8)
     shutil.copytree(folder, tmp_path / "elsewhere")

@@ -16,7 +16,7 @@ import numpy as np
 from golden_store import Rows
 
 from avatargpt.kinematics.joints import Signals
-from avatargpt.metrics.geometry.predicates import judge, predicates
+from avatargpt.metrics.geometry.predicates import PREDICATES, judge
 from instruct_data.factory.synth.families import families, keyframed
 from vqvae import rotations as rot
 from vqvae.io.data_files import read_yaml
@@ -57,7 +57,7 @@ def _verdicts(name: str) -> dict[str, str]:
 def _checks() -> dict[str, Any]:
     """Predicates that need no parameter, those that need a side alone, and others as the suites use them."""
     out = {check: json.loads(check) for check in _of_suites()}
-    for name, function in sorted(predicates().items()):
+    for name, function in sorted(PREDICATES.items()):
         needed = [k for k, p in signature(function).parameters.items() if p.default is p.empty and k != "s"]
         if not needed:
             out[name] = name
@@ -70,7 +70,7 @@ def _checks() -> dict[str, Any]:
 def _of_suites() -> list[str]:
     """Checks of the suites by predicates that need more than a side, as JSON."""
     needing = {
-        name for name, function in predicates().items()
+        name for name, function in PREDICATES.items()
         if {k for k, p in signature(function).parameters.items() if p.default is p.empty} - {"s", "side"}
     }  # fmt: skip
     used: set[str] = set()

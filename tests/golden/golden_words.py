@@ -13,7 +13,7 @@ from golden_store import ROOT, Rows, evenly
 
 from avatargpt.chat import Conversation
 from avatargpt.chat.intent import open_intent
-from avatargpt.evaluation.requests import receive_turn
+from avatargpt.evaluation.turns import receive_turn
 from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write
 from instruct_data.factory.dialogues import DialogueTurn, PhraseGroup, TurnMaker, phrases

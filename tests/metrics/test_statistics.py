@@ -1,6 +1,7 @@
 """Distances and intervals, retrieval and scores of texts against closed forms, values by hand and published code."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -103,18 +104,6 @@ def test_confidence() -> None:
         confidence([float("nan")])
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
-    x = np.random.default_rng(0).normal(size=(6, 3))
-    holed = np.where(np.arange(6)[:, None] == 2, np.nan, x)
-    several = holed[:, None].repeat(2, 1)
-    for measure in (lambda: dist.fid(holed, x), lambda: dist.diversity(holed), lambda: dist.multimodality(several, 2)):
-        with pytest.raises(ValueError, match="not finite"):
-            measure()
-    for measure in (lambda: dist.diversity(x, 0), lambda: dist.multimodality(x[None], 0)):
-        with pytest.raises(ValueError, match="pairs"):
-            measure()
-
-
 def test_interval_of_repetitions() -> None:
     mean, low, high, n = summarise_repetitions([0.511, 0.505, 0.52, 0.498])  # the published: 0.5085 +- 0.0079161922
     assert (mean, n) == (pytest.approx(0.5085), 4)
@@ -199,26 +188,25 @@ def test_rows_that_fill_no_pool_sit_out() -> None:
     assert np.isnan(once[:, 0]).sum() == 8 and np.nanmin(once) == 1
 
 
-def test_bad_input_is_refused() -> None:
-    x = np.zeros((31, 4))
-    for call in (
-        lambda: retrieval_precision(x, x),
-        lambda: pair_distances(x, x[:3]),
-        lambda: pair_distances(x + np.nan, x),
-    ):
-        with pytest.raises(ValueError, match="accepted"):
-            call()
+X = np.random.default_rng(0).normal(size=(6, 3))
+HOLED = np.where(np.arange(6)[:, None] == 2, np.nan, X)
 
 
-def test_what_does_not_fit_is_refused() -> None:
-    texts, motions = made()
-    holed = np.where(texts > 1.9, np.nan, texts)
-    for a, b, said in (
-        (texts[:33], motions[:33], "multiple of 32"), (texts, motions[:, :4], "accepted"),
-        (texts[:0], motions[:0], "accepted"), (holed, motions, "finite"),
-    ):  # fmt: skip
-        with pytest.raises(ValueError, match=said):
-            r_precision(a, b)
+@pytest.mark.parametrize(("measure", "said"), [
+    (lambda: dist.fid(HOLED, X), "not finite"), (lambda: dist.diversity(HOLED), "not finite"),
+    (lambda: dist.multimodality(HOLED[:, None].repeat(2, 1), 2), "not finite"),
+    (lambda: dist.diversity(X, 0), "pairs"), (lambda: dist.multimodality(X[None], 0), "pairs"),
+    (lambda: retrieval_precision(X, X), "accepted"), (lambda: pair_distances(X, X[:3]), "accepted"),
+    (lambda: pair_distances(HOLED, X), "accepted"),
+    (lambda: r_precision(*(x[:33] for x in made())), "multiple of 32"),
+    (lambda: r_precision(made()[0], made()[1][:, :4]), "accepted"), (lambda: r_precision(X[:0], X[:0]), "accepted"),
+    (lambda: r_precision(np.where(made()[0] > 1.9, np.nan, made()[0]), made()[1]), "finite"),
+    (lambda: text.bleu(["a"], ["a reference that is not in a list"], 1), "one non-empty"),
+    (lambda: text.cider(["a", "b"], [["a"]]), "one non-empty"),
+])  # fmt: skip
+def test_what_cannot_be_measured_is_refused(measure: Callable[[], object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        measure()
 
 
 SAME = ["a person walks forward .", "a man jumps twice and sits down ."]
@@ -231,59 +219,38 @@ def test_a_perfect_caption_scores_100(tokens: text.Tokens) -> None:
     assert text.rouge_l(SAME, REFS, tokens) == pytest.approx(100)
 
 
-def test_bleu1_clips_and_penalises_short() -> None:
+@pytest.mark.parametrize(("score", "expected"), [
     # "the the the": one of three unigrams is matched once in the reference of three words.
-    assert text.bleu(["the the the"], [["the cat sat"]], 1) == pytest.approx(100 / 3)
+    (lambda: text.bleu(["the the the"], [["the cat sat"]], 1), 100 / 3),
     # All right but two of four words: brevity exp(1 - 4/2).
-    assert text.bleu(["a b"], [["a b c d"]], 1) == pytest.approx(100 * math.exp(-1))
-
-
-def test_bleu4_is_the_geometric_mean() -> None:
-    # 5 of 6 words, 4/5, 3/4, 2/3 higher orders match.
-    expected = 100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25
-    assert text.bleu(["a b c d e x"], [["a b c d e f"]], 4) == pytest.approx(expected)
-
-
-def test_the_best_of_several_references_counts() -> None:
-    refs = [["x y z", "a b c"], ["d e f"]]
-    assert text.bleu(["a b c", "d e f"], refs, 1) == pytest.approx(100)
-    assert text.rouge_l(["a b c", "d e f"], refs) == pytest.approx(100)
-
-
-def test_rouge_l_is_f1_of_the_longest_common_subsequence() -> None:
+    (lambda: text.bleu(["a b"], [["a b c d"]], 1), 100 * math.exp(-1)),
+    # 5 of 6 words, 4/5, 3/4, 2/3 of higher orders match: the geometric mean.
+    (lambda: text.bleu(["a b c d e x"], [["a b c d e f"]], 4), 100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25),
+    # The best of several references counts.
+    (lambda: text.bleu(["a b c", "d e f"], [["x y z", "a b c"], ["d e f"]], 1), 100),
+    (lambda: text.rouge_l(["a b c", "d e f"], [["x y z", "a b c"], ["d e f"]]), 100),
     # LCS "a c d" = 3 of 4 candidate words, of 5 reference words.
-    assert text.rouge_l(["a c x d"], [["a b c d e"]]) == pytest.approx(100 * 2 * 3 / (4 + 5))
-
-
-def test_lemma_variant_forgives_inflection_and_punctuation_raw_does_not() -> None:
-    candidate, reference = ["A person is walking"], [["a person walks."]]
-    assert text.lemma_tokens(candidate[0]) == ["a", "person", "be", "walk"]
-    assert text.rouge_l(candidate, reference, text.lemma_tokens) == pytest.approx(100 * 2 * 3 / 7)
-    assert text.rouge_l(candidate, reference) == pytest.approx(100 * 2 * 2 / 8)
-
-
-def test_cider_of_perfect_captions_with_nothing_in_common_is_10() -> None:
-    captions = ["one two three four", "five six seven eight"]
-    assert text.cider(captions, [[c] for c in captions]) == pytest.approx(10)
-
-
-def test_cider_by_hand() -> None:
+    (lambda: text.rouge_l(["a c x d"], [["a b c d e"]]), 100 * 2 * 3 / (4 + 5)),
+    # Lemmas forgive inflection and punctuation, raw tokens do not.
+    (lambda: text.rouge_l(["A person is walking"], [["a person walks."]], text.lemma_tokens), 100 * 2 * 3 / 7),
+    (lambda: text.rouge_l(["A person is walking"], [["a person walks."]]), 100 * 2 * 2 / 8),
+    # Perfect captions with nothing in common.
+    (lambda: text.cider(["one two three four", "a b c d"], [["one two three four"], ["a b c d"]]), 10),
     # Items "a b" and "c d": every n-gram has idf ln 2. Candidate 1 "a x": unigram cosine = 1/2 (x weighs ln 2 as well,
     # unseen n-grams count as in one document); no bigram in common; orders 3 and 4 empty. Candidate 2 shares nothing.
-    got = text.cider(["a x", "y z"], [["a b"], ["c d"]])
-    assert got == pytest.approx(10 * (0.5 / 4) / 2)
+    (lambda: text.cider(["a x", "y z"], [["a b"], ["c d"]]), 10 * (0.5 / 4) / 2),
+    # "a a" against "a b": min(2, 1) * 1 / (2 * sqrt 2); against six more words the length factor is exp(-1/2).
+    (lambda: text.cider(["a a", "q"], [["a b"], ["c d"]]), 10 * (1 / (2 * math.sqrt(2)) / 4) / 2),
+    (lambda: text.cider(["a", "q"], [["a b c d e f g"], ["x y"]]), 10 * (1 / math.sqrt(7) / 4) * math.exp(-0.5) / 2),
+    # Words in every reference weigh nothing.
+    (lambda: text.cider(["a", "a"], [["a b"], ["a c"]]), 0),
+])  # fmt: skip
+def test_scores_by_hand(score: Callable[[], float], expected: float) -> None:
+    assert score() == pytest.approx(expected)
 
 
-def test_cider_clips_repeats_and_penalises_length() -> None:
-    # "a a" against "a b": min(2, 1) * 1 / (2 * sqrt 2); against "a b" with 6 more words the length factor is exp(-1/2).
-    short = text.cider(["a a", "q"], [["a b"], ["c d"]])
-    assert short == pytest.approx(10 * (1 / (2 * math.sqrt(2)) / 4) / 2)
-    longer = text.cider(["a", "q"], [["a b c d e f g"], ["x y"]])
-    assert longer == pytest.approx(10 * (1 / math.sqrt(7) / 4) * math.exp(-0.5) / 2)
-
-
-def test_words_in_every_reference_weigh_nothing() -> None:
-    assert text.cider(["a", "a"], [["a b"], ["a c"]]) == 0
+def test_lemmas_are_words_without_inflection() -> None:
+    assert text.lemma_tokens("A person is walking") == ["a", "person", "be", "walk"]
 
 
 @pytest.mark.parametrize(("word", "expected"), [
@@ -295,13 +262,6 @@ def test_words_in_every_reference_weigh_nothing() -> None:
 ])  # fmt: skip
 def test_lemma(word: str, expected: str) -> None:
     assert lemma(word) == expected
-
-
-def test_bad_shapes() -> None:
-    with pytest.raises(ValueError, match="one non-empty"):
-        text.bleu(["a"], ["a reference that is not in a list"], 1)
-    with pytest.raises(ValueError, match="one non-empty"):
-        text.cider(["a", "b"], [["a"]])
 
 
 def test_what_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,9 +195,7 @@ SAME = {"a person runs forward": "run"}  # actions of the lexicon that are those
 
 def test_the_verb_decides(model):
     """A share, for the reader is a network."""
-    found = {
-        t: [SAME.get(p.action, p.action) for p in model.phrase_index.clauses(t, model.grounder)] for t in READINGS
-    }
+    found = {t: [SAME.get(p.action, p.action) for p in model.phrase_index.clauses(t, model.grounder)] for t in READINGS}
     wrong = {t: actions for t, actions in found.items() if actions != READINGS[t]}
     assert len(wrong) <= 0.5 * len(READINGS), wrong
 

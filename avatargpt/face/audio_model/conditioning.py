@@ -244,7 +244,9 @@ def parse_emotions(argument: str, seconds: float | None = None, option: str = "-
     """
     where = f"{option} {argument}"
     parts = [p.strip() for p in argument.split(",")]
-    timed = [_is_number(p.split(":")[0].strip()) for p in parts]
+    # Whether each begins with what can only be meant as a number; `_number` refuses those that are none.
+    firsts = [p.split(":")[0].strip() for p in parts]
+    timed = [t in ("nan", "inf") or (t != "" and {*t} <= {*"-+0123456789.eE"}) for t in firsts]
     if len(parts) > 1 and not all(timed):
         raise UserError(f"{where}: {parts[timed.index(False)]!r} has no second; accepted {_FORM}")
     out: list[Feeling] = []
@@ -274,11 +276,6 @@ def hold_feelings(before: Sequence[Feeling], after: Sequence[Feeling]) -> list[F
     if kept and after[0].second - HOLD > kept[-1].second:
         kept.append(replace(kept[-1], second=after[0].second - HOLD))
     return [*kept, *after]
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text can only be meant as a number; `_number` refuses those that are none."""
-    return text in ("nan", "inf") or (text != "" and {*text} <= {*"-+0123456789.eE"})
 
 
 def _parse_feeling(where: str, part: str, item: str) -> tuple[str, float]:

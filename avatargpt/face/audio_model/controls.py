@@ -81,7 +81,11 @@ def apply_controls(
     if rate is not None and lids is None:
         motion = replace(motion, weights=idle.remove_blinks(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
-    motion = smooth_face(motion, controls.smooth)
+    if (sigma := controls.smooth * motion.fps) >= 1e-3:  # without delay; ends are held
+        from scipy.ndimage import gaussian_filter1d
+
+        weights, head = (gaussian_filter1d(x, sigma, axis=0, mode="nearest") for x in (motion.weights, motion.head))
+        motion = replace(motion, weights=weights, head=head)
     motion = idle.Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
     if rate is not None:
         motion = replace(motion, weights=idle.add_blinks(motion.weights, motion.fps, rate, seed, lids))
@@ -165,17 +169,6 @@ def symmetric(motion: FaceMotion, amount: float) -> FaceMotion:
     keep = [arkit.INDEX[n] for n in _EYES]
     mean[:, keep] = motion.weights[:, keep]
     return replace(motion, weights=motion.weights + amount * (mean - motion.weights))
-
-
-def smooth_face(motion: FaceMotion, seconds: float) -> FaceMotion:
-    """Weights and head through a Gaussian of this standard deviation, without delay; ends are held."""
-    from scipy.ndimage import gaussian_filter1d
-
-    sigma = seconds * motion.fps
-    if sigma < 1e-3:
-        return motion
-    weights, head = (gaussian_filter1d(x, sigma, axis=0, mode="nearest") for x in (motion.weights, motion.head))
-    return replace(motion, weights=weights, head=head)
 
 
 def with_eye_contact(motion: FaceMotion, amount: float) -> FaceMotion:

@@ -400,18 +400,14 @@ class Idler:
         self._frame, self._speaking = 0, JawActivity(fps)
         self._quick = self._slow = 0.0
 
-    def _update_speaking(self, jaw: float, free: float) -> float:
-        """How much is spoken, 0 to 1; the means of the jaw follow it as far as it is `free` of a score."""
-        speaking = self._speaking(jaw, free)
-        self._quick += free * _compute_decay(_QUICK, self._fps) * (jaw - self._quick)
-        self._slow += free * _compute_decay(_SLOW, self._fps) * (jaw - self._slow)
-        return min(speaking / _SPEAKING, 1.0)
-
     def offsets(self, weights: np.ndarray) -> np.ndarray:
         """(5,) of the next frame (52,): the head's yaw, pitch, roll in radians, gaze to the left and up in weights."""
         second, jaw = self._frame / self._fps, float(weights[_JAW])
         free = _outside(self.jaw, second)
-        speaking = self._update_speaking(jaw, free)
+        # How much is spoken, 0 to 1; the means of the jaw follow it as far as it is free of a score.
+        speaking = min(self._speaking(jaw, free) / _SPEAKING, 1.0)
+        self._quick += free * _compute_decay(_QUICK, self._fps) * (jaw - self._quick)
+        self._slow += free * _compute_decay(_SLOW, self._fps) * (jaw - self._slow)
         drift = np.sum([weight * d(second) for d, weight in self._drifts], 0) / 0.97
         # The head drifts and breathes, more while speaking, and dips with the jaw.
         head = drift * SWAY_DEGREES * (1 + _SPEAKING_SWAY * speaking)

@@ -376,9 +376,7 @@ def read_denied(clauses: Sequence[FaceClause], read: Read) -> tuple[str, ...]:
 def deny(score: Score, names: tuple[str, ...]) -> Score:
     """A score without what must not happen."""
     events = tuple(e for e in score.events if e.action not in names)
-    return replace(
-        score, events=events, emotions=tuple(f for f in score.emotions if f.name not in names), denied=names
-    )  # fmt: skip
+    return replace(score, events=events, emotions=tuple(f for f in score.emotions if f.name not in names), denied=names)
 
 
 def arrange(request: FaceRequest, read: Read, seconds: float | None = None, words: WordTimes = ()) -> Score | None:

@@ -67,11 +67,6 @@ def waves(s: Signals, side: Side = "any", swings_at_least: int = 4, amplitude: f
     return Verdict(ok, {"left_swings": float(count["l"]), "right_swings": float(count["r"])})
 
 
-# (T,) horizontal distance of wrist from shoulder.
-def _is_extended(s: Signals, hand: str) -> np.ndarray:
-    return np.linalg.norm(s.arm(hand)[:, [0, 2]], axis=1)
-
-
 @predicate
 def holds_out_hand(s: Signals, side: Side = "any", seconds: float = 0.3) -> Verdict:
     """An arm is stretched away from the body, hand between hip and head, for a while: showing the way, inviting."""
@@ -80,7 +75,8 @@ def holds_out_hand(s: Signals, side: Side = "any", seconds: float = 0.3) -> Verd
     up, down = _choose_hands(side)
     duration = {}
     for h in "lr":
-        mask = (_is_extended(s, h) >= 0.25) & (s.hand_height(h) > -0.42) & (s.hand_height(h) < 0.2)
+        extended = np.linalg.norm(s.arm(h)[:, [0, 2]], axis=1)
+        mask = (extended >= 0.25) & (s.hand_height(h) > -0.42) & (s.hand_height(h) < 0.2)
         duration[h] = max((b - a for a, b in runs_of(mask, gap=1)), default=0) / FPS
     ok = all(duration[h] >= seconds for h in up) and s.reach < 0.7
     ok = ok and all(float(s.hand_over_head(h).max()) < 0.1 for h in up)

@@ -43,13 +43,6 @@ def has_steps(s: Signals) -> bool:
     return swings(s.local[:, 7, 2] - s.local[:, 8, 2], 0.1) >= 1
 
 
-def _gait(s: Signals) -> dict[str, float]:
-    return {
-        "forward_m": s.gone_forward, "left_m": s.gone_left, "yaw_deg": s.net_yaw, "speed_mps": s.travel_speed,
-        "gait_phase": gait_phase(s),
-    }  # fmt: skip
-
-
 @predicate
 def veers(s: Signals, side: OneSide, degrees: float = 20.0) -> Verdict:
     """Goes ahead on a course that bends to `side`: the path's direction, or the facing, changes by `degrees`."""
@@ -60,7 +53,10 @@ def veers(s: Signals, side: OneSide, degrees: float = 20.0) -> Verdict:
     bend = float((bend + 180) % 360 - 180)
     sign = 1 if side == "left" else -1
     ok = s.gone_forward >= 0.6 and max(sign * bend, sign * s.net_yaw) >= degrees and is_upright(s)
-    return Verdict(ok, {"bend_deg": bend, **_gait(s)})
+    return Verdict(ok, {
+        "bend_deg": bend, "forward_m": s.gone_forward, "left_m": s.gone_left, "yaw_deg": s.net_yaw,
+        "speed_mps": s.travel_speed, "gait_phase": gait_phase(s),
+    })  # fmt: skip
 
 
 ANKLE = {"left": 7, "right": 8}

@@ -4,25 +4,11 @@
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals
-from avatargpt.metrics.geometry.common import (
-    HANDS,
-    Direction,
-    Side,
-    direction,
-    of_side,
-    together,
-    with_unit,
-)
+from avatargpt.metrics.geometry.common import HANDS, Direction, Side, direction, of_side, together, with_unit
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.smoothing import longest, runs_of
 
 MOUTH = (0.0, -0.02, 0.07)  # of the mouth from the head joint, heading frame, metres
-
-
-def to_mouth(s: Signals, hand: str) -> np.ndarray:
-    """(T,) distance of a wrist (l or r) from the mouth, metres."""
-    mouth = s.local[:, 15] + np.array(MOUTH)
-    return np.linalg.norm(s.hand(hand) - mouth, axis=1)
 
 
 @predicate
@@ -32,7 +18,7 @@ def hand_to_mouth(
     """A hand is brought to the mouth, `times` times, from at least 0.1 m further away: drinking, eating."""
     count, closest = {}, {}
     for name, h in HANDS.items():
-        d = to_mouth(s, h)
+        d = np.linalg.norm(s.hand(h) - (s.local[:, 15] + np.array(MOUTH)), axis=1)
         visits = [(a, b) for a, b in runs_of(d < distance, gap=2) if (b - a) / FPS >= seconds]
         # Between two visits the hand goes away by 5 cm more than the edge of what counts as near.
         count[name] = 0
@@ -102,13 +88,9 @@ def _aim(s: Signals, hand: str, towards: np.ndarray) -> np.ndarray:
 
 @predicate
 def points(
-    s: Signals,
-    side: Side = "any",
-    to: Direction = "forward",
-    degrees: float = 38.0,
-    seconds: float = 0.2,
+    s: Signals, side: Side = "any", to: Direction = "forward", degrees: float = 38.0, seconds: float = 0.2,
     straight: float = 115.0,
-) -> Verdict:
+) -> Verdict:  # fmt: skip
     """A stretched arm is held towards `to` (words of `DIRECTIONS`, also joined: ``up left``) within `degrees`."""
     towards = direction(to)
     duration, nearest = {}, {}

@@ -89,22 +89,17 @@ def pace(s: Signals) -> float:
     return float(np.percentile(s.relative_velocity[:, [20, 21]].max(1), 90))
 
 
-def _ratio(s: Signals, reference: Signals) -> float:
-    return pace(s) / max(pace(reference), 1e-3)
-
-
 @predicate
 def slower(s: Signals, reference: Signals, factor: float = 0.88) -> Verdict:
     """Pace at most `factor` of the neutral one."""
-    ratio = _ratio(s, reference)
+    ratio = pace(s) / max(pace(reference), 1e-3)
     return Verdict(ratio <= factor, {"pace_ratio": ratio})
 
 
 @predicate
 def faster(s: Signals, reference: Signals, factor: float = 1.1) -> Verdict:
     """Pace at least `factor` of the neutral one."""
-    ratio = _ratio(s, reference)
-    return Verdict(ratio >= factor, {"pace_ratio": ratio})
+    return _compare("pace", pace(s), pace(reference), factor)
 
 
 @predicate

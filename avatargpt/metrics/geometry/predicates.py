@@ -20,7 +20,7 @@ of the real corpus: see eval/README.md for own-class and other-class pass rates.
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -69,31 +69,28 @@ def predicate(function: Predicate) -> Predicate:
     return function
 
 
-def predicates() -> dict[str, Predicate]:
-    """Every registered predicate by name."""
-    return dict(PREDICATES)
+def list_named(check: Any) -> Iterator[tuple[str, Any]]:
+    """The predicates that a check names, with their parameters."""
+    name, body = _parts(check)
+    inside = [body["check"]] if name == CLIP_LASTS else body if isinstance(body, list) else [body]
+    if name == CLIP_LASTS or name in COMBINERS:
+        for item in inside:
+            yield from list_named(item)
+    else:
+        yield name, body
 
 
 def needs_reference(check: Any) -> bool:
     """Whether a check compares with a neutral rendition of the same action."""
-    name, body = _parts(check)
-    if name == CLIP_LASTS:
-        return needs_reference(body["check"])
-    if name in COMBINERS:
-        return any(needs_reference(c) for c in (body if isinstance(body, list) else [body]))
-    return "reference" in inspect.signature(predicates()[name]).parameters
+    return any("reference" in inspect.signature(PREDICATES[name]).parameters for name, _ in list_named(check))
 
 
 def needs_head(check: Any) -> bool:
     """Whether a check looks at where the head looks, so that positions alone do not decide it."""
-    name, body = _parts(check)
-    if name == CLIP_LASTS:
-        return needs_head(body["check"])
-    if name in COMBINERS:
-        return any(needs_head(c) for c in (body if isinstance(body, list) else [body]))
-    what = body.get("what") if isinstance(body, dict) else None
-    return (name in HEAD_PREDICATES or (name == "counted" and what in HEAD_COUNTS)
-            or (name == "compared" and what in HEAD_MEASURES))  # fmt: skip
+    return any(
+        name in HEAD_PREDICATES or (name == "counted" and body.get("what") in HEAD_COUNTS)
+        or (name == "compared" and body.get("what") in HEAD_MEASURES) for name, body in list_named(check)
+    )  # fmt: skip
 
 
 def _parts(check: Any) -> tuple[str, Any]:
@@ -123,18 +120,17 @@ def validate(check: Any) -> None:
         for item in items:
             validate(item)
         return
-    table = predicates()
-    if name not in table:
-        close = difflib.get_close_matches(name, [*table, *COMBINERS], 1)
+    if name not in PREDICATES:
+        close = difflib.get_close_matches(name, [*PREDICATES, *COMBINERS], 1)
         hint = f", did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"check {name!r} is not known{hint} Accepted: {', '.join(sorted(table))}")
-    accepted = {k: p for k, p in inspect.signature(table[name]).parameters.items() if k not in ("s", "reference")}
+        raise UserError(f"check {name!r} is not known{hint} Accepted: {', '.join(sorted(PREDICATES))}")
+    accepted = {k: p for k, p in inspect.signature(PREDICATES[name]).parameters.items() if k not in ("s", "reference")}
     if not isinstance(body, dict) or set(body) - set(accepted):
         raise UserError(f"check {name}: parameters {body!r}; accepted {', '.join(accepted) or 'none'}")
     missing = [k for k, p in accepted.items() if p.default is p.empty and k not in body]
     if missing:
         raise UserError(f"check {name}: parameters {body!r}; {', '.join(missing)} needed")
-    kinds = get_type_hints(table[name], include_extras=True)
+    kinds = get_type_hints(PREDICATES[name], include_extras=True)
     for parameter, value in body.items():
         _check_value(f"check {name}: {parameter} {value!r}", kinds[parameter], value)
 
@@ -173,14 +169,13 @@ def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | No
         return Verdict(verdict.passed and abs(late) <= MAX_SECONDS_OFF + 1e-9, {"late_s": late, **verdict.values})
     if name in COMBINERS:
         return _combine(name, body if isinstance(body, list) else [body], s, ref)
-    table = predicates()
-    if name not in table:
+    if name not in PREDICATES:
         validate(check)
-    if "reference" in inspect.signature(table[name]).parameters:
+    if "reference" in inspect.signature(PREDICATES[name]).parameters:
         if ref is None:
             raise UserError(f"check {name} compares with a neutral motion, and none was given")
-        return table[name](s, reference=ref, **body)
-    return table[name](s, **body)
+        return PREDICATES[name](s, reference=ref, **body)
+    return PREDICATES[name](s, **body)
 
 
 def judge_all(checks: Sequence[Any], motion: Motion | Signals, reference: Motion | Signals | None = None) -> Verdict:

@@ -52,11 +52,6 @@ def _gap(s: Signals, a: str, b: str) -> np.ndarray:
     return np.linalg.norm(s.at(a) - s.at(b), axis=1)
 
 
-# m/s of (T,) metres.
-def _rate(x: np.ndarray) -> np.ndarray:
-    return np.gradient(x) * FPS if len(x) > 1 else np.zeros_like(x)
-
-
 # Name -> (T,) signal, or one number of the clip; lengths in metres, angles in degrees.
 BODY: dict[str, Callable[[Signals], Any]] = {
     **{name: attrgetter(name) for name in (
@@ -90,7 +85,8 @@ SIDED: dict[str, Callable[[Signals, str], Any]] = {
     "elbow_gap": lambda s, h: _gap(s, f"{h}_wrist", f"{'lr'[h == 'l']}_elbow"),
     "elbow_y": lambda s, h: s.at(f"{h}_elbow")[:, 1], "shoulder_y": lambda s, h: s.at(f"{h}_shoulder")[:, 1],
     "arm_left": lambda s, h: s.arm(h)[:, 0], "arm_up": lambda s, h: s.arm(h)[:, 1],
-    "ahead": lambda s, h: s.arm(h)[:, 2], "ahead_speed": lambda s, h: _rate(s.arm(h)[:, 2]),
+    "ahead": lambda s, h: s.arm(h)[:, 2], 
+    "ahead_speed": lambda s, h: np.gradient(s.arm(h)[:, 2]) * FPS if len(s) > 1 else np.zeros(len(s)),
     "arm_length": lambda s, h: np.linalg.norm(s.arm(h), axis=1),
     "extended": lambda s, h: np.linalg.norm(s.arm(h)[:, [0, 2]], axis=1),
     "hand_left": lambda s, h: s.hand(h)[:, 0], "hand_ahead": lambda s, h: s.hand(h)[:, 2],
@@ -114,15 +110,13 @@ def _all(*conditions: np.ndarray) -> np.ndarray:
     return np.logical_and.reduce(conditions)
 
 
-# Most half-swings of any of some signals within one stretch of a mask.
-def _strokes(amplitude: float, where: np.ndarray, *signals: np.ndarray, gap: int = 4) -> float:
-    return float(max((swings(x[a:b], amplitude) for a, b in runs_of(where, gap) for x in signals), default=0))
-
-
 FUNCTIONS: dict[str, Any] = {
     "min": np.min, "max": np.max, "sum": np.sum, "mean": np.mean, "median": np.median, "percentile": np.percentile,
     "ptp": np.ptp, "abs": np.abs, "any": np.any, "diff": np.diff, "argmin": np.argmin, "argmax": np.argmax,
-    "maximum": np.maximum, "minimum": np.minimum, "where": np.where, "all": _all, "swing": swings, "strokes": _strokes,
+    "maximum": np.maximum, "minimum": np.minimum, "where": np.where, "all": _all, "swing": swings,
+    # Most half-swings of any of some signals within one stretch of a mask.
+    "strokes": lambda amplitude, where, *signals, gap=4: float(
+        max((swings(x[a:b], amplitude) for a, b in runs_of(where, gap) for x in signals), default=0)),
     "since": np.maximum.accumulate,  # from the first frame of a mask on
     "soon": lambda mask, n: np.array([mask[i : i + n].any() for i in range(len(mask))]),
     "held": lambda *conditions, gap=2: longest(_all(*conditions), gap),  # seconds of the longest stretch
@@ -144,7 +138,14 @@ class Row:
         self.values = {k: v for k, v in code.items() if not k.startswith("each ")}
         self.reported = [k for k in code if not k.removeprefix("each ").startswith("_")]
         first = inspect.Parameter("s", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Signals)
-        parameters = [_parameter(k, v) for k, v in about.get("takes", {}).items()]
+        parameters = []
+        for parameter, default in about.get("takes", {}).items():
+            annotation: Any = type(default)
+            if isinstance(default, str):
+                kind, _, own = default.partition(" ")
+                annotation, usual = TYPES[kind]
+                default = own or usual
+            parameters.append(first.replace(name=parameter, default=default, annotation=annotation))
         self.signature = inspect.Signature([first, *parameters], return_annotation=Verdict)
 
     def judge(self, s: Signals, *given: Any, **parameters: Any) -> Verdict:
@@ -158,17 +159,6 @@ class Row:
             sides = {f"{side}_{name}": v for side, v in names[name].items()} if name != key else {name: names[name]}
             values |= {k: float(v) for k, v in sides.items()}
         return Verdict(bool(names.compute(self.holds)), values)
-
-
-def _parameter(name: str, value: Any) -> inspect.Parameter:
-    annotation, default = type(value), value
-    if isinstance(value, str):
-        kind, _, stated = value.partition(" ")
-        annotation, usual = TYPES[kind]
-        default = stated or usual
-    return inspect.Parameter(
-        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
-    )
 
 
 class _Names(dict[str, Any]):
