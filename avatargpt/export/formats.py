@@ -56,7 +56,7 @@ WRITERS = {
     ".npy": Writer("avatargpt.export.arrays:write_npy", ("body",), {"body": ("hml263", "pos7")}),
     ".npz": Writer("avatargpt.export.arrays:write_npz", EVERY,
                    {"body": ("motion", "smplx"), "face": ("motion",), "avatar": ("motion",)}),
-    ".png": Writer("avatargpt.export.sheet:write_png"),
+    ".png": Writer("avatargpt.export.sheet:write_png", EVERY),
     ".vrma": Writer("avatargpt.export.vrma:write_vrma", EVERY, {"face": EXPRESSIONS, "avatar": EXPRESSIONS}),
 }  # fmt: skip
 # Files with a character -> formats that such a character is written as.

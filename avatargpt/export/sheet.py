@@ -23,6 +23,8 @@ from vqvae.motion import Motion, atomic_write
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from avatargpt.export.avatar import AvatarMotion
+
 CELL_WIDTH, CELL_HEIGHT = 176, 232  # pixels of a pose
 FACE_CELL, FACE_COLUMNS = 196, 4
 SUPERSAMPLE = 2
@@ -33,15 +35,16 @@ INK, QUIET = (40, 46, 56), (106, 116, 130)
 
 
 def contact_sheet(
-    motions: Sequence[Motion] | Sequence[FaceMotion], captions: Sequence[str], path: str | os.PathLike[str],
-    frames: int = 8,
+    motions: Sequence[Motion] | Sequence[FaceMotion] | Sequence[AvatarMotion], captions: Sequence[str],
+    path: str | os.PathLike[str], frames: int = 8,
 ) -> Path:  # fmt: skip
-    """Write a PNG with `frames` pictures of each clip, time stamps and captions; all clips bodies, or all faces.
+    """Write a PNG with `frames` pictures of each clip, time stamps and captions; all clips of one kind.
 
     Bodies: a row of poses from first to last. Each pose stands in the middle of its own cell; travel shows as the
     scrolling ground grid (lines every 0.5 m), as the green trail of the pelvis and as the distance from the start. The
     camera's direction is that of the first frame, 35 degrees to the body's left of straight ahead, for the whole row.
-    Faces: the most expressive moments (`expressive_frames`) with their strongest shapes.
+    Faces: the most expressive moments (`expressive_frames`) with their strongest shapes. Avatars: all bodies, below
+    them all faces.
     """
     path = Path(path)
     if not 1 <= len(motions) <= MAX_CLIPS or len(captions) != len(motions):
@@ -51,12 +54,28 @@ def contact_sheet(
         raise UserError(f"{path}: {frames} frames per clip; accepted 2 to {MAX_FRAMES}")
     if motions[0].modality == "face":
         sheet = _face_sheet(cast("Sequence[FaceMotion]", motions), captions, frames)
+    elif motions[0].modality == "avatar":
+        avatars = cast("Sequence[AvatarMotion]", motions)
+        sheet = _stack(
+            _body_sheet([a.body for a in avatars], captions, frames),
+            _face_sheet([a.face for a in avatars], captions, frames),
+        )
     else:
         sheet = _body_sheet(cast("Sequence[Motion]", motions), captions, frames)
     return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
-def write_png(motion: Motion | FaceMotion, path: Path, frames: int = 8) -> Path:
+def _stack(above: Image, below: Image) -> Image:
+    """One picture above another."""
+    from PIL import Image
+
+    sheet = Image.new("RGB", (max(above.width, below.width), above.height + below.height), "white")
+    sheet.paste(above, (0, 0))
+    sheet.paste(below, (0, above.height))
+    return sheet
+
+
+def write_png(motion: Motion | FaceMotion | AvatarMotion, path: Path, frames: int = 8) -> Path:
     """The contact sheet of one clip, its caption above."""
     return contact_sheet(cast("list[Motion]", [motion]), [motion.caption], path, frames)
 

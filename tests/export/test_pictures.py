@@ -1,6 +1,7 @@
 """Pictures of bodies and faces: the renderers, contact sheets, .gif and .mp4 with sound."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import soundfile
 from PIL import Image
 
 from avatargpt import export
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.head import head, shaped, turn_vertices
 from avatargpt.export.mesh import PALETTE
 from avatargpt.export.renderers import BodyRenderer, MeshRenderer, View, capsule_ends, fit_view
@@ -293,6 +295,17 @@ def test_gif_and_sheet(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         export.save(motion, tmp_path / "b.mp4", audio=tmp_path / "none.wav", size=32)
     assert not (tmp_path / "b.mp4").exists()
+
+
+def test_a_sheet_of_an_avatar_has_its_body_above_its_face(tmp_path: Path) -> None:
+    body = replace(standing(), fingers=rot.identity((2, 30)), modality="gesture")
+    face = FaceMotion(np.zeros((2, 52)), np.zeros((2, 3)), 20.0)
+    avatar = AvatarMotion(body, face, caption="hello")
+    parts = ((avatar.body, "body.png"), (avatar.face.with_caption("hello"), "face.png"))
+    above, below = (Image.open(export.save(part, tmp_path / name, frames=2)) for part, name in parts)
+    whole = np.asarray(Image.open(export.save(avatar, tmp_path / "avatar.png", frames=2)))
+    assert whole.shape == (above.height + below.height, max(above.width, below.width), 3)
+    assert (whole[above.height + 60 :, : below.width] == np.asarray(below)[60:]).all()
 
 
 def test_pictures_come_one_by_one() -> None:
