@@ -589,18 +589,16 @@ def _model(
         modality = tokenizer.config.modality
         known = (model.config.fingerprints or {}).get(modality)
         if known and known != tokenizer.fingerprint:
-            if not _is_trained_on(model.codes[modality].codebooks, tokenizer.codebooks):
+            before: Any = model.codes[modality].codebooks
+            moved = float("inf")
+            # Trained on from another, most first entries (R, K, C) are the nearest to themselves.
+            if before.shape == tokenizer.codebooks.shape:
+                nearest = torch.cdist(tokenizer.codebooks[0].float(), before[0].float()).argmin(1)
+                moved = float((nearest != torch.arange(len(nearest))).float().mean())
+            if moved > 1 - SAME_ENTRIES:
                 model.check_fingerprint(modality, tokenizer.fingerprint)
             if runtime.main:
                 print(f"note: {start}: goes on with the codes of tokenizer {tokenizer.fingerprint[:12]}, which was "
                       f"trained on from {known[:12]}", file=sys.stderr)  # fmt: skip
         model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
     return model
-
-
-def _is_trained_on(before: Any, codebooks: torch.Tensor) -> bool:
-    """Whether codebooks (R, K, C) are earlier ones that moved: most first entries are the nearest to themselves."""
-    if before.shape != codebooks.shape:
-        return False
-    nearest = torch.cdist(codebooks[0].float(), before[0].float()).argmin(1)
-    return float((nearest == torch.arange(len(nearest))).float().mean()) >= SAME_ENTRIES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -107,16 +107,6 @@ def count_keyframed_captions(clips: Sequence[ClipCodes], every: bool = True) -> 
     return counts
 
 
-def _orders(action: str) -> Iterator[tuple[str, str]]:
-    """Orders of an entry of the lexicon ("iron the shirts") and the side that each names."""
-    family = families().get(action)
-    for caption in family.captions if family is not None and family.schema else ():
-        for side in ("left", "right") if "{side}" in caption.text else ("",):
-            text = caption.text.replace("{side}", side).lower().rstrip(".")
-            if "{" not in text:
-                yield text, side
-
-
 def _common(counts: Counter[str], rates: Mapping[str, float] | None) -> tuple[list[str], list[float]]:
     """Captions of many clips of a class (rare ones state something special), and their pass rates; those without one
     get the mean."""
@@ -207,9 +197,13 @@ def make_phrase_index(
                 by_form[of_anybody(text)][text] += count
             for text in map(_usual, by_form.values()):
                 rows.setdefault(text, ({"": text}, action, side))
-        for text, side in _orders(action):
-            texts = by_side.get(side) or by_side.get("") or next(iter(by_side.values()))
-            rows.setdefault(text, ({"": _usual(texts)}, action, side))
+        family = families().get(action)  # an entry of the lexicon has orders ("iron the shirts"), some of a side
+        for caption in family.captions if family is not None and family.schema else ():
+            for side in ("left", "right") if "{side}" in caption.text else ("",):
+                text = caption.text.replace("{side}", side).lower().rstrip(".")
+                if "{" not in text:
+                    texts = by_side.get(side) or by_side.get("") or next(iter(by_side.values()))
+                    rows.setdefault(text, ({"": _usual(texts)}, action, side))
     unnamed: set[str] = set()
     for clip in clips:  # without a class: each clip's captions stand for its first
         own_words = _own_words(clip)
@@ -322,4 +316,3 @@ def phrase_index_stage(args: SimpleNamespace) -> None:
     index.measured = {c: a for c, a in measure_attributes(clips).items() if c in used and a}
     index.save(args.output)
     print(f"{args.output}: {len(index.keys)} phrasings")
-

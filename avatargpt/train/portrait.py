@@ -163,6 +163,7 @@ def sheet(
 class PortraitStage(Stage):
     """A portrait in training. Raises UserError where no person has two frames."""
 
+    user = Portrait
     recipe: PortraitRecipe
     schedule: PortraitTraining
 
@@ -215,7 +216,3 @@ class PortraitStage(Stage):
         if changed is not None:
             counts = f"{changed}: {before.get(changed, 0)} frames, now {now.get(changed, 0)}"
             raise UserError(f"{self.out}: taught on other pictures ({counts}); {INSTEAD}")
-
-    def save(self, out: Path) -> None:
-        Portrait(self.network).save(out)
-        self.network.train()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +203,7 @@ def find_captioned(
 class EvaluatorStage(Stage):
     """An evaluator in training."""
 
+    user = MotionEvaluator
     recipe: EvaluatorRecipe
     schedule: EvaluatorTraining
 
@@ -274,13 +274,6 @@ class EvaluatorStage(Stage):
         same = similar_pairs(vectors, self.val.sides[first], self.schedule.alike)
         top1, top3 = np.nanmean(retrieval_precision(a, b, same, (1, min(3, len(a))), min(POOL, len(a))), 0)
         return {"val_top1": float(top1), "val_top3": float(top3), "val_mm_dist": float(pair_distances(a, b).mean())}
-
-    def copy_network(self) -> MotionEvaluator:
-        """A copy of the present evaluator, on the CPU."""
-        return MotionEvaluator(copy.deepcopy(self.network).cpu())
-
-    def save(self, out: Path) -> None:
-        self.copy_network().save(out)
 
 
 def text_motion_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:

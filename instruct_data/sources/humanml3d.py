@@ -185,7 +185,9 @@ class _Features:
     def __call__(self) -> Motion:
         from vqvae.io.hml263 import HML263Features
 
-        features = np.array(_map_features(self.path))
+        features = np.array(map_array(self.path))
+        if features.ndim != 2 or features.shape[1] != DIM:
+            raise UserError(f"{self.path}: {features.shape}; accepted (T, {DIM})")
         if not np.isfinite(features).all():
             frame = int(np.argmin(np.isfinite(features).all(1)))
             raise UserError(f"{self.path}: NaN or infinity in frame {frame}")
@@ -195,13 +197,6 @@ class _Features:
             raise UserError(f"{self.path}: shorter than {MIN_FRAMES} frames or outside the clip")
         motion = HML263Features().decode(features, self.caption)
         return motion.slice(start, min(stop, len(motion))).canonical()
-
-
-def _map_features(path: Path) -> np.ndarray:
-    x = map_array(path)
-    if x.ndim != 2 or x.shape[1] != DIM:
-        raise UserError(f"{path}: {x.shape}; accepted (T, {DIM})")
-    return x
 
 
 @dataclass(frozen=True)

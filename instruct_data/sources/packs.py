@@ -96,7 +96,14 @@ def read_smartbody(root: Path, corpus: Corpus, report: Report, split: str = "tra
 
     Clips that jump are left out; performers whose hands at rest are not known come without fingers.
     """
-    _check_joints(root / "joints.json", corpus)
+    table = root / "joints.json"
+    data = read_object(table, accepted=f"accepted {corpus.tree}")
+    with parsing(table, "a list of joints"):
+        joints = tuple(data["body"]), tuple(data["fingers"])
+        same = joints == (SMPL22.names, FINGER_NAMES) and data["fps"] == SMARTBODY_FPS
+    if not same:
+        raise UserError(f"{table}: other joints; accepted the 22 SMPL joints, {FINGER_NAMES[0]} ... "
+                        f"{FINGER_NAMES[-1]}, {SMARTBODY_FPS:g} frames a second")  # fmt: skip
     arrays = _arrays(root / "motions.npz")
     path = root / "clips.jsonl"
     for n, row in json_rows(path):
@@ -115,16 +122,6 @@ def read_smartbody(root: Path, corpus: Corpus, report: Report, split: str = "tra
             continue
         load = _SmartbodyFile(arrays, index, performer, root / "motions.npz")
         yield from load_clip(Clip(name, load, [], "smartbody", corpus.licence, split, action, extra=extra), report)
-
-
-def _check_joints(path: Path, corpus: Corpus) -> None:
-    data = read_object(path, accepted=f"accepted {corpus.tree}")
-    with parsing(path, "a list of joints"):
-        joints = tuple(data["body"]), tuple(data["fingers"])
-        same = joints == (SMPL22.names, FINGER_NAMES) and data["fps"] == SMARTBODY_FPS
-    if not same:
-        raise UserError(f"{path}: other joints; accepted the 22 SMPL joints, {FINGER_NAMES[0]} ... {FINGER_NAMES[-1]}, "
-                        f"{SMARTBODY_FPS:g} frames a second")  # fmt: skip
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

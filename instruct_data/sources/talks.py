@@ -173,20 +173,16 @@ class _NineJoints:
             raise UserError(f"{self.path}: shape {array.shape}; accepted (frames, 9, 7)")
         with parsing(self.sound, "a sound"):
             seconds = float(soundfile.info(str(self.sound)).duration)
-        fps = _rate_of(len(array), seconds, self.path)
+        # one of `NINE_JOINT_RATES`, as the motion is as long as its sound
+        fps = min(NINE_JOINT_RATES, key=lambda r: abs(np.log(len(array) / r / max(seconds, 1e-9))))
+        if abs(len(array) / fps - seconds) > max(MAX_LENGTH_DIFFERENCE * seconds, 0.5):
+            raise UserError(f"{self.path}: {len(array)} frames beside {seconds:.1f} s of sound; accepted 30 or 60 "
+                            "frames a second")  # fmt: skip
         array = np.array(array, np.float64)
         if not np.isfinite(array).all():
             raise UserError(f"{self.path}: NaN or infinity; accepted finite numbers")
         with parsing(self.path, "an upper body of nine joints"):
             return normalise_motion(pos7.from_array(array, fps))
-
-
-def _rate_of(frames: int, seconds: float, path: Path) -> float:
-    """Frames a second of a motion as long as its sound: one of `NINE_JOINT_RATES`."""
-    fps = min(NINE_JOINT_RATES, key=lambda r: abs(np.log(max(frames, 1) / r / max(seconds, 1e-9))))
-    if abs(frames / fps - seconds) > max(MAX_LENGTH_DIFFERENCE * seconds, 0.5):
-        raise UserError(f"{path}: {frames} frames beside {seconds:.1f} s of sound; accepted 30 or 60 frames a second")
-    return fps
 
 
 def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
@@ -200,8 +196,9 @@ def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
     for part, split in _GENEA_SPLITS.items():
         speakers = _genea_speakers(root / part / "metadata.csv")
         for path in find_files(root, f"{part}/{_GENEA_ROLES[0]}/bvh/*.bvh"):
+            names = [(root / part / role, path.stem.replace(_GENEA_ROLES[0], role)) for role in _GENEA_ROLES]
             agent, listener = (
-                _genea_files(root / part / role, path.stem.replace(_GENEA_ROLES[0], role)) for role in _GENEA_ROLES
+                {"audio": f / "wav" / f"{n}.wav", "transcript": f / "tsv" / f"{n}.tsv"} for f, n in names
             )
             persons = speakers.get(path.stem.removesuffix(f"_{_GENEA_ROLES[0]}"), {})
             interlocutor: dict[str, Any] = {"name": path.stem.replace(*_GENEA_ROLES)}
@@ -214,10 +211,6 @@ def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
             load = BvhFile(path, hands=True) if extra.get("fingers", True) else _Fingerless(path)
             clip = Clip(path.stem, load, [], "genea2023", corpus.licence, split, extra=extra)
             yield from with_files(clip, agent, report, listener.values())
-
-
-def _genea_files(folder: Path, name: str) -> dict[str, Path]:
-    return {"audio": folder / "wav" / f"{name}.wav", "transcript": folder / "tsv" / f"{name}.tsv"}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from avatargpt.train.gesture.data import (
     save_corpus,
 )
 from avatargpt.train.gesture.training import GestureLosses, GestureRecipe, geodesic, gesture_losses
+from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from tests.gesture.conftest import MATERIAL, SHAPE
 from vqvae.errors import UserError
@@ -68,9 +69,14 @@ def corpus(tmp_path: Path) -> GestureCorpus:
     return load_corpus(tmp_path / "cache")
 
 
-def train(corpus: GestureCorpus, out: Path, changes: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
+def train(
+    corpus: GestureCorpus, out: Path, changes: dict[str, Any] | None = None, start: GestureDriver | None = None,
+    until: int | None = None,
+) -> GestureDriver:  # fmt: skip
     config = {"model": MODEL, "train": {**TRAIN, **(changes or {})}}
-    return training.train(GestureRecipe.read(config, "configuration"), corpus, out, CPU, **options)
+    stage = training.GestureStage(GestureRecipe.read(config, "configuration"), corpus, CPU, start)
+    run(stage, out, CPU, until)
+    return GestureDriver(stage.network.to("cpu"))
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(corpus: GestureCorpus, tmp_path: Path) -> None:

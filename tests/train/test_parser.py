@@ -41,7 +41,7 @@ def train(
     recipe = stage.ParserRecipe.read(config, "configuration")
     training = stage.ParserStage(recipe, written_scores(count), RUNTIME, RandomGrounder(), start=start)
     run(training, out, RUNTIME, until)
-    return training.take_mean()
+    return training.copy_network()
 
 
 def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:

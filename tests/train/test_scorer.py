@@ -236,10 +236,9 @@ def test_clips_are_measured_alike_in_one_process_and_in_several(monkeypatch: pyt
             return [moving(int(c[0, 0]), len(c)) for c in codes]
 
     clips = [ClipCodes(str(i), np.full((9 - i, 1), i % 4), [], "train", "made", "ours") for i in range(6)]
-    here, figures = measure_clips(clips, Decoder())
-    monkeypatch.setattr("avatargpt.train.scorer.MIN_POOL", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    there, same = measure_clips(clips, Decoder())
+    here, figures = measure_clips(clips, Decoder(), 1)
+    monkeypatch.setattr("avatargpt.train.scorer.DECODED", 1)
+    there, same = measure_clips(clips, Decoder(), 2)
     assert np.array_equal(here, there) and figures == same
     for i in (0, 5):
         assert np.array_equal(here[i], motion_signature(moving(i % 4, 9 - i).joints))

@@ -403,7 +403,11 @@ class Talks:
             audio, words = mix_utterances(utterances, frames / FPS)
             if rng.random() < self._data.situated:
                 audio = simulate_recording(audio, rng)
-            tracks.append(VoiceTrack(name, audio.astype(np.float32), tuple(_order_words(words))))
+            ordered: list[Word] = []  # without words of zero length, or that begin before the previous one ends
+            for word in words:
+                if word.end > word.start and (not ordered or word.start >= ordered[-1].end - 1e-6):
+                    ordered.append(word)
+            tracks.append(VoiceTrack(name, audio.astype(np.float32), tuple(ordered)))
         return SpokenTalk(frames, tuple(tracks))
 
 
@@ -416,15 +420,6 @@ def _pause(rng: np.random.Generator) -> float:
     kind = rng.random()
     low, high = (0.25, 0.7) if kind < 0.5 else (0.7, 1.5) if kind < 0.82 else (1.8, 4.0)
     return float(rng.uniform(low, high))
-
-
-def _order_words(words: Sequence[Word]) -> list[Word]:
-    # Without words of zero length, or that begin before the previous one ends.
-    out: list[Word] = []
-    for word in words:
-        if word.end > word.start and (not out or word.start >= out[-1].end - 1e-6):
-            out.append(word)
-    return out
 
 
 def write_talk(talk: SpokenTalk, features: dict[str, np.ndarray], folder: Path) -> None:

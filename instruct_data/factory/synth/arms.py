@@ -158,32 +158,27 @@ class Reach:
             side = 1.0 if hand == "l_hand" else -1.0
             place, elbow = from_angles(batch.rows[hand], side)
             self.angled[hand] = place, swivel_of(side, unit(place), elbow)
-        self.rest = {h: self._swing_hand(h) for h in ("l_hand", "r_hand")}
-
-    def _swing_hand(self, hand: str) -> Array:
-        side = 1.0 if hand == "l_hand" else -1.0
-        place = hang_wrist(self.trunk, side)
-        angle = np.radians(self.swing[hand])
-        c, s = np.cos(angle), np.sin(angle)
-        return np.stack([place[:, 0], c * place[:, 1] + s * place[:, 2], c * place[:, 2] - s * place[:, 1]], 1)
+        self.rest = {}
+        for hand, side in (("l_hand", 1.0), ("r_hand", -1.0)):
+            x, y, z = hang_wrist(trunk, side).T
+            c, s = np.cos(np.radians(swing[hand])), np.sin(np.radians(swing[hand]))
+            self.rest[hand] = np.stack([x, c * y + s * z, c * z - s * y], 1)
 
     def world(self, hand: str, place: Array, at: Array) -> Array:
         """Chest-relative wrist -> stage."""
         home = shoulder_at_rest(1.0 if hand[0] == "l" else -1.0)
         return self.trunk.position["spine3"][at] + apply(self.trunk.matrix["spine3"][at], place + home)
 
-    def _choose_frames(self, hand: str, keys: Array, at: Array) -> Array:
-        """Frames whose trunk a target in the stage is related to: that of its key for a hand on the way there or away
-        (a target that the trunk has turned away from would swing out), else the frame itself."""
-        frame = self.key_frames[hand][keys]
-        return np.where(self.mixes[hand].moves[at], frame + np.clip(at - frame, -1, 1), at)
-
     def rows(self, hand: str, keys: Array, at: Array, deep: bool = False) -> tuple[Array, Array]:
         """Wrist (n, 3) relative to the resting shoulder and swivel (n,) of the `keys` (n,) on the frames `at` (n,)."""
         side = 1.0 if hand == "l_hand" else -1.0
         row = self.batch.rows[hand][keys]
         staged = (row[:, H_FRAME] == 0) & (row[:, H_MODE] == AT)
-        related = np.where(staged, self._choose_frames(hand, keys, at), at)
+        # A target in the stage is related to the trunk of its key's frame for a hand on the way there or away (one that
+        # the trunk has turned away from would swing out), else to that of the frame itself.
+        key_frame = self.key_frames[hand][keys]
+        way = self.mixes[hand].moves[at]
+        related = np.where(staged & way, key_frame + np.clip(at - key_frame, -1, 1), at)
         chest, base = self.trunk.matrix["spine3"][related], self.trunk.position["spine3"][related]
         which = row[:, H_FRAME].astype(int)
         origin, axes = self.origin[which, at], self.axes[which, at]
