@@ -30,7 +30,6 @@ from avatargpt.train.speech_data.clips import SpeechData
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.expressions import ExpressionClip
 from avatargpt.train.speech_data.labels import Labeller
-from avatargpt.train.speech_data.sources import sentences_of
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite
 from avatargpt.train.speech_data.validation import settle_gate, validate
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -276,7 +275,7 @@ def _label_clips(faces: Path, further: list[Path], options: SpeechData) -> Itera
     )
     yield from speech_clips.label_sentences(sentences, labeller, options.copies, options.seed, options.coded)
     for folder in further:
-        sentences = sentences_of(folder, pronounce)
+        sentences = speech_clips.sentences_of(folder, pronounce)
         copies = options.further_copies
         yield from speech_clips.label_sentences(sentences, labeller, copies, options.seed, options.coded)
     print(f"left out: {labeller.left_out or 'none'}")

@@ -79,14 +79,10 @@ class LanguageTraining(Schedule):
             needs a C++ compiler. A resumed run agrees within rounding, not to the byte.
     """
 
-    steps: PositiveInt = 5000
-    batch: PositiveInt = 64
     pool: PositiveInt = 8
     workers: NonNegativeInt = 0
-    lr: Rate = 1e-3
     lr_floor: Rate = 5e-5
     warmup: NonNegativeInt = 150
-    weight_decay: Rate = 0.01
     optimizer: OptimizerName = "adamw"
     faster: Weights = {}
     frozen: NonNegativeInt = 0
@@ -98,10 +94,6 @@ class LanguageTraining(Schedule):
     contrast_margin: Rate = 0.25
     label_smoothing: Dropout = 0.0
     by_task: Flag = False
-    clip: Rate = 1.0
-    log_every: PositiveInt = 25
-    save_every: PositiveInt = 250
-    val_every: PositiveInt = 500
     options: ExampleOptions = ExampleOptions()
     samples_every: NonNegativeInt = 0
     ema: Dropout = 0.0

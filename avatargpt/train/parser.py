@@ -120,12 +120,10 @@ class ParserTraining(Schedule):
     """Section `train` of a parser's configuration."""
 
     steps: PositiveInt = 6000
-    batch: PositiveInt = 64
     lr: Rate = 1.5e-3
     lr_floor: Rate = 1e-5
     warmup: NonNegativeInt = 200
     weight_decay: Rate = 0.05
-    clip: Rate = 1.0
     smoothing: Dropout = 0.05  # of labels
     spread: Rate = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which the target is spread
     noise: Rate = 0.05  # standard deviation added to token states, in units of theirs

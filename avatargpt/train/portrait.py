@@ -48,15 +48,10 @@ class PortraitTraining(Schedule):
     lr: Rate = 1.0e-3
     lr_floor: Rate = 1.0e-5
     warmup: NonNegativeInt = 50
-    weight_decay: Rate = 0.01
-    clip: Rate = 1.0
     near: Rate = 3.0  # additional weight of pixels around landmarks
     edges: Rate = 1.0  # weight of the differences of neighbouring pixels
     paint: Rate = 0.05  # weight of the share of the picture that is painted, not moved
     colour: Rate = 0.0  # strength of random changes of colour, the same in both pictures
-    log_every: PositiveInt = 25
-    save_every: PositiveInt = 250
-    val_every: PositiveInt = 500
 
 
 class PortraitRecipe(Strict):

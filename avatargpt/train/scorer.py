@@ -97,13 +97,11 @@ class ScorerTraining(Schedule):
         held: every `held`-th caption of self-training only validates.
     """
 
-    steps: PositiveInt = 5000
     batch: PositiveInt = 384
     families: NonNegativeInt = 12
     each: PositiveInt = 16
     lr: Rate = 1.5e-3
     lr_floor: Rate = 1e-6
-    warmup: NonNegativeInt = 100
     weight_decay: Rate = 0.05
     clip: Limit = math.inf
     typed: Share = 0.65
@@ -118,7 +116,6 @@ class ScorerTraining(Schedule):
     judged: PositiveInt = 192
     judged_weight: Rate = 1.0
     held: NonNegativeInt = 12
-    seed: NonNegativeInt = 0
     log_every: PositiveInt = 100
     save_every: PositiveInt = 500
     val_every: PositiveInt = 1000
