@@ -141,15 +141,6 @@ ADAPTER = "adapter"  # folder of the LoRA updates, beside the merged weights
 Validation = dict[str, tuple[Examples, Rows]]
 
 
-def check_compiler(plain: bool, device: str) -> None:
-    """Raises UserError where `train.compile` cannot be used: `plain` says that the model has no LoRA, dropout,
-    checkpointing."""
-    if not plain:
-        raise UserError("train: compile: true; accepted: without lora, dropout_rate and checkpointing")
-    if device == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise UserError("train: compile: true needs a C++ compiler; accepted: g++ on the path (or CXX), or false")
-
-
 def runs_flat(device: torch.device, t: LanguageTraining) -> bool:
     """Whether layers take tokens without padding: on a CPU, where nothing is compiled and all activations are kept."""
     return device.type == "cpu" and not t.compile and not t.checkpointing
@@ -204,8 +195,10 @@ class LanguageStage(Stage):
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
         plain = not hasattr(model, "peft_config") and not model.config.dropout_rate and not t.checkpointing
-        if t.compile:
-            check_compiler(plain, runtime.device.type)
+        if t.compile and not plain:
+            raise UserError("train: compile: true; accepted: without lora, dropout_rate and checkpointing")
+        if t.compile and runtime.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+            raise UserError("train: compile: true needs a C++ compiler; accepted: g++ on the path (or CXX), or false")
         model.fused, model.compiled = plain and (runtime.device.type != "cpu" or t.compile), t.compile
         model.flat, model.even = flat, self.even
         self.network = self.model = model

@@ -35,11 +35,6 @@ def both_against_one(first: str, second: str) -> bool:
     return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (first, second), strict=True))
 
 
-def of_anybody(text: str) -> str:
-    """A caption whoever it is about: "a man waves" and "someone waves" are one."""
-    return _SOMEBODY.sub("who", text)
-
-
 STRIDES = 12  # motion tokens
 LENGTH_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9)
 COMMON = 0.6  # of the commonest caption's count
@@ -194,7 +189,7 @@ def make_phrase_index(
             # Sentences that differ in the person alone are one: the commonest stands for them.
             by_form: dict[str, Counter[str]] = defaultdict(Counter)
             for text, count in texts_counts.items():
-                by_form[of_anybody(text)][text] += count
+                by_form[_SOMEBODY.sub("who", text)][text] += count
             for text in map(_usual, by_form.values()):
                 rows.setdefault(text, ({"": text}, action, side))
         family = families().get(action)  # an entry of the lexicon has orders ("iron the shirts"), some of a side

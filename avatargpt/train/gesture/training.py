@@ -166,8 +166,10 @@ class GestureStage(Stage):
             network = GestureNetwork(config)
             for name, values in self.batches.statistics().items():
                 getattr(network, name).copy_(torch.from_numpy(values))
-        else:
-            network = start.network if start.network.config == config else with_new_codes(start.network, config)
+        elif (network := start.network).config != config:  # of another tokenizer: new vectors and logits of codes
+            network = GestureNetwork(config)
+            old, new = start.network.state_dict(), network.state_dict()
+            network.load_state_dict({k: new[k] if k.split(".")[0] in CODE_LAYERS else v for k, v in old.items()})
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": config.model_dump()}
         t = self.schedule
@@ -219,14 +221,6 @@ class GestureStage(Stage):
         if c.rotations:
             angle = geodesic(columns(motion, c.rotations, 6), columns(b.motion, c.rotations, 6))
             yield f"degrees{suffix}", float(mean_of(angle.rad2deg(), b.mask))
-
-
-def with_new_codes(network: GestureNetwork, config: GestureConfig) -> GestureNetwork:
-    """A network of `config`, which names another tokenizer: as `network`, with new vectors and logits of codes."""
-    out = GestureNetwork(config)
-    new = out.state_dict()
-    out.load_state_dict({k: new[k] if k.split(".")[0] in CODE_LAYERS else v for k, v in network.state_dict().items()})
-    return out
 
 
 def _check_same(config: GestureConfig, corpus: GestureCorpus, source: str) -> None:

@@ -63,12 +63,6 @@ def neutral_elbow(side: float, axis: Array) -> Array:
     return square_to(axis, pole, np.broadcast_to(BACK + np.array([0.5 * side, 0.0, 0.0]), pole.shape))
 
 
-def usual_swivel(side: float, axis: Array) -> Array:
-    """Default swivel of the elbow, degrees: further out for hands that are high or across the body."""
-    across = np.clip(-axis[:, 0] * side, 0, 1)
-    return 14 + 26 * smoothstep((axis[:, 1] + 0.3) / 1.1) + 22 * across
-
-
 def from_angles(row: Array, side: float) -> tuple[Array, Array]:
     """Wrist relative to the shoulder (N, 3) in the chest's axes, and the direction of the elbow.
 
@@ -88,13 +82,6 @@ def from_angles(row: Array, side: float) -> tuple[Array, Array]:
     to = np.cos(twist)[:, None] * front + np.sin(twist)[:, None] * sideways
     forearm = np.cos(flex)[:, None] * upper + np.sin(flex)[:, None] * to
     return UPPER_ARM * upper + FOREARM * forearm, -to
-
-
-def swivel_of(side: float, axis: Array, elbow: Array) -> Array:
-    """Swivel in degrees of an elbow direction about the unit axis."""
-    e0 = neutral_elbow(side, axis)
-    e1 = side * cross(axis, e0)
-    return np.degrees(np.arctan2(dot(elbow, e1), dot(elbow, e0)))
 
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -157,7 +144,10 @@ class Reach:
         for hand in mixes:
             side = 1.0 if hand == "l_hand" else -1.0
             place, elbow = from_angles(batch.rows[hand], side)
-            self.angled[hand] = place, swivel_of(side, unit(place), elbow)
+            axis = unit(place)
+            e0 = neutral_elbow(side, axis)
+            swivel = np.degrees(np.arctan2(dot(elbow, side * cross(axis, e0)), dot(elbow, e0)))  # of its direction
+            self.angled[hand] = place, swivel
         self.rest = {}
         for hand, side in (("l_hand", 1.0), ("r_hand", -1.0)):
             x, y, z = hang_wrist(trunk, side).T
@@ -194,7 +184,9 @@ class Reach:
         place = np.where((mode == ANGLES)[:, None], angled[keys], place)
         place = np.where((mode == REST)[:, None], self.rest[hand][at], place)
         axis = unit(place)
-        swivel = np.where(row[:, H_SET] > 0, row[:, H_ELBOW], usual_swivel(side, axis))
+        # further out for hands that are high or across the body
+        usual = 14 + 26 * smoothstep((axis[:, 1] + 0.3) / 1.1) + 22 * np.clip(-axis[:, 0] * side, 0, 1)
+        swivel = np.where(row[:, H_SET] > 0, row[:, H_ELBOW], usual)
         swivel = np.where(mode == ANGLES, turned[keys], swivel)
         return place, np.where(mode == REST, 12.0, swivel)
 
