@@ -11,7 +11,6 @@ from safetensors import safe_open
 
 from avatargpt.evaluation.gesture import read_talks
 from avatargpt.gesture.features import WordRows, near_words, prosody
-from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
@@ -299,14 +298,10 @@ def items() -> list[ClipCodes]:
 
 def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
     text = TextTokenizer.train(["no that was tiny but you", "waves it away, says no"] * 5, 300)
-    config = AvatarGPTConfig(
-        vocab_size=text.size, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0,
-        modalities={"gesture": {"codebook_size": 16, "levels": 2, "code_dim": 4}},
-    )  # fmt: skip
     heads = {"speech_to_gesture": "gesture", "text_to_gesture": "gesture", "gesture_to_text": "text"}
     all_words = dict.fromkeys(("only_ground", "only_words", "only_attributes", "unconditional"), 0.0)
     options = ExampleOptions(weights=dict.fromkeys(heads, 1.0), announce=1.0, say_seconds=1.0, **all_words)
-    examples = Examples(items, {}, text, config, options, {"gesture": 10.0})
+    examples = Examples(items, {}, text, tiny_config(text, 16, "gesture"), options, {"gesture": 10.0})
     for task, head in heads.items():
         assert len(examples.pools(task)) == 1
         for row in drawn_rows(examples, task, 4):

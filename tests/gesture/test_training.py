@@ -35,10 +35,7 @@ CPU = Runtime(0, 1, torch.device("cpu"), bf16=False)
 STRESS = np.array([1.0, 1.9, 2.7, 3.6, 4.4])  # s
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
-    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def take(seed: int, split: str = "train", other: bool = True, frames: int = 150) -> Take:

@@ -34,10 +34,7 @@ TRAIN = {"steps": 6, "batch": 4, "window": 40, "warmup": 2, "log_every": 2, "sav
 CPU = Runtime(0, 1, torch.device("cpu"), bf16=False)
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
-    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def train(

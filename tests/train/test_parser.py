@@ -29,9 +29,7 @@ SMALL = {
 RUNTIME = Runtime(0, 1, torch.device("cpu"), bf16=False)
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def train(
