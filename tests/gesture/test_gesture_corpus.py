@@ -48,7 +48,7 @@ from instruct_data.factory.gesture.performing import perform
 from instruct_data.gesture.plan import Plan, Style, WordClasses, word_classes
 from instruct_data.gesture.strokes import motion_of, wrists
 from instruct_data.store import ClipCodes, Store
-from tests.factories import drawn_rows
+from tests.factories import drawn_rows, tiny_config
 from tests.gesture import made_up
 from tests.gesture.conftest import Spelling
 from vqvae.errors import UserError
@@ -298,10 +298,11 @@ def items() -> list[ClipCodes]:
 
 def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
     text = TextTokenizer.train(["no that was tiny but you", "waves it away, says no"] * 5, 300)
+    config = tiny_config(text, 16, "gesture")
     heads = {"speech_to_gesture": "gesture", "text_to_gesture": "gesture", "gesture_to_text": "text"}
     all_words = dict.fromkeys(("only_ground", "only_words", "only_attributes", "unconditional"), 0.0)
     options = ExampleOptions(weights=dict.fromkeys(heads, 1.0), announce=1.0, say_seconds=1.0, **all_words)
-    examples = Examples(items, {}, text, tiny_config(text, 16, "gesture"), options, {"gesture": 10.0})
+    examples = Examples(items, {}, text, config, options, {"gesture": 10.0})
     for task, head in heads.items():
         assert len(examples.pools(task)) == 1
         for row in drawn_rows(examples, task, 4):
