@@ -78,11 +78,9 @@ class DriverLosses(Strict):
 
 def lip_gap(curves: Tensor) -> Tensor:
     """(..., 55) -> (...): the gap between the lips, negative when pressed."""
-    def get(name: str) -> Tensor:
-        return curves[..., [INDEX[n] for n in expand(name)]].mean(-1)
-
-    lift = 0.5 * (get("mouthLowerDown") + get("mouthUpperUp"))
-    return get("jawOpen") - get("mouthClose") + lift - 0.5 * get("mouthPress")
+    names = ("jawOpen", "mouthClose", "mouthLowerDown", "mouthUpperUp", "mouthPress")
+    jaw, close, lower, upper, press = (curves[..., [INDEX[n] for n in expand(name)]].mean(-1) for name in names)
+    return jaw - close + 0.5 * (lower + upper) - 0.5 * press
 
 
 def action_units(curves: Tensor) -> Tensor:

@@ -206,12 +206,11 @@ def _difference(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarra
     return hands + 0.1 * fingers
 
 
-def _size(style: Style, loud: float) -> float:
-    return float(np.clip(style.size * np.exp(0.2 * loud), 0.75, 1.12))
-
-
-def _tempo(style: Style, loud: float) -> float:
-    return float(np.clip(style.tempo * (1 + 0.1 * loud), 0.8, 1.6))
+def _place(stroke: Stroke, accent: Accent, style: Style, kind: str) -> Placed:
+    # A stroke with its emphasis on an accent, the larger and the quicker, the louder that is.
+    tempo = float(np.clip(style.tempo * (1 + 0.1 * accent.loud), 0.8, 1.6))
+    size = float(np.clip(style.size * np.exp(0.2 * accent.loud), 0.75, 1.12))
+    return Placed(stroke, accent.frame + LATE, tempo, size, 0, accent.word, kind)
 
 
 def _semantic_strokes(
@@ -232,9 +231,7 @@ def _semantic_strokes(
             continue
         own = choose_stroke(kind, style, bank, _seed_generator(style, kind))
         stroke = usual_stroke(kind, bank) if own is None or rng.random() < USUAL else own
-        tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
-        placed = Placed(stroke, accent.frame + LATE, tempo, size, 0, accent.word, run.kind)
-        candidates.append((kind.share + 0.15 * accent.strength, placed))
+        candidates.append((kind.share + 0.15 * accent.strength, _place(stroke, accent, style, run.kind)))
     strokes: list[Placed] = []
     for _, candidate in sorted(candidates, key=lambda c: -c[0]):
         if all(abs(candidate.frame - s.frame) >= MIN_STROKE_SPACING for s in strokes):
@@ -255,8 +252,7 @@ def _beat_strokes(
         frame = accent.frame + LATE
         stroke = choose_stroke(kind, style, bank, _seed_generator(style, kind, int(rng.integers(BEAT_STROKES))))
         if stroke is not None and all(abs(frame - s.frame) >= MIN_DISTANCE + 3 for s in (*strokes, *placed)):
-            tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
-            placed.append(Placed(stroke, frame, tempo, size, 0, accent.word, BEAT))
+            placed.append(_place(stroke, accent, style, BEAT))
     return placed
 
 
