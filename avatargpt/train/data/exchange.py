@@ -62,11 +62,11 @@ class Exchange:
         self.actions = [row.get("action", "") for row in typed]
         self.mirror: dict[int, int] = {}  # symbol -> that of the mirror image, of those that change
         names = sorted({*self.actions})
-        for field in ("action", *SIDED):
-            for value in names if field == "action" else VALUES[field]:
-                other = mirror_attributes({field: value})[field]
-                if other != value and (field != "action" or other in names):
-                    self.mirror[numbering.symbol(f"{field}={value}")] = numbering.symbol(f"{field}={other}")
+        for name in ("action", *SIDED):
+            for value in names if name == "action" else VALUES[name]:
+                other = mirror_attributes({name: value})[name]
+                if other != value and (name != "action" or other in names):
+                    self.mirror[numbering.symbol(f"{name}={value}")] = numbering.symbol(f"{name}={other}")
         self._captions_of = [list(dict.fromkeys(numbering.numbers(i.captions).tolist())) for i in items]
         # action and field -> values that occur, as symbols, and captions that state each
         values: dict[tuple[str, int], set[int]] = defaultdict(set)
