@@ -142,14 +142,14 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
-        network = mean_of(args.reading, Reader.load).network
+        reading = mean_of(args.reading, Reader.load).network
         if args.turns:  # that of turns apart
             other = mean_of(args.turns, Reader.load).network
             base = ReadingNetwork(other.config)
-            take_over(base, network)
+            take_over(base, reading)
             save_apart(base, other, "turn", out, int(args.turn_rank))
-            network = base
-        save_network(network, out)
+            reading = base
+        save_network(reading, out)
     if args.phrase_index:
         index = PhraseIndex.load(args.phrase_index)
         if index is None:

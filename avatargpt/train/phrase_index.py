@@ -193,9 +193,9 @@ def make_phrase_index(
             for text in map(_usual, by_form.values()):
                 rows.setdefault(text, ({"": text}, action, side))
         family = families().get(action)  # an entry of the lexicon has orders ("iron the shirts"), some of a side
-        for caption in family.captions if family is not None and family.schema else ():
-            for side in ("left", "right") if "{side}" in caption.text else ("",):
-                text = caption.text.replace("{side}", side).lower().rstrip(".")
+        for order in family.captions if family is not None and family.schema else ():
+            for side in ("left", "right") if "{side}" in order.text else ("",):
+                text = order.text.replace("{side}", side).lower().rstrip(".")
                 if "{" not in text:
                     texts = by_side.get(side) or by_side.get("") or next(iter(by_side.values()))
                     rows.setdefault(text, ({"": _usual(texts)}, action, side))
