@@ -125,12 +125,12 @@ def test_pairs_hold_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     text = TextTokenizer.train(["Answer in way one two three; [Instruction] clip word other"] * 20, 300)
     pairs = {"which": [({"clip": "c0", "word": "one"}, "two"), ({"clip": "c1", "other": "j", "word": "two"}, "three")]}
     options = ExampleOptions(weights={"which": 1.0}, **ALL_WORDS)
-    rows = drawn_rows(Examples(items(), pairs, text, tiny_config(text, 64, 4), options), "which", 20)
+    rows = drawn_rows(Examples(items(), pairs, text, tiny_config(text, 64), options), "which", 20)
     assert {(row.answer, len(row.motions)) for row in rows} == {("two", 1), ("three", 2)}
     assert all(np.array_equal(m, np.arange(40)) for row in rows for m in row.motions)
     with pytest.raises(UserError, match="pair 1: 'c99'; accepted: the id of a training clip of a body"):
         wrong = {"which": [({"clip": "c99", "word": "one"}, "two")]}
-        drawn_rows(Examples(items(), wrong, text, tiny_config(text, 64, 4), options), "which", 1)
+        drawn_rows(Examples(items(), wrong, text, tiny_config(text, 64), options), "which", 1)
 
 
 def test_words_that_are_needed_are_there(examples: Examples) -> None:
