@@ -60,11 +60,7 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
     workers = args.threads or os.cpu_count() or 1
     Runtime.start(1, "cpu")
     tokenizer = load_tokenizer(args.tokenizer) if args.tokenizer else None
-    path = out / RESOLVED
-    if not path.is_file():
-        save_resolved(recipe, out)
-    elif CorpusRecipe.read(read_yaml(path), str(path)) != recipe:
-        raise UserError(f"{out}: begun with another configuration ({RESOLVED}); accepted: that one, a new folder")
+    _check_same(recipe, out)
     files = _generate_all(recipe, args, out / GENERATED, workers)
     # Manifests are written last: where there is one, the store is complete.
     if not (out / STORE / "manifest.json").is_file():
@@ -131,6 +127,16 @@ def stroke_tokens(strokes: list[list[Any]], tokens: int, downsample: int) -> np.
             first, stop = max(0, frame - STROKE_BEFORE) // downsample, (frame + STROKE_AFTER) // downsample
             out[first:stop] = classes.index(kind)
     return out
+
+
+def _check_same(recipe: CorpusRecipe, out: Path) -> None:
+    # Store the configuration in the folder; refuse a folder that has another one.
+    path = out / RESOLVED
+    if path.is_file():
+        if CorpusRecipe.read(read_yaml(path), str(path)) != recipe:
+            raise UserError(f"{out}: begun with another configuration ({RESOLVED}); accepted: that one, a new folder")
+        return
+    save_resolved(recipe, out)
 
 
 class _Generator:
@@ -214,6 +220,7 @@ def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, 
 
 def _read(files: list[Path]) -> Iterator[tuple[Path, Arrays, dict[str, Any]]]:
     # Generated takes: path, arrays, description.
+
     for path in files:
         with parsing(path, "a take of this corpus", "make it again"), safe_open(regular_file(path), "np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
