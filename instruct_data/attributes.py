@@ -128,7 +128,8 @@ class Measures:
 
     def posture(self, frame: int) -> str:
         """One of `POSTURES`."""
-        j = self.joints[frame] - np.array([0, self.joints[frame, :, 1].min() if not self._in_flight(frame) else 0, 0])
+        flies = any(a <= frame < b for a, b in self.flights)
+        j = self.joints[frame] - np.array([0, 0 if flies else self.joints[frame, :, 1].min(), 0])
         up = j[_J["neck"]] - j[_J["pelvis"]]
         up = up / max(float(np.linalg.norm(up)), 1e-6)
         pelvis, head = j[_J["pelvis"], 1], j[_J["head"], 1]
@@ -171,9 +172,6 @@ class Measures:
         counts = {n: self.postures.count(n) for n in names}
         name = max(counts, key=lambda n: counts[n])
         return name if counts[name] * POSTURE_EVERY >= POSTURE_SECONDS * BODY_FPS else ""
-
-    def _in_flight(self, frame: int) -> bool:
-        return any(a <= frame < b for a, b in self.flights)
 
     @cached_property
     def travel(self) -> dict[str, float]:

@@ -59,7 +59,19 @@ def as_dataset(
     cache_dir = None if cache is None else os.fspath(cache)
     data = hf.load_dataset("parquet", data_files=files, split="train", cache_dir=cache_dir, filters=filters)
     if arrays:
-        data = data.map(unpack_row, num_proc=num_proc, **_build_unpack_arguments(hf, opened.manifest))
+        kind = str(opened.manifest["kind"])
+        shaped = {
+            "rotations": hf.Array3D((None, len(SMPL22.names), 4), "float32"), "root": hf.Array2D((None, 3), "float32"),
+            "weights": hf.Array2D((None, arkit.COUNT), "float32"), "head": hf.Array2D((None, 3), "float32"),
+            "codes": hf.List(hf.List(hf.Value("int16"))),
+        }  # fmt: skip
+        if kind == FEATURES:
+            dim = modalities.get(str(opened.manifest["modality"])).features().dim
+            shaped["features"] = hf.Array2D((None, dim), "float32")
+        features = hf.Features.from_arrow_schema(SCHEMAS[kind])
+        for name in PACKED[kind]:
+            features[name] = shaped[name]
+        data = data.map(unpack_row, num_proc=num_proc, fn_kwargs={"kind": kind}, features=features)
     return data
 
 
@@ -111,20 +123,3 @@ def unpack_row(row: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
     if kind == "motion":
         arrays["rotations"] /= np.linalg.norm(arrays["rotations"], axis=-1, keepdims=True)
     return arrays
-
-
-def _build_unpack_arguments(hf: Any, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `Dataset.map` that unpack the rows of a store."""
-    kind = str(manifest["kind"])
-    shaped = {
-        "rotations": hf.Array3D((None, len(SMPL22.names), 4), "float32"), "root": hf.Array2D((None, 3), "float32"),
-        "weights": hf.Array2D((None, arkit.COUNT), "float32"), "head": hf.Array2D((None, 3), "float32"),
-        "codes": hf.List(hf.List(hf.Value("int16"))),
-    }  # fmt: skip
-    if kind == FEATURES:
-        dim = modalities.get(str(manifest["modality"])).features().dim
-        shaped["features"] = hf.Array2D((None, dim), "float32")
-    features = hf.Features.from_arrow_schema(SCHEMAS[kind])
-    for name in PACKED[kind]:
-        features[name] = shaped[name]
-    return {"fn_kwargs": {"kind": kind}, "features": features}

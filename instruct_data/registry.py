@@ -85,18 +85,11 @@ class Prompt:
     @property
     def text(self) -> str:
         """One readable line; codes appear as ``<body x 12>``."""
-        return " ".join(" ".join(map(_readable, self.segments)).split())
-
-
-def _readable(segment: Segment) -> str:
-    if isinstance(segment, CodesSegment):
-        return f"<{segment.modality} x {len(segment.codes)}>"
-    return segment.text if isinstance(segment, TextSegment) else " ".join(segment.symbols)
-
-
-def format_seconds(seconds: float) -> str:
-    """Durations have one written form, so that the model has one form to learn: ``4.0 seconds``."""
-    return f"{seconds:.1f} seconds"
+        words = [
+            f"<{s.modality} x {len(s.codes)}>" if isinstance(s, CodesSegment)
+            else s.text if isinstance(s, TextSegment) else " ".join(s.symbols) for s in self.segments
+        ]  # fmt: skip
+        return " ".join(" ".join(words).split())
 
 
 def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
@@ -120,7 +113,8 @@ def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
         number = np.nan
     if not np.isfinite(number) or (kind == "seconds" and number <= 0):
         raise UserError(f"{where}: {value}; accepted a finite number{' above 0' if kind == 'seconds' else ''}")
-    return TextSegment(format_seconds(number) if kind == "seconds" else f"{number:g}")
+    # Durations have one written form, so that the model has one form to learn.
+    return TextSegment(f"{number:.1f} seconds" if kind == "seconds" else f"{number:g}")
 
 
 def merge_text(segments: list[Segment]) -> tuple[Segment, ...]:

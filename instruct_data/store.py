@@ -252,8 +252,12 @@ class Store:
         if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
         content_kind = manifest_fields.get("modality", kind)
-        if (path / MANIFEST).is_file() and (present := cls._find_holder(path)) != content_kind:
-            raise UserError(f"{path}: a store of {present}, not of {content_kind}; accepted: a new folder")
+        if (path / MANIFEST).is_file():
+            there = read_object(path / MANIFEST, accepted="accepted: a new folder")
+            with parsing(path / MANIFEST, WHAT, "accepted: a new folder"):
+                present = str(there.get("modality", there["kind"]))
+            if present != content_kind:
+                raise UserError(f"{path}: a store of {present}, not of {content_kind}; accepted: a new folder")
         counts = _Counts()
         shards: list[dict[str, Any]] = []
         with replace_folder(path) as building:
@@ -268,13 +272,6 @@ class Store:
             manifest = {"format": FORMAT, "kind": kind, **manifest_fields, **counts.manifest(), "shards": shards}
             (building / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
         return cls(path, manifest)
-
-    @staticmethod
-    def _find_holder(path: Path) -> str:
-        manifest = read_object(path / MANIFEST, accepted="accepted: a new folder")
-        with parsing(path / MANIFEST, WHAT, "accepted: a new folder"):
-            kind = manifest["kind"]
-            return str(manifest.get("modality", kind))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Store:

@@ -35,6 +35,12 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the losses takes longer than a training of a test, and is tested with the tokenizer."""
+    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+
+
+@pytest.fixture
 def driver() -> Driver:
     """A small speech-to-face driver with random weights."""
     from tests.factories import small_driver

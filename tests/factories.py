@@ -58,6 +58,13 @@ def body_tokenizer(seed: int = 0, std: float = 0.3) -> MotionTokenizer:
     return random_tokenizer("body", seed, std)
 
 
+def tiny_config(text: TextTokenizer, codebook: int, modality: str = "body", levels: int = 2) -> AvatarGPTConfig:
+    """The shape of a model of one narrow layer for one modality, whose codes have `codebook` entries."""
+    codes = {"codebook_size": codebook, "levels": levels, "code_dim": 4}
+    return AvatarGPTConfig(vocab_size=text.size, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2,
+                           modalities={modality: codes})  # fmt: skip
+
+
 def language_model(
     text: TextTokenizer, tokenizers: dict[str, MotionTokenizer], modalities: dict[str, dict[str, int]], seed: int = 1
 ) -> AvatarGPTModel:

@@ -30,7 +30,6 @@ from avatargpt.train.speech_data.clips import SpeechData
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.expressions import ExpressionClip
 from avatargpt.train.speech_data.labels import Labeller
-from avatargpt.train.speech_data.sources import sentences_of
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite
 from avatargpt.train.speech_data.validation import settle_gate, validate
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -79,11 +78,9 @@ class DriverLosses(Strict):
 
 def lip_gap(curves: Tensor) -> Tensor:
     """(..., 55) -> (...): the gap between the lips, negative when pressed."""
-    def get(name: str) -> Tensor:
-        return curves[..., [INDEX[n] for n in expand(name)]].mean(-1)
-
-    lift = 0.5 * (get("mouthLowerDown") + get("mouthUpperUp"))
-    return get("jawOpen") - get("mouthClose") + lift - 0.5 * get("mouthPress")
+    names = ("jawOpen", "mouthClose", "mouthLowerDown", "mouthUpperUp", "mouthPress")
+    jaw, close, lower, upper, press = (curves[..., [INDEX[n] for n in expand(name)]].mean(-1) for name in names)
+    return jaw - close + 0.5 * (lower + upper) - 0.5 * press
 
 
 def action_units(curves: Tensor) -> Tensor:
@@ -276,7 +273,7 @@ def _label_clips(faces: Path, further: list[Path], options: SpeechData) -> Itera
     )
     yield from speech_clips.label_sentences(sentences, labeller, options.copies, options.seed, options.coded)
     for folder in further:
-        sentences = sentences_of(folder, pronounce)
+        sentences = speech_clips.sentences_of(folder, pronounce)
         copies = options.further_copies
         yield from speech_clips.label_sentences(sentences, labeller, copies, options.seed, options.coded)
     print(f"left out: {labeller.left_out or 'none'}")
@@ -288,15 +285,23 @@ def driver_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     clips = [c for folder in str(args.speech).split(",") for c in corpus.load(folder)]
     directed = expressions.load(args.expressions) if getattr(args, "expressions", None) else []
     start = mean_of(args.start, Driver.load) if args.start else None
-    train(recipe, clips, directed, Path(args.output), runtime, start, args.until, str(args.config))
+    stage = DriverStage(recipe, clips, directed, runtime, start, str(args.config))
+    run(stage, Path(args.output), runtime, args.until)
 
 
 class DriverStage(Stage):
-    """A driver in training: see `avatargpt.train.stage.Stage`."""
+    """A driver in training.
+
+    Args:
+        clips: of both splits. directed: for the text branches, may be empty.
+        start: a driver to begin from, in its own shape and what `DriverNetwork.grow` adds. where: for messages.
+    """
+
+    user = Driver
 
     def __init__(
         self, recipe: DriverRecipe, clips: Sequence[SpeechClip], directed: Sequence[ExpressionClip], runtime: Runtime,
-        start: Driver | None, where: str,
+        start: Driver | None = None, where: str = "configuration",
     ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.clips, self.runtime = recipe, recipe.train, clips, runtime
         t = self.schedule
@@ -323,11 +328,17 @@ class DriverStage(Stage):
         learnt = list_paired_channels(network.config.own)
         self.scales = channel_scale(spread.float()), channel_scale(of_pairs.float(), learnt)
         pairs = [c.curves for c in training if c.kind == "paired"]
-        if pairs and t.sampling.paired:
-            _begin_paired(network, pairs)
+        if pairs and t.sampling.paired and not network.paired.bias.any():
+            # An untrained head of recorded pairs begins at their mean, with small weights that spare the backbone.
+            torch.nn.init.normal_(network.paired.weight, std=0.01)
+            network.paired.bias.data.copy_(torch.from_numpy(np.concatenate(pairs).astype(np.float32).mean(0)))
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": network.config.model_dump()}
-        self.optimizer = _optimizer(network, t)
+        head = {id(p) for p in network.paired.parameters()} if t.paired_rate != 1 else set()
+        parts = ([p for p in network.parameters() if (id(p) in head) is mine] for mine in (False, True))
+        rates = zip(parts, (1.0, t.paired_rate), strict=True)
+        groups = [{"params": parameters, "times": times} for parameters, times in rates if parameters]
+        self.optimizer = torch.optim.AdamW(groups, t.lr, (0.9, 0.98), weight_decay=t.weight_decay, fused=True)
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
@@ -347,45 +358,9 @@ class DriverStage(Stage):
         shifts = {f"{g}_shift": settle_gate(self.network, self.clips, s, g, source) for g, s in allowed.items() if s}
         return {**shifts, **self.validate()} if shifts else {}
 
-    def save(self, out: Path) -> None:
-        Driver(self.network).save(out)
-        self.network.train()
-
-
-def _begin_paired(network: DriverNetwork, pairs: Sequence[np.ndarray]) -> None:
-    # Initialise an untrained head of recorded pairs at their mean, with small weights that spare the backbone.
-    if not network.paired.bias.any():
-        torch.nn.init.normal_(network.paired.weight, std=0.01)
-        network.paired.bias.data.copy_(torch.from_numpy(np.concatenate(pairs).astype(np.float32).mean(0)))
-
-
-def _optimizer(network: DriverNetwork, t: DriverTraining) -> torch.optim.AdamW:
-    trained = [*network.parameters()]
-    head = {id(p) for p in network.paired.parameters()} if t.paired_rate != 1 else set()
-    rates = (1.0, [p for p in trained if id(p) not in head]), (t.paired_rate, [p for p in trained if id(p) in head])
-    groups = [{"params": parameters, "times": times} for times, parameters in rates if parameters]
-    return torch.optim.AdamW(groups, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True)
-
-
-def train(
-    recipe: DriverRecipe, clips: Sequence[SpeechClip], directed: Sequence[ExpressionClip], out: Path, runtime: Runtime,
-    start: Driver | None = None, until: int | None = None, where: str = "configuration",
-) -> Driver:  # fmt: skip
-    """Run or resume training in folder `out`.
-
-    Args:
-        clips: of both splits. directed: for the text branches, may be empty.
-        start: a driver to begin from, in its own shape and what `DriverNetwork.grow` adds.
-        until: stop here with a checkpoint; the schedule stays that of all steps. where: for messages.
-    """
-    stage = DriverStage(recipe, clips, directed, runtime, start, where)
-    run(stage, out, runtime, until)
-    return Driver(stage.network.to("cpu"))
-
 
 def expression_data_stage(args: argparse.Namespace) -> None:
     """Expression clips with their words, for the text branches: facial instructions and random actions."""
-
     Runtime.start(args.threads, "cpu")
     clips = expressions.all_clips(Path(args.texts), args.count)
     expressions.save(clips, args.output)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -14,35 +14,16 @@ from avatargpt.train.checkpoints import CHECKPOINT, resume, write
 from avatargpt.train.optimizers import set_rate
 from avatargpt.train.runtime import Runtime, check_finite
 from avatargpt.train.stage import Stage
-from avatargpt.train.zero import DeepSpeed
 from vqvae.errors import UserError
 
 FORMER = "deepspeed"  # folder of checkpoints that are not read any more
 
 
-class TrainEngine(Protocol):
-    """Optimizer and checkpoints of one run. `module` is the stage's, wrapped for the processes that take part."""
-
-    module: Any
-
-    def resume(self, out: Path) -> int:
-        """Take up the last checkpoint of a folder; its step, 0 = none."""
-
-    def optimizer_step(self, losses: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
-        """One step along the mean of some losses at a learning rate; the norm of the gradients before clipping, where
-        it is known. `losses`: `count` of them, each computed after the backward pass of the one before.
-        """
-
-    def gather_weights(self) -> AbstractContextManager[None]:
-        """Inside, the network has all of its weights, on every process; all processes enter at once."""
-
-    def save(self, out: Path, step: int) -> None:
-        """Write a checkpoint, the same whatever engine and however many processes write it."""
-
-
 def make_engine(stage: Stage, runtime: Runtime, deepspeed: dict[str, Any] | None) -> TrainEngine:
     """The engine of a run; `deepspeed`: its checked configuration, None = plainly."""
-    return Plain(stage, runtime) if deepspeed is None else DeepSpeed(stage, runtime, deepspeed)
+    from avatargpt.train.zero import DeepSpeed
+
+    return TrainEngine(stage, runtime) if deepspeed is None else DeepSpeed(stage, runtime, deepspeed)
 
 
 def has_begun(out: Path) -> bool:
@@ -57,8 +38,12 @@ def check_readable(out: Path) -> None:
                         "accepted: a new folder, with --start for the weights")  # fmt: skip
 
 
-class Plain:
-    """PyTorch alone; several processes share the gradients (DistributedDataParallel). See `TrainEngine`."""
+class TrainEngine:
+    """Optimizer and checkpoints of a run, by PyTorch alone; several processes share the gradients (DDP).
+
+    Attributes:
+        module: the stage's, wrapped for the processes that take part.
+    """
 
     def __init__(self, stage: Stage, runtime: Runtime) -> None:
         self.stage, self.runtime = stage, runtime
@@ -69,9 +54,13 @@ class Plain:
         self.parameters = [p for p in stage.network.parameters() if p.requires_grad]
 
     def resume(self, out: Path) -> int:
+        """Take up the last checkpoint of a folder; its step, 0 = none."""
         return resume(out / CHECKPOINT, self.stage, self.runtime.device)
 
     def optimizer_step(self, losses: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
+        """One step along the mean of some losses at a learning rate; the norm of the gradients before clipping, where
+        it is known. `losses`: `count` of them, each computed after the backward pass of the one before.
+        """
         for number, total in enumerate(losses, 1):
             # Gradients are summed over processes once, with the last part.
             synchronous = number == count or self.runtime.world == 1
@@ -91,8 +80,10 @@ class Plain:
         return norm
 
     def gather_weights(self) -> AbstractContextManager[None]:
+        """Inside, the network has all of its weights, on every process; all processes enter at once."""
         return nullcontext()
 
     def save(self, out: Path, step: int) -> None:
+        """Write a checkpoint, the same whatever engine and however many processes write it."""
         if self.runtime.main:
             write(out / CHECKPOINT, self.stage, self.stage.optimizer.state_dict(), step)

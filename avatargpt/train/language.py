@@ -79,14 +79,10 @@ class LanguageTraining(Schedule):
             needs a C++ compiler. A resumed run agrees within rounding, not to the byte.
     """
 
-    steps: PositiveInt = 5000
-    batch: PositiveInt = 64
     pool: PositiveInt = 8
     workers: NonNegativeInt = 0
-    lr: Rate = 1e-3
     lr_floor: Rate = 5e-5
     warmup: NonNegativeInt = 150
-    weight_decay: Rate = 0.01
     optimizer: OptimizerName = "adamw"
     faster: Weights = {}
     frozen: NonNegativeInt = 0
@@ -98,10 +94,6 @@ class LanguageTraining(Schedule):
     contrast_margin: Rate = 0.25
     label_smoothing: Dropout = 0.0
     by_task: Flag = False
-    clip: Rate = 1.0
-    log_every: PositiveInt = 25
-    save_every: PositiveInt = 250
-    val_every: PositiveInt = 500
     options: ExampleOptions = ExampleOptions()
     samples_every: NonNegativeInt = 0
     ema: Dropout = 0.0
@@ -147,15 +139,6 @@ ADAPTER = "adapter"  # folder of the LoRA updates, beside the merged weights
 
 
 Validation = dict[str, tuple[Examples, Rows]]
-
-
-def check_compiler(plain: bool, device: str) -> None:
-    """Raises UserError where `train.compile` cannot be used: `plain` says that the model has no LoRA, dropout,
-    checkpointing."""
-    if not plain:
-        raise UserError("train: compile: true; accepted: without lora, dropout_rate and checkpointing")
-    if device == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise UserError("train: compile: true needs a C++ compiler; accepted: g++ on the path (or CXX), or false")
 
 
 def runs_flat(device: torch.device, t: LanguageTraining) -> bool:
@@ -212,8 +195,10 @@ class LanguageStage(Stage):
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
         plain = not hasattr(model, "peft_config") and not model.config.dropout_rate and not t.checkpointing
-        if t.compile:
-            check_compiler(plain, runtime.device.type)
+        if t.compile and not plain:
+            raise UserError("train: compile: true; accepted: without lora, dropout_rate and checkpointing")
+        if t.compile and runtime.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+            raise UserError("train: compile: true needs a C++ compiler; accepted: g++ on the path (or CXX), or false")
         model.fused, model.compiled = plain and (runtime.device.type != "cpu" or t.compile), t.compile
         model.flat, model.even = flat, self.even
         self.network = self.model = model
@@ -589,18 +574,16 @@ def _model(
         modality = tokenizer.config.modality
         known = (model.config.fingerprints or {}).get(modality)
         if known and known != tokenizer.fingerprint:
-            if not _is_trained_on(model.codes[modality].codebooks, tokenizer.codebooks):
+            before: Any = model.codes[modality].codebooks
+            moved = float("inf")
+            # Trained on from another, most first entries (R, K, C) are the nearest to themselves.
+            if before.shape == tokenizer.codebooks.shape:
+                nearest = torch.cdist(tokenizer.codebooks[0].float(), before[0].float()).argmin(1)
+                moved = float((nearest != torch.arange(len(nearest))).float().mean())
+            if moved > 1 - SAME_ENTRIES:
                 model.check_fingerprint(modality, tokenizer.fingerprint)
             if runtime.main:
                 print(f"note: {start}: goes on with the codes of tokenizer {tokenizer.fingerprint[:12]}, which was "
                       f"trained on from {known[:12]}", file=sys.stderr)  # fmt: skip
         model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
     return model
-
-
-def _is_trained_on(before: Any, codebooks: torch.Tensor) -> bool:
-    """Whether codebooks (R, K, C) are earlier ones that moved: most first entries are the nearest to themselves."""
-    if before.shape != codebooks.shape:
-        return False
-    nearest = torch.cdist(codebooks[0].float(), before[0].float()).argmin(1)
-    return float((nearest == torch.arange(len(nearest))).float().mean()) >= SAME_ENTRIES

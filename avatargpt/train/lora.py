@@ -56,20 +56,7 @@ def _target_pattern(options: LoraOptions) -> str:
     return r"(encoder|decoder)\.block\..*\.(" + "|".join(options.targets) + ")"
 
 
-def _list_saved_modules(model: AvatarGPTModel, names: Sequence[str]) -> list[str]:
-    """Modules with fully trained tensors, a container's members one by one, for PEFT's ``modules_to_save``."""
-    members = [(top, getattr(model, top)) for top in sorted({name.partition(".")[0] for name in names})]
-    return [
-        f"{top}.{name}" if name else top
-        for top, module in members
-        for name in (module if isinstance(module, torch.nn.ModuleDict) else ("",))
-        if any(key.startswith(f"{top}.{name}.".replace("..", ".")) for key in names)
-    ]
-
-
-def save_adapter(
-    model: AvatarGPTModel, options: LoraOptions, folder: Path, added: Sequence[str] = ()
-) -> Path:
+def save_adapter(model: AvatarGPTModel, options: LoraOptions, folder: Path, added: Sequence[str] = ()) -> Path:
     """Write the adapters, and the parts trained in full beside them, as `avatargpt.lm.adapters` reads them.
 
     `added`: modalities that the model to begin from lacked; all their parts are written.
@@ -79,9 +66,14 @@ def save_adapter(
     # "default" is the adapter's name in memory; files of PEFT have none.
     tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}
     new = tuple(f"{part}.{name}." for part in ("codes", "heads", "refiners") for name in added)
-    modules = _list_saved_modules(
-        model, [n for n in state if ".lora_" not in n and (n in trained or n.startswith(new))]
-    )
+    saved = [n for n in state if ".lora_" not in n and (n in trained or n.startswith(new))]
+    # PEFT wants the modules of these, a container's members one by one.
+    members = [(top, getattr(model, top)) for top in sorted({name.partition(".")[0] for name in saved})]
+    modules = [
+        f"{top}.{name}" if name else top for top, module in members
+        for name in (module if isinstance(module, torch.nn.ModuleDict) else ("",))
+        if any(key.startswith(f"{top}.{name}.".replace("..", ".")) for key in saved)
+    ]  # fmt: skip
     full = {k: v for k, v in state.items() if k.startswith(tuple(f"{m}." for m in modules))}  # PEFT wants buffers, too
     config = {
         "peft_type": "LORA", "r": options.r, "lora_alpha": options.alpha, "lora_dropout": options.dropout,

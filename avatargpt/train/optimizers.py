@@ -128,17 +128,6 @@ def blocks(model: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
             yield parameter
 
 
-def _factors(model: torch.nn.Module, faster: Mapping[str, float], where: str) -> dict[int, float]:
-    """Parameter (by identity) -> factor of its rate, for the parts that `faster` names."""
-    factors: dict[int, float] = {}
-    for part, factor in faster.items():
-        inside = [p for n, p in model.named_parameters() if n.startswith(f"{part}.")]
-        if not inside or not 0 < factor <= 100:
-            raise UserError(f"{where}: faster: {part}: {factor}; accepted: parts of the model, factors above 0 to 100")
-        factors |= {id(p): float(factor) for p in inside}
-    return factors
-
-
 def set_rate(optimizer: Any, rate: float) -> None:
     """Learning rate of every group; see `make_optimizer` for ``times``."""
     for group in optimizer.param_groups:
@@ -160,15 +149,20 @@ def make_optimizer(
     # By identity: tensors compare element by element.
     matrices = {id(p) for p in chosen}
     remaining = [p for p in trained if id(p) not in matrices]
-    factors = _factors(model, faster or {}, where)
+    factors: dict[int, float] = {}  # parameter -> factor of its rate
+    for part, factor in (faster or {}).items():
+        inside = [p for n, p in model.named_parameters() if n.startswith(f"{part}.")]
+        if not inside or not 0 < factor <= 100:
+            raise UserError(f"{where}: faster: {part}: {factor}; accepted: parts of the model, factors above 0 to 100")
+        factors |= {id(p): float(factor) for p in inside}
     groups: list[dict[str, Any]] = []
     for factor in dict.fromkeys([1.0, *factors.values()]):
         same = [p for p in remaining if factors.get(id(p), 1.0) == factor]
         # Biases and scales are not decayed: pulled to zero they would only lose what they learnt.
-        for decay, part in ((weight_decay, [p for p in same if p.ndim >= 2]), (0.0, [p for p in same if p.ndim < 2])):
+        for decay, few in ((weight_decay, [p for p in same if p.ndim >= 2]), (0.0, [p for p in same if p.ndim < 2])):
             # The plain groups stay even if empty, so that the groups of a checkpoint always match.
-            if part or factor == 1.0:
-                groups.append({"params": part, "weight_decay": decay, "times": factor})
+            if few or factor == 1.0:
+                groups.append({"params": few, "weight_decay": decay, "times": factor})
     if name == "muon":
         return MuonAdamW(chosen, groups, lr, weight_decay, muon_every)
     return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)

@@ -137,27 +137,19 @@ def mean_of(folders: str, load: Callable[[str], S]) -> S:
     return members[-1]
 
 
-def _pack_reading(args: SimpleNamespace, out: Path) -> None:
-    """The reading network, with `turns` that of turns apart."""
-    network = mean_of(args.reading, Reader.load).network
-    if not args.turns:
-        save_network(network, out)
-        return
-    other = mean_of(args.turns, Reader.load).network
-    base = ReadingNetwork(other.config)
-    take_over(base, network)
-    save_apart(base, other, "turn", out, int(args.turn_rank))
-    save_network(base, out)
-
-
 def _pack_parts(args: SimpleNamespace, out: Path) -> None:
-    """Phrase index, readers, plans, scorer, evaluator, gestures, driver, parser, portrait, as the
-    options say.
-    """
+    """Phrase index, readers, plans, scorer, evaluator, gestures, driver, parser, portrait, as the options say."""
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
-        _pack_reading(args, out)
+        reading = mean_of(args.reading, Reader.load).network
+        if args.turns:  # that of turns apart
+            other = mean_of(args.turns, Reader.load).network
+            base = ReadingNetwork(other.config)
+            take_over(base, reading)
+            save_apart(base, other, "turn", out, int(args.turn_rank))
+            reading = base
+        save_network(reading, out)
     if args.phrase_index:
         index = PhraseIndex.load(args.phrase_index)
         if index is None:

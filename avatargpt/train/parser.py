@@ -120,12 +120,10 @@ class ParserTraining(Schedule):
     """Section `train` of a parser's configuration."""
 
     steps: PositiveInt = 6000
-    batch: PositiveInt = 64
     lr: Rate = 1.5e-3
     lr_floor: Rate = 1e-5
     warmup: NonNegativeInt = 200
     weight_decay: Rate = 0.05
-    clip: Rate = 1.0
     smoothing: Dropout = 0.05  # of labels
     spread: Rate = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which the target is spread
     noise: Rate = 0.05  # standard deviation added to token states, in units of theirs
@@ -182,13 +180,6 @@ def material(
     groups = {**training, "reworded": rewordings, "joined": filter_allowed(pairs), "named": filter_allowed(names)}
     groups["questions"] = filter_allowed(asked)
     return {**groups, "timed": filter_allowed(timed), "composed": filter_allowed(by_rule)}, held_out
-
-
-def thin_scores(scores: Sequence[Score], most: int) -> Sequence[Score]:
-    """At most so many of the scores, evenly from all of them; 0 = all."""
-    if not most or len(scores) <= most:
-        return scores
-    return [scores[k * len(scores) // most] for k in range(most)]
 
 
 def longer(score: Score, seconds: float) -> Score:
@@ -372,19 +363,14 @@ def _inside(text: str) -> str:
     return _lower_first(text.rstrip(" .!"))
 
 
-def _can_last(score: Score) -> bool:
-    """Whether it is a single action of any duration."""
-    event = score.events[0]
-    return len(score.events) == 1 and event.repeat == 1 and actions()[event.action].form == "hold"
-
-
 def pairs_of(written: Sequence[Score], count: int, rng: np.random.Generator) -> list[Score]:
     """`count` pairs of written instructions: actions or feelings in sequence, actions during a feeling or an action,
     either at a stated second, one instruction twice or on both sides."""
     acts = [s for s in written if s.kind == "motion"]
     later = [s for s in acts if not clock_times(s.text)]  # may begin later than they would alone
     plain = [s for s in acts if not says_when(s.text) and "return_to_neutral" not in {e.action for e in s.events}]
-    lasting = [s for s in plain if _can_last(s)]
+    single = [s for s in plain if len(s.events) == 1 and s.events[0].repeat == 1]
+    lasting = [s for s in single if actions()[s.events[0].action].form == "hold"]  # an action of any duration
     even = [s for s in written if s.emotions and not s.events and len(s.text) < 90
             and all(f.start == 0 and f.end >= s.length for f in s.emotions)]  # fmt: skip
     free = [s for s in even if not says_when(s.text)]
@@ -455,9 +441,6 @@ class ParserStage(AveragedStage):
         excluded: held-out ones, whose words are not learnt from in any way (`material`).
         start: folder of a parser to begin from, see `begin_with`.
         where: the configuration's name, for messages.
-
-    Attributes:
-        parser: the mean as it was last validated or saved.
     """
 
     recipe: ParserRecipe
@@ -473,22 +456,22 @@ class ParserStage(AveragedStage):
         self.rows = runtime.share(t.batch, f"{where}: train")
         torch.manual_seed(t.seed)
         self.network = self.module = ParserNetwork(recipe.model).to(runtime.device).train()
-        self.parser = InstructionParser(ParserNetwork(recipe.model))
+        self.averaged = InstructionParser(ParserNetwork(recipe.model))
         if start:
             begin_with(self.network, start)
         groups, held_out = material(written, recipe.data, corpus, excluded)
         both = zip(held_out, grounder.states([s.text for s in held_out]), strict=True)
         self.val = [s for s, states in both if len(states) <= MAX_WORDS]
-        chosen = {k: thin_scores(v, recipe.data.most) for k, v in groups.items()}
-        rows = {k: rows_of(v, self.parser, grounder, t.seed, k) for k, v in chosen.items()}
+        most = recipe.data.most  # evenly from all of them
+        chosen = {k: [v[i * len(v) // most] for i in range(most)] if 0 < most < len(v) else v
+                  for k, v in groups.items()}  # fmt: skip
+        rows = {k: rows_of(v, self.averaged, grounder, t.seed, k) for k, v in chosen.items()}
         self.batches = ParserBatches(rows, recipe.data.shares, t, self.network.begin, recipe.model.lengths)
         self.identity = {"shape": recipe.model.model_dump()}
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay
-        )  # fmt: skip
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
         self.start_mean()
         # Targets are spread over neighbouring steps: 1.2 s instead of 1.3 s is nearly right.
-        self.targets = torch.from_numpy(self.parser.tokens.neighbours(t.spread)).to(runtime.device)
+        self.targets = torch.from_numpy(self.averaged.tokens.neighbours(t.spread)).to(runtime.device)
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         # The first process draws as a run on one process does.
@@ -502,19 +485,11 @@ class ParserStage(AveragedStage):
         loss = F.cross_entropy(logits.float()[present], targets, label_smoothing=smoothing)
         return loss, {"loss": loss}
 
-    def take_mean(self) -> InstructionParser:
-        """The parser with the mean of the weights so far."""
-        self.load_mean(self.parser.network)
-        return self.parser
-
     def validate(self) -> dict[str, float]:
         if not self.val:
             return {}
         texts, lengths = [s.text for s in self.val], [s.length for s in self.val]
-        return score_reading(self.take_mean().read(texts, self.grounder, 0, lengths), self.val)
-
-    def save(self, out: Path) -> None:
-        self.take_mean().save(out)
+        return score_reading(self.copy_network().read(texts, self.grounder, 0, lengths), self.val)
 
 
 def begin_with(network: ParserNetwork, folder: Path) -> None:
@@ -529,7 +504,12 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
         start = start.with_rank(network.config.rank)
     # Tuned layers are numbered from the lowest one; with more of them the numbers shift.
     shift = start.config.first - network.config.first if start.tuned is not None else 0
-    source = {_shift_layer(k, shift): v for k, v in start.state_dict().items()}
+    source: dict[str, torch.Tensor] = {}
+    for name, value in start.state_dict().items():
+        if name.startswith(TUNED):
+            number, _, tensor = name.removeprefix(TUNED).partition(".")
+            name = f"{TUNED}{int(number) + shift}.{tensor}"
+        source[name] = value
     state = {k: v.clone() for k, v in network.state_dict().items()}  # a refused parser changes nothing
     theirs, ours = start.config, network.config
     strange = [k for k in ("heads", "layers") if getattr(theirs, k) != getattr(ours, k)]  # no tensor shows it
@@ -543,7 +523,9 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
                 value.zero_()
             elif not name.startswith(("encoder.", "decoder.", "tuned.", "kinds")):
                 strange.append(name)
-        elif before.shape == value.shape or (name.endswith((".up", ".down")) and _within(before, value)):
+        elif before.shape == value.shape or (
+            name.endswith((".up", ".down")) and all(a <= b for a, b in zip(before.shape, value.shape, strict=True))
+        ):
             # Of a larger rank, the additional part has no effect at first.
             if name.endswith(".up"):
                 value.zero_()
@@ -554,15 +536,3 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
         same = "accepted: the same width, hidden, heads, layers and kinds, not more layers of its own"
         raise UserError(f"{folder}: another shape than the configuration says ({strange[0]}); {same}")
     network.load_state_dict(state)
-
-
-def _shift_layer(name: str, layers: int) -> str:
-    """The name of a tensor of a tuned layer as that of the layer so many above; other names stay."""
-    if not name.startswith(TUNED):
-        return name
-    number, _, tensor = name.removeprefix(TUNED).partition(".")
-    return f"{TUNED}{int(number) + layers}.{tensor}"
-
-
-def _within(small: torch.Tensor, large: torch.Tensor) -> bool:
-    return all(a <= b for a, b in zip(small.shape, large.shape, strict=True))

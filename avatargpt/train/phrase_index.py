@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,11 +33,6 @@ def both_against_one(first: str, second: str) -> bool:
     """Whether one text is about both hands (arms, legs, feet), the other about a single one."""
     both = [bool(_BOTH.search(t)) for t in (first, second)]
     return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (first, second), strict=True))
-
-
-def of_anybody(text: str) -> str:
-    """A caption whoever it is about: "a man waves" and "someone waves" are one."""
-    return _SOMEBODY.sub("who", text)
 
 
 STRIDES = 12  # motion tokens
@@ -105,16 +100,6 @@ def count_keyframed_captions(clips: Sequence[ClipCodes], every: bool = True) -> 
                     plain = text.lower().rstrip(".")
                     counts[clip.action][_side(plain)][plain] += 1
     return counts
-
-
-def _orders(action: str) -> Iterator[tuple[str, str]]:
-    """Orders of an entry of the lexicon ("iron the shirts") and the side that each names."""
-    family = families().get(action)
-    for caption in family.captions if family is not None and family.schema else ():
-        for side in ("left", "right") if "{side}" in caption.text else ("",):
-            text = caption.text.replace("{side}", side).lower().rstrip(".")
-            if "{" not in text:
-                yield text, side
 
 
 def _common(counts: Counter[str], rates: Mapping[str, float] | None) -> tuple[list[str], list[float]]:
@@ -204,12 +189,16 @@ def make_phrase_index(
             # Sentences that differ in the person alone are one: the commonest stands for them.
             by_form: dict[str, Counter[str]] = defaultdict(Counter)
             for text, count in texts_counts.items():
-                by_form[of_anybody(text)][text] += count
+                by_form[_SOMEBODY.sub("who", text)][text] += count
             for text in map(_usual, by_form.values()):
                 rows.setdefault(text, ({"": text}, action, side))
-        for text, side in _orders(action):
-            texts = by_side.get(side) or by_side.get("") or next(iter(by_side.values()))
-            rows.setdefault(text, ({"": _usual(texts)}, action, side))
+        family = families().get(action)  # an entry of the lexicon has orders ("iron the shirts"), some of a side
+        for order in family.captions if family is not None and family.schema else ():
+            for side in ("left", "right") if "{side}" in order.text else ("",):
+                text = order.text.replace("{side}", side).lower().rstrip(".")
+                if "{" not in text:
+                    texts = by_side.get(side) or by_side.get("") or next(iter(by_side.values()))
+                    rows.setdefault(text, ({"": _usual(texts)}, action, side))
     unnamed: set[str] = set()
     for clip in clips:  # without a class: each clip's captions stand for its first
         own_words = _own_words(clip)
@@ -322,4 +311,3 @@ def phrase_index_stage(args: SimpleNamespace) -> None:
     index.measured = {c: a for c, a in measure_attributes(clips).items() if c in used and a}
     index.save(args.output)
     print(f"{args.output}: {len(index.keys)} phrasings")
-

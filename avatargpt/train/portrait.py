@@ -48,15 +48,10 @@ class PortraitTraining(Schedule):
     lr: Rate = 1.0e-3
     lr_floor: Rate = 1.0e-5
     warmup: NonNegativeInt = 50
-    weight_decay: Rate = 0.01
-    clip: Rate = 1.0
     near: Rate = 3.0  # additional weight of pixels around landmarks
     edges: Rate = 1.0  # weight of the differences of neighbouring pixels
     paint: Rate = 0.05  # weight of the share of the picture that is painted, not moved
     colour: Rate = 0.0  # strength of random changes of colour, the same in both pictures
-    log_every: PositiveInt = 25
-    save_every: PositiveInt = 250
-    val_every: PositiveInt = 500
 
 
 class PortraitRecipe(Strict):
@@ -163,6 +158,7 @@ def sheet(
 class PortraitStage(Stage):
     """A portrait in training. Raises UserError where no person has two frames."""
 
+    user = Portrait
     recipe: PortraitRecipe
     schedule: PortraitTraining
 
@@ -215,7 +211,3 @@ class PortraitStage(Stage):
         if changed is not None:
             counts = f"{changed}: {before.get(changed, 0)} frames, now {now.get(changed, 0)}"
             raise UserError(f"{self.out}: taught on other pictures ({counts}); {INSTEAD}")
-
-    def save(self, out: Path) -> None:
-        Portrait(self.network).save(out)
-        self.network.train()

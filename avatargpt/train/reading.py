@@ -21,6 +21,8 @@ from avatargpt.reading.judging import judge_items, judge_turns
 from avatargpt.reading.network import MAX_ITEMS, WIDTH, ReadingConfig, ReadingNetwork, mean_state, pool
 from avatargpt.reading.reader import Asked, Reader
 from avatargpt.reading.store import save_network, take_over
+from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.resources import weights
 from avatargpt.train.loop import run
 from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
@@ -77,18 +79,11 @@ def train_reading(recipe: ReadingRecipe, args: SimpleNamespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     folders = [Path(f) for f in args.texts.split(",")] if args.texts else [TEXTS]
     people = {task: read_authors(folders, task) for task in FILES}
-    stage = ReadingStage(recipe, people, _phrasings(args.phrasings), runtime, args.start)
-    run(stage, Path(args.output), runtime, args.until)
-
-
-def _phrasings(folder: str | None) -> Phrasings:
-    from avatargpt.requests.phrase_index import PhraseIndex
-    from avatargpt.resources import weights
-
-    index = PhraseIndex.load(folder or weights())
+    index = PhraseIndex.load(args.phrasings or weights())
     if index is None:
-        raise UserError(f"{folder}: no phrase index there")
-    return list(zip(index.keys, index.classes, strict=True))
+        raise UserError(f"{args.phrasings}: no phrase index there")
+    stage = ReadingStage(recipe, people, list(zip(index.keys, index.classes, strict=True)), runtime, args.start)
+    run(stage, Path(args.output), runtime, args.until)
 
 
 # of requests composed of wordings: their words for an action are without its sides and directions
@@ -146,7 +141,11 @@ class ReadingStage(AveragedStage):
         self.rows = runtime.share(t.batch, "reading: train")
         torch.manual_seed(t.seed)
         self.pieces = PieceReader()
-        shape = recipe.model.model_copy(update={"tables": names, "spoken": self._list_spoken(people)})
+        captions = (i.caption for rows in people.values() for e in rows for i in e.items if i.caption)
+        counts = Counter(piece for caption in captions for piece in self.pieces.write(caption))
+        # Pieces that items are written in; all others are only copied.
+        spoken = sorted(piece for piece, count in counts.items() if count > 1)
+        shape = recipe.model.model_copy(update={"tables": names, "spoken": spoken})
         self.network = self.module = ReadingNetwork(shape).to(runtime.device).train()
         with torch.no_grad():
             self.network.names["actions"][:-1].copy_(mean_vectors(phrasings, names["actions"], t.seed))
@@ -164,18 +163,10 @@ class ReadingStage(AveragedStage):
             [g for g in groups if g["params"]], t.lr, (0.9, 0.98), weight_decay=t.weight_decay
         )
         self.start_mean()
-        self.reader = Reader(ReadingNetwork(shape))
+        self.averaged = Reader(ReadingNetwork(shape))
         self.grounder = SentenceGrounder(cache_size=0)
         self.meanings: dict[str, np.ndarray] = {}  # of plain captions
         self.pool: tuple[tuple[int, ...], list[tuple[str, list[Drawn]]]] = (), []
-
-    def _list_spoken(self, people: Mapping[str, Sequence[Example]]) -> list[int]:
-        """The pieces that items are written in; all others are only copied."""
-        counts = Counter(
-            piece for rows in people.values() for e in rows for i in e.items if i.caption
-            for piece in self.pieces.write(i.caption)
-        )
-        return sorted(piece for piece, count in counts.items() if count > 1)
 
     def losses(self, module: Any, context: StepContext) -> tuple[Tensor, Metrics]:
         pool_number, which = divmod(context.step, POOL)
@@ -223,13 +214,8 @@ class ReadingStage(AveragedStage):
             out += [(task, drawn[k * rows : (k + 1) * rows]) for k in range(count)]
         return [out[i] for i in rng.permutation(POOL)]
 
-    def take_mean(self) -> Reader:
-        """The reader with the mean of the weights so far."""
-        self.load_mean(self.reader.network)
-        return self.reader
-
     def validate(self) -> dict[str, float]:
-        reader = self.take_mean()
+        reader = self.copy_network()
         out: dict[str, float] = {}
         for (task, author), rows in self.val.items():
             readings = reader.read([Asked(e.text, e.places, e.asked) for e in rows], task)
@@ -239,7 +225,7 @@ class ReadingStage(AveragedStage):
         return out
 
     def save(self, out: Path) -> None:
-        save_network(self.take_mean().network, out, None)
+        save_network(self.copy_network().network, out, None)
 
 
 def item_losses(
@@ -292,10 +278,12 @@ def item_losses(
             out["meant"] = _cross_entropy((z[present] @ vectors.to(z.dtype).mT).float() * ALIKE, which[present])
     values = heads.values(steps, pooled, value_keys, place_keys)
     for kind in VALUED:
-        losses = [
-            _value_loss(kind, logits.float(), batch.values[kind][:, :, k], batch, present)
-            for k, logits in enumerate(values[kind])
-        ]
+        losses = []
+        for k, logits in enumerate(values[kind]):
+            targets = batch.values[kind][:, :, k][present]
+            if kind in ("number", "place"):
+                logits = logits.float().masked_fill(_close_places(batch, kind)[:, None], -1e9)
+            losses.append((_binary if kind == "flag" else _cross_entropy)(logits.float()[present], targets))
         if losses:
             out[kind] = torch.stack(losses).sum()
     if len(batch.written):
@@ -311,14 +299,6 @@ def _close_places(batch: ReadingBatch, kind: str) -> Tensor:
     open_ = batch.counted if kind == "number" else where_lines_begin(batch.lines)
     fixed = 1 + len(CONSTANTS) if kind == "number" else 1
     return torch.cat([torch.zeros(len(open_), fixed, dtype=torch.bool, device=open_.device), open_ == 0], 1)
-
-
-def _value_loss(kind: str, logits: Tensor, targets: Tensor, batch: ReadingBatch, present: Tensor) -> Tensor:
-    if kind == "flag":
-        return _binary(logits[present], targets[present])
-    if kind in ("number", "place"):
-        logits = logits.masked_fill(_close_places(batch, kind)[:, None], -1e9)
-    return _cross_entropy(logits[present], targets[present])
 
 
 def _whole_loss(heads: Any, batch: ReadingBatch, mean: Tensor, keys: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,17 +35,6 @@ PICTURE, TABLE = "losses.png", "log.csv"
 SHARE, SPEED = "mfu", "tokens_s"  # a run that reports its speed has a column for the share, blank where none is known
 EXTRA = "pip install 'avatargpt[watch]'"
 PROJECT, ID = "avatargpt", "wandb.id"
-
-
-class Watcher(Protocol):
-    """Takes figures and pictures of a run as they come."""
-
-    def figures(self, step: int, values: Mapping[str, float]) -> None: ...
-
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """(H, W, 3) uint8."""
-
-    def close(self) -> None: ...
 
 
 class TensorBoard:
@@ -96,6 +85,7 @@ class Wandb:
         self.run.finish()
 
 
+Watcher = TensorBoard | Wandb  # takes figures and pictures (H, W, 3) uint8 of a run as they come
 WATCHERS: dict[WatcherName, type[TensorBoard] | type[Wandb]] = {"tensorboard": TensorBoard, "wandb": Wandb}
 
 
@@ -331,12 +321,6 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return out
 
 
-def _launcher() -> str:
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return "torchrun"
-    return "deepspeed" if "DEEPSPEED_TIMEOUT" in os.environ or "CROSS_SIZE" in os.environ else "python"
-
-
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Differences between two starts, a line each: code, versions, processes, launcher and inputs."""
     out = [f"{k}: {before.get(k)}, now {now.get(k)}" for k in ("commit", "processes", "launcher")
@@ -368,9 +352,11 @@ def record(out: Path) -> None:
     if not _pending:
         return
     options, argv = _pending.pop()
+    deepspeed = "DEEPSPEED_TIMEOUT" in os.environ or "CROSS_SIZE" in os.environ
+    launcher = "torchrun" if "TORCHELASTIC_RUN_ID" in os.environ else "deepspeed" if deepspeed else "python"
     now = {
         "command": [Path(sys.argv[0]).name, *argv], "commit": commit(), "versions": versions(),
-        "launcher": _launcher(), "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "launcher": launcher, "processes": int(os.environ.get("WORLD_SIZE", 1)),
         "inputs": inputs_of(vars(options), Path(options.output)),
     }  # fmt: skip
     path, starts = out / RECORD, _starts(out)

@@ -101,17 +101,14 @@ class RequestStage(AveragedStage):
             self.network.load_state_dict(self.before)
         elif t.kept:
             raise UserError(f"train: kept: {t.kept:g}; accepted with --start")
-        both = {
-            domain: divide_pairs(ways, words, t.held)
-            for domain, (ways, words) in sources.items()
-        }
+        both = {domain: divide_pairs(ways, words, t.held) for domain, (ways, words) in sources.items()}
         self.pairs = {domain: pairs for domain, (pairs, _) in both.items()}
         rng = np.random.default_rng([t.seed, 9])
         self.val = {domain: [pairs.draw(rng) for _ in range(t.validated)] for domain, (_, pairs) in both.items()}
         self.identity = {"shape": recipe.model.model_dump()}
         self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
         self.start_mean()
-        self.reader = RequestReader(RequestNetwork(recipe.model), grounder)
+        self.averaged = RequestReader(RequestNetwork(recipe.model), grounder)
         self.vocabulary = Vocabulary()
         self.pool: tuple[tuple[int, ...], list[list[Row]]] = (), []  # of the steps whose seed is the key
 
@@ -119,7 +116,9 @@ class RequestStage(AveragedStage):
         pool, which = divmod(context.step, POOL)
         # Pools are functions of seed, number and rank alone, so that a resumed run draws the same pairs.
         if self.pool[0] != (key := (context.seed, pool, context.rank)):
-            self.pool = key, self._pool_pairs(np.random.default_rng(key))
+            rng, rows = np.random.default_rng(key), self.rows
+            drawn = sorted((self._draw(rng) for _ in range(POOL * rows)), key=lambda d: len(d[1].words))
+            self.pool = key, [drawn[place * rows : (place + 1) * rows] for place in rng.permutation(POOL)]
         states, words, before, following = self._batch(self.pool[1][which])
         with self.runtime.autocast():
             logits = module(states, words, before).float()
@@ -127,11 +126,6 @@ class RequestStage(AveragedStage):
         loss = F.cross_entropy(logits[present], following[present])
         right = (logits[present].argmax(-1) == following[present]).float().mean()
         return loss, {"loss": loss, "right": right}
-
-    def _pool_pairs(self, rng: np.random.Generator) -> list[list[Row]]:
-        """The pairs of `POOL` steps, in random order of their lengths."""
-        drawn = sorted((self._draw(rng) for _ in range(POOL * self.rows)), key=lambda d: len(d[1].words))
-        return [drawn[place * self.rows : (place + 1) * self.rows] for place in rng.permutation(POOL)]
 
     def _draw(self, rng: np.random.Generator) -> Row:
         shares = np.array([self.schedule.shares.get(name, 0.0) for name in self.pairs])
@@ -158,21 +152,18 @@ class RequestStage(AveragedStage):
         device = self.runtime.device
         return tuple(torch.from_numpy(x).to(device) for x in (states, words, before, following))
 
-    def take_mean(self) -> RequestReader:
+    def copy_network(self) -> RequestReader:
         """The reader with the mean of the weights so far, and what is kept of the one before."""
-        self.load_mean(self.reader.network)
+        reader: RequestReader = super().copy_network()
         if kept := self.schedule.kept:
             with torch.no_grad():
-                for name, value in self.reader.network.named_parameters():
+                for name, value in reader.network.named_parameters():
                     value.lerp_(self.before[name].to(value), kept)
-        return self.reader
+        return reader
 
     def validate(self) -> dict[str, float]:
-        reader = self.take_mean()
+        reader = self.copy_network()
         return {k: v for domain, pairs in self.val.items() for k, v in exactness(reader, pairs, domain).items()}
-
-    def save(self, out: Path) -> None:
-        self.take_mean().save(out)
 
 
 def exactness(reader: RequestReader, pairs: Sequence[Pair], domain: str) -> dict[str, float]:

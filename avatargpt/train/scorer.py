@@ -6,16 +6,11 @@ exchanged, in symbols, in words or in both.
 
 from __future__ import annotations
 
-import copy
 import math
-import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +28,7 @@ from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.exchange import FIELDS, PLAIN_WORDS, Exchange, number_rows
 from avatargpt.train.data.judged_answers import Judged, compute_judged_loss, load_judged_answers, measure_picked
 from avatargpt.train.loop import run
+from avatargpt.train.processes import cores, map_in_order
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.attributes import Measures
@@ -80,7 +76,7 @@ class ClassDraws:
 PARAPHRASE = 0.97  # cosine of two sentences of the same meaning
 # Attributes that a clip without a value does not show; a clip without another one may or may not.
 MEASURED = ("hand", "support", "kneel", "direction", "distance", "turn", "rise", "through")
-MIN_POOL, DECODED = 256, 32  # clips that are worth processes of their own; that are decoded together
+DECODED = 32  # clips that are decoded together
 WHITENING = 0.05  # added to the variances of sentence vectors, in their mean
 ROUNDS = 4  # of exchanges in validation
 
@@ -101,13 +97,11 @@ class ScorerTraining(Schedule):
         held: every `held`-th caption of self-training only validates.
     """
 
-    steps: PositiveInt = 5000
     batch: PositiveInt = 384
     families: NonNegativeInt = 12
     each: PositiveInt = 16
     lr: Rate = 1.5e-3
     lr_floor: Rate = 1e-6
-    warmup: NonNegativeInt = 100
     weight_decay: Rate = 0.05
     clip: Limit = math.inf
     typed: Share = 0.65
@@ -122,7 +116,6 @@ class ScorerTraining(Schedule):
     judged: PositiveInt = 192
     judged_weight: Rate = 1.0
     held: NonNegativeInt = 12
-    seed: NonNegativeInt = 0
     log_every: PositiveInt = 100
     save_every: PositiveInt = 500
     val_every: PositiveInt = 1000
@@ -260,46 +253,25 @@ class CaptionPairs:
         return CaptionPairs(signatures, captions, classes, recorded, self.vectors, attributes, contrasts)
 
 
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started meanwhile compute in one thread each."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
-
-
-def _measure_clip(joints: np.ndarray, fps: float) -> tuple[np.ndarray, dict[str, Any]]:
-    return motion_signature(joints, fps), Measures(joints).figures()
-
-
-def measure_clips(clips: Sequence[ClipCodes], tokenizer: Any) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Signatures (n, SIZE) of decoded clips and their measurements (`Measures.figures`), on all CPU cores."""
+def measure_clips(
+    clips: Sequence[ClipCodes], tokenizer: Any, workers: int
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Signatures (n, SIZE) of decoded clips and their measurements (`Measures.figures`), by several processes."""
     # Clips of one length are decoded together, in this process; the others take the joints.
     order = sorted(range(len(clips)), key=lambda i: len(clips[i].codes))
+    parts = ([clips[i].codes for i in order[k : k + DECODED]] for k in range(0, len(order), DECODED))
+    joints = (m.joints for part in parts for m in tokenizer.decode_each(part))
 
-    def joints() -> Iterator[np.ndarray]:
-        for k in range(0, len(order), DECODED):
-            yield from (m.joints for m in tokenizer.decode_each([clips[i].codes for i in order[k : k + DECODED]]))
+    def measure(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        return motion_signature(x, tokenizer.spec.fps), Measures(x).figures()
 
-    rates = [tokenizer.spec.fps] * len(order)
-    workers = os.cpu_count() or 1
-    if len(clips) < MIN_POOL or workers == 1:
-        rows = list(map(_measure_clip, joints(), rates))
-    else:
-        with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            rows = list(pool.map(_measure_clip, joints(), rates, chunksize=DECODED))
+    rows = list(map_in_order(measure, joints, workers, DECODED))
     place = np.argsort(order)
     return np.stack([rows[i][0] for i in place]), [rows[i][1] for i in place]
 
 
 def pairs_of(
-    train: Sequence[ClipCodes], val: Sequence[ClipCodes], tokenizer: Any, grounder: Any
+    train: Sequence[ClipCodes], val: Sequence[ClipCodes], tokenizer: Any, grounder: Any, workers: int = 1
 ) -> tuple[CaptionPairs, CaptionPairs]:
     """Training and validation clips decoded from their codes (as the generator's are), composed ones left out."""
     clips, texts = [c for c in (*train, *val) if c.source != "composed" and c.captions], Texts()
@@ -311,7 +283,7 @@ def pairs_of(
         )  # fmt: skip
         return none, none
     # From codes, not from the recordings: candidates are decoded motion as well.
-    signatures, figures = measure_clips(clips, tokenizer)
+    signatures, figures = measure_clips(clips, tokenizer, workers)
     clips = [
         replace(c, extra={**c.extra, "figures": f}) if c.extra.get("figures") else c
         for c, f in zip(clips, figures, strict=True)
@@ -372,6 +344,8 @@ def measure_told_apart(network: ScorerNetwork, pairs: CaptionPairs, typed: bool,
             results[""].append(right)
             results[FIELDS[field]].append(right)
     return {name: float(np.mean(r)) for name, r in results.items()}
+
+
 def whiten(network: ScorerNetwork, vectors: np.ndarray) -> None:
     """Let a new network begin with whitened sentence vectors (n, 384): sentences of two sides differ very little."""
     mean = torch.from_numpy(vectors.mean(0))
@@ -406,6 +380,7 @@ def rank_one(network: ScorerNetwork, pairs: CaptionPairs, among: int = 32, seed:
 class ScorerStage(Stage):
     """A text-motion scorer in training."""
 
+    user = TextMotionScorer
     recipe: ScorerRecipe
     schedule: ScorerTraining
 
@@ -494,13 +469,6 @@ class ScorerStage(Stage):
             figures |= {f"{name}_{k}".rstrip("_"): v for k, v in measure_told_apart(network, self.val, typed).items()}
         return {**figures, "rank_one": rank_one(network, self.val)}
 
-    def copy_network(self) -> TextMotionScorer:
-        """A copy of the present scorer, on the CPU."""
-        return TextMotionScorer(copy.deepcopy(self.network).cpu())
-
-    def save(self, out: Path) -> None:
-        self.copy_network().save(out)
-
 
 def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
     """Train the text-motion scorer that ranks candidates."""
@@ -510,7 +478,7 @@ def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
     grounder = SentenceGrounder()
     if args.grounding:
         grounder.load_states(args.grounding)
-    pairs, val = pairs_of(*groups, tokenizer, grounder)
+    pairs, val = pairs_of(*groups, tokenizer, grounder, cores(args.threads))
     judged = load_judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
     stage = ScorerStage(recipe, pairs, val, runtime, str(args.config), judged)
     run(stage, Path(args.output), runtime, args.until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class StepContext:
 
 
 class Stage:
-    """A training. Subclasses set the attributes and implement `losses` and `save`; the other defaults suit most.
+    """A training. Subclasses set the attributes and implement `losses`; the other defaults suit most.
 
     Attributes:
         recipe: its configuration (`Strict`), which the loop writes into the run's folder.
@@ -58,6 +59,7 @@ class Stage:
         optimizer: over the trained parameters; a group's rate is multiplied by its ``times``, if it has one.
         identity: plain data that a checkpoint must agree with to be resumed (shape, fingerprints).
         divides: whether its steps can be taken in parts (`StepContext.part`).
+        user: of the network at run time (a driver, a reader), made of it alone; it writes the usable files.
         together: whether a step is the same on any number of processes: the mean of its losses over parts and
             processes is that of one process, and parameters that no row reaches move by their momentum, as under ZeRO.
     """
@@ -68,6 +70,7 @@ class Stage:
     module: Any
     optimizer: Any
     identity: dict[str, Any]
+    user: Any
     divides = together = False
 
     @property
@@ -117,9 +120,13 @@ class Stage:
     def restore(self, state: dict[str, Any]) -> None:
         """Take back the result of `state`."""
 
+    def copy_network(self) -> Any:
+        """The `user` of a copy of the present network, on the CPU."""
+        return self.user(copy.deepcopy(self.network).cpu())
+
     def save(self, out: Path) -> None:
         """Write the usable files."""
-        raise NotImplementedError
+        self.copy_network().save(out)
 
     def finish(self) -> dict[str, float]:
         """Called after the very last step, before the last save; figures for the log."""
@@ -127,9 +134,14 @@ class Stage:
 
 
 class AveragedStage(Stage):
-    """A stage whose result is the exponential mean of the network's weights, of decay `schedule.ema`."""
+    """A stage whose result is the exponential mean of the network's weights, of decay `schedule.ema`.
+
+    Attributes:
+        averaged: the user of a network on the CPU, which gets the mean where it is validated or saved.
+    """
 
     mean: dict[str, torch.Tensor]
+    averaged: Any
 
     def start_mean(self) -> None:
         """Begin the mean with the present weights."""
@@ -141,10 +153,11 @@ class AveragedStage(Stage):
         for k, v in self.network.state_dict().items():
             self.mean[k].lerp_(v.detach(), 1 - decay)
 
-    def load_mean(self, network: torch.nn.Module) -> None:
-        """Give another network on the CPU the mean, and set it to evaluation."""
-        network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
-        network.eval()
+    def copy_network(self) -> Any:
+        """`averaged` with the mean of the weights so far."""
+        self.averaged.network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
+        self.averaged.network.eval()
+        return self.averaged
 
     def torch_seed(self, context: StepContext) -> int:
         return context.seed + context.step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +64,8 @@ class EvaluatorTraining(Schedule):
     longest: PositiveInt = 160  # frames of a clip in a step; longer ones are cut at a random place
     captions: PositiveInt = 4  # of a clip, the first ones
     every: PositiveInt = 1  # only every `every`-th keyframed clip of the store is used
-    # Degraded copies of each clip (`Twins`). Those that pass the predicates replace the clip at times; the others count
-    # against its caption
+    # Degraded copies of each clip (`make_twins`). Those that pass the predicates replace the clip at times; the others
+    # count against its caption
     twins: Annotated[int, Field(ge=0, le=7)] = 0
     stand_in: Share = 0.5  # share of steps in which one that passes replaces the clip
 
@@ -130,36 +129,28 @@ def frame_features(motion: Motion) -> np.ndarray:
     return joint_features(motion.resampled(FPS).joints).astype(np.float16)
 
 
-class Twins:
-    """Degrades clips; predicates decide whether they still show their captions. `count`: of a clip, in ways drawn at
-    random.
+def make_twins(clip: Clip, motion: Motion, number: int, count: int, geometry: ClipJudge) -> list[Twin]:
+    """`count` copies degraded in ways drawn at random; none where no predicate is about the clip, or it fails itself.
+
+    Where the first caption names a side the mirrored clip is among them, and never right.
     """
-
-    def __init__(self, count: int) -> None:
-        self.count, self.geometry = count, ClipJudge()
-
-    def of(self, clip: Clip, motion: Motion, number: int) -> list[Twin]:
-        """Twins of a clip; none where no predicate is about it, or where it fails itself.
-
-        Where the first caption names a side the mirrored clip is among them, and never right.
-        """
-        if len(motion) < MIN_FRAMES:
-            return []
-        rng = np.random.default_rng([number, self.count])
-        ways = rng.choice(list(DEGRADATIONS), min(self.count, len(DEGRADATIONS)), False).tolist()
-        sided = sides_of(clip.captions[:1])[0] != 0
-        # A clip that fails its own predicates is no reference for its copies.
-        if self.geometry.verdict(clip, motion) != 1.0:
-            ways = []
-        if sided:
-            # Confusing sides is the mistake that matters most, so it always is among them.
-            ways = [MIRRORED, *(w for w in ways if w != MIRRORED)][: self.count]
-        out = []
-        for way in ways:
-            worse = degrade(motion, way, number)
-            wrong = sided and way == MIRRORED
-            out.append(Twin(frame_features(worse), not wrong and self.geometry.verdict(clip, worse) == 1.0))
-        return out
+    if len(motion) < MIN_FRAMES:
+        return []
+    rng = np.random.default_rng([number, count])
+    ways = rng.choice(list(DEGRADATIONS), min(count, len(DEGRADATIONS)), False).tolist()
+    sided = sides_of(clip.captions[:1])[0] != 0
+    # A clip that fails its own predicates is no reference for its copies.
+    if geometry.verdict(clip, motion) != 1.0:
+        ways = []
+    if sided:
+        # Confusing sides is the mistake that matters most, so it always is among them.
+        ways = [MIRRORED, *(w for w in ways if w != MIRRORED)][:count]
+    out = []
+    for way in ways:
+        worse = degrade(motion, way, number)
+        wrong = sided and way == MIRRORED
+        out.append(Twin(frame_features(worse), not wrong and geometry.verdict(clip, worse) == 1.0))
+    return out
 
 
 def find_captioned(
@@ -179,7 +170,7 @@ def find_captioned(
     classes: list[int] = []
     recorded: list[bool] = []
     degraded: list[list[Twin]] = []
-    maker = Twins(twins) if twins else None
+    judge = ClipJudge() if twins else None
     keyframed = -1
     for clip in clips:
         keyframed += clip.source == SYNTHETIC
@@ -189,7 +180,7 @@ def find_captioned(
         motion = clip.load()
         if not first or len(motion) < 2:
             continue
-        degraded.append(maker.of(clip, motion, len(frames)) if maker else [])
+        degraded.append(make_twins(clip, motion, len(frames), twins, judge) if judge else [])
         frames.append(frame_features(motion))
         rows.append([texts.setdefault(t, len(texts)) for t in first])
         classes.append(names.setdefault(f"{clip_class(clip)}|{clip.style}", len(names)))
@@ -204,6 +195,7 @@ def find_captioned(
 class EvaluatorStage(Stage):
     """An evaluator in training."""
 
+    user = MotionEvaluator
     recipe: EvaluatorRecipe
     schedule: EvaluatorTraining
 
@@ -274,13 +266,6 @@ class EvaluatorStage(Stage):
         same = similar_pairs(vectors, self.val.sides[first], self.schedule.alike)
         top1, top3 = np.nanmean(retrieval_precision(a, b, same, (1, min(3, len(a))), min(POOL, len(a))), 0)
         return {"val_top1": float(top1), "val_top3": float(top3), "val_mm_dist": float(pair_distances(a, b).mean())}
-
-    def copy_network(self) -> MotionEvaluator:
-        """A copy of the present evaluator, on the CPU."""
-        return MotionEvaluator(copy.deepcopy(self.network).cpu())
-
-    def save(self, out: Path) -> None:
-        self.copy_network().save(out)
 
 
 def text_motion_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:

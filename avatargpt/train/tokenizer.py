@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -239,31 +239,44 @@ class FeatureFile:
 Losses = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
 
 
-class Objective(Protocol):
-    """Losses and figures of one modality."""
+class Objective:
+    """Losses and figures of one modality; a subclass names the section of its weights and its error.
+
+    Args:
+        losses: of the configuration, at `where`. downsample: frames of a token.
+    """
+
+    section: type[Strict]
+    error: str
+
+    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
+        self.weights: Any = self.section.read(losses, where)
+        self.downsample = downsample
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """Weighted terms that are summed, and figures that are only logged; (B, T, D) normalised features."""
+        raise NotImplementedError
+
+    def measure(self, rebuilt: list[np.ndarray], clips: list[np.ndarray]) -> tuple[np.ndarray, dict[str, float]]:
+        """The error (N,) of each decoded clip, and further figures of them all."""
+        raise NotImplementedError
 
     def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
         """Figures over full clips (all levels), overall and of the `rare` sources; none without clips."""
+        if not clips:
+            return {}
+        codes = [model.encode_features(features) for features in clips]
+        rebuilt = [model.decode_features(c)[: len(x)] for c, x in zip(codes, clips, strict=True)]
+        errors, figures = self.measure(rebuilt, clips)
+        used = {code for c in codes for code in c[:, 0].tolist()}  # of level 0
+        out = {f"val_{self.error}": float(errors.mean()), **figures, "val_codes_used": len(used)}
+        return {**out, f"val_rare_{self.error}": float(errors[rare].mean())} if rare.any() else out
 
 
-def _through(model: MotionTokenizer, clips: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
-    """Clips encoded and decoded, and the number of level-0 codes that they use."""
-    out, used = [], set()
-    for features in clips:
-        codes = model.encode_features(features)
-        used.update(codes[:, 0].tolist())
-        out.append(model.decode_features(codes)[: len(features)])
-    return out, len(used)
+class BodyObjective(Objective):
+    """Features, joints, path, contacts and jerk; the error is that of joints in the heading frame, mm."""
 
-
-class BodyObjective:
-    """Features, joints, path, contacts and jerk."""
-
-    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
-        self.weights, self.downsample = LossWeights.read(losses, where), downsample
+    section, error = LossWeights, "mm"
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean joint error in mm."""
@@ -271,61 +284,46 @@ class BodyObjective:
         losses = body_losses(predicted, target, mean, std, points, self.weights, self.downsample)
         return losses, {"mpjpe_mm": losses.pop("mpjpe") * 1000}
 
-    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
-        """Mean joint error in the heading frame, mm."""
-        if not clips:
-            return {}
-        rebuilt, used = _through(model, clips)
-        errors = np.array([
+    def measure(self, rebuilt: list[np.ndarray], clips: list[np.ndarray]) -> tuple[np.ndarray, dict[str, float]]:
+        return np.array([
             float((body_joints(torch.from_numpy(a)) - body_joints(torch.from_numpy(b))).norm(dim=-1).mean()) * 1000
             for a, b in zip(rebuilt, clips, strict=True)
-        ])
-        figures: dict[str, float] = {"val_mm": float(errors.mean()), "val_codes_used": used}
-        return {**figures, "val_rare_mm": float(errors[rare].mean())} if rare.any() else figures
+        ]), {}
 
 
-class FaceObjective:
-    """Features and their change; lids and lips in units of ARKit weight."""
+class FaceObjective(Objective):
+    """Features and their change; lids and lips in units of ARKit weight, as the error is."""
 
-    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
-        self.weights = FaceLossWeights.read(losses, where)
+    section, error = FaceLossWeights, "weight_error"
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean error of the 52 weights."""
         losses = face_losses(predicted, target, mean, std, self.weights)
         return losses, {"weight_error": losses.pop("weight_error")}
 
-    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
-        """Mean error of the weights, of the head in degrees, and the shares of blinks and of closed lips that stay."""
-        if not clips:
-            return {}
-        rebuilt, used = _through(model, clips)
-        errors = np.array([np.abs(a - b)[:, : arkit.COUNT].mean() for a, b in zip(rebuilt, clips, strict=True)])
-        head = np.concatenate([np.abs(a - b)[:, arkit.COUNT :] for a, b in zip(rebuilt, clips, strict=True)])
-        figures: dict[str, float] = {
-            "val_weight_error": float(errors.mean()), "val_head_degrees": float(np.degrees(head.mean())),
-            "val_codes_used": used, **{f"val_{k}_kept": v for k, v in events_kept(clips, rebuilt).items()},
-        }  # fmt: skip
-        return {**figures, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else figures
+    def measure(self, rebuilt: list[np.ndarray], clips: list[np.ndarray]) -> tuple[np.ndarray, dict[str, float]]:
+        """The head's error in degrees as well, and the shares of blinks and of closed lips that stay."""
+        off = [np.abs(a - b) for a, b in zip(rebuilt, clips, strict=True)]
+        head = np.degrees(np.concatenate([x[:, arkit.COUNT :] for x in off]).mean())
+        kept = {f"val_{k}_kept": v for k, v in events_kept(clips, rebuilt).items()}
+        return np.array([x[:, : arkit.COUNT].mean() for x in off]), {"val_head_degrees": float(head), **kept}
 
 
-class GestureObjective:
-    """Features and their change; where upper body and fingers are and how they move."""
+class GestureObjective(Objective):
+    """Features and their change; where upper body and fingers are and how they move.
 
-    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
-        self.weights = GestureLossWeights.read(losses, where)
+    The error is that of all 43 joints from a still pelvis, mm.
+    """
+
+    section, error = GestureLossWeights, "mm"
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean error of the 43 joints in mm."""
         losses = gesture_losses(predicted, target, mean, std, self.weights)
         return losses, {"mpjpe_mm": losses.pop("mpjpe") * 1000}
 
-    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
-        """Mean errors from a still pelvis, mm: of all 43 joints, of the wrists, of the fingers from their wrist; the
-        speed of the wrists as a share of the clips'."""
-        if not clips:
-            return {}
-        rebuilt, used = _through(model, clips)
+    def measure(self, rebuilt: list[np.ndarray], clips: list[np.ndarray]) -> tuple[np.ndarray, dict[str, float]]:
+        """Also of the wrists, and of the fingers from their wrist; the speed of the wrists as a share of the clips'."""
         errors, wrists = [], [UPPER.index("l_wrist"), UPPER.index("r_wrist")]
         for a, b in zip(rebuilt, clips, strict=True):
             decoded, real = (gesture_joints(torch.from_numpy(x)).numpy() for x in (a, b))
@@ -335,15 +333,13 @@ class GestureObjective:
             speed = [np.linalg.norm(np.diff(x[:, wrists], axis=0), axis=-1).sum() for x in (decoded, real)]
             errors.append((*(np.linalg.norm(x, axis=-1).mean() * 1000 for x in off), *speed))
         rows = np.array(errors)
-        all_mm, wrist_mm, finger_mm = (float(v) for v in rows[:, :3].mean(0))
-        speed_ratio = float(rows[:, 3].sum() / max(float(rows[:, 4].sum()), 1e-9))
-        out: dict[str, float] = {"val_mm": all_mm, "val_wrist_mm": wrist_mm, "val_finger_mm": finger_mm,
-                                 "val_speed_kept": speed_ratio, "val_codes_used": used}  # fmt: skip
-        return {**out, "val_rare_mm": float(rows[rare, 0].mean())} if rare.any() else out
+        kept = float(rows[:, 3].sum() / max(float(rows[:, 4].sum()), 1e-9))
+        return rows[:, 0], {"val_wrist_mm": float(rows[:, 1].mean()), "val_finger_mm": float(rows[:, 2].mean()),
+                            "val_speed_kept": kept}  # fmt: skip
 
 
-OBJECTIVES: dict[str, Callable[[Mapping[str, float], str, int], Objective]] = {
-    "body": BodyObjective, "face": FaceObjective, "gesture": GestureObjective,
+OBJECTIVES: dict[str, type[Objective]] = {
+    "body": BodyObjective, "face": FaceObjective, "gesture": GestureObjective
 }  # fmt: skip
 
 

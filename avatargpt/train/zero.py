@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from avatargpt.config import Schedule
-from avatargpt.train.checkpoints import CHECKPOINT, resume, write
+from avatargpt.train.checkpoints import CHECKPOINT, write
+from avatargpt.train.engines import TrainEngine
 from avatargpt.train.optimizers import set_rate
 from avatargpt.train.runtime import Runtime, check_finite
 from avatargpt.train.stage import Stage
@@ -101,11 +102,11 @@ class Gradients(torch.nn.Module):
         return torch.stack([(p * g).sum() for p, g in zip(self.trained, gradients, strict=True)]).sum()
 
 
-class DeepSpeed:
-    """See `avatargpt.train.engines.TrainEngine`. The YAML's training settings hold under it, too.
+class DeepSpeed(TrainEngine):
+    """The engine through DeepSpeed. The YAML's training settings hold under it, too.
 
     Weights and the optimizer's state go to DeepSpeed in `resume` and are read back to save: checkpoints are those of
-    `avatargpt.train.engines.Plain`.
+    PyTorch alone.
 
     Args:
         config: from `read_zero`.
@@ -122,7 +123,7 @@ class DeepSpeed:
             os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
 
     def resume(self, out: Path) -> int:
-        step = resume(out / CHECKPOINT, self.stage, self.runtime.device)
+        step = super().resume(out)
         self.sharded = ShardedState(self.stage.optimizer)
         wrapped = Gradients(self.stage.network, self.parameters)
         self.engine, *_ = _package().initialize(model=wrapped, optimizer=self.stage.optimizer, config=self.config)

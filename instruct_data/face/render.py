@@ -61,17 +61,13 @@ def _track(keys: Keys) -> PoseTrack:
     return PoseTrack(times, np.stack([k[1] for k in keys]))
 
 
-def _ramps(action: Action, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Seconds of the way up and down, drawn between the fitted lower quartile and median."""
-    slow = max(1.0, (seconds / SLOW_SECONDS) ** 0.5)
-    share = 0.6 * rng.random(2)
-    up, down = (q[0] + s * (q[1] - q[0]) for q, s in zip((action.rise, action.fall), share, strict=True))
-    return min(up * slow, MAX_RAMP * seconds), min(down * slow, MAX_RAMP * seconds)
-
-
 def _hold(action: Action, start: float, seconds: float, rng: np.random.Generator, last: bool) -> Keys:
     zero = np.zeros(SIZE)
-    up, down = _ramps(action, seconds, rng)
+    slow = max(1.0, (seconds / SLOW_SECONDS) ** 0.5)
+    # Ways up and down are drawn between the fitted lower quartile and median.
+    share = 0.6 * rng.random(2)
+    up, down = (min((q[0] + s * (q[1] - q[0])) * slow, MAX_RAMP * seconds)
+                for q, s in zip((action.rise, action.fall), share, strict=True))  # fmt: skip
     sag = 1 - 0.06 * rng.random()  # the apex gives way a little while it is held
     tail = 0.35 * down if last else 0.0
     end = start + seconds + tail
@@ -128,11 +124,6 @@ def event_tracks(action: Action, e: Event, rng: np.random.Generator) -> tuple[li
         length = unit * (GAP_SHARE if e.repeat > 1 else 1.0)
         tracks.append(_track([(e.start + k * unit + at * length, p) for k in range(e.repeat) for at, p in action.keys]))
     return tracks, rhythm
-
-
-def measure_ending(e: Event, t: np.ndarray) -> np.ndarray:
-    """(T,) 0 to 1: how far an event that ends others (neutral, closed mouth) has done so."""
-    return smoothstep((t - e.start) / min(0.6 * e.duration, 0.5))
 
 
 # the takes show 15 blinks a minute as median; their eyes jump more often than a calm listener's, because they are
@@ -318,7 +309,7 @@ def _end_curve(clip: _FaceClip, e: Event, curve: np.ndarray) -> np.ndarray:
         form = actions()[later.action].form
         if later is e or later.start <= e.start or form not in ("close", "neutral"):
             continue
-        left = 1 - measure_ending(later, clip.t)[:, None]
+        left = 1 - smoothstep((clip.t - later.start) / min(0.6 * later.duration, 0.5))[:, None]
         if form == "neutral":
             curve = curve * left
         else:
@@ -384,15 +375,6 @@ def _stable(name: str) -> int:
     return sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**31
 
 
-def _quiet_lids(clip: _FaceClip, alive: Liveliness) -> Liveliness:
-    """No spontaneous blinks around actions of the lids, so that a counted blink stays one."""
-    rate = alive.blinks.copy()
-    for e in clip.score.events:
-        if e.action in EYE_ACTIONS:
-            rate[(clip.t > e.start - BLINK_FREE) & (clip.t < e.end + BLINK_FREE)] = 0
-    return Liveliness(rate, alive.darts, alive.sway)
-
-
 def _calm_eyes(clip: _FaceClip, alive: Liveliness) -> np.ndarray:
     """(T, 1) how much of the idle gaze and drift is left while an event moves eyes or head."""
     left = np.ones(len(clip.t))
@@ -411,7 +393,9 @@ def render(score: Score, seed: int = 0, fps: float = FACE_FPS, side: str = "") -
     clip = _FaceClip(score, seed, fps, side)
     events_pose, leaves = _events(clip)
     emotions_pose, alive = _emotions(clip)
-    alive = _quiet_lids(clip, alive)
+    for e in score.events:  # no spontaneous blinks around actions of the lids: a counted blink stays one
+        if e.action in EYE_ACTIONS:
+            alive.blinks[(clip.t > e.start - BLINK_FREE) & (clip.t < e.end + BLINK_FREE)] = 0
     resting = idle(clip.t, alive, clip.rng(3))
     calm = _calm_eyes(clip, alive)
     shapes, n = events_pose[:, : arkit.COUNT], arkit.COUNT
@@ -419,19 +403,14 @@ def render(score: Score, seed: int = 0, fps: float = FACE_FPS, side: str = "") -
     emotion = emotions_pose[:, :n]
     weights = (shapes**POWER + emotion**POWER) ** (1 / POWER) + resting[:, :n] * (1 - shapes) * (1 - emotion)
     angles = events_pose[:, n:] + emotions_pose[:, n:] + resting[:, n:] * calm
-    _gaze(weights, angles[:, 3:])
-    _lids(weights, blinks(clip.t, alive, clip.rng(4)))
-    return FaceMotion(weights, angles[:, :3], fps, score.text)
-
-
-def _gaze(weights: np.ndarray, gaze: np.ndarray) -> None:
-    """Add gaze x (+ left), y (+ up) to the eight eyeLook shapes, in place."""
-    x, y = np.clip(gaze, -1, 1).T
+    x, y = np.clip(angles[:, 3:], -1, 1).T
     for name, value in (
         ("eyeLookOutLeft", x), ("eyeLookInLeft", -x), ("eyeLookInRight", x), ("eyeLookOutRight", -x),
         ("eyeLookUpLeft", y), ("eyeLookUpRight", y), ("eyeLookDownLeft", -y), ("eyeLookDownRight", -y),
     ):  # fmt: skip
         weights[:, arkit.INDEX[name]] = np.clip(weights[:, arkit.INDEX[name]] + value, 0, 1)
+    _lids(weights, blinks(clip.t, alive, clip.rng(4)))
+    return FaceMotion(weights, angles[:, :3], fps, score.text)
 
 
 def _lids(weights: np.ndarray, closure: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
 MAX_SECONDS = 600.0
-SLIGHTLY, DEFAULT, VERY, EXTREMELY = 0.3, 0.7, 0.85, 1.0  # what the words mean as intensities
+DEFAULT, VERY, EXTREMELY = 0.7, 0.85, 1.0  # what the words mean as intensities
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,12 @@ class TurnMaker:
         outline = self.outline(group.when)
         phrase = str(_pick(self.rng, group.phrases))
         wording, acts = self.fill_phrase(act, group, phrase, outline)
-        return " ".join(self._wrap_phrase(wording, act).split()), outline, acts
+        # Now and then with words around it that mean nothing.
+        if act not in ("chat", "clarify", "help") and self.rng.random() <= FILLED:
+            before = self.rng.random() < 0.5
+            filler = str(_pick(self.rng, _OPENINGS if before else _CLOSINGS))
+            wording = filler + wording if before else wording + filler
+        return " ".join(wording.split()), outline, acts
 
     def fill_phrase(self, act: str, group: PhraseGroup, phrase: str, outline: Outline) -> tuple[str, list[Act]]:
         """A phrase and the acts of its line, with the same values in their slots."""
@@ -232,14 +237,6 @@ class TurnMaker:
             phrase = phrase.replace(f"{{{slot}}}", wording.replace("|", " "))
             line = line.replace(f"{{{slot}}}", value.replace("|", " "))
         return phrase, read(line)
-
-    def _wrap_phrase(self, phrase: str, act: str) -> str:
-        """Now and then with words around it that mean nothing."""
-        if act in ("chat", "clarify", "help") or self.rng.random() > FILLED:
-            return phrase
-        if self.rng.random() < 0.5:
-            return f"{_pick(self.rng, _OPENINGS)}{phrase}"
-        return f"{phrase}{_pick(self.rng, _CLOSINGS)}"
 
 
 # Training pairs: recorded dialogues, replayed and mirrored, then drawn turns.
@@ -362,29 +359,11 @@ def make_up_turns(
         user, outline, asked_acts = maker.turn(str(act))
         before: tuple[str, ...] = ()
         if outline.captions and rng.random() < HISTORY:
-            before = (_earlier(outline, maker),)
+            # A turn that can have made the last segment.
+            opening = ["", "then ", "and then ", "he ", "now "] if len(outline.captions) > 1 else ["", "make ", "he "]
+            before = (_pick(rng, opening) + outline.captions[-1].removeprefix("a person "),)
         out.append(DialogueTurn(user, tuple(asked_acts), outline.text, len(outline.captions), before))
     return out
-
-
-def _earlier(outline: Outline, maker: TurnMaker) -> str:
-    """A turn that can have made the last segment."""
-    caption = outline.captions[-1].removeprefix("a person ")
-    opening = ["", "then ", "and then ", "he ", "now "] if len(outline.captions) > 1 else ["", "make ", "he "]
-    return f"{opening[int(maker.rng.integers(len(opening)))]}{caption}"
-
-
-def _all_turns(folder: Path, seed: int) -> list[DialogueTurn]:
-    """Recorded and made-up turns; see `dialogue_pairs`."""
-    rng = np.random.default_rng([seed, 31])
-    dialogues = read_dialogues(Path(folder) / "train.jsonl")
-    mirrored = [m for m in map(_mirror_dialogue, dialogues) if m]
-    turns = [t for _ in range(REPLAYS) for t in replay_dialogues(dialogues, rng)] + replay_dialogues(mirrored, rng)
-    for i, turn in enumerate(turns):
-        if rng.random() < 0.3:
-            turns[i] = replace(turn, history=())
-    count = min(PAIRS, PAIRS_EACH * len(dialogues)) - len(turns)
-    return turns + make_up_turns(Path(folder), turns, max(0, count), rng)
 
 
 def dialogue_pairs(folder: Path, seed: int = 0) -> list[tuple[dict[str, str], str]]:
@@ -402,12 +381,14 @@ def dialogue_pairs(folder: Path, seed: int = 0) -> list[tuple[dict[str, str], st
     Returns:
         (slots, answer): what `Task.render` takes, and the line of acts.
     """
-    pairs = [(t.slots, write(t.acts).lower()) for t in _all_turns(folder, seed)]
-    unique: set[tuple[str, ...]] = set()
-    out = []
-    for slots, answer in pairs:
-        key = (*slots.values(), answer)
-        if key not in unique:
-            unique.add(key)
-            out.append((slots, answer))
-    return out
+    rng = np.random.default_rng([seed, 31])
+    dialogues = read_dialogues(Path(folder) / "train.jsonl")
+    mirrored = [m for m in map(_mirror_dialogue, dialogues) if m]
+    turns = [t for _ in range(REPLAYS) for t in replay_dialogues(dialogues, rng)] + replay_dialogues(mirrored, rng)
+    for i, turn in enumerate(turns):
+        if rng.random() < 0.3:
+            turns[i] = replace(turn, history=())
+    count = min(PAIRS, PAIRS_EACH * len(dialogues)) - len(turns)
+    turns += make_up_turns(Path(folder), turns, max(0, count), rng)
+    pairs = [(t.slots, write(t.acts).lower()) for t in turns]
+    return list({(*slots.values(), answer): (slots, answer) for slots, answer in pairs}.values())

@@ -42,15 +42,11 @@ class Drawn:
     fields: frozenset[str] | None = None
 
 
-def _move_item(item: Item, by: int) -> Item:
-    return replace(item, words={k: move_spans(v, by) for k, v in item.words.items()})
-
-
 def join(first: Example, second: Example, joint: str, together: bool = False) -> Example:
     """One text behind the other."""
     text = first.text.rstrip(" .!,;") + joint + second.text
     by = len(text) - len(second.text)
-    items = [_move_item(i, by) for i in second.items]
+    items = [replace(i, words={k: move_spans(v, by) for k, v in i.words.items()}) for i in second.items]
     if together and items:
         items[0] = replace(items[0], values={**items[0].values, "together": True})
     return Example(
@@ -222,20 +218,16 @@ class Draw:
         """One example."""
         out = self._draw(self.kinds[int(rng.choice(len(self.kinds), p=self.shares))], rng)
         if out.example.asked and rng.random() < LENGTHENED:
-            out = replace(out, example=lengthen(out.example, self._others(rng), rng))
+            others: list[str] = []  # lines of other timelines
+            for _ in range(int(rng.choice([1, 3, 9], p=[0.4, 0.3, 0.3]))):
+                e = self._person(rng)
+                others += e.text.split("\n")[: len([a for a, _ in e.places if a >= 0])]
+            out = replace(out, example=lengthen(out.example, others, rng))
         if out.example.asked and rng.random() < FORGOTTEN:
             out = replace(out, example=forget(out.example))
         if rng.random() < self.misspelt:
             return replace(out, example=misspell(out.example, rng, int(rng.integers(1, 3))))
         return out
-
-    def _others(self, rng: np.random.Generator) -> list[str]:
-        """Lines of other timelines."""
-        lines: list[str] = []
-        for _ in range(int(rng.choice([1, 3, 9], p=[0.4, 0.3, 0.3]))):
-            e = self._person(rng)
-            lines += e.text.split("\n")[: len([a for a, _ in e.places if a >= 0])]
-        return lines
 
     def _draw(self, kind: str, rng: np.random.Generator) -> Drawn:
         if kind == "people":
@@ -261,8 +253,10 @@ class Draw:
             together = rng.random() < 0.15
             joints = CONCURRENT if together else JOINTS
             second = self._plain(rng)
-            cut = _without_person(second) if rng.random() < 0.8 else second
-            out = join(out, cut, joints[int(rng.integers(len(joints)))], together)
+            if rng.random() < 0.8:  # without its subject
+                text = next((second.text[len(p) :] for p in PEOPLE if second.text.startswith(p)), second.text)
+                second = caption_example(text, second.items[0].values.get("action"))
+            out = join(out, second, joints[int(rng.integers(len(joints)))], together)
         return Drawn(out, PHRASING_FIELDS)
 
 
@@ -270,11 +264,3 @@ PEOPLE = (
     "a person ", "someone ", "the person ", "a figure ", "somebody ", "the figure ", "a man ", "a woman ", "he ",
     "she ",
 )  # fmt: skip
-
-
-def _without_person(example: Example) -> Example:
-    for start in PEOPLE:
-        if example.text.startswith(start):
-            text = example.text[len(start) :]
-            return caption_example(text, example.items[0].values.get("action"))
-    return example

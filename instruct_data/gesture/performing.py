@@ -62,7 +62,10 @@ def stroke_poses(placed: Placed, start: int, stop: int, side: str) -> np.ndarray
     """(stop - start, 19, 4) what one limb does in frames [start, stop) of a stroke."""
     s, at = placed.stroke, np.arange(start, stop) - placed.frame
     source = s.emphasis + _until(at * placed.tempo, max(s.end - s.emphasis, SETTLE))
-    return _scale_arms(_read(s.turns[:, LIMB[side]], source), s.rest_pose[LIMB[side]], placed.size)
+    out = _read(s.turns[:, LIMB[side]], source)
+    rest = np.repeat(s.rest_pose[LIMB[side]][None, :4], len(out), 0)
+    out[:, :4] = rot.slerp(rest, out[:, :4], placed.size)  # arms less or further from rest, fingers as they are
+    return out
 
 
 def _until(at: np.ndarray, end: float) -> np.ndarray:
@@ -76,10 +79,3 @@ def _read(turns: np.ndarray, at: np.ndarray) -> np.ndarray:
     place = np.clip(at, 0, len(turns) - 1)
     low = np.minimum(place.astype(int), max(len(turns) - 2, 0))
     return rot.slerp(turns[low], turns[np.minimum(low + 1, len(turns) - 1)], (place - low)[:, None])
-
-
-def _scale_arms(turns: np.ndarray, rest_pose: np.ndarray, size: float) -> np.ndarray:
-    """Arms taken less or further from rest, fingers as they are."""
-    out = turns.copy()
-    out[:, :4] = rot.slerp(np.repeat(rest_pose[None, :4], len(turns), 0), turns[:, :4], size)
-    return out

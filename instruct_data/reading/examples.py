@@ -171,14 +171,12 @@ def request_example(row: Mapping[str, Any], author: str = "") -> Example | None:
         items.append(Item(values, {"words": place, **{k: v for k, v in found.items() if v}}, clause["do"]))
     unknown = tuple(s for words in row.get("unknown", ()) for s in find_words(text, words))
     whole = {k: row[k] for k in ("seconds", "loop") if row.get(k)}
-    if "seconds" in whole and not _names_seconds(text, whole["seconds"]):
+    if "seconds" in whole and "minute" not in text and all(
+        abs(n.of("seconds") - whole["seconds"]) >= 1e-6 for n in numerals(text)
+    ):  # fmt: skip
         del whole["seconds"]  # what a reader knows of such a movement, and the text does not say
     # with a face, its words are not those of the body
     return Example(text, tuple(items), author, whole, unknown, labelled_words=not row.get("face"))
-
-
-def _names_seconds(text: str, seconds: float) -> bool:
-    return "minute" in text or any(abs(n.of("seconds") - seconds) < 1e-6 for n in numerals(text))
 
 
 SUBJECT = re.compile(r"^(?:(?:a|an|the|some) )?(?:person|someone|somebody|one|figure|man|woman|boy|girl|child) ")
@@ -313,7 +311,8 @@ def _merge_rows(items: Sequence[Item]) -> tuple[Item, ...]:
     """Items that do the same to one segment after the other as one item; several that delete begin with the first."""
     out: list[Item] = []
     runs = groupby(items, key=lambda i: i.values["do"] == "delete" and "segment" in i.values)
-    for item in (i for deletes, run in runs for i in (sorted(run, key=_segment) if deletes else run)):
+    rows = (sorted(run, key=lambda i: int(i.values["segment"])) if deletes else run for deletes, run in runs)
+    for item in (i for row in rows for i in row):
         last, at = (out[-1] if out else None), item.values.get("segment")
         if last is not None and at is not None and item.values["do"] in SPREAD and item.caption == last.caption:
             begin = last.values.get("segment")
@@ -324,10 +323,6 @@ def _merge_rows(items: Sequence[Item]) -> tuple[Item, ...]:
                 continue
         out.append(item)
     return tuple(out)
-
-
-def _segment(item: Item) -> int:
-    return int(item.values["segment"])
 
 
 LINE = re.compile(r"\d+ (?:\[[^\]]*\] )?(.*?) [\d.]+s(?: x\d+)?(?: \(.*\))?")

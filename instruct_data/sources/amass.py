@@ -17,6 +17,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,24 +66,14 @@ def read_amass(path: str | os.PathLike[str], up: str = "z") -> Motion:
     return motion.moved(0.0, shift)
 
 
-@dataclass(frozen=True)
-class AmassSpan:
-    """Loads seconds `start` to `stop` (None = to its end) of a file as a body at the modality's rate."""
-
-    path: Path
-    start: float = 0.0
-    stop: float | None = None
-    caption: str = ""
-    up: str = "z"
-
-    def __call__(self) -> Motion:
-        motion = read_amass(self.path, self.up)
-        first = round(self.start * motion.fps)
-        last = len(motion) if self.stop is None else min(round(self.stop * motion.fps), len(motion))
-        if last - first < 2:
-            raise UserError(f"{self.path}: frames {first} to {last} of {len(motion)}; accepted at least 2")
-        span = motion.slice(first, last).resampled(modalities.get("body").fps)
-        return span.canonical().with_caption(self.caption)
+def load_span(path: Path, start: float = 0.0, stop: float | None = None, caption: str = "", up: str = "z") -> Motion:
+    """Seconds `start` to `stop` (None = to its end) of a file as a body at the modality's rate."""
+    motion = read_amass(path, up)
+    first = round(start * motion.fps)
+    last = len(motion) if stop is None else min(round(stop * motion.fps), len(motion))
+    if last - first < 2:
+        raise UserError(f"{path}: frames {first} to {last} of {len(motion)}; accepted at least 2")
+    return motion.slice(first, last).resampled(modalities.get("body").fps).canonical().with_caption(caption)
 
 
 def read_amass_folder(
@@ -98,7 +89,7 @@ def read_amass_folder(
         captions = read_captions(path.with_suffix(".txt"), name, report)
         if captions is None:
             continue
-        load = AmassSpan(path, caption=captions[0] if captions else "", up=up)
+        load = partial(load_span, path, caption=captions[0] if captions else "", up=up)
         source = relative.parts[0] if len(relative.parts) > 1 else "amass"
         yield from load_clip(Clip(name, load, captions, source, licence or corpus.licence, split), report)
 
@@ -247,7 +238,7 @@ def _clips(name: str, path: Path, spans: Spans, report: Report) -> Iterator[Clip
         captions = list(dict.fromkeys(label["words"] for label in span_labels))
         categories = list(dict.fromkeys(c for label in span_labels for c in label["categories"]))
         action = categories[0].replace(" ", "_") if categories else ""
-        load = AmassSpan(path, start, end, captions[0])
+        load = partial(load_span, path, start, end, captions[0])
         yield Clip(clip_id, load, captions, "babel", "", action=action, extra={"categories": categories})
 
 
@@ -279,20 +270,15 @@ def read_motion_x(root: Path, corpus: Corpus, report: Report, split: str | None 
             continue
         captions = read_captions(texts / f"{name}.txt", name, report)
         if captions is not None:
-            load = _MotionX(path, captions[0] if captions else "")
+            load = partial(_load_motion_x, path, captions[0] if captions else "")
             clip = Clip(name, load, captions, f"motion_x_{subset.lower()}", corpus.licence, part)
             yield from load_clip(clip, report)
 
 
-@dataclass(frozen=True)
-class _MotionX:
-    path: Path
-    caption: str
-
-    def __call__(self) -> Motion:
-        x = np.array(map_array(self.path, f"accepted (frames, {MOTION_X_WIDTH})"), np.float64)
-        if x.ndim != 2 or x.shape[1] != MOTION_X_WIDTH or not np.isfinite(x).all():
-            raise UserError(f"{self.path}: {x.shape}; accepted finite (frames, {MOTION_X_WIDTH})")
-        count = len(SMPL22.names)
-        rotations = rot.from_axis_angle(x[:, : 3 * count].reshape(-1, count, 3))
-        return normalise_motion(Motion(rotations, x[:, MOTION_X_TRANSLATION], MOTION_X_FPS), self.caption)
+def _load_motion_x(path: Path, caption: str) -> Motion:
+    x = np.array(map_array(path, f"accepted (frames, {MOTION_X_WIDTH})"), np.float64)
+    if x.ndim != 2 or x.shape[1] != MOTION_X_WIDTH or not np.isfinite(x).all():
+        raise UserError(f"{path}: {x.shape}; accepted finite (frames, {MOTION_X_WIDTH})")
+    count = len(SMPL22.names)
+    rotations = rot.from_axis_angle(x[:, : 3 * count].reshape(-1, count, 3))
+    return normalise_motion(Motion(rotations, x[:, MOTION_X_TRANSLATION], MOTION_X_FPS), caption)

@@ -129,22 +129,15 @@ def normalise_motion(motion: Motion, caption: str = "") -> Motion:
     return ground_motion(motion).resampled(modalities.get(motion.modality).fps).canonical().with_caption(caption)
 
 
-@dataclass(frozen=True)
-class BvhFile:
-    """Loads frames `first` to `stop` (not included; None = all) of a BVH, counted at the file's rate."""
-
-    path: Path
-    caption: str = ""
-    first: int = 0
-    stop: int | None = None
-    hands: bool = False  # make it a gesture with the file's fingers instead of a body
-
-    def __call__(self) -> Motion:
-        motion = read_bvh(self.path, self.hands, means=partial(folder_means, self.path))
-        stop = len(motion) if self.stop is None else self.stop
-        if not self.first < stop <= len(motion):
-            raise UserError(f"{self.path}: frames {self.first} to {stop} of {len(motion)}; accepted those there")
-        return normalise_motion(motion.slice(self.first, stop), self.caption)
+def load_bvh(path: Path, caption: str = "", first: int = 0, stop: int | None = None, hands: bool = False) -> Motion:
+    """Frames `first` to `stop` (not included; None = all) of a BVH, counted at the file's rate; a gesture with the
+    file's fingers where `hands`, else a body.
+    """
+    motion = read_bvh(path, hands, means=partial(folder_means, path))
+    stop = len(motion) if stop is None else stop
+    if not first < stop <= len(motion):
+        raise UserError(f"{path}: frames {first} to {stop} of {len(motion)}; accepted those there")
+    return normalise_motion(motion.slice(first, stop), caption)
 
 
 def load_clip(clip: Clip, report: Report) -> Iterator[Clip]:

@@ -167,10 +167,8 @@ def from_beat(data: dict[str, Any], path: Path) -> FaceMotion:
     _check_beat_times(times, path)
     # seconds to which the times are rounded, 0 where they have six decimals or more
     rounding = next((10.0**-d for d in range(1, 6) if np.abs(times - times.round(d)).max() < 1e-9), 0.0)
-    try:
+    with parsing(path, "a face"):
         return FaceMotion.from_curves(*evenly_spaced(face.curves, times - times[0], rounding))
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
 
 
 def _check_beat_times(times: np.ndarray, path: Path) -> None:
@@ -249,13 +247,11 @@ def read_mediapipe(path: str | os.PathLike[str], fps: float | None = None) -> Fa
     both = np.concatenate([weights, np.radians(turned) * SIGNS], 1)
     every = np.arange(len(both))
     both = np.stack([np.interp(every, every[good], column[good]) for column in both.T], 1)
-    try:
+    with parsing(path, "a face"):
         used = list(where.values())
         names, rows = [arkit.MEDIAPIPE[c] for c in used], [int(t) + 1 for t in every[good]]
         check_weights(shapes[good][:, used], names, rows)
         return FaceMotion.from_curves(both, _rate(data.get(RATE), fps))
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
 
 
 def _wrap_degrees(degrees: np.ndarray) -> np.ndarray:
@@ -308,10 +304,8 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
     full[:, shapes] = values[:, : len(shapes)]
     full[:, [arkit.COUNT + a for a in axes]] = values[:, len(shapes) :] * HEAD_SIGNS[axes]
     times = _times(codes, path)
-    try:
+    with parsing(path, "a face"):
         return FaceMotion.from_curves(*evenly_spaced(full, times))
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
 
 
 def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray, list[int], list[int]]:
@@ -356,10 +350,8 @@ def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray
     bad = np.argwhere(~np.isfinite(out))
     if len(bad):
         raise UserError(f"{path}: row {rows[bad[0, 0]]}, {header[picked[bad[0, 1]]]}: NaN or infinity")
-    try:
+    with parsing(path, "a face"):
         check_weights(out[:, : len(shapes)], [header[c] for c in picked], rows)
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
     return codes, out, shapes, axes
 
 

@@ -20,20 +20,21 @@ import csv
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from instruct_data.clip import Clip, check_split
-from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, contradiction, frame_rate_of
+from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, contradiction, frame_rate_of, load_span
 from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, load_clip, normalise_motion, reason
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
 from vqvae.io.files import parsing, read_text
-from vqvae.io.hml263 import recover_joints, swing_rotations
+from vqvae.io.hml263 import HML263Features, recover_joints, swing_rotations
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -122,7 +123,7 @@ def read_humanml3d(
     for part, name in corpus.read_lists(data, split, report):
         vectors = data / "new_joint_vecs" / f"{name}.npy"
         for span, captions in spans_of(name, data, (vectors,), report).items():
-            features = _Features(vectors, span, captions[0])
+            features = partial(_load_features, vectors, span, captions[0])
             clip = Clip(span_id(name, span), features, captions, "humanml3d", corpus.licence, part)
             yield from load_clip(clip, report)
 
@@ -144,7 +145,7 @@ def read_index(path: Path) -> dict[str, tuple[str, int, int]]:
 
 def _amass_spans(
     name: str, row: tuple[str, int, int], data: Path, index: AmassIndex, report: Report
-) -> Iterator[tuple[str, list[str], AmassSpan]]:
+) -> Iterator[tuple[str, list[str], Callable[[], Motion]]]:
     source, first, last = row
     relative = source.replace("\\", "/").split("pose_data/")[-1]
     if relative.startswith("humanact12"):
@@ -171,37 +172,22 @@ def _amass_spans(
         if b - a < MIN_FRAMES:
             report.skip(clip_id, f"shorter than {MIN_FRAMES} frames or outside the clip")
             continue
-        yield clip_id, captions, AmassSpan(path, (dropped + a) * step, (dropped + b) * step, captions[0])
+        yield clip_id, captions, partial(load_span, path, (dropped + a) * step, (dropped + b) * step, captions[0])
 
 
-@dataclass(frozen=True)
-class _Features:
-    """Loads a span of a clip's features; (0, 0) is the whole clip."""
-
-    path: Path
-    span: tuple[float, float]
-    caption: str
-
-    def __call__(self) -> Motion:
-        from vqvae.io.hml263 import HML263Features
-
-        features = np.array(_map_features(self.path))
-        if not np.isfinite(features).all():
-            frame = int(np.argmin(np.isfinite(features).all(1)))
-            raise UserError(f"{self.path}: NaN or infinity in frame {frame}")
-        start, stop = (int(seconds * FPS) for seconds in self.span)
-        stop = len(features) if self.span == (0.0, 0.0) else min(stop, len(features))
-        if stop - start < MIN_FRAMES:
-            raise UserError(f"{self.path}: shorter than {MIN_FRAMES} frames or outside the clip")
-        motion = HML263Features().decode(features, self.caption)
-        return motion.slice(start, min(stop, len(motion))).canonical()
-
-
-def _map_features(path: Path) -> np.ndarray:
-    x = map_array(path)
-    if x.ndim != 2 or x.shape[1] != DIM:
-        raise UserError(f"{path}: {x.shape}; accepted (T, {DIM})")
-    return x
+def _load_features(path: Path, span: tuple[float, float], caption: str) -> Motion:
+    """A span of a clip's features; (0, 0) is the whole clip."""
+    features = np.array(map_array(path))
+    if features.ndim != 2 or features.shape[1] != DIM:
+        raise UserError(f"{path}: {features.shape}; accepted (T, {DIM})")
+    if not np.isfinite(features).all():
+        raise UserError(f"{path}: NaN or infinity in frame {int(np.argmin(np.isfinite(features).all(1)))}")
+    start, stop = (int(seconds * FPS) for seconds in span)
+    stop = len(features) if span == (0.0, 0.0) else min(stop, len(features))
+    if stop - start < MIN_FRAMES:
+        raise UserError(f"{path}: shorter than {MIN_FRAMES} frames or outside the clip")
+    motion = HML263Features().decode(features, caption)
+    return motion.slice(start, min(stop, len(motion))).canonical()
 
 
 @dataclass(frozen=True)
@@ -323,27 +309,19 @@ def read_kit_ml(root: Path, corpus: Corpus, report: Report, split: str | None = 
     for part, name in corpus.read_lists(root, split, report):
         vectors = root / "new_joint_vecs" / f"{name}.npy"
         for span, captions in spans_of(name, root, (vectors,), report).items():
-            load = _KitFile(vectors, span, captions[0])
+            load = partial(_load_kit, vectors, span, captions[0])
             yield from load_clip(Clip(span_id(name, span), load, captions, "kit_ml", corpus.licence, part), report)
 
 
-@dataclass(frozen=True)
-class _KitFile:
-    path: Path
-    span: tuple[float, float]
-    caption: str
-
-    def __call__(self) -> Motion:
-        features = np.array(map_array(self.path, "accepted (frames, 251)"))
-        first, last = (int(seconds * KIT_FPS) for seconds in self.span)
-        last = len(features) if self.span == (0.0, 0.0) else last
-        try:
-            joints = recover_joints(features, KIT_JOINTS)[first:last]
-        except UserError as e:
-            raise UserError(f"{self.path}: {e}") from None
-        if len(joints) < MIN_KIT_FRAMES:
-            raise UserError(f"{self.path}: {len(joints)} frames; accepted at least {MIN_KIT_FRAMES}")
-        return normalise_motion(from_joints(joints), self.caption)
+def _load_kit(path: Path, span: tuple[float, float], caption: str) -> Motion:
+    features = np.array(map_array(path, "accepted (frames, 251)"))
+    first, last = (int(seconds * KIT_FPS) for seconds in span)
+    last = len(features) if span == (0.0, 0.0) else last
+    with parsing(path, "features"):
+        joints = recover_joints(features, KIT_JOINTS)[first:last]
+    if len(joints) < MIN_KIT_FRAMES:
+        raise UserError(f"{path}: {len(joints)} frames; accepted at least {MIN_KIT_FRAMES}")
+    return normalise_motion(from_joints(joints), caption)
 
 
 def from_joints(joints: np.ndarray) -> Motion:

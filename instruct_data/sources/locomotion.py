@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from zlib import crc32
@@ -30,10 +30,10 @@ from instruct_data.factory.text.captions import bank_style
 from instruct_data.factory.text.everyday import everyday, lexicon
 from instruct_data.sources.corpus import (
     MAX_TEXT_BYTES,
-    BvhFile,
     Corpus,
     Report,
     find_files,
+    load_bvh,
     load_clip,
     normalise_motion,
     reason,
@@ -48,15 +48,8 @@ CMU_INDEX = "cmu-mocap-index-text.txt"
 CMU_FPS = 120.0
 
 
-@dataclass(frozen=True)
-class _Amc:
-    path: Path
-    skeleton: AsfSkeleton
-    fps: float
-    caption: str
-
-    def __call__(self) -> Motion:
-        return normalise_motion(retarget(read_amc(self.path, self.skeleton, self.fps)), self.caption)
+def _load_trial(path: Path, skeleton: AsfSkeleton, fps: float, caption: str) -> Motion:
+    return normalise_motion(retarget(read_amc(path, skeleton, fps)), caption)
 
 
 def read_cmu(root: Path, corpus: Corpus, report: Report, split: str = "train", fps: float = CMU_FPS) -> Iterator[Clip]:
@@ -79,13 +72,13 @@ def read_cmu(root: Path, corpus: Corpus, report: Report, split: str = "train", f
             report.skip(path.stem, f"its skeleton {reason(skeleton)}")
             continue
         texts = captions.get(path.stem, [])
-        load = _Amc(path, skeleton, fps, texts[0] if texts else "")
+        load = partial(_load_trial, path, skeleton, fps, texts[0] if texts else "")
         yield from load_clip(Clip(path.stem, load, texts, "cmu_amc", corpus.licence, split), report)
     for path in find_files(root, "*/*_*.bvh", "data/*/*_*.bvh", "*/*/*_*.bvh"):
         if path.stem not in names:
             names.add(path.stem)
             texts = captions.get(path.stem, [])
-            bvh = BvhFile(path, texts[0] if texts else "", first=1)
+            bvh = partial(load_bvh, path, texts[0] if texts else "", first=1)
             yield from load_clip(Clip(path.stem, bvh, texts, "cmu_bvh", corpus.licence, split), report)
 
 
@@ -132,7 +125,7 @@ def read_bandai_namco(root: Path, corpus: Corpus, report: Report, split: str = "
         captions = bandai_captions(action, style, path.stem)
         if not captions:
             report.notes["take whose content or style has no words of ours, without captions"] += 1
-        load = BvhFile(path, captions[0] if captions else "")
+        load = partial(load_bvh, path, captions[0] if captions else "")
         source = f"bandai{parts[0].removeprefix('dataset-')}"
         yield from load_clip(Clip(path.stem, load, captions, source, corpus.licence, split, action, style), report)
 
@@ -160,10 +153,8 @@ def read_100style(root: Path, corpus: Corpus, report: Report, split: str = "trai
         action, sentence = KINDS[kind]
         words = words_of(style)
         caption = sentence if words == ["neutral"] else f"{sentence} in {' '.join(words)} style"
-        clip = Clip(
-            path.stem, BvhFile(path, caption, *cuts[path.stem]), [caption], "100style", corpus.licence, split, action,
-            "_".join(words),
-        )  # fmt: skip
+        load, style = partial(load_bvh, path, caption, *cuts[path.stem]), "_".join(words)
+        clip = Clip(path.stem, load, [caption], "100style", corpus.licence, split, action, style)
         yield from load_clip(clip, report)
 
 
@@ -196,5 +187,5 @@ def read_lafan1(root: Path, corpus: Corpus, report: Report, split: str | None = 
         part = split or ("test" if subject == TEST_SUBJECT else "train")
         action, extra = "_".join(words_of(theme.rstrip("0123456789"))), {"subject": subject}
         yield from load_clip(
-            Clip(path.stem, BvhFile(path), [], "lafan1", corpus.licence, part, action, "", extra), report
+            Clip(path.stem, partial(load_bvh, path), [], "lafan1", corpus.licence, part, action, "", extra), report
         )

@@ -36,10 +36,10 @@ from instruct_data.clip import Clip
 from instruct_data.joining import join_motions
 from instruct_data.sources.corpus import (
     MAX_TEXT_BYTES,
-    BvhFile,
     Corpus,
     Report,
     find_files,
+    load_bvh,
     load_clip,
     normalise_motion,
     read_captions,
@@ -96,7 +96,14 @@ def read_smartbody(root: Path, corpus: Corpus, report: Report, split: str = "tra
 
     Clips that jump are left out; performers whose hands at rest are not known come without fingers.
     """
-    _check_joints(root / "joints.json", corpus)
+    table = root / "joints.json"
+    data = read_object(table, accepted=f"accepted {corpus.tree}")
+    with parsing(table, "a list of joints"):
+        joints = tuple(data["body"]), tuple(data["fingers"])
+        same = joints == (SMPL22.names, FINGER_NAMES) and data["fps"] == SMARTBODY_FPS
+    if not same:
+        raise UserError(f"{table}: other joints; accepted the 22 SMPL joints, {FINGER_NAMES[0]} ... "
+                        f"{FINGER_NAMES[-1]}, {SMARTBODY_FPS:g} frames a second")  # fmt: skip
     arrays = _arrays(root / "motions.npz")
     path = root / "clips.jsonl"
     for n, row in json_rows(path):
@@ -113,18 +120,8 @@ def read_smartbody(root: Path, corpus: Corpus, report: Report, split: str = "tra
         if step > MAX_STEP:
             report.skip(name, f"jumps by more than {MAX_STEP:g} degrees from frame to frame")
             continue
-        load = _SmartbodyFile(arrays, index, performer, root / "motions.npz")
+        load = partial(_load_smartbody, arrays, index, performer, root / "motions.npz")
         yield from load_clip(Clip(name, load, [], "smartbody", corpus.licence, split, action, extra=extra), report)
-
-
-def _check_joints(path: Path, corpus: Corpus) -> None:
-    data = read_object(path, accepted=f"accepted {corpus.tree}")
-    with parsing(path, "a list of joints"):
-        joints = tuple(data["body"]), tuple(data["fingers"])
-        same = joints == (SMPL22.names, FINGER_NAMES) and data["fps"] == SMARTBODY_FPS
-    if not same:
-        raise UserError(f"{path}: other joints; accepted the 22 SMPL joints, {FINGER_NAMES[0]} ... {FINGER_NAMES[-1]}, "
-                        f"{SMARTBODY_FPS:g} frames a second")  # fmt: skip
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -143,23 +140,15 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-@dataclass(frozen=True, eq=False)
-class _SmartbodyFile:
-    arrays: dict[str, np.ndarray]
-    index: int
-    performer: str
-    path: Path
-
-    def __call__(self) -> Motion:
-        rows = slice(*(int(v) for v in self.arrays["offsets"][self.index : self.index + 2]))
-        with parsing(self.path, f"clip {self.index}"):
-            body = self.arrays["rot"][rows].astype(np.float32) / 32767
-            motion = Motion(body, self.arrays["root"][rows].copy(), SMARTBODY_FPS, "gesture")
-            rest_hand = _REST_HANDS.get(self.performer)
-            if rest_hand is not None:
-                fingers = self.arrays["fingers"][rows].astype(np.float64) / 32767
-                motion = _with_fingers(motion, rot.normalize(fingers), rest_hand)
-        return normalise_motion(motion)
+def _load_smartbody(arrays: dict[str, np.ndarray], index: int, performer: str, path: Path) -> Motion:
+    rows = slice(*(int(v) for v in arrays["offsets"][index : index + 2]))
+    with parsing(path, f"clip {index}"):
+        body = arrays["rot"][rows].astype(np.float32) / 32767
+        motion = Motion(body, arrays["root"][rows].copy(), SMARTBODY_FPS, "gesture")
+        if (rest_hand := _REST_HANDS.get(performer)) is not None:
+            fingers = arrays["fingers"][rows].astype(np.float64) / 32767
+            motion = _with_fingers(motion, rot.normalize(fingers), rest_hand)
+    return normalise_motion(motion)
 
 
 def _with_fingers(motion: Motion, fingers: np.ndarray, rest_hand: _RestHand) -> Motion:
@@ -284,16 +273,10 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
             yield line, str(row["animation"]).strip(), [" ".join(str(t).split()) for t in texts]
 
 
-@dataclass(frozen=True)
-class _Load:
-    read: Callable[[], Motion]
-    caption: str
-    loop: bool = False
-
-    def __call__(self) -> Motion:
-        motion = self.read()
-        motion = repeat_loop(motion, MIN_LOOP_SECONDS) if self.loop else motion
-        return settle_motion(motion.resampled(modalities.get("body").fps)).canonical().with_caption(self.caption)
+def _load(read: Callable[[], Motion], caption: str, loop: bool = False) -> Motion:
+    motion = read()
+    motion = repeat_loop(motion, MIN_LOOP_SECONDS) if loop else motion
+    return settle_motion(motion.resampled(modalities.get("body").fps)).canonical().with_caption(caption)
 
 
 def repeat_loop(motion: Motion, seconds: float) -> Motion:
@@ -324,7 +307,7 @@ def read_pack(
         if entry.left_out:
             report.skip(names[0], f"left out: {entry.left_out}")
             continue
-        load = _Load(read, entry.captions[0] if entry.captions else "", entry.loop)
+        load = partial(_load, read, entry.captions[0] if entry.captions else "", entry.loop)
         action = f"{source}_{entry.kind or plain_name(names[-1])}".replace("/", "_")
         clip = Clip(
             names[0], load, entry.captions, source, licence or corpus.licence, split or split_of(names[0]), action
@@ -398,7 +381,7 @@ def read_smartbody_actions(root: Path, corpus: Corpus, report: Report, split: st
             continue
         gesture = clip.load()
         body = Motion(gesture.rotations, gesture.root, gesture.fps)  # without fingers
-        load = _Load(lambda body=body: body, entry.captions[0])  # type: ignore[misc]
+        load = partial(_load, lambda body=body: body, entry.captions[0])  # type: ignore[misc]
         part, action = split or split_of(clip.id), f"smartbody_{entry.kind}"
         yield from load_clip(Clip(clip.id, load, entry.captions, "smartbody", corpus.licence, part, action), report)
 
@@ -420,7 +403,7 @@ def read_bvh_folder(
         texts = entry.captions or read_captions(path.with_suffix(".txt"), name, report)
         if texts is None:
             continue
-        load = BvhFile(path, texts[0] if texts else "")
+        load = partial(load_bvh, path, texts[0] if texts else "")
         for clip in load_clip(Clip(name, load, texts, source, licence or corpus.licence, split, entry.kind), report):
             if not texts:
                 report.notes["clip without a caption"] += 1

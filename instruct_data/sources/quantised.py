@@ -60,20 +60,16 @@ class _Shards:
             return Motion(rotations, arrays["root"][a:b].copy(), BODY_FPS, "body", caption)
 
 
-def _check_skeleton(folder: Path) -> None:
+def read_quantised(folder: str | os.PathLike[str], split: str | None = None) -> Iterator[Clip]:
+    """Clips of a folder with captions.jsonl, skeleton.json and shards; motions are loaded lazily."""
+    folder = Path(folder)
+    check_split(split)
     path = folder / "skeleton.json"
     data = read_object(path)
     with parsing(path, "a skeleton with joint_names and offsets"):
         names, offsets = tuple(data["joint_names"]), np.array(data["offsets"], float)
     if names != SMPL22.names or offsets.shape != SMPL22.offsets.shape or np.abs(offsets - SMPL22.offsets).max() > 1e-3:
         raise UserError(f"{path}: another skeleton; accepted the 22 SMPL joints with this project's bone lengths")
-
-
-def read_quantised(folder: str | os.PathLike[str], split: str | None = None) -> Iterator[Clip]:
-    """Clips of a folder with captions.jsonl, skeleton.json and shards; motions are loaded lazily."""
-    folder = Path(folder)
-    check_split(split)
-    _check_skeleton(folder)
     shards = _Shards(folder)
     path = folder / CAPTIONS
     for n, row in json_rows(path):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ import numpy as np
 from instruct_data.clip import SPLITS, Clip
 from instruct_data.sources.corpus import (
     MAX_TEXT_BYTES,
-    BvhFile,
     Corpus,
     Report,
     find_files,
+    load_bvh,
     normalise_motion,
     with_files,
 )
@@ -51,7 +52,7 @@ def read_beat(root: Path, corpus: Corpus, report: Report, split: str = "train") 
     """BEAT (Liu et al. 2022), BVH at 120 frames a second; its files show no split."""
     for path in find_files(root, "**/*.bvh"):
         files = {"audio": path.with_suffix(".wav"), "transcript": path.with_suffix(".TextGrid")}
-        load, extra = BvhFile(path, hands=True), _beat_extra(path.stem)
+        load, extra = partial(load_bvh, path, hands=True), _beat_extra(path.stem)
         yield from with_files(Clip(path.stem, load, [], "beat", corpus.licence, split, extra=extra), files, report)
 
 
@@ -72,34 +73,21 @@ def read_beat2(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
         if name not in splits:
             raise UserError(f"{table}: no {name}; accepted a line for each file of smplxflame_30")
         files = {"audio": root / "wave16k" / f"{name}.wav", "transcript": root / "textgrid" / f"{name}.TextGrid"}
-        clip = Clip(name, _Smplx(path), [], "beat2", corpus.licence, splits[name], extra=_beat_extra(name))
+        load = partial(_load_gesture, read_smplx, path, "y", hands=True)
+        clip = Clip(name, load, [], "beat2", corpus.licence, splits[name], extra=_beat_extra(name))
         yield from with_files(clip, files, report)
 
 
-@dataclass(frozen=True)
-class _Smplx:
-    """Loads an SMPL-X file that is Y up, as BEAT2's are, as a gesture with its fingers."""
-
-    path: Path
-
-    def __call__(self) -> Motion:
-        return normalise_motion(read_smplx(self.path, "y", hands=True))
+def _load_gesture(read: Callable[..., Motion], *arguments: Any, **options: Any) -> Motion:
+    return normalise_motion(read(*arguments, **options))
 
 
 def read_beat2_take(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
     """One take of BEAT2 in the form of `read_quantised_take`; its terms let it validate, not train."""
     for path in find_files(root, "*_*.npz"):
-        load, extra = _QuantisedTake(root / "body22.npz"), _beat_extra(path.stem)
+        load, extra = partial(_load_gesture, read_quantised_take, root / "body22.npz"), _beat_extra(path.stem)
         clip = Clip(path.stem, load, [], "beat2", corpus.licence, "val", extra=extra)
         yield from with_files(clip, {"audio": path.with_suffix(".flac")}, report)
-
-
-@dataclass(frozen=True)
-class _QuantisedTake:
-    path: Path
-
-    def __call__(self) -> Motion:
-        return normalise_motion(read_quantised_take(self.path))
 
 
 def read_quantised_take(path: str | os.PathLike[str]) -> Motion:
@@ -124,7 +112,7 @@ def read_zeroeggs(root: Path, corpus: Corpus, report: Report, split: str | None 
         parts = path.stem.split("_")
         extra = {"speaker": "zeroeggs", "style": parts[1] if len(parts) > 1 else "", "mirrored": "mirror" in parts}
         part = split or ("val" if "_".join(parts[:3]) in held else "train")
-        clip = Clip(path.stem, BvhFile(path, hands=True), [], "zeroeggs", corpus.licence, part, extra=extra)
+        clip = Clip(path.stem, partial(load_bvh, path, hands=True), [], "zeroeggs", corpus.licence, part, extra=extra)
         yield from with_files(clip, _sound_with_words(path.with_suffix(".wav")), report)
 
 
@@ -155,38 +143,29 @@ def read_llavataros(root: Path, corpus: Corpus, report: Report, split: str = "tr
     data = root / "data" if (root / "data" / "datasets").is_dir() else root
     for path in find_files(data / "datasets" if (data / "datasets").is_dir() else data, "**/*.npy"):
         files = _sound_with_words(path.with_suffix(".wav"), data / "alignments")
-        load = _NineJoints(path, files["audio"])
+        load = partial(_load_nine_joints, path, files["audio"])
         clip = Clip(path.stem, load, [], "llavataros", corpus.licence, split, extra={"speaker": "llavataros"})
         yield from with_files(clip, files, report)
 
 
-@dataclass(frozen=True)
-class _NineJoints:
-    path: Path
-    sound: Path
+def _load_nine_joints(path: Path, sound: Path) -> Motion:
+    import soundfile
 
-    def __call__(self) -> Motion:
-        import soundfile
-
-        array = map_array(self.path)
-        if array.shape[1:] != pos7.SHAPE or not len(array):
-            raise UserError(f"{self.path}: shape {array.shape}; accepted (frames, 9, 7)")
-        with parsing(self.sound, "a sound"):
-            seconds = float(soundfile.info(str(self.sound)).duration)
-        fps = _rate_of(len(array), seconds, self.path)
-        array = np.array(array, np.float64)
-        if not np.isfinite(array).all():
-            raise UserError(f"{self.path}: NaN or infinity; accepted finite numbers")
-        with parsing(self.path, "an upper body of nine joints"):
-            return normalise_motion(pos7.from_array(array, fps))
-
-
-def _rate_of(frames: int, seconds: float, path: Path) -> float:
-    """Frames a second of a motion as long as its sound: one of `NINE_JOINT_RATES`."""
-    fps = min(NINE_JOINT_RATES, key=lambda r: abs(np.log(max(frames, 1) / r / max(seconds, 1e-9))))
-    if abs(frames / fps - seconds) > max(MAX_LENGTH_DIFFERENCE * seconds, 0.5):
-        raise UserError(f"{path}: {frames} frames beside {seconds:.1f} s of sound; accepted 30 or 60 frames a second")
-    return fps
+    array = map_array(path)
+    if array.shape[1:] != pos7.SHAPE or not len(array):
+        raise UserError(f"{path}: shape {array.shape}; accepted (frames, 9, 7)")
+    with parsing(sound, "a sound"):
+        seconds = float(soundfile.info(str(sound)).duration)
+    # one of `NINE_JOINT_RATES`, as the motion is as long as its sound
+    fps = min(NINE_JOINT_RATES, key=lambda r: abs(np.log(len(array) / r / max(seconds, 1e-9))))
+    if abs(len(array) / fps - seconds) > max(MAX_LENGTH_DIFFERENCE * seconds, 0.5):
+        raise UserError(f"{path}: {len(array)} frames beside {seconds:.1f} s of sound; accepted 30 or 60 frames a "
+                        "second")  # fmt: skip
+    array = np.array(array, np.float64)
+    if not np.isfinite(array).all():
+        raise UserError(f"{path}: NaN or infinity; accepted finite numbers")
+    with parsing(path, "an upper body of nine joints"):
+        return normalise_motion(pos7.from_array(array, fps))
 
 
 def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
@@ -200,8 +179,9 @@ def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
     for part, split in _GENEA_SPLITS.items():
         speakers = _genea_speakers(root / part / "metadata.csv")
         for path in find_files(root, f"{part}/{_GENEA_ROLES[0]}/bvh/*.bvh"):
+            names = [(root / part / role, path.stem.replace(_GENEA_ROLES[0], role)) for role in _GENEA_ROLES]
             agent, listener = (
-                _genea_files(root / part / role, path.stem.replace(_GENEA_ROLES[0], role)) for role in _GENEA_ROLES
+                {"audio": f / "wav" / f"{n}.wav", "transcript": f / "tsv" / f"{n}.tsv"} for f, n in names
             )
             persons = speakers.get(path.stem.removesuffix(f"_{_GENEA_ROLES[0]}"), {})
             interlocutor: dict[str, Any] = {"name": path.stem.replace(*_GENEA_ROLES)}
@@ -211,23 +191,14 @@ def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
             if motion.is_file():
                 interlocutor["motion"] = str(motion)
             extra = persons.get(_GENEA_ROLES[0], {}) | {"interlocutor": interlocutor}
-            load = BvhFile(path, hands=True) if extra.get("fingers", True) else _Fingerless(path)
+            load = partial(_load_bvh_talk, path, bool(extra.get("fingers", True)))
             clip = Clip(path.stem, load, [], "genea2023", corpus.licence, split, extra=extra)
             yield from with_files(clip, agent, report, listener.values())
 
 
-def _genea_files(folder: Path, name: str) -> dict[str, Path]:
-    return {"audio": folder / "wav" / f"{name}.wav", "transcript": folder / "tsv" / f"{name}.tsv"}
-
-
-@dataclass(frozen=True)
-class _Fingerless:
-    """Loads a BVH as a gesture whose fingers are not known."""
-
-    path: Path
-
-    def __call__(self) -> Motion:
-        return replace(BvhFile(self.path, hands=True)(), fingers=None)
+def _load_bvh_talk(path: Path, fingers: bool) -> Motion:
+    motion = load_bvh(path, hands=True)
+    return motion if fingers else replace(motion, fingers=None)  # those that are stiff are not known
 
 
 def _genea_speakers(table: Path) -> dict[str, dict[str, dict[str, Any]]]:
@@ -266,7 +237,7 @@ def read_talking_with_hands(root: Path, corpus: Corpus, report: Report, split: s
             speaker, sound = partners[0]
             heard = {key: str(p) for key, p in _sound_with_words(sound).items()}
             extra["interlocutor"] = {"name": "_".join((*place, speaker)), "speaker": speaker} | heard
-        load = BvhFile(path, hands=True)
+        load = partial(load_bvh, path, hands=True)
         clip = Clip(name, load, [], "talking_with_hands", corpus.licence, split, extra=extra)
         files = _sound_with_words(sounds.get(person, audio.joinpath(*place, f"{name}.wav")))
         yield from with_files(clip, files, report)

@@ -11,7 +11,6 @@ from safetensors import safe_open
 
 from avatargpt.evaluation.gesture import read_talks
 from avatargpt.gesture.features import WordRows, near_words, prosody
-from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
@@ -49,7 +48,7 @@ from instruct_data.factory.gesture.performing import perform
 from instruct_data.gesture.plan import Plan, Style, WordClasses, word_classes
 from instruct_data.gesture.strokes import motion_of, wrists
 from instruct_data.store import ClipCodes, Store
-from tests.factories import drawn_rows
+from tests.factories import drawn_rows, tiny_config
 from tests.gesture import made_up
 from tests.gesture.conftest import Spelling
 from vqvae.errors import UserError
@@ -299,10 +298,7 @@ def items() -> list[ClipCodes]:
 
 def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
     text = TextTokenizer.train(["no that was tiny but you", "waves it away, says no"] * 5, 300)
-    config = AvatarGPTConfig(
-        vocab_size=text.size, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0,
-        modalities={"gesture": {"codebook_size": 16, "levels": 2, "code_dim": 4}},
-    )  # fmt: skip
+    config = tiny_config(text, 16, "gesture")
     heads = {"speech_to_gesture": "gesture", "text_to_gesture": "gesture", "gesture_to_text": "text"}
     all_words = dict.fromkeys(("only_ground", "only_words", "only_attributes", "unconditional"), 0.0)
     options = ExampleOptions(weights=dict.fromkeys(heads, 1.0), announce=1.0, say_seconds=1.0, **all_words)

@@ -21,6 +21,7 @@ from avatargpt.train.gesture.data import (
     save_corpus,
 )
 from avatargpt.train.gesture.training import GestureLosses, GestureRecipe, geodesic, gesture_losses
+from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from tests.gesture.conftest import MATERIAL, SHAPE
 from vqvae.errors import UserError
@@ -34,10 +35,7 @@ CPU = Runtime(0, 1, torch.device("cpu"), bf16=False)
 STRESS = np.array([1.0, 1.9, 2.7, 3.6, 4.4])  # s
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
-    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def take(seed: int, split: str = "train", other: bool = True, frames: int = 150) -> Take:
@@ -68,9 +66,14 @@ def corpus(tmp_path: Path) -> GestureCorpus:
     return load_corpus(tmp_path / "cache")
 
 
-def train(corpus: GestureCorpus, out: Path, changes: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
+def train(
+    corpus: GestureCorpus, out: Path, changes: dict[str, Any] | None = None, start: GestureDriver | None = None,
+    until: int | None = None,
+) -> GestureDriver:  # fmt: skip
     config = {"model": MODEL, "train": {**TRAIN, **(changes or {})}}
-    return training.train(GestureRecipe.read(config, "configuration"), corpus, out, CPU, **options)
+    stage = training.GestureStage(GestureRecipe.read(config, "configuration"), corpus, CPU, start)
+    run(stage, out, CPU, until)
+    return GestureDriver(stage.network.to("cpu"))
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(corpus: GestureCorpus, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from avatargpt.metrics.face import Lips, find_closed_lips
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.speech.phones import Phone
 from avatargpt.train import audio_model
+from avatargpt.train.loop import run
 from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data import corpus, expressions
@@ -33,10 +34,7 @@ TRAIN = {"steps": 6, "batch": 4, "window": 40, "warmup": 2, "log_every": 2, "sav
 CPU = Runtime(0, 1, torch.device("cpu"), bf16=False)
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
-    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def train(
@@ -45,7 +43,9 @@ def train(
     until: int | None = None, **changes: Any,
 ) -> Driver:  # fmt: skip
     recipe = audio_model.DriverRecipe.read({"model": model, "train": {**TRAIN, **changes}}, "configuration")
-    return audio_model.train(recipe, clips or all_clips(), directed or [], out, runtime, start, until)
+    stage = audio_model.DriverStage(recipe, clips or all_clips(), directed or [], runtime, start)
+    run(stage, out, runtime, until)
+    return Driver(stage.network.to("cpu"))
 
 
 def all_clips() -> list[corpus.SpeechClip]:

@@ -15,9 +15,8 @@ from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.speech.features import WIDTH
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data import corpus, recordings
-from avatargpt.train.speech_data.clips import SpeechData, flite_clips, label_sentences
+from avatargpt.train.speech_data.clips import SpeechData, flite_clips, label_sentences, sentences_of
 from avatargpt.train.speech_data.labels import Labeller
-from avatargpt.train.speech_data.sources import sentences_of
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite, phones_of
 from tests.factories import voice
 from vqvae.errors import UserError

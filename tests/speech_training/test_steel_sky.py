@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data import steel_sky as game
-from avatargpt.train.speech_data.sources import sentences_of
+from avatargpt.train.speech_data.clips import sentences_of
 from vqvae.errors import UserError
 
 

@@ -105,6 +105,7 @@ def test_every_row_is_in_one_share(stage: LanguageStage) -> None:
     step = share_of(rows, order, stage.examples, StepContext(number, 0, 1, 0), ["body"], 0.5)
     drawn, denying = np.split(step.chosen, [len(order)])
     assert drawn.tolist() == order.tolist() and step.refined["body"] > 0
+    assert sum(step.tokens.values()) == rows.targets[order].sum()
     assert set(denying) == set(np.flatnonzero(np.isin(rows.positive, order))) and len(denying) == step.denied > 0
     for world, parts in DIVISIONS:
         contexts = [StepContext(number, r, world, 0, p, parts) for r in range(world) for p in range(parts)]

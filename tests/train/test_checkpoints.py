@@ -15,7 +15,7 @@ import torch
 
 from avatargpt.config import Schedule
 from avatargpt.train.checkpoints import retain_best, retain_last
-from avatargpt.train.engines import Plain
+from avatargpt.train.engines import TrainEngine
 from avatargpt.train.reporting import RECORD, Log, commit, differences, fingerprint, read_log
 from avatargpt.train.runtime import Runtime
 from tests.train.conftest import CONFIGS, DEBUG, Mini, Refused
@@ -134,7 +134,7 @@ def test_a_step_in_parts_is_the_step_of_their_mean() -> None:
     weights = []
     for parts in (1, 2, 4):
         tiny = stage()
-        engine = Plain(tiny, Runtime(0, 1, torch.device("cpu"), False))
+        engine = TrainEngine(tiny, Runtime(0, 1, torch.device("cpu"), False))
         losses = (tiny.network(rows[k::parts]).square().mean() for k in range(parts))
         engine.optimizer_step(losses, parts, 0.1)
         weights.append(tiny.network.weight.detach().clone())

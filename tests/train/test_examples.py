@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 
-from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.clip_tables import Pools
 from avatargpt.train.data.corpus import Folders, text_corpus
@@ -17,7 +16,7 @@ from avatargpt.train.data.prompts import Wording
 from instruct_data import registry
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes, Store
-from tests.factories import drawn_rows
+from tests.factories import drawn_rows, tiny_config
 from tests.train.conftest import COMPOSED, Mini
 from vqvae.errors import UserError
 
@@ -75,18 +74,12 @@ def items() -> list[ClipCodes]:
     return [*single, ClipCodes("j", codes, ["waves twice"], "train", "composed", "ours", "wave+wave", extra=joined)]
 
 
-def tiny_config(text: TextTokenizer, codebook: int, width: int) -> AvatarGPTConfig:
-    body = {"codebook_size": codebook, "levels": 2, "code_dim": width}
-    return AvatarGPTConfig(vocab_size=text.size, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2,
-                           modalities={"body": body})  # fmt: skip
-
-
 @pytest.fixture
 def examples(added: None) -> Examples:
     lines = ["a person waves; do it in way how_long seconds [Instruction] from here to there"] * 20
     text = TextTokenizer.train(lines, 300)
     options = ExampleOptions(weights=dict.fromkeys(TASKS, 1.0), **ALL_WORDS)
-    return Examples(items(), {}, text, tiny_config(text, 64, 4), options)
+    return Examples(items(), {}, text, tiny_config(text, 64), options)
 
 
 def test_every_kind_is_built(examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,12 +125,12 @@ def test_pairs_hold_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     text = TextTokenizer.train(["Answer in way one two three; [Instruction] clip word other"] * 20, 300)
     pairs = {"which": [({"clip": "c0", "word": "one"}, "two"), ({"clip": "c1", "other": "j", "word": "two"}, "three")]}
     options = ExampleOptions(weights={"which": 1.0}, **ALL_WORDS)
-    rows = drawn_rows(Examples(items(), pairs, text, tiny_config(text, 64, 4), options), "which", 20)
+    rows = drawn_rows(Examples(items(), pairs, text, tiny_config(text, 64), options), "which", 20)
     assert {(row.answer, len(row.motions)) for row in rows} == {("two", 1), ("three", 2)}
     assert all(np.array_equal(m, np.arange(40)) for row in rows for m in row.motions)
     with pytest.raises(UserError, match="pair 1: 'c99'; accepted: the id of a training clip of a body"):
         wrong = {"which": [({"clip": "c99", "word": "one"}, "two")]}
-        drawn_rows(Examples(items(), wrong, text, tiny_config(text, 64, 4), options), "which", 1)
+        drawn_rows(Examples(items(), wrong, text, tiny_config(text, 64), options), "which", 1)
 
 
 def test_words_that_are_needed_are_there(examples: Examples) -> None:
@@ -193,7 +186,7 @@ def test_streams_leave_out_what_has_no_words(mini: Mini, clips: list[Clip]) -> N
     assert all(target for _, target in pairs["rewrite"])
     text = TextTokenizer.train(lines, 300)
     weights = dict.fromkeys(("text_to_motion", "motion_to_text", "in_between", "continuation"), 1.0)
-    examples = Examples(items, pairs, text, tiny_config(text, 32, 4), ExampleOptions(weights=weights))
+    examples = Examples(items, pairs, text, tiny_config(text, 32), ExampleOptions(weights=weights))
     wordless = {name: {i.id for i in examples.pools(name)} & {*NAMELESS, *NAMED} for name in weights}
     assert wordless == {"text_to_motion": {*NAMED}, "motion_to_text": set(),
                      "in_between": {*NAMELESS, *NAMED}, "continuation": {*NAMELESS, *NAMED}}  # fmt: skip

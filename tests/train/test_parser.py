@@ -29,9 +29,7 @@ SMALL = {
 RUNTIME = Runtime(0, 1, torch.device("cpu"), bf16=False)
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def train(
@@ -41,7 +39,7 @@ def train(
     recipe = stage.ParserRecipe.read(config, "configuration")
     training = stage.ParserStage(recipe, written_scores(count), RUNTIME, RandomGrounder(), start=start)
     run(training, out, RUNTIME, until)
-    return training.take_mean()
+    return training.copy_network()
 
 
 def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:

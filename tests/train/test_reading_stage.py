@@ -51,9 +51,7 @@ LINES: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +136,7 @@ def test_texts_of_every_task_are_needed(texts: Path) -> None:
 
 def test_a_run_goes_on_from_another_network(texts: Path, tmp_path: Path) -> None:
     """With another table of names: what both know is taken over."""
-    before = trained(texts, tmp_path / "before").take_mean().network
+    before = trained(texts, tmp_path / "before").copy_network().network
     grown = [*PHRASINGS, ("a cat naps", "nap")]
     after = stage_of(texts, tmp_path / "before", grown).network
     (old,), (new,) = ([n.config.tables["actions"]] for n in (before, after))
@@ -161,7 +159,7 @@ def test_the_mean_of_two_runs_goes_on(texts: Path, tmp_path: Path) -> None:
         two.network.more.weight += 1.0
     save_network(two.network, tmp_path / "two", None)
     mean = stage_of(texts, f"{tmp_path / 'one'},{tmp_path / 'two'}", PHRASINGS).network  # type: ignore[arg-type]
-    first = one.take_mean().network.more.weight
+    first = one.copy_network().network.more.weight
     torch.testing.assert_close(mean.more.weight, (first + two.network.more.weight) / 2)
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from avatargpt.lm.encoder import encode_prompt
-from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.shape import IGNORED
 from avatargpt.lm.text_encoder import ResidentStates, SentenceGrounder, TextTokenizer
 from avatargpt.train.data.batches import Batch, Pool, arranged, share_of
@@ -25,7 +24,7 @@ from instruct_data.factory.text.everyday import everyday_requests
 from instruct_data.registry import CodesSegment, get_task
 from instruct_data.store import ClipCodes
 from instruct_data.text.english import mirror_text, side_of
-from tests.factories import RandomGrounder, Row, drawn_rows, rows_of, standing_figures
+from tests.factories import RandomGrounder, Row, drawn_rows, rows_of, standing_figures, tiny_config
 
 SIZE = 40  # codes of one clip: clip i has codes from SIZE * i on
 LEG = {"left": "right", "right": "left"}
@@ -86,13 +85,8 @@ def text() -> TextTokenizer:
 
 
 def examples_of(text: TextTokenizer, weights: dict[str, float] | None = None, **options: Any) -> Examples:
-    body = {"codebook_size": SIZE * 31, "levels": 2, "code_dim": 4}
-    config = AvatarGPTConfig(
-        vocab_size=text.size, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, modalities={"body": body}
-    )
-    return Examples(items(), PAIRS, text, config, ExampleOptions(
-        weights=weights or WEIGHTS, **{**ALL_WORDS, **options}
-    ))  # fmt: skip
+    chosen = ExampleOptions(weights=weights or WEIGHTS, **{**ALL_WORDS, **options})
+    return Examples(items(), PAIRS, text, tiny_config(text, SIZE * 31), chosen)
 
 
 def numbers_of(codes: list[int]) -> set[int]:
@@ -255,9 +249,7 @@ def test_shares_are_met(text: TextTokenizer) -> None:
 
 
 def test_stretches_of_cyclic_clips(text: TextTokenizer) -> None:
-    body = {"codebook_size": 400, "levels": 1, "code_dim": 4}
-    config = AvatarGPTConfig(vocab_size=text.size, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2,
-                             modalities={"body": body})  # fmt: skip
+    config = tiny_config(text, 400, levels=1)
     typed = {"figures": standing_figures(direction="forward", distance=3.0, rest=2.0)}
     walk = ClipCodes("w", np.arange(30)[:, None], ["a person walks"], "train", "ours", "", "walk", extra=typed)
     long = ClipCodes("l", 100 + np.arange(200)[:, None], ["a person bows"], "train", "ours", "", "bow", extra=typed)
@@ -331,20 +323,6 @@ def test_every_draw_is_in_one_step_with_rows_of_similar_length(text: TextTokeniz
         assert padding(lengths, orders) < most * padding(lengths, np.arange(128).reshape(16, 8))
     streams, entries = zip(*(pool.mixture.draw(n, 8) for n in range(16)), strict=True)
     assert Counter(np.concatenate(streams).tolist()).keys() <= set(range(len(WEIGHTS))) and len(np.concatenate(entries))
-
-
-@pytest.mark.parametrize(("world", "parts"), [(2, 1), (1, 2), (2, 2)])
-def test_shares_of_processes_make_up_the_step(text: TextTokenizer, world: int, parts: int) -> None:
-    pool = Pool(examples_of(text, attributes=1.0, contrast=1.0), 0, 2, 12)
-    rows, order = pool.step(1)
-    contexts = [StepContext(1, r, world, 0, p, parts) for r in range(world) for p in range(parts)]
-    shares = [share_of(rows, order, pool.examples, c, ["body"], 0.5) for c in contexts]
-    chosen = np.concatenate([s.chosen for s in shares])
-    expected = [*order, *np.flatnonzero(np.isin(rows.positive, order))]
-    assert sorted(chosen) == sorted(expected) and len(chosen) > len(order)
-    assert {s.denied for s in shares} == {len(expected) - len(order)} and {s.times for s in shares} == {world * parts}
-    assert sum(int((rows.positive[s.chosen] >= 0).sum()) for s in shares) == shares[0].denied
-    assert sum(shares[0].tokens.values()) == rows.targets[order].sum()
 
 
 def test_a_batch_holds_its_rows(text: TextTokenizer) -> None:

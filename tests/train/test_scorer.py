@@ -11,6 +11,7 @@ import torch
 from avatargpt.config import resolve
 from avatargpt.kinematics.measures import POSE_SIZE, SIZE, motion_signature
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
+from avatargpt.metrics.checks import ClipJudge
 from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator, joint_features, sides_of
 from avatargpt.train.data.exchange import Exchange, number_rows
 from avatargpt.train.data.judged_answers import Judged, measure_picked
@@ -35,8 +36,8 @@ from avatargpt.train.text_motion import (
     EvaluatorRecipe,
     EvaluatorStage,
     Twin,
-    Twins,
     find_captioned,
+    make_twins,
 )
 from avatargpt.train.text_motion import (
     no_counterexamples as unlike_captions,
@@ -236,10 +237,9 @@ def test_clips_are_measured_alike_in_one_process_and_in_several(monkeypatch: pyt
             return [moving(int(c[0, 0]), len(c)) for c in codes]
 
     clips = [ClipCodes(str(i), np.full((9 - i, 1), i % 4), [], "train", "made", "ours") for i in range(6)]
-    here, figures = measure_clips(clips, Decoder())
-    monkeypatch.setattr("avatargpt.train.scorer.MIN_POOL", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    there, same = measure_clips(clips, Decoder())
+    here, figures = measure_clips(clips, Decoder(), 1)
+    monkeypatch.setattr("avatargpt.train.scorer.DECODED", 1)
+    there, same = measure_clips(clips, Decoder(), 2)
     assert np.array_equal(here, there) and figures == same
     for i in (0, 5):
         assert np.array_equal(here[i], motion_signature(moving(i % 4, 9 - i).joints))
@@ -328,13 +328,13 @@ def test_geometry_says_which_clips_made_worse_are_still_right() -> None:
     from avatargpt.evaluation import corpus
 
     keyframed = [c for c in corpus.make_keyframed_clips(2) if c.captions]
-    maker = Twins(7)
-    twins = [t for number, clip in enumerate(keyframed[:60]) for t in maker.of(clip, clip.load(), number)]
+    judge = ClipJudge()
+    twins = [t for number, clip in enumerate(keyframed[:60]) for t in make_twins(clip, clip.load(), number, 7, judge)]
     right = sum(t.right for t in twins)
     assert right > 40 and len(twins) - right > 40
     sided = next(c for c in keyframed if sides_of(c.captions[:1])[0] and len(c.load()) >= 4)
-    assert not Twins(1).of(sided, sided.load(), 0)[0].right
-    assert Twins(0).of(sided, sided.load(), 0) == []
+    assert not make_twins(sided, sided.load(), 0, 1, judge)[0].right
+    assert make_twins(sided, sided.load(), 0, 0, judge) == []
 
 
 def test_stage_trains_resumes_and_refuses(tmp_path: Path, refused: Refused) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -91,20 +92,14 @@ class ClipTable:
             i.source not in ("synthetic", "looped") and clip_class(i) in CYCLIC for i in self.items
         ], bool)  # fmt: skip
         self.typed = clip_attributes(self.items)
-        self.attributes = self.number_symbols(self.typed)
+        self.attributes = number_rows(self.typed, wording)
         self._prompts = self._pool([list(map(str, i.extra.get("prompts") or i.captions)) for i in self.items])
-        self._captions: Growing | None = None
         self._everyday, self._requests = self._everyday_pools() if everyday else (Growing(), Growing())
-        self._exchange: Exchange | None = None
         self._words: dict[str, Growing] = {}
 
     def number(self, item: ClipCodes) -> int:
         """Number of a clip."""
         return self._numbers[id(item)]
-
-    def number_symbols(self, rows: Sequence[dict[str, str]]) -> np.ndarray:
-        """(N, F) numbers of the symbols of attributes."""
-        return number_rows(rows, self.wording)
 
     def _pool(self, texts: Sequence[Sequence[str]]) -> Growing:
         self.wording.numbers([t for row in texts for t in row])  # tokenised together
@@ -144,9 +139,9 @@ class ClipTable:
         """A text of each row's pool, -1 where it is empty."""
         lengths = pool.lengths[rows]
         at = pool.starts[rows] + (rng.random(len(rows)) * lengths).astype(np.int64)
-        return np.where(lengths > 0, pool.flat[np.minimum(at, max(len(pool.flat) - 1, 0))], -1) if len(pool.flat) else (
-            np.full(len(rows), -1, np.int64)
-        )  # fmt: skip
+        if not len(pool.flat):
+            return np.full(len(rows), -1, np.int64)
+        return np.where(lengths > 0, pool.flat[np.minimum(at, len(pool.flat) - 1)], -1)
 
     def _of_words(self, words: str) -> Growing:
         """Texts of every clip that a task uses, see `Task.words`."""
@@ -194,23 +189,10 @@ class ClipTable:
                 text[n], value[n] = self.wording.number(emotion["name"]), emotion["intensity"]
         return text, value
 
-    def exchange_attribute(
-        self, clips: np.ndarray, symbols: np.ndarray, text: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Prompts that clips do not fit: one attribute has another value, in symbols and in words.
-
-        Returns:
-            symbols (n, F); numbers of the words (n,), -1 where the words cannot be exchanged; (n,) bool, False where
-            nothing can be exchanged.
-        """
-        return self.exchange(clips, symbols, text, rng)
-
-    @property
+    @cached_property
     def exchange(self) -> Exchange:
-        """Made on first use."""
-        if self._exchange is None:
-            self._exchange = Exchange(self.items, self.typed, self.attributes, self.wording)
-        return self._exchange
+        """Other values of attributes and the words of the clips."""
+        return Exchange(self.items, self.typed, self.attributes, self.wording)
 
     def number_mirrored(self) -> None:
         """Number the words of all clips with sides exchanged, so that processes that begin now agree on them."""
@@ -226,7 +208,7 @@ class Clauses:
         attributes: (M, F) of the part, without the posture that it begins in. classes: action of each.
     """
 
-    def __init__(self, composed: Sequence[ClipCodes], table: ClipTable, wording: Wording) -> None:
+    def __init__(self, composed: Sequence[ClipCodes], table: ClipTable) -> None:
         parts = {i.id: n for n, i in enumerate(table.items) if i.source != "composed" and not i.mirrored}
         rows, texts, attributes = [], [], []
         self.classes: list[str] = []
@@ -239,23 +221,20 @@ class Clauses:
                 if not 0 < seam < end or (clause is None and name not in parts):
                     continue
                 if clause is not None:  # what goes on from a pose has words and measurements of its own
-                    typed = {"action": clause["action"], **describe_figures(clause["figures"]), "quality": "good"}
-                    attributes.append({k: v for k, v in typed.items() if k != "start"})
-                    texts.append(list(clause["captions"]))
-                    rows.append((table.number(item), seam, end))
-                    self.classes.append(clause["action"])
-                    continue
-                part = parts[name]
-                captions = table.items[part].captions
-                typed = {k: v for k, v in table.typed[part].items() if k != "start"}
+                    action, captions, flip = clause["action"], clause["captions"], False
+                    typed = {"action": action, **describe_figures(clause["figures"]), "quality": "good"}
+                else:
+                    part = table.items[parts[name]]
+                    action, captions, typed = clip_class(part), part.captions, table.typed[parts[name]]
+                typed = {k: v for k, v in typed.items() if k != "start"}
                 attributes.append(mirror_attributes(typed) if flip else typed)
                 texts.append([mirror_text(c) for c in captions] if flip else list(captions))
                 rows.append((table.number(item), seam, end))
-                self.classes.append(clip_class(table.items[part]))
+                self.classes.append(action)
         self.clips, self.seams, self.ends = (np.array(c, np.int64) for c in zip(*rows, strict=True)) if rows else (
             np.zeros(0, np.int64) for _ in range(3)
         )  # fmt: skip
-        self.attributes = table.number_symbols(attributes)
+        self.attributes = number_rows(attributes, table.wording)
         self._texts = table._pool(texts)
 
     def text(self, entries: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -176,7 +177,6 @@ class Examples:
         self._streams = self._list_streams()
         self.tasks = list(dict.fromkeys(s.task.partition("/")[0] for s in self._streams))
         self._entries: dict[str, np.ndarray] = {}
-        self._clauses: Clauses | None = None
         self._pairs: dict[str, tuple[np.ndarray, ...]] = {}
 
     def streams(self) -> list[ExampleStream]:
@@ -210,13 +210,10 @@ class Examples:
                 out.append(ExampleStream(name, weight, classes, self.options.alpha.get(name, 0.5)))
         return out
 
-    @property
+    @cached_property
     def clauses(self) -> Clauses:
         """Parts of the composed clips with the parts before them."""
-        if getattr(self, "_clauses", None) is None:
-            self._clauses = Clauses(self.pools("text_to_motion/composed"), self.clips, self.wording)
-        assert self._clauses is not None
-        return self._clauses
+        return Clauses(self.pools("text_to_motion/composed"), self.clips)
 
     def make(self, streams: np.ndarray, entries: np.ndarray, seed: Sequence[int]) -> Rows:
         """Rows of draws (n,): numbers of streams and of their entries; rows that deny one of them follow at the end.
@@ -290,7 +287,9 @@ class Examples:
             return self._pair(task, entries, rng), None, entries
         if stream == "continuation/composed":
             return self._next_clause(task, entries, rng), None, entries
-        clips = self._clips_of(stream)[entries]
+        if stream not in self._entries:  # numbers in the table of the clips of a stream
+            self._entries[stream] = np.array([self.clips.number(i) for i in self.pools(stream)], np.int64)
+        clips = self._entries[stream][entries]
         if task.examples == "text_to_motion":
             return self._text_to_motion(task, clips, rng)
         if task.examples == "motion_to_text":
@@ -298,12 +297,6 @@ class Examples:
         if task.examples == "continuation":
             return self._continuation(task, clips, rng), None, entries
         return self._in_between(task, clips, rng), None, entries
-
-    def _clips_of(self, stream: str) -> np.ndarray:
-        """Numbers in the table of the clips of a stream."""
-        if stream not in self._entries:
-            self._entries[stream] = np.array([self.clips.number(i) for i in self.pools(stream)], np.int64)
-        return self._entries[stream]
 
     def _skeletons(
         self, task: Task, slots: Sequence[frozenset[str]], which: np.ndarray, tokens: np.ndarray,
@@ -466,7 +459,7 @@ class Examples:
         positives = np.flatnonzero(chosen) if has else np.zeros(0, np.int64)
         if not len(positives):
             return part, None, positives
-        exchanged, other, possible = self.clips.exchange_attribute(
+        exchanged, other, possible = self.clips.exchange(
             clips[positives], symbols[positives], text[positives], rng
         )
         positives = positives[possible]

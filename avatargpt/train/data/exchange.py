@@ -60,7 +60,13 @@ class Exchange:
     ) -> None:
         self.attributes, self.numbering = attributes, numbering
         self.actions = [row.get("action", "") for row in typed]
-        self.mirror = self._mirror_symbols()
+        self.mirror: dict[int, int] = {}  # symbol -> that of the mirror image, of those that change
+        names = sorted({*self.actions})
+        for name in ("action", *SIDED):
+            for value in names if name == "action" else VALUES[name]:
+                other = mirror_attributes({name: value})[name]
+                if other != value and (name != "action" or other in names):
+                    self.mirror[numbering.symbol(f"{name}={value}")] = numbering.symbol(f"{name}={other}")
         self._captions_of = [list(dict.fromkeys(numbering.numbers(i.captions).tolist())) for i in items]
         # action and field -> values that occur, as symbols, and captions that state each
         values: dict[tuple[str, int], set[int]] = defaultdict(set)
@@ -88,16 +94,6 @@ class Exchange:
         self.captions = {key: sorted(v) for key, v in captions.items()}
         self._other_side: dict[int, int] = {}
 
-    def _mirror_symbols(self) -> dict[int, int]:
-        """Symbol -> that of the mirror image, of those that change."""
-        out, actions = {}, set(self.actions)
-        for field in ("action", *SIDED):
-            for value in sorted(actions) if field == "action" else VALUES[field]:
-                other = mirror_attributes({field: value})[field]
-                if other != value and (field != "action" or other in actions):
-                    out[self.numbering.symbol(f"{field}={value}")] = self.numbering.symbol(f"{field}={other}")
-        return out
-
     def mirror_captions(self) -> None:
         """Give a number to every caption with its sides exchanged."""
         self.mirror_texts(sorted({t for clip in self._captions_of for t in clip}))
@@ -106,13 +102,6 @@ class Exchange:
         """Give numbers to texts with their sides exchanged, all at once."""
         others = self.numbering.numbers([mirror_text(self.numbering.texts[t]) for t in texts]).tolist()
         self._other_side |= dict(zip(texts, others, strict=True))
-
-    def _mirror_text(self, text: int) -> int:
-        """The text with sides exchanged, itself where it names none."""
-        if text not in self._other_side:
-            other = mirror_text(self.numbering.texts[text])
-            (self._other_side[text],) = self.numbering.numbers([other]).tolist()
-        return self._other_side[text]
 
     def __call__(
         self, clips: np.ndarray, symbols: np.ndarray, text: np.ndarray, rng: np.random.Generator
@@ -132,7 +121,9 @@ class Exchange:
             field = choices[int(drawn[n, 0] * len(choices))]
             if field < 0:
                 out[n] = [self.mirror.get(s, s) for s in row]
-                words[n] = self._mirror_text(int(text[n]))
+                if (number := int(text[n])) not in self._other_side:
+                    self.mirror_texts([number])
+                words[n] = self._other_side[number]
                 continue
             others = self.values[action, field]
             others = others[others != row[field]]
@@ -145,15 +136,11 @@ class Exchange:
         """A caption that states a symbol and nothing else that the clip does not show; -1 where there is none."""
         captions = self.captions.get((self.actions[clip], symbol), [])
         first = int(u * len(captions))
-        fitting = (c for c in (*captions[first:], *captions[:first]) if not self._contradicts(c, clip, field))
-        return next(fitting, -1)
+        others = [(f, shown) for f, shown in enumerate(self.attributes[clip].tolist()) if f != field and shown >= 0]
 
-    def _contradicts(self, caption: int, clip: int, field: int) -> bool:
-        """Whether a caption states the other side, or another value of `PLAIN_WORDS`, than the clip shows."""
-        for f, shown in enumerate(self.attributes[clip].tolist()):
-            stated = self.stated.get((caption, f), -1)
-            if f != field and stated >= 0 and shown >= 0 and stated != shown and (
-                self.mirror.get(stated) == shown or FIELDS[f] in PLAIN_WORDS
-            ):  # fmt: skip
-                return True
-        return False
+        def contradicts(caption: int) -> bool:
+            stated = ((f, shown, self.stated.get((caption, f), -1)) for f, shown in others)
+            return any(s >= 0 and s != shown and (self.mirror.get(s) == shown or FIELDS[f] in PLAIN_WORDS)
+                       for f, shown, s in stated)  # fmt: skip
+
+        return next((c for c in (*captions[first:], *captions[:first]) if not contradicts(c)), -1)

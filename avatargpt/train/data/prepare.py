@@ -165,7 +165,8 @@ def compose_clips(
             continue
         # Chains may mirror a part; its words are mirrored with it.
         parts = [usable[i] for i in chain.items]
-        oriented = [_words_mirrored(c) if flip else c for c, flip in zip(parts, chain.mirrored, strict=True)]
+        oriented = [replace(mirror_clip(replace(c, motion=c.load())), motion=c.motion) if flip else c
+                    for c, flip in zip(parts, chain.mirrored, strict=True)]  # fmt: skip
         pool = [prompt_pool(c, bank, rewrites, rng, 6) for c in oriented]
         prompts = [bank.compose([str(rng.choice(p)) for p in pool], rng) for _ in range(options.composed_prompts)]
         plain = bank.compose([str(rng.choice(c.captions)) for c in oriented], rng)
@@ -176,11 +177,6 @@ def compose_clips(
              "seams": list(chain.starts[1:])},
         )  # fmt: skip
         count_made += 1
-
-
-def _words_mirrored(clip: Clip) -> Clip:
-    """The clip with the words of its mirror image."""
-    return replace(mirror_clip(replace(clip, motion=clip.load())), motion=clip.motion)
 
 
 def make_keyframed_clips(
@@ -201,15 +197,13 @@ def _batches(count: int, entries: int | None, first: int) -> Iterator[tuple[str,
 
 
 def _make_keyframed(batch: tuple[str, range], bank: CaptionBank, stances: np.ndarray) -> list[Clip]:
-    name, seeds = batch
-    return list(map(_with_requests, keyframed(families()[name], seeds, stances if len(stances) else None, bank)))
-
-
-def _with_requests(clip: Clip) -> Clip:
-    """Sentences about somebody stay captions; orders ("have a seat") become requests."""
-    captions = [c for c in clip.captions if split(c) is not None] or clip.captions
-    requests = [c for c in clip.captions if c not in captions]
-    return replace(clip, captions=captions, extra={**clip.extra, "requests": requests})
+    out = []
+    for clip in keyframed(families()[batch[0]], batch[1], stances if len(stances) else None, bank):
+        # Sentences about somebody stay captions; orders ("have a seat") become requests.
+        captions = [c for c in clip.captions if split(c) is not None] or clip.captions
+        requests = [c for c in clip.captions if c not in captions]
+        out.append(replace(clip, captions=captions, extra={**clip.extra, "requests": requests}))
+    return out
 
 
 def _clean_clips(
@@ -288,22 +282,18 @@ def _derive_clips(
     numbers = range(len(clips) if options.composed else 0)
     ends = list(map_in_order(lambda i: ends_of(clips[i]), numbers, workers, 4 * _CHUNK))
 
-    def layer_composed() -> list[list[Clip]]:
+    def make(kind: int) -> list[list[Clip]]:
+        if kind == 1:
+            return [list(map(measure_clip, make_styled_clips(clips, bank, options.styled, seed, longest)))]
+        if kind == 2:
+            return [list(map(measure_clip, loop_cyclic_clips(train, bank, CYCLIC, options.looped, seed, longest)))]
+        if kind == 3:
+            return [list(make_resting_clips(clips, bank, options.resting, seed, longest, LICENCE_JOINED))]
         layered = list(layer_clips(clips, bank, options.layered, seed, longest))
         parts, part_ends = [*clips, *layered], [*ends, *map(ends_of, layered if options.composed else ())]
         return [list(map(measure_clip, layered)), list(compose_clips(parts, part_ends, bank, rewrites, options))]
 
-    def style_clips() -> list[list[Clip]]:
-        return [list(map(measure_clip, make_styled_clips(clips, bank, options.styled, seed, longest)))]
-
-    def loop_clips() -> list[list[Clip]]:
-        return [list(map(measure_clip, loop_cyclic_clips(train, bank, CYCLIC, options.looped, seed, longest)))]
-
-    def rest_clips() -> list[list[Clip]]:
-        return [list(make_resting_clips(clips, bank, options.resting, seed, longest, LICENCE_JOINED))]
-
-    kinds = (layer_composed, style_clips, loop_clips, rest_clips)
-    return map_in_order(lambda i: kinds[i](), range(len(kinds)), workers)
+    return map_in_order(make, range(4), workers)
 
 
 def read_corpora(folders: str) -> Iterator[Clip]:
@@ -312,7 +302,16 @@ def read_corpora(folders: str) -> Iterator[Clip]:
     Args:
         folders: with commas between: stores of `avatargpt data build`, folders of quantised clips, folders of these.
     """
-    for folder in (place for name in folders.split(",") for place in _corpora_in(Path(name))):
+
+    def is_corpus(path: Path) -> bool:
+        return (path / MANIFEST).is_file() or (path / CAPTIONS).is_file()
+
+    places = [[p] if is_corpus(p) else sorted(filter(is_corpus, p.iterdir())) if p.is_dir() else []
+              for p in map(Path, folders.split(","))]  # fmt: skip
+    if not all(places):
+        raise UserError(f"{folders.split(',')[places.index([])]}: no corpus in it; accepted: a store of `avatargpt "
+                        f"data build`, a folder of such stores, or one with {CAPTIONS}")  # fmt: skip
+    for folder in (folder for place in places for folder in place):
         if (folder / MANIFEST).is_file():
             store = Store.open(folder)
             clips, whole = store.clips(), "val" in store.manifest["splits"]
@@ -322,21 +321,6 @@ def read_corpora(folders: str) -> Iterator[Clip]:
         for clip in clips:
             if clip.split in ("train", "val"):
                 yield clip if whole else replace(clip, split=split_of(clip.id))
-
-
-def _corpora_in(folder: Path) -> list[Path]:
-    """The folder where it is a corpus, else the corpora in it."""
-
-    def is_corpus(path: Path) -> bool:
-        return (path / MANIFEST).is_file() or (path / CAPTIONS).is_file()
-
-    if is_corpus(folder):
-        return [folder]
-    inner = sorted(p for p in folder.iterdir() if is_corpus(p)) if folder.is_dir() else []
-    if not inner:
-        raise UserError(f"{folder}: no corpus in it; accepted: a store of `avatargpt data build`, a folder of such "
-                        f"stores, or one with {CAPTIONS}")  # fmt: skip
-    return inner
 
 
 def read_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None, workers: int = 1) -> list[Clip]:

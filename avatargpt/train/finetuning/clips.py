@@ -165,20 +165,16 @@ def read_recordings(
         if path is None:
             raise UserError(f"{sound}: no motion beside it; accepted {sound.stem} with {', '.join(suffixes)}")
         further = tuple(p for s in extras if (p := sound.with_suffix(s)).is_file())
-        out.append(_read_recording(sound, path, modality_names, further))
+        audio, rate = load(sound)
+        motion: Any = export.load(path)
+        if motion.modality not in modality_names:
+            raise UserError(f"{path}: motion of a {motion.modality}; accepted a {modality_names[0]}")
+        motion = motion.resampled(float(FPS))
+        frames = min(len(motion), len(audio) * FPS // rate)
+        if frames < MIN_RECORDING_SECONDS * FPS:
+            raise UserError(f"{path}: {frames / FPS:.1f} s with sound; accepted at least {MIN_RECORDING_SECONDS:g}")
+        out.append(Recording(path.stem, (sound, path, *further), audio, rate, motion.slice(0, frames)))
     seconds = sum(len(r.motion) for r in out) / FPS
     if seconds < MIN_SECONDS:
         raise UserError(f"{folder}: {seconds:.1f} s of recordings; accepted at least {MIN_SECONDS:g}")
     return out
-
-
-def _read_recording(sound: Path, path: Path, modality_names: tuple[str, ...], further: tuple[Path, ...]) -> Recording:
-    audio, rate = load(sound)
-    motion: Any = export.load(path)
-    if motion.modality not in modality_names:
-        raise UserError(f"{path}: motion of a {motion.modality}; accepted a {modality_names[0]}")
-    motion = motion.resampled(float(FPS))
-    frames = min(len(motion), len(audio) * FPS // rate)
-    if frames < MIN_RECORDING_SECONDS * FPS:
-        raise UserError(f"{path}: {frames / FPS:.1f} s with sound; accepted at least {MIN_RECORDING_SECONDS:g}")
-    return Recording(path.stem, (sound, path, *further), audio, rate, motion.slice(0, frames))

@@ -54,22 +54,16 @@ def record(films: list[Path], modality: str, place: Path, notify: Notify, folder
         if sound.is_file() and motion.is_file():
             continue
         notify(f"reading {film.name}")
-        start, clip = (0.0, _read(beside[film], film)) if film in beside else _capture_film(film, modality)
+        start = 0.0
+        if (path := beside.get(film)) is None:
+            captured: Any = capture_face(film) if modality == "face" else capture_body(film)
+            start, clip = captured.start, captured.motion
+        else:  # it begins with the film, whose rate is taken where the file says none
+            mediapipe, says_rate = mediapipe_kind(path) if path.suffix == ".npz" else (False, True)
+            clip = load(path, fps=inspect(film).fps) if mediapipe and not says_rate else load(path)
         if write_sound(film, sound, start, clip.seconds) is None:
             raise UserError(f"{film}: {SILENT}")
         clip.save(motion)
-
-
-def _capture_film(film: Path, modality: str) -> tuple[float, Any]:
-    """The second of the film at which the motion begins, and the motion."""
-    captured = capture_face(film) if modality == "face" else capture_body(film)
-    return captured.start, captured.motion
-
-
-def _read(path: Path, film: Path) -> Any:
-    """The motion in a file of a film, which begins with it; at the film's rate where the file says none."""
-    mediapipe, says_rate = mediapipe_kind(path) if path.suffix == ".npz" else (False, True)
-    return load(path, fps=inspect(film).fps) if mediapipe and not says_rate else load(path)
 
 
 def motions_of(films: list[Path], modality: str, folder: Path) -> dict[Path, Path]:

@@ -102,7 +102,8 @@ def pictures(
         file = place / f"{number:03d}.npz"
         if not file.is_file():
             notify(f"reading {film.path.name}")
-            _write(file, _shots(film, rate, size))
+            shots = _shots(film, rate, size)
+            atomic_write(file, lambda p, arrays=shots: np.savez(p, **arrays))  # type: ignore[misc]
         with parsing(file, "what was read of a film", f"remove {place}"), np.load(file) as archive:
             arrays = dict(archive)
         parts = [np.flatnonzero(arrays["shot"] == k) for k in np.unique(arrays["shot"])]
@@ -154,13 +155,3 @@ def _shots(film: Film, rate: float, size: int) -> dict[str, np.ndarray]:
             out.append((cut(Image.fromarray(frame.picture), corner, side, size), (p - corner) / side, frame.time, shot))
     names = ("frames", "points", "times", "shot")
     return {name: np.stack([np.asarray(row[k]) for row in out]) for k, name in enumerate(names)}
-
-
-def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-
-    def save(temporary: Path) -> None:
-        with open(temporary, "wb") as out:
-            np.savez(out, allow_pickle=False, **arrays)
-
-    atomic_write(file, save)

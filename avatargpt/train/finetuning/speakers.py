@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,7 +34,6 @@ from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 
 DRIVER, TAKES, RECORDINGS = "driver", "takes", "recordings"
-FACE_FILES, BODY_FILES = (".csv", ".json", ".npz", ".glb"), (".bvh", ".npz", ".glb")
 WORD_FILES = (".TextGrid", ".ctm", ".srt", ".vtt")  # without one of them only the sound is heard
 ERROR, NATS = "val_error", "val_nats"
 MOVES = 0.05  # largest weight of a channel that counts as measured: captures leave what they cannot see at zero
@@ -44,14 +43,22 @@ FEATURES = {"jaw": ("jawOpen",), "smile": ("mouthSmile",), "brows": ("browInnerU
 class SpeakerFinetuning(Finetuning):
     """One that takes sounds with their motion, or films of a speaker."""
 
-    def films(self) -> list[Path]:
-        """The films that are learnt from; none where there are sounds with motion files."""
-        return films_of(self.folder)
+    kinds: ClassVar[tuple[str, ...]]  # modalities of the motion that goes with a sound
+    suffixes: ClassVar[tuple[str, ...]]  # of its files, and of further ones beside it
+    beside: ClassVar[tuple[str, ...]] = ()
 
-    def record_films(self, films: list[Path]) -> Path:
-        """A folder with the sound and the motion of each."""
-        record(films, self.modality, self.work / RECORDINGS, self.notify, self.folder)
-        return self.work / RECORDINGS
+    def read(self) -> list[Path]:
+        self.notify("reading")
+        self.films = films_of(self.folder)  # none where there are sounds with motion files
+        if self.films:
+            return sources(self.films, self.modality, self.folder)
+        self.recordings = read_recordings(self.folder, self.kinds, self.suffixes, self.beside)
+        return [f for r in self.recordings for f in r.files]
+
+    def prepare(self) -> None:
+        if self.films:
+            record(self.films, self.modality, self.work / RECORDINGS, self.notify, self.folder)
+            self.recordings = read_recordings(self.work / RECORDINGS, self.kinds, self.suffixes)
 
 
 class FaceStage(EarlyStopping, DriverStage):
@@ -102,20 +109,15 @@ def take_channels(network: DriverNetwork, recorded: Sequence[np.ndarray]) -> Non
 class FaceFinetuning(SpeakerFinetuning):
     """Mouth and brows of recorded pairs; the face by rule stays as it was."""
 
-    modality = "face"
+    modality, kinds, suffixes = "face", ("face",), (".csv", ".json", ".npz", ".glb")
 
     def read(self) -> list[Path]:
         if not (self.start / DRIVER / "driver.json").is_file():
             raise UserError(f"--model {self.start}: no driver of faces in it; accepted a folder of weights with one")
-        self.notify("reading")
-        if films := self.films():
-            return sources(films, self.modality, self.folder)
-        self.recordings = read_recordings(self.folder, ("face",), FACE_FILES)
-        return [f for r in self.recordings for f in r.files]
+        return super().read()
 
     def prepare(self) -> None:
-        if films := self.films():
-            self.recordings = read_recordings(self.record_films(films), ("face",), FACE_FILES)
+        super().prepare()
         driver = Driver.load(self.start / DRIVER)
         self.clips = [c for r in self.recordings for c in speech_clips(r, driver)]
 
@@ -174,7 +176,8 @@ class SpeakerGestureStage(EarlyStopping, GestureStage):
 class GestureFinetuning(SpeakerFinetuning):
     """Gestures in the manner without ``--speaker``."""
 
-    modality = "gesture"
+    modality, kinds, suffixes = "gesture", ("body", "gesture"), (".bvh", ".npz", ".glb")
+    beside = WORD_FILES
 
     def read(self) -> list[Path]:
         if not (self.start / NAME / f"{NAME}.json").is_file():
@@ -182,15 +185,10 @@ class GestureFinetuning(SpeakerFinetuning):
         config = GestureDriver.load(self.start / NAME).network.config
         if config.audio != "prosody":
             raise UserError(f"--model {self.start}: gestures that hear {config.audio}; accepted prosody")
-        self.notify("reading")
-        if films := self.films():
-            return sources(films, self.modality, self.folder)
-        self.recordings = read_recordings(self.folder, ("body", "gesture"), BODY_FILES, WORD_FILES)
-        return [f for r in self.recordings for f in r.files]
+        return super().read()
 
     def prepare(self) -> None:
-        if films := self.films():
-            self.recordings = read_recordings(self.record_films(films), ("body", "gesture"), BODY_FILES)
+        super().prepare()
         if not (self.work / TAKES / FILE).is_file():
             driver = GestureDriver.load(self.start / NAME)
             material = RowContents(**{name: getattr(driver.network.config, name) for name in RowContents.model_fields})

@@ -261,13 +261,9 @@ class GestureBatches:
     """Draws stretches; equal seeds give equal batches, so a resumed run equals an uninterrupted one."""
 
     def __init__(
-        self,
-        corpus: GestureCorpus,
-        config: GestureConfig,
-        sampling: GestureSampling,
-        device: torch.device,
+        self, corpus: GestureCorpus, config: GestureConfig, sampling: GestureSampling, device: torch.device,
         split: str = "train",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.corpus, self.config, self.sampling, self.device = corpus, config, sampling, device
         self.takes = corpus.split(split)
         if not self.takes:
@@ -330,8 +326,12 @@ class GestureBatches:
             rows = part[f"{voice}audio"][start - first :]
             out[f"{voice}audio"] = np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), 0)])
             states, stress = part[f"{voice}word_states"], part[f"{voice}word_stress"]
-            if reworded is not None and self.corpus.words:
-                states = self._reword_states(states, part[f"{voice}word_kinds"], reworded)
+            if reworded is not None and self.corpus.words:  # words of the same class in other sentences
+                states = states.copy()
+                for number, kind in enumerate(part[f"{voice}word_kinds"]):
+                    others = self.corpus.words.get(int(kind))
+                    if others is not None and reworded.random() < self.sampling.reworded:
+                        states[number] = others[int(reworded.integers(len(others)))]
             out[f"{voice}words"] = near_words(states, stress, at / FPS, horizon)
         out["motion"] = part["features"][np.clip(at, first, stop - 1) - first]
         out["mask"] = ((at >= 0) & (at >= first) & (at < stop)).astype(np.float32)
@@ -343,15 +343,6 @@ class GestureBatches:
         out["strokes"] = np.where(has_codes, part["strokes"][index], -1)
         # a take begins in its first pose: that is what is before it
         out["first"] = part["codes"][max(int(tokens[0]) - 1 - first // n, 0)]
-        return out
-
-    def _reword_states(self, states: np.ndarray, kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        # (W, V) states, some of them of another word of the same class in another sentence.
-        out = states.copy()
-        for number, kind in enumerate(kinds):
-            others = self.corpus.words.get(int(kind))
-            if others is not None and rng.random() < self.sampling.reworded:
-                out[number] = others[int(rng.integers(len(others)))]
         return out
 
     def draw(self, rows: int, frames: int, seed: Sequence[int]) -> GestureBatch:

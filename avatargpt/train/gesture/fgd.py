@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -63,11 +62,16 @@ def all_windows(motions: Iterable[Motion]) -> np.ndarray:
 
 
 class GestureFeatureStage(Stage):
-    """An auto-encoder of gestures in training: see `avatargpt.train.stage.Stage`."""
+    """An auto-encoder of gestures in training, on (N, 64, 78) windows; `validation` may be empty."""
+
+    user = GestureFeatureEncoder
 
     def __init__(
-        self, recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, runtime: Runtime
-    ) -> None:
+        self, recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, runtime: Runtime,
+        where: str = "clips",
+    ) -> None:  # fmt: skip
+        if not len(training):
+            raise UserError(f"{where}: no training clip of {FRAMES / 30:.1f} s or more; at least one is needed")
         self.recipe, self.schedule, self.runtime = recipe, recipe.train, runtime
         torch.manual_seed(recipe.train.seed)
         network = GestureAutoEncoder(recipe.model.width, recipe.model.latent)
@@ -102,13 +106,6 @@ class GestureFeatureStage(Stage):
         y = self.network.decode(self.network.encode(x))
         return {"val_lost": float((y - x).square().mean() / x.square().mean())}
 
-    def copy_network(self) -> GestureFeatureEncoder:
-        """The current encoder, on the CPU."""
-        return GestureFeatureEncoder(copy.deepcopy(self.network).cpu())
-
-    def save(self, out: Path) -> None:
-        self.copy_network().save(out)
-
 
 def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespace) -> None:
     """Train (or resume training) the auto-encoder."""
@@ -117,18 +114,5 @@ def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespac
     if store.modality == "face":
         raise UserError(f"{args.store}: holds faces; accepted: a motion store of bodies or gestures")
     training, validation = (all_windows(c.load() for c in store.clips(split)) for split in ("train", "val"))
-    train(recipe, training, validation, Path(args.output), runtime, str(args.store), args.until)
-
-
-def train(
-    recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, out: Path, runtime: Runtime,
-    where: str = "clips", until: int | None = None,
-) -> GestureFeatureEncoder:  # fmt: skip
-    """Run or resume training in folder `out` (a minute or two) on (N, 64, 78) windows; `validation` may be empty.
-    `until`: stop here with a checkpoint; the schedule stays that of all steps. `where`: for messages.
-    """
-    if not len(training):
-        raise UserError(f"{where}: no training clip of {FRAMES / 30:.1f} s or more; at least one is needed")
-    stage = GestureFeatureStage(recipe, training, validation, runtime)
-    run(stage, out, runtime, until)
-    return stage.copy_network()
+    stage = GestureFeatureStage(recipe, training, validation, runtime, str(args.store))
+    run(stage, Path(args.output), runtime, args.until)

@@ -115,7 +115,8 @@ class StoreTakes:
             if store.modality != MODALITY:
                 raise UserError(f"{store.path}: a store of {store.modality}; accepted: one of talks, with gestures")
         self.stores, self.tokenizer = list(stores), tokenizer
-        self.words = _absolute(words)
+        path = Path(words).expanduser()  # the network is used from other folders, too
+        self.words = str(path.absolute()) if words != SENTENCE and path.exists() else words
         self.speech = None if speech is None else Path(speech)
         self.talks = [*self._read_talks()]
         if not any(t.split == "train" for t in self.talks):
@@ -152,7 +153,10 @@ class StoreTakes:
             raise UserError(f"{folder}: the takes are not complete, and several processes run; accepted: the same "
                             "command with one process first, with --until 1")  # fmt: skip
         encoder = word_encoder(self.words)
-        audio, width = (PROSODY, PROSODY_WIDTH) if self.speech is None else (speech_file.NAME, self._speech_width())
+        audio, width = PROSODY, PROSODY_WIDTH
+        if self.speech is not None:  # all files have to be as wide as that of the first talk
+            path = self._speech_path(self.talks[0].extra, self.talks[0].id)
+            audio, width = speech_file.NAME, int(map_array(path).shape[-1])
         material = material_of(self.tokenizer, encoder, self.speakers, audio, width)
         report, entries, wordless = Report(), list[TakeEntry](), 0
         for talk, clip, motion in track(self._clips(), "takes", len(self.talks), console=Console(stderr=True)):
@@ -226,11 +230,6 @@ class StoreTakes:
             raise UserError(f"{self.speech}: no {names}; accepted: features of every sound")
         return path
 
-    def _speech_width(self) -> int:
-        # All files have to be as wide as that of the first talk.
-        first = self.talks[0]
-        return int(map_array(self._speech_path(first.extra, first.id)).shape[-1])
-
     def _origin(self, talk: _StoreTalk) -> list[Any]:
         # What a take is made from, beside the clip's motion: names, sizes and times of files.
         voices = [(talk.extra, talk.id)]
@@ -244,12 +243,6 @@ class StoreTakes:
                     files.append(self._speech_path(extra, name))
         stats = [(str(p), s.st_size, s.st_mtime_ns) for p in files if p.is_file() and (s := p.stat())]
         return [talk.id, talk.split, talk.held, talk.speaker, self.words, self.tokenizer.fingerprint, stats]
-
-
-def _absolute(words: str) -> str:
-    # The network is used from other folders, too.
-    path = Path(words).expanduser()
-    return str(path.absolute()) if words != SENTENCE and path.exists() else words
 
 
 def _digest(*parts: Any) -> str:

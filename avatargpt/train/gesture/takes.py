@@ -146,7 +146,7 @@ def plan_gestures(
     strokes = without_overlaps([*strokes, *_beat_strokes(usable, strokes, style, bank, classes, rng)])
     raised = _raise_hands(phrases, usable, strokes, last)
     beats = _beats(usable, strokes, raised, phrases, style, rng)
-    strokes = _with_starts(_with_holds(strokes, phrases, last), phrases)
+    strokes = _with_holds(strokes, phrases, last)
     nods = _nods(words, accents, phrases, style, classes, rng) + _backchannels(interlocutor, words, style, rng)
     looks, leans = _looks(phrases, interlocutor, style, rng)
     inside = tuple(n for n in sorted(nods, key=lambda n: n.frame) if n.frame < frames)
@@ -206,12 +206,11 @@ def _difference(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarra
     return hands + 0.1 * fingers
 
 
-def _size(style: Style, loud: float) -> float:
-    return float(np.clip(style.size * np.exp(0.2 * loud), 0.75, 1.12))
-
-
-def _tempo(style: Style, loud: float) -> float:
-    return float(np.clip(style.tempo * (1 + 0.1 * loud), 0.8, 1.6))
+def _place(stroke: Stroke, accent: Accent, style: Style, kind: str) -> Placed:
+    # A stroke with its emphasis on an accent, the larger and the quicker, the louder that is.
+    tempo = float(np.clip(style.tempo * (1 + 0.1 * accent.loud), 0.8, 1.6))
+    size = float(np.clip(style.size * np.exp(0.2 * accent.loud), 0.75, 1.12))
+    return Placed(stroke, accent.frame + LATE, tempo, size, 0, accent.word, kind)
 
 
 def _semantic_strokes(
@@ -232,9 +231,7 @@ def _semantic_strokes(
             continue
         own = choose_stroke(kind, style, bank, _seed_generator(style, kind))
         stroke = usual_stroke(kind, bank) if own is None or rng.random() < USUAL else own
-        tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
-        placed = Placed(stroke, accent.frame + LATE, tempo, size, 0, accent.word, run.kind)
-        candidates.append((kind.share + 0.15 * accent.strength, placed))
+        candidates.append((kind.share + 0.15 * accent.strength, _place(stroke, accent, style, run.kind)))
     strokes: list[Placed] = []
     for _, candidate in sorted(candidates, key=lambda c: -c[0]):
         if all(abs(candidate.frame - s.frame) >= MIN_STROKE_SPACING for s in strokes):
@@ -255,8 +252,7 @@ def _beat_strokes(
         frame = accent.frame + LATE
         stroke = choose_stroke(kind, style, bank, _seed_generator(style, kind, int(rng.integers(BEAT_STROKES))))
         if stroke is not None and all(abs(frame - s.frame) >= MIN_DISTANCE + 3 for s in (*strokes, *placed)):
-            tempo, size = _tempo(style, accent.loud), _size(style, accent.loud)
-            placed.append(Placed(stroke, frame, tempo, size, 0, accent.word, BEAT))
+            placed.append(_place(stroke, accent, style, BEAT))
     return placed
 
 
@@ -286,7 +282,8 @@ def _beats(
 
 
 def _with_holds(strokes: list[Placed], phrases: Sequence[SpokenPhrase], last: int) -> list[Placed]:
-    # Strokes with post-stroke holds: through a short pause that follows, or a moment.
+    # Strokes with post-stroke holds, through a short pause that follows, or a moment; they set out with their phrase,
+    # not in the silence before it, as far as they have time.
     out = []
     for number, stroke in enumerate(strokes):
         end = stroke.frame + stroke.release
@@ -296,17 +293,10 @@ def _with_holds(strokes: list[Placed], phrases: Sequence[SpokenPhrase], last: in
                       if p.end * FPS - 12 <= end <= q.start * FPS), 0.0)  # fmt: skip
         hold = round(pause * FPS) + 4 if 0 < pause < REST else 4
         # a stroke that would go on beyond the end of the talk is cut short
-        out.append(replace(stroke, hold=min(max(0, min(hold, room, FPS)), last - end)))
-    return out
-
-
-def _with_starts(strokes: list[Placed], phrases: Sequence[SpokenPhrase]) -> list[Placed]:
-    # Strokes that set out with their phrase, not in the silence before it, as far as they have time.
-    out = []
-    for stroke in strokes:
+        hold = min(max(0, min(hold, room, FPS)), last - end)
         before = [p.start for p in phrases if p.start * FPS <= stroke.frame]
         start = round((before[-1] - (EARLY if stroke.kind == BEAT else SETS_OUT)) * FPS) if before else 0
-        out.append(replace(stroke, way=max(stroke.frame - start, MIN_LEAD)))
+        out.append(replace(stroke, hold=hold, way=max(stroke.frame - start, MIN_LEAD)))
     return out
 
 
@@ -553,7 +543,10 @@ def figures(takes: Iterable[tuple[Arrays, dict[str, Any]]]) -> dict[str, float]:
         for frame, _, _, word, sides, _ in about["strokes"]:
             stresses = np.array(about["words"][word][3])
             distances.append(float(np.abs(stresses - frame / FPS).min()))
-            arrived.append(_has_arrived(speed[:, [SIDES.index(s) for s in sides]].max(1), int(frame)))
+            fast = speed[:, [SIDES.index(s) for s in sides]].max(1)
+            around, before = fast[max(frame - 1, 1) - 1 : frame + 3], fast[max(frame - 20, 0) : frame + 1]
+            slowest = ((around[1:-1] <= around[:-2]) & (around[1:-1] <= around[2:])).any()
+            arrived.append(bool(slowest or fast[min(frame, len(fast) - 1)] < ARRIVAL_SPEED * before.max()))
     fast, slow, hard = (np.concatenate([*x, np.zeros(0)]) for x in (talking, listening, jerks))
     return {
         "minutes": frames / FPS / 60, "speed_talking": _mean(fast), "speed_listening": _mean(slow),
@@ -570,10 +563,3 @@ def _mean(x: np.ndarray) -> float:
 
 def _dilate_mask(mask: np.ndarray, frames: int) -> np.ndarray:
     return np.asarray(np.convolve(mask.astype(float), np.ones(2 * frames + 1), "same") > 0)
-
-
-def _has_arrived(speed: np.ndarray, frame: int) -> bool:
-    around = speed[max(frame - 1, 1) - 1 : frame + 3]
-    minima = (around[1:-1] <= around[:-2]) & (around[1:-1] <= around[2:])
-    before = speed[max(frame - 20, 0) : frame + 1]
-    return bool(minima.any() or speed[min(frame, len(speed) - 1)] < ARRIVAL_SPEED * before.max())

@@ -107,25 +107,16 @@ class Voices:
     """Synthetic voices; one instance per process, as espeak-ng keeps global state."""
 
     def __init__(self, flite: float) -> None:
-        self._espeak, self._share = Espeak(), flite
-        self._flite = Flite() if flite > 0 else None
+        self.espeak, self._share = Espeak(), flite
+        self.flite = Flite() if flite > 0 else None
 
     def voice(self, rng: np.random.Generator) -> Voice:
         """A random voice with a constant speed and pitch."""
-        if self._flite is not None and rng.random() < self._share:
+        if self.flite is not None and rng.random() < self._share:
             pitch = float(rng.uniform(85, 220)) if rng.random() < 0.6 else None
             return Voice(self, str(VOICES[int(rng.integers(len(VOICES)))]), float(rng.uniform(0.85, 1.25)), pitch)
         name = f"{ENGLISH[int(rng.integers(len(ENGLISH)))]}+{VARIANTS[int(rng.integers(len(VARIANTS)))]}"
         return Voice(self, name, float(rng.uniform(130, 205)), float(rng.uniform(25, 75)))
-
-    def synthesize(self, voice: Voice, text: str, level: float) -> tuple[np.ndarray, int, list[Phone]]:
-        """Sound, rate and phones."""
-        if voice.name in ENGLISH or "+" in voice.name:
-            pitch_range = int(np.clip(30 + 40 * level, 0, 99))
-            audio, phones = self._espeak.speak(text, voice.name, int(voice.speed), int(voice.pitch or 50), pitch_range)
-            return audio, self._espeak.rate, phones
-        assert self._flite is not None
-        return self._flite.speak(text, voice.name, voice.speed, voice.pitch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +131,12 @@ class Voice:
     def say(self, text: str, rng: np.random.Generator) -> Utterance:
         """An utterance at a random level."""
         level = float(rng.uniform(0.3, 1.5))
-        audio, rate, phones = self.of.synthesize(self, text, level)
+        if self.name in ENGLISH or "+" in self.name:
+            speed, pitch, span = int(self.speed), int(self.pitch or 50), int(np.clip(30 + 40 * level, 0, 99))
+            (audio, phones), rate = self.of.espeak.speak(text, self.name, speed, pitch, span), self.of.espeak.rate
+        else:
+            assert self.of.flite is not None
+            audio, rate, phones = self.of.flite.speak(text, self.name, self.speed, self.pitch)
         sound = resample(audio, rate)
         words = words_from_phones(text, phones, len(sound) / RATE, self.name.split("+")[0])
         return normalise_level(trim_utterance(Utterance(sound, words)), level)
@@ -305,12 +301,7 @@ class SpokenTalk:
     tracks: tuple[VoiceTrack, ...]
 
 
-class _Speaker:
-    """A synthetic voice, or the unused recordings of a person."""
-
-    def __init__(self, name: str | None, recordings: list[Utterance], voice: Voice | None = None) -> None:
-        self.recordings, self.voice = recordings, voice
-        self.name = name or (voice.name if voice else "")
+_Speaker = tuple[str, Voice | list[Utterance]]
 
 
 def long_talks(data: CorpusData) -> int:
@@ -350,24 +341,27 @@ class Talks:
         return self._texts[int(rng.integers(len(self._texts)))]
 
     def _speaker(self, rng: np.random.Generator, synthetic: bool = False) -> _Speaker:
+        # Name, and a synthetic voice or the unused recordings of a person.
         # Recordings serve monologues alone, so their share of these is larger than that of all talks.
         if self._recordings and not synthetic and rng.random() < self._data.recorded / max(1 - self._data.dyadic, 0.01):
             names = list(self._recordings)
             sizes = np.array([len(self._recordings[n]) for n in names], float)
             name = names[int(rng.choice(len(names), p=sizes / sizes.sum()))]
             utterances = self._recordings[name]
-            return _Speaker(name, [utterances[i] for i in rng.permutation(len(utterances))])
-        return _Speaker(None, [], self._voices.voice(rng))
+            return name, [utterances[i] for i in rng.permutation(len(utterances))]
+        voice = self._voices.voice(rng)
+        return voice.name, voice
 
     def _next(self, speaker: _Speaker, rng: np.random.Generator) -> Utterance | None:
-        if speaker.voice is None:
-            return speaker.recordings.pop() if speaker.recordings else None
+        name, voice = speaker
+        if isinstance(voice, list):
+            return voice.pop() if voice else None
         for _ in range(TRIES):
             try:
-                return speaker.voice.say(self._text(rng), rng)
+                return voice.say(self._text(rng), rng)
             except UserError:  # numbers or names that are not spoken as they are written
                 continue
-        raise UserError(f"{speaker.voice.name}: says none of {TRIES} sentences as they are written")
+        raise UserError(f"{name}: says none of {TRIES} sentences as they are written")
 
     def _monologue(self, speaker: _Speaker, seconds: float, rng: np.random.Generator) -> SpokenTalk:
         utterances: list[tuple[float, Utterance]] = []
@@ -376,7 +370,7 @@ class Talks:
             utterances.append((now, utterance))
             now += utterance.seconds + _pause(rng)
         end = utterances[-1][0] + utterances[-1][1].seconds
-        return self._mix([(speaker.name, utterances)], end + _margin(rng), rng)
+        return self._mix([(speaker[0], utterances)], end + _margin(rng), rng)
 
     def _conversation(self, seconds: float, rng: np.random.Generator) -> SpokenTalk:
         speakers = (self._speaker(rng, True), self._speaker(rng, True))
@@ -391,7 +385,7 @@ class Talks:
                 now += utterance.seconds
             now += float(np.clip(rng.normal(0.35, 0.3), -0.15, 1.5))  # turns may overlap a little
             who = 1 - who
-        pairs = [(s.name, t) for s, t in zip(speakers, turns, strict=True)]
+        pairs = [(s[0], t) for s, t in zip(speakers, turns, strict=True)]
         return self._mix(pairs, now + _margin(rng), rng)
 
     def _mix(
@@ -403,7 +397,11 @@ class Talks:
             audio, words = mix_utterances(utterances, frames / FPS)
             if rng.random() < self._data.situated:
                 audio = simulate_recording(audio, rng)
-            tracks.append(VoiceTrack(name, audio.astype(np.float32), tuple(_order_words(words))))
+            ordered: list[Word] = []  # without words of zero length, or that begin before the previous one ends
+            for word in words:
+                if word.end > word.start and (not ordered or word.start >= ordered[-1].end - 1e-6):
+                    ordered.append(word)
+            tracks.append(VoiceTrack(name, audio.astype(np.float32), tuple(ordered)))
         return SpokenTalk(frames, tuple(tracks))
 
 
@@ -416,15 +414,6 @@ def _pause(rng: np.random.Generator) -> float:
     kind = rng.random()
     low, high = (0.25, 0.7) if kind < 0.5 else (0.7, 1.5) if kind < 0.82 else (1.8, 4.0)
     return float(rng.uniform(low, high))
-
-
-def _order_words(words: Sequence[Word]) -> list[Word]:
-    # Without words of zero length, or that begin before the previous one ends.
-    out: list[Word] = []
-    for word in words:
-        if word.end > word.start and (not out or word.start >= out[-1].end - 1e-6):
-            out.append(word)
-    return out
 
 
 def write_talk(talk: SpokenTalk, features: dict[str, np.ndarray], folder: Path) -> None:

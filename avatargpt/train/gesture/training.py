@@ -137,15 +137,18 @@ def gesture_stage(recipe: GestureRecipe, args: argparse.Namespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     start = GestureDriver.load(args.start) if args.start else None
     corpus = corpus_of(args, None if start is None else start.network.config)
-    train(recipe, corpus, Path(args.output), runtime, start, args.until, str(args.config))
+    run(GestureStage(recipe, corpus, runtime, start, str(args.config)), Path(args.output), runtime, args.until)
 
 
 class GestureStage(Stage):
-    """A gesture network in training: see `avatargpt.train.stage.Stage`."""
+    """A gesture network in training, from `start` in its own shape if there is one. `where`: for messages."""
+
+    user = GestureDriver
 
     def __init__(
-        self, recipe: GestureRecipe, corpus: GestureCorpus, runtime: Runtime, start: GestureDriver | None, where: str
-    ) -> None:
+        self, recipe: GestureRecipe, corpus: GestureCorpus, runtime: Runtime, start: GestureDriver | None = None,
+        where: str = "configuration",
+    ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.corpus, self.runtime = recipe, recipe.train, corpus, runtime
         self.rows = runtime.share(self.schedule.batch, f"{where}: train")
         material = corpus.material
@@ -163,8 +166,10 @@ class GestureStage(Stage):
             network = GestureNetwork(config)
             for name, values in self.batches.statistics().items():
                 getattr(network, name).copy_(torch.from_numpy(values))
-        else:
-            network = start.network if start.network.config == config else with_new_codes(start.network, config)
+        elif (network := start.network).config != config:  # of another tokenizer: new vectors and logits of codes
+            network = GestureNetwork(config)
+            old, new = start.network.state_dict(), network.state_dict()
+            network.load_state_dict({k: new[k] if k.split(".")[0] in CODE_LAYERS else v for k, v in old.items()})
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": config.model_dump()}
         t = self.schedule
@@ -217,18 +222,6 @@ class GestureStage(Stage):
             angle = geodesic(columns(motion, c.rotations, 6), columns(b.motion, c.rotations, 6))
             yield f"degrees{suffix}", float(mean_of(angle.rad2deg(), b.mask))
 
-    def save(self, out: Path) -> None:
-        GestureDriver(self.network).save(out)
-        self.network.train()
-
-
-def with_new_codes(network: GestureNetwork, config: GestureConfig) -> GestureNetwork:
-    """A network of `config`, which names another tokenizer: as `network`, with new vectors and logits of codes."""
-    out = GestureNetwork(config)
-    new = out.state_dict()
-    out.load_state_dict({k: new[k] if k.split(".")[0] in CODE_LAYERS else v for k, v in network.state_dict().items()})
-    return out
-
 
 def _check_same(config: GestureConfig, corpus: GestureCorpus, source: str) -> None:
     # Raises UserError where a network to begin from was trained on other material; it may be of another tokenizer.
@@ -236,15 +229,3 @@ def _check_same(config: GestureConfig, corpus: GestureCorpus, source: str) -> No
         if getattr(config, name) != value:
             raise UserError(f"{corpus.folder}: {name} {value}, but {source} was trained with {getattr(config, name)}; "
                             "accepted: takes of the same material")  # fmt: skip
-
-
-def train(
-    recipe: GestureRecipe, corpus: GestureCorpus, out: Path, runtime: Runtime, start: GestureDriver | None = None,
-    until: int | None = None, where: str = "configuration",
-) -> GestureDriver:  # fmt: skip
-    """Run or resume training in folder `out`, from `start` in its own shape if there is one. `until`: stop here with a
-    checkpoint; the schedule stays that of all steps. `where`: for messages.
-    """
-    stage = GestureStage(recipe, corpus, runtime, start, where)
-    run(stage, out, runtime, until)
-    return GestureDriver(stage.network.to("cpu"))

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,8 @@ from avatargpt.train.speech_data.augment import (
 )
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.labels import Labeller
-from avatargpt.train.speech_data.recordings import Sentence
+from avatargpt.train.speech_data.recordings import ARCHIVE, TRANSCRIBED, Sentence, dialogue, load_transcribed, stamps
+from avatargpt.train.speech_data.steel_sky import INDEX, steel_sky
 from avatargpt.train.speech_data.synthesizers import VOICES
 from instruct_data.factory.text.everyday import everyday_requests
 from vqvae.errors import UserError
@@ -451,6 +452,26 @@ def join_sentences(
             pending = None
     if pending is not None:
         yield pending
+
+
+# Pattern of a file -> what reads a folder with such a file; all others are sounds with transcripts.
+READERS: dict[str, Callable[[Path, Any], Iterator[Sentence]]] = {
+    "*_desc*.ogg": stamps, ARCHIVE: dialogue, INDEX: steel_sky,
+}  # fmt: skip
+
+
+def sentences_of(folder: Path, pronounce: Callable[..., tuple[str, ...]]) -> Iterator[Sentence]:
+    """The sentences of a folder of recorded speech. `pronounce` maps a text (for stamps with a voice) to phones.
+
+    Raises UserError where there are none.
+    """
+    found = (read for pattern, read in READERS.items() if next(folder.rglob(pattern), None) is not None)
+    sentences = next(found, load_transcribed)(folder, pronounce)
+    first = next(sentences, None)
+    if first is None:
+        raise UserError(f"{folder}: no recordings with their words; accepted: {TRANSCRIBED}")
+    yield first
+    yield from sentences
 
 
 def label_sentences(

@@ -66,8 +66,12 @@ def _stroke(name: str, seed: int, take: int) -> Stroke:
     motion = Motion(smooth, body.root, float(FPS), "gesture", fingers=eased)
     source, arrives = f"{PERFORMER}/{name}/{take}", _draw_seconds(emphasis, keys, timeline)
     stroke = stroke_of(motion, name, source, PERFORMER, arrives, exact=True)
-    until = row.get("until")
-    end = _pose_end(stroke) if until is None else round(_draw_seconds(float(until), keys, timeline) * FPS)
+    if (until := row.get("until")) is None:  # its pose holds until the hands have left it by 3 cm
+        place = wrists(stroke.turns)
+        far = np.linalg.norm(place - place[stroke.emphasis], axis=-1).max(1)[stroke.emphasis :] > 0.03
+        end = stroke.emphasis + (int(far.argmax()) - 1 if far.any() else len(far) - 1)
+    else:
+        end = round(_draw_seconds(float(until), keys, timeline) * FPS)
     stroke = replace(stroke, end=min(end, len(stroke.turns) - 1))
     return replace(stroke, turns=_with_finger_shape(stroke, shape))
 
@@ -84,13 +88,6 @@ def _draw_seconds(seconds: float, keys: tuple[Key | KeyBlock, ...], timeline: Ke
                     raise UserError(f"{key.where}: a formula for a time; accepted: seconds")
                 written.append(written[-1] + span[0])
     return float(np.interp(seconds, written, timeline.times[1:]))
-
-
-def _pose_end(stroke: Stroke) -> int:
-    """The frame up to which the pose of the emphasis holds: where the hands have left it by 3 cm."""
-    place = wrists(stroke.turns)
-    far = np.linalg.norm(place - place[stroke.emphasis], axis=-1).max(1)[stroke.emphasis :] > 0.03
-    return stroke.emphasis + (int(far.argmax()) - 1 if far.any() else len(far) - 1)
 
 
 def _with_finger_shape(stroke: Stroke, shape: np.ndarray) -> np.ndarray:

@@ -78,7 +78,10 @@ def perform(plan: Plan, bank: Bank, rng: np.random.Generator) -> Turns:
     """The plan as `Turns` of `plan.frames` frames; strokes arrive on their frames exactly."""
     rest_pose = bank.rests[plan.style.rest % len(bank.rests)]
     out = np.repeat(rest_pose[None], plan.frames, 0)
-    raised, moving = _raise_hands(plan), _measure_moving(plan)
+    raised = _raise_hands(plan)
+    # 1 while the person speaks, half of it while the other one does, 0 in silence, smooth between
+    speaks, hears = (_inside(spans, plan.frames, STARTS, STARTS) for spans in (plan.speech, plan.heard))
+    moving = np.maximum(speaks, 0.5 * hears)
     kept_up = _poses(plan, bank, rest_pose)
     for side in SIDES:
         out[:, LIMB[side]] = _arm(plan, side, rest_pose, kept_up)
@@ -127,12 +130,6 @@ def _raise_hands(plan: Plan) -> np.ndarray:
 def _sink(plan_sink: int, frame: int, frames: int) -> int:
     """Frames in which hands sink from a frame on: they are at rest by the end."""
     return max(min(plan_sink, frames - frame - 2), 2)
-
-
-def _measure_moving(plan: Plan) -> np.ndarray:
-    """(T,) 1 while the person speaks, half of it while the other one does, 0 in silence, smooth between."""
-    other = 0.5 * _inside(plan.heard, plan.frames, STARTS, STARTS)
-    return np.maximum(_inside(plan.speech, plan.frames, STARTS, STARTS), other)
 
 
 def _inside(

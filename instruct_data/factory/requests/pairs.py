@@ -61,19 +61,9 @@ def inflect_action(action: str, form: str) -> str:
     elif form == "doing":
         verb = gerund_of(verb)
     elif form == "did":
-        verb = _PAST.get(verb) or _regular(verb)
+        regular = f"{verb[:-1]}ied" if verb[-1:] == "y" and verb[-2:-1] not in "aeou" else gerund_of(verb)[:-3] + "ed"
+        verb = _PAST.get(verb) or (f"{verb}d" if verb.endswith("e") else regular)
     return f"{verb} {tail}".strip()
-
-
-def _regular(verb: str) -> str:
-    if verb.endswith("e"):
-        return f"{verb}d"
-    return f"{verb[:-1]}ied" if verb[-1:] == "y" and verb[-2:-1] not in "aeou" else gerund_of(verb)[:-3] + "ed"
-
-
-def plural_of(noun: str) -> str:
-    """A noun phrase in the plural."""
-    return third_of(noun)
 
 
 def in_words(number: int, joint: str = " ", link: str = " and ") -> str:
@@ -189,7 +179,7 @@ class Pairs:
         if part.text in NOUNS:
             nouns = getattr(self.words, NOUNS[part.text])
             words = nouns[int(rng.integers(len(nouns)))]
-            draft.bits.append((plural_of(words) if part.text == "nouns" else words, (clause,), part.role, ""))
+            draft.bits.append((third_of(words) if part.text == "nouns" else words, (clause,), part.role, ""))
             return
         if part.text in FEELINGS:
             feeling = self.words.feelings[int(rng.integers(len(self.words.feelings)))]

@@ -63,12 +63,6 @@ def neutral_elbow(side: float, axis: Array) -> Array:
     return square_to(axis, pole, np.broadcast_to(BACK + np.array([0.5 * side, 0.0, 0.0]), pole.shape))
 
 
-def usual_swivel(side: float, axis: Array) -> Array:
-    """Default swivel of the elbow, degrees: further out for hands that are high or across the body."""
-    across = np.clip(-axis[:, 0] * side, 0, 1)
-    return 14 + 26 * smoothstep((axis[:, 1] + 0.3) / 1.1) + 22 * across
-
-
 def from_angles(row: Array, side: float) -> tuple[Array, Array]:
     """Wrist relative to the shoulder (N, 3) in the chest's axes, and the direction of the elbow.
 
@@ -88,13 +82,6 @@ def from_angles(row: Array, side: float) -> tuple[Array, Array]:
     to = np.cos(twist)[:, None] * front + np.sin(twist)[:, None] * sideways
     forearm = np.cos(flex)[:, None] * upper + np.sin(flex)[:, None] * to
     return UPPER_ARM * upper + FOREARM * forearm, -to
-
-
-def swivel_of(side: float, axis: Array, elbow: Array) -> Array:
-    """Swivel in degrees of an elbow direction about the unit axis."""
-    e0 = neutral_elbow(side, axis)
-    e1 = side * cross(axis, e0)
-    return np.degrees(np.arctan2(dot(elbow, e1), dot(elbow, e0)))
 
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -157,33 +144,31 @@ class Reach:
         for hand in mixes:
             side = 1.0 if hand == "l_hand" else -1.0
             place, elbow = from_angles(batch.rows[hand], side)
-            self.angled[hand] = place, swivel_of(side, unit(place), elbow)
-        self.rest = {h: self._swing_hand(h) for h in ("l_hand", "r_hand")}
-
-    def _swing_hand(self, hand: str) -> Array:
-        side = 1.0 if hand == "l_hand" else -1.0
-        place = hang_wrist(self.trunk, side)
-        angle = np.radians(self.swing[hand])
-        c, s = np.cos(angle), np.sin(angle)
-        return np.stack([place[:, 0], c * place[:, 1] + s * place[:, 2], c * place[:, 2] - s * place[:, 1]], 1)
+            axis = unit(place)
+            e0 = neutral_elbow(side, axis)
+            swivel = np.degrees(np.arctan2(dot(elbow, side * cross(axis, e0)), dot(elbow, e0)))  # of its direction
+            self.angled[hand] = place, swivel
+        self.rest = {}
+        for hand, side in (("l_hand", 1.0), ("r_hand", -1.0)):
+            x, y, z = hang_wrist(trunk, side).T
+            c, s = np.cos(np.radians(swing[hand])), np.sin(np.radians(swing[hand]))
+            self.rest[hand] = np.stack([x, c * y + s * z, c * z - s * y], 1)
 
     def world(self, hand: str, place: Array, at: Array) -> Array:
         """Chest-relative wrist -> stage."""
         home = shoulder_at_rest(1.0 if hand[0] == "l" else -1.0)
         return self.trunk.position["spine3"][at] + apply(self.trunk.matrix["spine3"][at], place + home)
 
-    def _choose_frames(self, hand: str, keys: Array, at: Array) -> Array:
-        """Frames whose trunk a target in the stage is related to: that of its key for a hand on the way there or away
-        (a target that the trunk has turned away from would swing out), else the frame itself."""
-        frame = self.key_frames[hand][keys]
-        return np.where(self.mixes[hand].moves[at], frame + np.clip(at - frame, -1, 1), at)
-
     def rows(self, hand: str, keys: Array, at: Array, deep: bool = False) -> tuple[Array, Array]:
         """Wrist (n, 3) relative to the resting shoulder and swivel (n,) of the `keys` (n,) on the frames `at` (n,)."""
         side = 1.0 if hand == "l_hand" else -1.0
         row = self.batch.rows[hand][keys]
         staged = (row[:, H_FRAME] == 0) & (row[:, H_MODE] == AT)
-        related = np.where(staged, self._choose_frames(hand, keys, at), at)
+        # A target in the stage is related to the trunk of its key's frame for a hand on the way there or away (one that
+        # the trunk has turned away from would swing out), else to that of the frame itself.
+        key_frame = self.key_frames[hand][keys]
+        way = self.mixes[hand].moves[at]
+        related = np.where(staged & way, key_frame + np.clip(at - key_frame, -1, 1), at)
         chest, base = self.trunk.matrix["spine3"][related], self.trunk.position["spine3"][related]
         which = row[:, H_FRAME].astype(int)
         origin, axes = self.origin[which, at], self.axes[which, at]
@@ -199,7 +184,9 @@ class Reach:
         place = np.where((mode == ANGLES)[:, None], angled[keys], place)
         place = np.where((mode == REST)[:, None], self.rest[hand][at], place)
         axis = unit(place)
-        swivel = np.where(row[:, H_SET] > 0, row[:, H_ELBOW], usual_swivel(side, axis))
+        # further out for hands that are high or across the body
+        usual = 14 + 26 * smoothstep((axis[:, 1] + 0.3) / 1.1) + 22 * np.clip(-axis[:, 0] * side, 0, 1)
+        swivel = np.where(row[:, H_SET] > 0, row[:, H_ELBOW], usual)
         swivel = np.where(mode == ANGLES, turned[keys], swivel)
         return place, np.where(mode == REST, 12.0, swivel)
 

@@ -74,14 +74,10 @@ def _caption_words(params: Mapping[str, Any], side: str) -> dict[str, str]:
 
 
 @cache
-def _counts(name: str, texts: tuple[str, ...]) -> str:
+def _counts(texts: tuple[str, ...]) -> str:
+    """The parameter that captions state as a number of times, or empty."""
     names = {m for t in texts for m in re.findall(r"\{(\w+)_times\}", t)}
     return names.pop() if len(names) == 1 else ""
-
-
-def _find_count_parameter(family: Family) -> str:
-    """The parameter that captions state as a number of times, or empty."""
-    return _counts(family.name, tuple(c.text for c in family.captions))
 
 
 def captions_of(
@@ -158,7 +154,8 @@ def keyframed(
         motion = Motion(rotations, root, BODY_FPS, caption=captions[0])
         params = {k: mirror_text(v) if mirror and isinstance(v, str) else v for k, v in timeline.params.items()}
         extra: dict[str, Any] = {"params": params, "seed": int(seed), "group": family.group}
-        if (counted := _find_count_parameter(family)) and isinstance(timeline.params.get(counted), (int, float)):
+        counted = _counts(tuple(c.text for c in family.captions))
+        if counted and isinstance(timeline.params.get(counted), (int, float)):
             extra["times"] = round(float(timeline.params[counted]))
         if family.handed == "right":
             extra["side"] = "left" if mirror else "right"

@@ -114,14 +114,6 @@ def _place_parts(
     return below, above, start, room < 0
 
 
-def _find_resting_part(clip: Clip) -> _LayerPart | None:
-    """The resting pose that a clip ends in, as a lower part."""
-    name, texts = RESTS[phrases.sure_class(clip)]
-    if not rests(clip.load()):
-        return None
-    return _LayerPart(replace(clip, action=name, captions=texts), name, True)
-
-
 def layer_clips(
     clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200
 ) -> Iterator[Clip]:
@@ -143,8 +135,9 @@ def layer_clips(
         name = phrases.sure_class(clip)
         if clip.captions and name in GAITS | ARMS_ACT | HEAD_ACTS:
             groups["lower" if name in GAITS else "upper"].append(_LayerPart(clip, name))
-        elif clip.source == "synthetic" and name in RESTS and (part := _find_resting_part(clip)) is not None:
-            groups["rest"].append(part)
+        elif clip.source == "synthetic" and name in RESTS and rests(clip.load()):
+            pose, texts = RESTS[name]  # that the clip ends in
+            groups["rest"].append(_LayerPart(replace(clip, action=pose, captions=texts), pose, True))
     if not groups["upper"]:
         raise UserError("layering: no clip whose arms or head do something")
     lowers = groups["lower"] + groups["rest"] + [p for p in groups["upper"] if p.name in ARMS_ACT]

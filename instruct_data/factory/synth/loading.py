@@ -310,12 +310,6 @@ def read_captions(
     return tuple(captions)
 
 
-def _bank_rule(data: object, family: str, names: list[str], where: str) -> fmt.BankRule:
-    row = _BankRule.read(data, where)
-    has = (row.has,) if isinstance(row.has, str) else tuple(row.has)
-    return fmt.BankRule(row.key or family, has, _condition(row.when, names, where))
-
-
 def load_family(path: str | os.PathLike[str]) -> fmt.Family:
     """Read one action file. Raises UserError for an unknown key, a wrong value or too few captions."""
     with parsing(Path(path).name, "an action"):
@@ -383,7 +377,10 @@ def _family(path: Path, model: type[_Schema]) -> fmt.Family:
         if any(p.default is not None for p in params):
             raise UserError(f"{file}: params: default; accepted in schemas only")
         captions = read_captions(data.captions, names, MIN_CAPTIONS, file)
-        rules = tuple(_bank_rule(r, data.name, names, f"{file}: bank {i + 1}") for i, r in enumerate(data.bank))
+        for i, item in enumerate(data.bank, 1):
+            rule = _BankRule.read(item, where := f"{file}: bank {i}")
+            has = (rule.has,) if isinstance(rule.has, str) else tuple(rule.has)
+            rules += (fmt.BankRule(rule.key or data.name, has, _condition(rule.when, names, where)),)
     starts = pose_or_formula(data.starts, names, f"{file}: starts")
     ends = starts if data.ends is None else pose_or_formula(data.ends, names, f"{file}: ends")
     keys = tuple(read_item(k, [*names, "i"], f"{file}: key {i + 1}") for i, k in enumerate(data.keys))

@@ -19,13 +19,6 @@ from vqvae.smoothing import smoothstep
 FEET = ("l_foot", "r_foot")
 
 
-def _trunk_numbers(batch: ClipBatch, noise: Noise) -> tuple[Array, Array, Array]:
-    pelvis = batch.mix("pelvis").numbers(batch.rows["pelvis"]) + np.array([0.0, STAND, 0.0])
-    turn = batch.mix("pelvis_rot").numbers(batch.rows["pelvis_rot"])
-    spine = batch.mix("spine").numbers(batch.rows["spine"])
-    return pelvis + noise.pelvis, turn + noise.turn, spine + noise.spine
-
-
 def _head(batch: ClipBatch, trunk: Trunk, noise: Noise) -> Array:
     """Head angles with the gaze, which wins over pitch and yaw where it is set."""
     mix = batch.mix("head")
@@ -123,7 +116,8 @@ def solve(
         left, right, s = batch.place("pelvis")
         before, after = batch.still[left].astype(float), batch.still[right].astype(float)
         noise = noise.scale(1 - 0.9 * (before + (after - before) * smoothstep(s)))
-    pelvis, turn, spine = _trunk_numbers(batch, noise)
+    pelvis, turn, spine = (batch.mix(c).numbers(batch.rows[c]) for c in ("pelvis", "pelvis_rot", "spine"))
+    pelvis, turn, spine = pelvis + np.array([0.0, STAND, 0.0]) + noise.pelvis, turn + noise.turn, spine + noise.spine
     share = _stand_in(batch, stances, pelvis, turn)
     pelvis, lifted = fly(batch, pelvis)
     trunk = pose_trunk(pelvis, turn, spine)

@@ -44,14 +44,6 @@ def stretch_time(motion: Motion, factor: float) -> Motion:
     return replace(motion.resampled(motion.fps * factor), fps=motion.fps)
 
 
-def _smooth_quaternions(q: np.ndarray, frames: float | None) -> np.ndarray:
-    """Low-passed quaternions (T, J, 4), or their mean for every frame where `frames` is None."""
-    q = rot.continuous(q)
-    if frames is None:
-        return np.broadcast_to(rot.normalize(q.mean(0)), q.shape)
-    return rot.normalize(gaussian(q, frames))
-
-
 def with_amplitude(motion: Motion, sides: Sequence[str], factor: float, around: float | None = None) -> Motion:
     """The arms' movement made larger or smaller.
 
@@ -62,7 +54,9 @@ def with_amplitude(motion: Motion, sides: Sequence[str], factor: float, around: 
     """
     q = motion.rotations.astype(np.float64)
     joints = [j for side in sides for j in ARMS[side][1:]]
-    base = _smooth_quaternions(q[:, joints], None if around is None else around * motion.fps)
+    still = rot.continuous(q[:, joints])
+    base = rot.normalize(still.mean(0) if around is None else gaussian(still, around * motion.fps))
+    base = np.broadcast_to(base, still.shape)
     moved = rot.to_axis_angle(rot.multiply(rot.conjugate(base), q[:, joints])) * factor
     size = np.linalg.norm(moved, axis=-1, keepdims=True)
     moved *= np.minimum(1, 1.4 / np.maximum(size, 1e-9))

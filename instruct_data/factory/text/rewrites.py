@@ -92,7 +92,11 @@ class Rewrites:
         }
         self._single: dict[str, list[Rewrite]] = {}
         for item in self.items:
-            if len(item.plain) == 1 and item.actions[0] in bank.actions and self._is_plain(item):
+            if len(item.plain) != 1 or item.actions[0] not in bank.actions:
+                continue
+            known = self._allowed[str(item.actions[0])] | self._style_words.get(item.styles[0] or "normal", set())
+            # The plain caption adds nothing to the action and its style: any clip of these fits it.
+            if all(w.endswith("ly") for w in _words(item.plain[0]) - known):
                 self._add(item)
                 if mirror_action(str(item.actions[0])) != item.actions[0]:
                     self._add(item.mirror())
@@ -101,12 +105,6 @@ class Rewrites:
         items = self._single.setdefault(str(item.actions[0]), [])
         if all(item.prompt != k.prompt for k in items):
             items.append(item)
-
-    def _is_plain(self, item: Rewrite) -> bool:
-        """Whether the plain caption adds nothing to the action and its style, so that any clip of these fits it."""
-        action, style = str(item.actions[0]), item.styles[0] or "normal"
-        extra = _words(item.plain[0]) - self._allowed[action] - self._style_words.get(style, set())
-        return not {w for w in extra if not w.endswith("ly")}
 
     def for_action(self, action: str, style: str = "", side: str | None = None) -> list[str]:
         """Prompts that a clip of this action, style and side answers.
