@@ -19,7 +19,7 @@ import torch
 
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, sample_candidates
-from avatargpt.body.tasks import BodyTasks, MotionDescription, reconstruct
+from avatargpt.body.tasks import BodyTasks, MotionDescription
 from avatargpt.face.tokens import FaceTokens
 from avatargpt.lm.adapters import adapter_names
 from avatargpt.lm.hub import HubCalls
@@ -28,10 +28,10 @@ from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.options import GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.verbs.describe import DescribeRequest, describe
+from avatargpt.verbs import files, join
+from avatargpt.verbs.describe import DescribeRequest, ReadRequest, describe, read
 from avatargpt.verbs.face import ActFaceRequest, act_face
 from avatargpt.verbs.generate import GenerateRequest, generate
-from avatargpt.verbs.join import ExtendRequest, InbetweenRequest, extend, find_inbetween
 from avatargpt.verbs.plan import LongRequest, PlanRequest, long, plan
 from avatargpt.verbs.request import method_of
 from avatargpt.verbs.speech import GestureRequest, SpeakRequest, gesture, speak
@@ -275,16 +275,15 @@ class AvatarGPT(SpeechCalls, HubCalls):
     expected_seconds = _of("body.generation", MotionGeneration.expected_seconds)
     read_as = _of("body.generation", MotionGeneration.read_as)
     describe = method_of(DescribeRequest, describe)
-    in_between = method_of(InbetweenRequest, find_inbetween)
-    extend = method_of(ExtendRequest, extend)
+    in_between = method_of(join.InbetweenRequest, join.find_inbetween)
+    extend = method_of(join.ExtendRequest, join.extend)
+    reconstruct = method_of(join.ReconstructRequest, join.reconstruct)
+    read = method_of(ReadRequest, read)
+    capture = method_of(files.CaptureRequest, files.capture)
     describe_body = _of("body.description", MotionDescription.describe)
     run_task = method_of(TaskRequest, run_task)
     likelihood = _of("loaded", LoadedModel.likelihood)
     fit = _of("body.model", BodyModel.fit)
-
-    def reconstruct(self, motion: Motion) -> tuple[Motion, dict[str, float]]:
-        """A clip through its tokens and back; see `avatargpt.body.tasks.reconstruct`."""
-        return reconstruct(self.loaded, motion)
 
     def sample_candidates(
         self, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], samples: int = 8,

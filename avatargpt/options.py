@@ -14,6 +14,7 @@ MIN_SECONDS, MAX_SECONDS = 0.2, 600.0  # of a clip
 FPS = (1, 240)  # of files that are written
 GUIDANCE = (1.0, 20.0)  # 1 = none
 TEMPERATURE = (0.05, 2.0)
+SOUND_RATE = 16_000  # samples a second that features of sound see, and of sound that says no other
 GESTURE_TEMPERATURE = 0.6  # default of gestures (`python benchmarks/run.py hands`)
 MAX_CHARACTERS = 2000  # of a text
 QUOTED = 40  # characters of a value in an error message

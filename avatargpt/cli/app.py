@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from avatargpt.cli.common import REQUEST, Terminated, fail, say, warn
+from avatargpt.cli.common import Terminated, fail, say, warn
+from avatargpt.cli.verbs import add_options
 from avatargpt.options import UnheededText
 from vqvae.errors import DEBUG, UserError, error_line, one_line
 
@@ -70,13 +71,9 @@ class LazyGroup(TyperGroup):
             return None
         if cmd_name not in self.commands:
             target = resolve_name(COMMANDS[cmd_name])
-            if hasattr(target, REQUEST):
-                from avatargpt.cli.verbs import add_options
-
-                target = add_options(target)
             if not isinstance(target, typer.Typer):
                 single = typer.Typer(add_completion=False, rich_markup_mode=None)
-                single.command(cmd_name)(target)
+                single.command(cmd_name)(add_options(target))
                 target = single
             self.commands[cmd_name] = typer.main.get_command(target)
             self.commands[cmd_name].name = cmd_name

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live
-from avatargpt.cli.common import argument, note, option, say
+from avatargpt.cli.common import Output, argument, note, option, say, takes
 from vqvae.errors import UserError
 from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
-    from avatargpt.video.capture import Capture
     from vqvae.face import FaceMotion
 
 FILM_FORMS = (".mp4", ".mov")  # outputs that keep the film's sound
-Film = Annotated[
-    Path | None, argument("[FILM]", "A film: .mp4, .mov, .webm, .mkv, .gif; or a folder of pictures.")
-]
+Film = Annotated[Path | None, argument("[FILM]", "A film: .mp4, .mov, .webm, .mkv, .gif; or a folder of pictures.")]
 
 
+@takes("capture")
 def capture(
     film: Film = None,
     output: common.AnyOutputs = None,
@@ -29,32 +28,16 @@ def capture(
         str | None, option("--camera N", "Instead of FILM: a camera, 0 is the first, until Ctrl-C or --seconds.")
     ] = None,
     seconds: Annotated[float | None, option("--seconds S", "Of --camera: how long.")] = None,
-    live_link: live.LiveLink = None,
-    vmc: live.Vmc = None,
-    websocket: Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers.")] = None,
-    subject: live.Subject = None,
-    start: Annotated[float, option("--start S", "Second of the film to begin at.")] = 0.0,
-    end: Annotated[float | None, option("--end S", "Second of the film to stop at.")] = None,
-    face: Annotated[bool, option("--face", "The face; with --body both, as one avatar.")] = False,
-    body: Annotated[bool, option("--body", "The body; the default, unless all outputs are for faces.")] = False,
-    person: Annotated[int, option("--person N", "Which one; 1 is the largest for longest.", min=1, max=99)] = 1,
-    poses: Annotated[str, option("--poses NAME", "Pose estimator: mediapipe, mediapipe-heavy, mediapipe-lite.")] = "",
-    neutral: Annotated[
-        bool, option("--neutral/--raw", "Of the face: take the resting face of the film away, or leave it.")
-    ] = True,
-    focal: Annotated[
-        float | None, option("--focal F", "Focal length in lengths of the picture's longer side; usually 0.9.")
-    ] = None,
-    picture_rate: Annotated[float, option("--picture-rate F", "Of a folder: pictures a second.")] = 30.0,
+    *,
+    performed: live.FilmOptions,
+    asked: dict[str, Any],
     overlay: Annotated[
         Path | None, option("--overlay FILE", "A check by eye, .mp4 or .png: landmarks in the film, our figure.")
     ] = None,
-    character: common.Character = None,
-    root: common.Root = "hips",
+    worn: common.Worn,
     layout: Annotated[str | None, option("--layout NAME", ".vrma: both, arkit, presets.")] = None,
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    setup: common.PrintSetup,
 ) -> None:
     """A film to the motion of a person in it.
 
@@ -65,75 +48,50 @@ def capture(
     With --camera the film is recorded first; --face sends each frame as it comes to --live-link, --vmc or --websocket.
     """
     from avatargpt.export.formats import WRITERS
-    from avatargpt.options import FPS
-    from avatargpt.video.capture import DEFAULT, capture_avatar, capture_body, capture_face
-    from avatargpt.video.frames import MAX_SECONDS
+    from avatargpt.verbs import files
+    from avatargpt.verbs.request import make_request
     from avatargpt.video.overlay import check_overlay, write_overlay
 
     output = output or []
-    line = live.LiveLine(
-        audio=None, microphone=None, rate=None, live_link=live_link, vmc=vmc, websocket=websocket, subject=subject
-    )
-    line.check()
-    _check_source(film, camera, seconds, line, bool(output), face)
-
-    common.check_range("--start", start, 0, 1e6, " seconds")
-    common.check_range("--end", end, 0, 1e6, " seconds")
-    if end is not None and end <= start:
-        raise UserError(f"--end {end:g}: accepted after --start {start:g}")
-    if end is not None and end - start > MAX_SECONDS:
-        raise UserError(f"--end {end:g}: accepted up to {MAX_SECONDS:g} s after --start {start:g}")
-    common.check_range("--focal", focal, 0.2, 10)
-    common.check_range("--picture-rate", picture_rate, *FPS, " pictures per second")
-    if not face and not body:
+    line = live.LiveLine.of(performed, None)
+    _check_source(film, camera, seconds, line, bool(output), asked["face"])
+    if not asked["face"] and not asked["body"]:
         holds = [WRITERS[path.suffix.lower()].holds if path.suffix.lower() in WRITERS else ("body",) for path in output]
-        face = all("body" not in modalities for modalities in holds)
-        body = not face
-    modality = "avatar" if face and body else "face" if face else "body"
+        asked["face"] = all("body" not in modalities for modalities in holds)
+    request = make_request(files.CaptureRequest, film, **asked)
+    request.check()
     sources = () if film is None else (film,)
-    common.check_targets(output, False, modality, sources, character=character)
+    out = Output.check(output, request.modality, setup, worn, sources, layout=layout, size=size)
     if overlay is not None:
         check_overlay(overlay)
         common.check_different([*output, overlay])
         common.check_not_source(overlay, sources)
         check_output(overlay)
-    on = common.on_character(character, root, modality)
-    options = common.format_options(output, modality, layout, size, character=on)
-    model = poses or DEFAULT
-
-    def read(path: Path, advance: common.Progress | None) -> Capture:
-        if modality == "avatar":
-            return capture_avatar(
-                path, start, end, person, model, neutral=neutral, focal=focal, rate=picture_rate, progress=advance
-            )
-        if face:
-            return capture_face(
-                path, start, end, person, neutral=neutral, focal=focal, rate=picture_rate, progress=advance
-            )
-        return capture_body(path, start, end, person, model, focal, picture_rate, advance)
-
     with tempfile.TemporaryDirectory() as folder:
         if camera is not None:
             film = Path(folder) / "camera.mkv"
-            _record(camera, film, seconds, line, face, focal)
+            _record(camera, film, seconds, line, request.face, request.focal)
             if not output and overlay is None:
                 return
-        assert film is not None
-        with common.progress("reading the film", quiet) as advance:
-            captured = read(film, advance)
+        with common.progress("reading the film", setup.quiet) as advance:
+            captured = files.capture(None, replace(request, film=film, progress=advance))
         for text in captured.notes:
             note(text)
-        sound = _sound(captured, output, Path(folder))
-        if sound is not None:
+        options = list(out.options)
+        if captured.film.sound and any(path.suffix.lower() in FILM_FORMS for path in output):
+            from avatargpt.video.sound import write_sound
+
+            sound = Path(folder) / "sound.wav"
+            write_sound(captured.film.path, sound, captured.start, captured.motion.seconds)
             options = [o | ({"audio": sound} if p.suffix.lower() in FILM_FORMS else {})
                        for o, p in zip(options, output, strict=True)]  # fmt: skip
-        with common.progress("writing", quiet):
-            files = common.write_results(output, [captured.motion], False, options) if output else [[]]
+        with common.progress("writing", setup.quiet):
+            written = common.write_results(output, [captured.motion], False, options) if output else [[]]
             if overlay is not None:
                 write_overlay(captured, overlay)
-                files[0].append(str(overlay))
+                written[0].append(str(overlay))
     details = {"start": round(captured.start, 3), "people": captured.people, "notes": list(captured.notes)}
-    common.print_results([captured.motion], files, as_json, [details])
+    common.print_results([captured.motion], written, setup.as_json, [details])
 
 
 def _check_source(
@@ -180,12 +138,3 @@ def _record(
 
         count = record(frames, path, seconds, finder, send)
     say(f"{count} frames", err=True)
-
-
-def _sound(captured: Capture, output: list[Path], folder: Path) -> Path | None:
-    """The film's sound beside the motion, where an output keeps it."""
-    if not captured.film.sound or not any(path.suffix.lower() in FILM_FORMS for path in output):
-        return None
-    from avatargpt.video.sound import write_sound
-
-    return write_sound(captured.film.path, folder / "sound.wav", captured.start, captured.motion.seconds)

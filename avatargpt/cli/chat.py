@@ -22,6 +22,7 @@ MAX_LINE = 100_000  # characters; the end of a longer line is not read
 
 
 def chat(
+    *,
     session: Annotated[Path | None, option("--session FOLDER", "Keep the conversation here and go on with it.")] = None,
     view: Annotated[bool, option("--view", "Draw every turn; show it where there is a desktop.")] = False,
     outputs: Annotated[
@@ -32,13 +33,7 @@ def chat(
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     seed: common.AnySeed = None,
-    adapter: common.Adapter = None,
-    model: common.Model = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    setup: common.Setup,
 ) -> None:
     """Make, change, describe and save motion by talking.
 
@@ -46,30 +41,32 @@ def chat(
     2 where files of a turn could not be written.
     """
     from avatargpt.chat.conversation import Conversation
+    from avatargpt.chat.scene import open_file
 
     if sys.stdin is None:
         raise UserError("stdin is closed; accepted turns on it, one a line, or a terminal")
     if outputs is not None and not outputs.is_dir():
         raise UserError(f"--outputs {outputs}: no such folder")
-    llm_helper = common.language_model(llm, llm_limits, device, threads)
-    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
+    llm_helper = setup.load_llm(llm, llm_limits)
+    loaded = setup.load()
     talk = Conversation(
         loaded, session, planner or None, outputs=outputs, seed=seed, view=view, llm=llm_helper, tell=warn,
         faces=faces,
     )  # fmt: skip
     terminal, unwritten = sys.stdin.isatty(), 0
     with _turns(talk if terminal else None) as turns:
-        if terminal and not as_json:
+        if terminal and not setup.as_json:
             again = f"Going on with {len(talk.memory.turns)} turns. " if talk.resumed else ""
             say(f"{again}Say what should happen, e.g. a person waves. /help explains, /quit leaves.")
         for line in turns():
             if not line.strip() and not terminal:
                 continue
-            reply = _reply(talk, line, quiet)
+            reply = _reply(talk, line, setup.quiet)
             unwritten += reply.unwritten
-            _print(talk, line, reply, as_json, terminal)
-            if view and terminal:
-                _open(reply)
+            _print(talk, line, reply, setup.as_json, terminal)
+            for picture in _pictures(reply) if view and terminal else ():
+                if not open_file(picture):
+                    say(f"[{picture}]")
             if reply.over:
                 break
     if unwritten:
@@ -108,14 +105,6 @@ def _pictures(reply: Reply) -> list[Path]:
     from avatargpt.chat.scene import TURN_PICTURE
 
     return [f for f in reply.files if f.name == TURN_PICTURE]
-
-
-def _open(reply: Reply) -> None:
-    from avatargpt.chat.scene import open_file
-
-    for picture in _pictures(reply):
-        if not open_file(picture):
-            say(f"[{picture}]")
 
 
 @contextmanager

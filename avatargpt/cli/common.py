@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 import typer
 
@@ -68,6 +68,17 @@ def text_warnings(stated: Callable[[str], str]) -> Iterator[None]:
         if issubclass(warning.category, UnheededText):
             message = warning.message
             warn(stated(message.args[0] if isinstance(message, Warning) else message))
+
+
+@contextmanager
+def extra_serve(what: str) -> Iterator[None]:
+    """Imports of the extra ``serve``. Raises UserError, in words for `what`, where a package is missing."""
+    try:
+        yield
+    except ImportError as e:
+        from avatargpt.server import INSTALL
+
+        raise UserError(f"{what} the package {e.name}; install it with {INSTALL}") from None
 
 
 @contextmanager
@@ -143,24 +154,6 @@ def check_not_source(path: Path, sources: Sequence[Path]) -> None:
         raise UserError(f"{path}: input and output are the same file; choose another output")
 
 
-def on_character(file: Path | None, root: str, modality: str) -> dict[str, Any]:
-    """The options of ``--character`` and ``--root`` for files of motions of `modality`; empty without a character.
-
-    Raises:
-        UserError: a character that cannot be read or is not understood.
-    """
-    if file is None:
-        if root != "hips":
-            raise UserError(f"--root {root}: accepted with --character FILE")
-        return {}
-    from avatargpt.export.character import load_character, notes_of
-
-    character = load_character(file, root)
-    for line in notes_of(character, modality):
-        note(f"{file}: {line}")
-    return {"character": character, "root": root}
-
-
 def check_targets(
     paths: Sequence[Path], many: bool, modality: str | None = None, sources: Sequence[Path] = (), count: int = 1,
     character: Path | None = None,
@@ -204,8 +197,7 @@ def _number_paths(path: Path, count: int) -> list[Path]:
 
 def write_results(
     paths: Sequence[Path], motions: Sequence[Any], many: bool,
-    options: dict[str, Any] | Sequence[dict[str, Any]] | None = None, drawn: Sequence[Any] | None = None,
-    keep_finished: bool = False,
+    options: Sequence[dict[str, Any]], drawn: Sequence[Any] | None = None, keep_finished: bool = False,
 ) -> list[list[str]]:  # fmt: skip
     """Write every motion in every format, after all targets and options were checked.
 
@@ -214,7 +206,7 @@ def write_results(
     Args:
         motions: their captions are shown in a contact sheet.
         many: write STEM/00.ext, STEM/01.ext ... even for one motion.
-        options: of the format, see :func:`avatargpt.export.save`; of each path, or the same for all.
+        options: of the format of each path, see :func:`avatargpt.export.save`.
         drawn: motions for a contact sheet, instead of `motions`.
         keep_finished: Ctrl-C leaves out what is not written yet, and finished files stay.
 
@@ -226,8 +218,7 @@ def write_results(
     files: list[dict[int, str]] = [{} for _ in motions]  # place in `paths` -> name
     new_files: list[Path] = []
     new_folders: list[Path] = []
-    path_options = [options or {}] * len(paths) if options is None or isinstance(options, dict) else options
-    for path, chosen in zip(paths, path_options, strict=True):
+    for path, chosen in zip(paths, options, strict=True):
         export.check_target(path, motions[0].modality, chosen.get("character"))
         export.check_options(path, motions[0].modality, chosen)
     # pictures and films last: what is quick stays when the user interrupts the drawing
@@ -247,7 +238,7 @@ def write_results(
             targets = _number_paths(path, len(motions)) if many else [path] * len(motions)
             for i, (motion, target) in enumerate(zip(motions, targets, strict=True)):
                 new_files += [] if target.exists() else [target]
-                export.save(motion, target, **path_options[k])
+                export.save(motion, target, **options[k])
                 files[i][k] = str(target)
     except BaseException as e:
         if not (keep_finished and isinstance(e, KeyboardInterrupt)):
@@ -260,32 +251,13 @@ def write_results(
     return [[names[k] for k in sorted(names)] for names in files]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """The files of a command's results, checked already, and how the results are printed."""
-
-    paths: list[Path]
-    options: Sequence[dict[str, Any]]  # of the format of each path
-    many: bool  # several results, written as STEM/00.ext, STEM/01.ext 
-    as_json: bool
-    quiet: bool
-
-    def finish(
-        self, motions: Sequence[Any], details: Sequence[dict[str, Any]] = (), drawn: Sequence[Any] | None = None
-    ) -> None:
-        """Write and print the results; see `write_results` and `print_results`."""
-        with progress("writing", self.quiet):
-            files = write_results(self.paths, motions, self.many, self.options, drawn)
-        print_results(motions, files, self.as_json, details)
-
-
 def format_options(
     paths: Sequence[Path], modality: str, layout: str | None, size: int | None, audio: Path | None = None,
     character: Mapping[str, Any] = MappingProxyType({}), names: str | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """For each output file those of the options that its format has, for a motion of `modality`.
 
-    `character`: those of `on_character`, which go with every file. `names`: of expressions
+    `character`: those of `Worn`, which go with every file. `names`: of expressions
     (`avatargpt.export.expressions.NAMES`).
     """
     from avatargpt import export
@@ -450,22 +422,110 @@ def check_range(name: str, value: float | None, low: float, high: float, unit: s
         raise UserError(f"{name} {value:g}: accepted {low:g} to {high:g}{unit}")
 
 
-def load_model(
-    folder: Path | None, device: str | None, threads: int | None, quiet: bool, dtype: str | None = None,
-    adapter: str | None = None,
-) -> AvatarGPT:  # fmt: skip
-    """The model for one command, with an adapter; a terminal shows that it is being loaded."""
-    import avatargpt
-    from avatargpt.lm.checkpoint import check_model
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """The model of a command, where it computes, and how results are printed."""
 
-    check_model(folder)
-    with progress("loading", quiet):
-        model = avatargpt.AvatarGPT.from_pretrained(folder, device, dtype, threads)
-        return model if adapter is None else model.with_adapter(adapter)
+    adapter: Adapter = None
+    model: Model = None
+    device: Device = None
+    dtype: Dtype = None
+    threads: Threads = None
+    as_json: Json = False
+    quiet: Quiet = False
+
+    def load(self) -> AvatarGPT:
+        """The model, with its adapter; a terminal shows that it is being loaded."""
+        import avatargpt
+        from avatargpt.lm.checkpoint import check_model
+
+        check_model(self.model)
+        with progress("loading", self.quiet):
+            model = avatargpt.AvatarGPT.from_pretrained(self.model, self.device, self.dtype, self.threads)
+            return model if self.adapter is None else model.with_adapter(self.adapter)
+
+    def load_llm(self, spec: str, limits: str) -> LanguageModel | None:
+        """That of ``--llm``, loaded with its first question; None where none is named."""
+        from avatargpt.llm import Limits, load_llm
+
+        device = self.device or "cpu"
+        return load_llm(spec, Limits.of(limits), True, device, self.threads) if spec.strip() else None
 
 
-def language_model(spec: str, limits: str, device: str | None, threads: int | None) -> LanguageModel | None:
-    """That of ``--llm``, loaded with its first question; None where none is named."""
-    from avatargpt.llm import Limits, load_llm
+@dataclass(frozen=True, kw_only=True)
+class VoiceSetup(Setup):
+    """Of commands whose networks are small and run on the CPU; `device` is that of a body in words."""
 
-    return load_llm(spec, Limits.of(limits), True, device or "cpu", threads) if spec.strip() else None
+    adapter: str | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainSetup(VoiceSetup):
+    """Of commands that never load the language model elsewhere."""
+
+    device: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintSetup(PlainSetup):
+    """Of commands without a model of ours."""
+
+    model: Path | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worn:
+    """The character on whose skeleton motions are written."""
+
+    character: Character = None
+    root: Root = "hips"
+
+    def options(self, modality: str) -> dict[str, Any]:
+        """Those of files of motions of `modality`; empty without a character.
+
+        Raises:
+            UserError: a character that cannot be read or is not understood.
+        """
+        if self.character is None:
+            if self.root != "hips":
+                raise UserError(f"--root {self.root}: accepted with --character FILE")
+            return {}
+        from avatargpt.export.character import load_character, notes_of
+
+        character = load_character(self.character, self.root)
+        for line in notes_of(character, modality):
+            note(f"{self.character}: {line}")
+        return {"character": character, "root": self.root}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """The files of a command's results, checked already, and how the results are printed."""
+
+    paths: list[Path]
+    options: Sequence[dict[str, Any]]  # of the format of each path
+    many: bool  # several results, written as STEM/00.ext, STEM/01.ext ...
+    as_json: bool
+    quiet: bool
+
+    @classmethod
+    def check(
+        cls, paths: list[Path], modality: str, setup: Setup, worn: Worn | None = None, sources: Sequence[Path] = (),
+        many: bool = False, count: int = 1, layout: str | None = None, size: int | None = None,
+        audio: Path | None = None, names: str | None = None,
+    ) -> Self:  # fmt: skip
+        """Raises UserError for what could not be written; see `check_targets`, `Worn` and `format_options`."""
+        worn = worn or Worn()
+        check_targets(paths, many, modality, sources, count, worn.character)
+        options = format_options(paths, modality, layout, size, audio, worn.options(modality), names)
+        return cls(paths=paths, options=options, many=many, as_json=setup.as_json, quiet=setup.quiet)
+
+    def finish(
+        self, motions: Sequence[Any], details: Sequence[dict[str, Any]] = (), drawn: Sequence[Any] | None = None
+    ) -> None:
+        """Write and print the results; see `write_results` and `print_results`."""
+        with progress("writing", self.quiet):
+            files = write_results(self.paths, motions, self.many, self.options, drawn)
+        print_results(motions, files, self.as_json, details)

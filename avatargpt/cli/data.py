@@ -8,6 +8,7 @@ import shutil
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,11 +95,13 @@ def curate(
     from avatargpt.config import merge_settings, resolve
     from avatargpt.curate.pipeline import curate as run
     from avatargpt.curate.recipe import Curation
+    from avatargpt.llm import Limits
     from avatargpt.resources import configs
 
     values = resolve(config or configs() / "curate" / "default.yaml", sets or [])
     if llm_limits:
-        values = merge_settings(values, {"limits": limits_of(llm_limits)})
+        limits = Limits.of(llm_limits).model_dump(mode="json", exclude_unset=True)
+        values = merge_settings(values, {"limits": limits})
     if licence is not None:
         values = merge_settings(values, {"dataset": {"licence": licence}})
     recipe = Curation.read(values, str(config or "curate"))
@@ -113,13 +116,6 @@ def curate(
     say(f"{output}: {about['used']} of {about['films']} films, {clips}, {about['hours']:.2f} h")
     say(f"SHA-256 {about['sha256']}")
     say(f"{output / 'report.html'}: {about['rejects']} left out, with reasons")
-
-
-def limits_of(text: str) -> dict[str, Any]:
-    """Those of ``--llm-limits`` that are named, as values of a configuration."""
-    from avatargpt.llm import Limits
-
-    return Limits.of(text).model_dump(mode="json", exclude_unset=True)
 
 
 @app.command("ls")
@@ -273,13 +269,13 @@ def _print_store(store: Store, as_json: bool) -> None:
         say(f"{name}: {entry['clips']} clips, {entry['hours']:.2f} h, {entry['licence']}")
 
 
-KINDS = {
-    "body": "motion files with captions", "face": "wav files with face curves beside them, or films",
-    "gesture": "wav files with bodies beside them, or films", "portrait": "films of a person",
-}  # fmt: skip
-
-
-STEPS = {"face": 1000, "portrait": 3000}
+# modality -> what it learns from, steps at most, where its training is
+FINETUNING = {
+    "body": ("motion files with captions", 240, "body:BodyFinetuning"),
+    "face": ("wav files with face curves beside them, or films", 1000, "speakers:FaceFinetuning"),
+    "gesture": ("wav files with bodies beside them, or films", 240, "speakers:GestureFinetuning"),
+    "portrait": ("films of a person", 3000, "portraits:PortraitFinetuning"),
+}
 
 
 def finetune(
@@ -293,58 +289,42 @@ def finetune(
     minutes: Annotated[float, option("--minutes M", "Of training, at most.")] = 6.0,
     licence: Annotated[str, option("--licence TEXT", "Terms of the clips.")] = "not stated",
     seed: common.Seed = 0,
-    model: common.Model = None,
-    device: common.Device = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    *,
+    setup: common.VoiceSetup,
 ) -> None:
     """Go on training with clips of your own; the result is a whole model folder. The same command resumes."""
-    if modality not in KINDS:
-        raise UserError(f"--modality {modality}: accepted: {', '.join(KINDS)}")
+    if modality not in FINETUNING:
+        raise UserError(f"--modality {modality}: accepted: {', '.join(FINETUNING)}")
+    kind, usual, place = FINETUNING[modality]
     if lora and modality != "body":
         raise UserError(f"--lora: not for --modality {modality}, whose networks are small; accepted for: body")
     from avatargpt.export.formats import FILMS
 
     common.check_range("--minutes", minutes, 0.01, 10_000, " minutes")
     if not folder.is_dir() and (modality == "body" or folder.suffix.lower() not in FILMS):
-        raise UserError(f"{folder}: no such folder; accepted a folder of {KINDS[modality]}")
+        raise UserError(f"{folder}: no such folder; accepted a folder of {kind}")
     from avatargpt.lm.checkpoint import check_model
     from avatargpt.resources import weights
     from avatargpt.train.finetuning.run import FinetuneOptions, check_new
     from avatargpt.train.runtime import Runtime
 
-    check_model(model)
+    check_model(setup.model)
     check_new(output)
     check_place(output)
-    steps = steps or STEPS.get(modality, 240)
-    options = FinetuneOptions(lora=lora, steps=steps, minutes=minutes, seed=seed, licence=licence)
-    runtime = Runtime.start(threads, device)
+    options = FinetuneOptions(lora=lora, steps=steps or usual, minutes=minutes, seed=seed, licence=licence)
+    runtime = Runtime.start(setup.threads, setup.device)
 
     def notify(activity: str) -> None:
-        if not quiet:
+        if not setup.quiet:
             say(f"{activity} ...", err=True)
 
     with redirect_stdout(sys.stderr):
-        report = _method(modality)(folder, output, options, model or weights(), runtime, notify).go()
-    if as_json:
+        method: Any = resolve_name(f"avatargpt.train.finetuning.{place}")
+        report = method(folder, output, options, setup.model or weights(), runtime, notify).go()
+    if setup.as_json:
         print_json({"model": str(output), **report})
         return
     clips = report["clips"]
     say(f"{output}: {clips['train']} clips learnt, {clips['val']} held out, at most {report['steps']} steps")
     for name, (before, after) in report["figures"].items():
         say(f"{name}: {before:.4g} before, {after:.4g} after")
-
-
-def _method(modality: str) -> Any:
-    if modality == "body":
-        from avatargpt.train.finetuning.body import BodyFinetuning
-
-        return BodyFinetuning
-    if modality == "portrait":
-        from avatargpt.train.finetuning.portraits import PortraitFinetuning
-
-        return PortraitFinetuning
-    from avatargpt.train.finetuning import speakers
-
-    return speakers.FaceFinetuning if modality == "face" else speakers.GestureFinetuning

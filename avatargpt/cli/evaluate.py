@@ -16,7 +16,6 @@ from vqvae.errors import UserError
 from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
-    from avatargpt.evaluation import Suite
     from avatargpt.evaluation.outputs import Outputs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
@@ -58,6 +57,7 @@ def run(
 ) -> None:
     """Run a suite: a table on stderr, the results as JSON on stdout. Exits with 1 where items failed."""
     from avatargpt import evaluation
+    from avatargpt.evaluation import corpus
     from avatargpt.evaluation.outputs import failure_lines
 
     chosen = evaluation.load(suite)
@@ -82,9 +82,14 @@ def run(
             raise UserError(f"--model none: {suite} needs a model; accepted {', '.join(accepted)}")
         loaded: Any = None
     elif model in ("nearest", "random"):
-        loaded = _clips_as_answers(chosen, model, data)
+        if chosen.kind != "prompts":
+            raise UserError(f"--model {model} answers prompts alone; not {chosen.name}")
+        clips = corpus.load_clips(data, "train")
+        loaded = corpus.RandomClip(clips) if model == "random" else corpus.NearestCaption(clips)
     else:
-        loaded = common.load_model(None if model is None else Path(model), device, threads, quiet, dtype)
+        loaded = common.Setup(
+            model=None if model is None else Path(model), device=device, threads=threads, quiet=quiet, dtype=dtype
+        ).load()
     result = evaluation.run_suite(chosen, loaded, data, output, store, full, other_system)
     print_json(result)
     for line in result.get("warnings", []):
@@ -93,16 +98,6 @@ def run(
         for line in failure_lines(failed):
             say(f"failed: {line}", err=True)
         raise typer.Exit(1)
-
-
-def _clips_as_answers(suite: Suite, model: str, data: Path | None) -> Any:
-    """The baseline of a prompt suite that answers with training clips."""
-    from avatargpt.evaluation import corpus
-
-    if suite.kind != "prompts":
-        raise UserError(f"--model {model} answers prompts alone; not {suite.name}")
-    clips = corpus.load_clips(data, "train")
-    return corpus.RandomClip(clips) if model == "random" else corpus.NearestCaption(clips)
 
 
 def _other_system(folder: Path | None, names: Path | None, fps: float | None) -> Outputs | None:

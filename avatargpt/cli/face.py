@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import argument, option, progress, takes
+from avatargpt.cli.common import Output, option, progress, takes
 from avatargpt.options import is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
-    from avatargpt.face.pipeline import FacePipeline, LiveTake
+    from avatargpt.face.pipeline import FacePipeline
     from avatargpt.speech.words import Word
+    from avatargpt.verbs.face import ActFaceRequest
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -69,23 +69,6 @@ def _check_fields(row: Any, kinds: dict[str, type], needed: set[str], where: str
             raise UserError(f"{where}: {name} {value!r}; accepted UTF-8 text")
         if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
             raise UserError(f"{where}: {name} {value!r}; accepted {_TYPE_NAMES[kind]}")
-
-
-def score_row(score: Score) -> dict[str, Any]:
-    """As `read_scores` takes it, times and strengths to the thousandth."""
-
-    def round_part(part: Any) -> Any:
-        values = dict(vars(part))
-        for name, value in values.items():
-            if isinstance(value, float):
-                low = 0.001 if name in ("duration", "intensity", "to") else 0.0
-                values[name] = max(low, int(value * 1000) / 1000 if name == "start" else round(value, 3))
-        if "end" in values:  # of a feeling, which may be shorter than a thousandth
-            values["end"] = max(values["end"], round(values["start"] + 0.001, 3))
-        return replace(part, **values)
-
-    events, emotions = (tuple(map(round_part, parts)) for parts in (score.events, score.emotions))
-    return replace(score, events=events, emotions=emotions).to_json()
 
 
 def score_summary(score: Score) -> str:
@@ -140,41 +123,25 @@ class FaceJob:
     texts: list[str]  # instructions, or one empty text
     scores: list[Score] | None  # their meaning, where it is known
     feelings: list[Feeling]
-    audio: Path | None  # a sound file
+    request: ActFaceRequest  # sound, lips, seed, transcript; its text is not looked at
     length: float | None  # seconds of the sound or the clip, where they are known
-    lips: str
-    seed: int
-    transcript: str | None = None  # of the sound
 
 
 @takes("face")
 def face(
+    *,
     asked: dict[str, Any],
-    audio: Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")] = None,
+    audio: speech.Audio = None,
     output: common.AnyOutputs = None,
     text: Annotated[str | None, option("--text TEXT", "What the face does; @FILE gives one per line.")] = None,
     score: Annotated[Path | None, option("--score FILE", "What TEXT would be read as, edited; see --json.")] = None,
     by: Annotated[str, option("--by NAME", _BY)] = "driver",
-    layout: Annotated[
-        str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/avatar_formats.md.")
-    ] = None,
+    layout: Annotated[str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/avatar_formats.md.")] = None,
     names: live.Names = None,
     avatar: live.AvatarOption = None,
     size: speech.FaceSize = None,
-    microphone: live.Microphone = None,
-    rate: live.Rate = None,
-    live_link: live.LiveLink = None,
-    vmc: live.Vmc = None,
-    ifacialmocap: live.IFacialMocap = None,
-    websocket: Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers, take words.")] = None,
-    origin: live.Origins = None,
-    allow_network: live.AllowNetwork = False,
-    keep: live.Keep = 0.0,
-    subject: live.Subject = None,
-    model: common.Model = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    performed: live.FaceOptions,
+    setup: common.PlainSetup,
     help_all: common.HelpAll = False,
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
@@ -190,28 +157,20 @@ def face(
     from avatargpt.face.audio_model.conditioning import parse_emotions
     from avatargpt.face.pipeline import driver_folder
     from avatargpt.speech.audio import MAX_SECONDS, inspect
+    from avatargpt.verbs.describe import score_row
     from avatargpt.verbs.face import ActFaceRequest
     from avatargpt.verbs.request import make_request
 
-    file_names, avatar_file = live.expression_names(names, avatar, output or [], vmc)
-    line = live.LiveLine(
-        audio=audio, microphone=microphone, rate=rate, live_link=live_link, vmc=vmc, websocket=websocket,
-        subject=subject, origins=tuple(origin or ()), network=allow_network, ifacialmocap=ifacialmocap,
-        names=names, avatar=avatar_file,
-        keep=keep,
-    )  # fmt: skip
-    line.check()
+    file_names, avatar_file = live.expression_names(names, avatar, output or [], performed.vmc)
+    line = live.LiveLine.of(performed, audio, names, avatar_file)
     output, audio = output or [], line.file
-    how = make_request(ActFaceRequest, sound=audio, **asked)
-    emotion, seconds, transcript, lips = how.emotion or None, how.seconds, how.transcript, how.lips
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, --live-link HOST, --vmc HOST or --websocket PORT")
-    if audio is None and text is None and score is None and emotion is None and not line.live:
-        raise UserError("nothing to do; accepted AUDIO, --text INSTRUCTION, --emotion NAME, or any of them together")
     if score is not None and text is not None:
         raise UserError("--score and --text: accepted one of them, for a score is what a text is read as")
     if score is not None and by == "language":
         raise UserError("--score: accepted with --by driver; the language model reads --text by itself")
+    how = make_request(ActFaceRequest, "" if text is None and score is None else "as read", sound=audio, **asked)
     scores: list[Score] | None = None
     if score is not None:
         scores, many = read_scores(score)
@@ -219,69 +178,66 @@ def face(
     else:
         texts, many = common.read_texts(text, emoji=True) if text is not None else ([""], False)
         common.warn_unreadable(texts)
-    if audio is not None and seconds is not None:
-        raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
-    if line.live and len(texts) > 1:
+    if not line.live:
+        how.check()
+    elif len(texts) > 1:
         which = f"--text {text}: {len(texts)} texts" if score is None else f"--score {score}: {len(texts)} scores"
         raise UserError(f"{which}; accepted one where it is live")
-    if transcript is not None and (audio is None or line.live):
+    elif how.transcript is not None:
         raise UserError("--transcript: accepted with AUDIO, and not live")
-    if line.live and seconds is not None and not line.silent:
-        raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
-    length = inspect(audio).seconds if audio is not None else seconds
-    feelings = parse_emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
+    elif how.seconds is not None and not line.silent:
+        raise UserError(f"--seconds {how.seconds:g}: live, the sound's length counts; accepted: no --seconds")
+    elif how.lips == "recorded" and line.silent:
+        raise UserError("--lips recorded: follows sound; accepted with AUDIO, - or --microphone")
+    length = inspect(audio).seconds if audio is not None else how.seconds
+    feelings = parse_emotions(how.emotion, length or MAX_SECONDS) if how.emotion else []
     # The driver blinks only on request, and holds head and eyes still.
     explicit, controls = how.explicit, how.controls if by == "driver" else how.explicit
     sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
-    common.check_targets(output, many and not line.live, "face", sources, len(texts))
-    options = common.format_options(output, "face", layout, size, audio, names=file_names)
-    out = common.Output(paths=output, options=options, many=many, as_json=as_json, quiet=quiet)
-    speech.check_lips(lips, not line.silent, by)
+    many_files = many and not line.live
+    out = Output.check(output, "face", setup, None, sources, many_files, len(texts), layout, size, audio, file_names)
     if by not in NETWORKS:
         raise UserError(f"--by {by}: unknown; accepted {', '.join(NETWORKS)}")
-    request = FaceJob(texts, scores, feelings, audio, length, lips, how.seed, transcript)
+    job = FaceJob(texts, scores, feelings, how, length)
     if by == "language":
-        if audio is not None or line.live or (text is not None) == (emotion is not None):
+        if audio is not None or line.live or (text is not None) == bool(feelings):
             raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
         if len(feelings) > 1 or any(f.second or f.secondary for f in feelings):
-            raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
-        motions, scored = _by_language(request, controls, model, threads, quiet)
+            raise UserError(f"--emotion {how.emotion}: --by language takes one feeling without seconds")
+        motions, scored = _by_language(job, controls, setup)
         out.finish(motions, [{} if s is None else {"score": score_row(s)} for s in scored])
         return
-    folder = driver_folder(model)
+    folder = driver_folder(setup.model)
     # In a picture, blinks and glances that were not asked for would take the place of telling moments.
     sheet = explicit if controls != explicit and any(p.suffix.lower() == common.SHEET for p in output) else None
     if line.live:
-        _perform_live(folder, line, request, seconds, controls, sheet, out)
+        _perform_live(folder, line, job, controls, sheet, out)
         return
-    motions, scored, drawn = perform(folder, model, request, controls, sheet, threads, quiet)
+    motions, scored, drawn = perform(folder, job, controls, sheet, setup)
     out.finish(motions, [{} if s is None else {"score": score_row(s)} for s in scored], drawn)
 
 
-def _by_language(
-    request: FaceJob, controls: Controls, model: Path | None, threads: int | None, quiet: bool
-) -> tuple[list[FaceMotion], list[Score | None]]:
+def _by_language(job: FaceJob, controls: Controls, setup: common.Setup) -> tuple[list[FaceMotion], list[Score | None]]:
     """One clip for each text, or for the feeling, in the language model's tokens; and what the texts were read as."""
     from avatargpt.face.audio_model.controls import apply_controls
 
-    loaded = common.load_model(model, None, threads, quiet)
-    with progress("speaking", quiet):
-        if request.feelings:
-            feeling = request.feelings[0]
-            clips, scores = loaded.emotion_face(feeling.text, feeling.strength, request.length, request.seed), []
+    loaded, seed = setup.load(), job.request.seed
+    with progress("speaking", setup.quiet):
+        if job.feelings:
+            feeling = job.feelings[0]
+            clips, scores = loaded.emotion_face(feeling.text, feeling.strength, job.length, seed), []
         else:
-            clips = loaded.face(request.texts, seconds=request.length, seed=request.seed)
-            scores = loaded.face_tokens.scores(request.texts, [request.length] * len(request.texts))
+            clips = loaded.face(job.texts, seconds=job.length, seed=seed)
+            scores = loaded.face_tokens.scores(job.texts, [job.length] * len(job.texts))
     read = [*scores, *[None] * (len(clips) - len(scores))]
-    report_scores(read, [c.caption for c in clips], quiet, lambda text, score: "")
-    shaped = [apply_controls(m, controls, request.seed + k) for k, m in enumerate(clips)]
+    report_scores(read, [c.caption for c in clips], setup.quiet, lambda text, score: "")
+    shaped = [apply_controls(m, controls, seed + k) for k, m in enumerate(clips)]
     return [replace(m, notes=c.notes) for m, c in zip(shaped, clips, strict=True)], read
 
 
 def perform(
-    folder: Path, model: Path | None, request: FaceJob, controls: Controls, sheet: Controls | None,
-    threads: int | None, quiet: bool,
-) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:  # fmt: skip
+    folder: Path, job: FaceJob, controls: Controls, sheet: Controls | None, setup: common.Setup
+) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:
     """The clips and their scores; and the clips with the controls of a contact sheet, where these are others."""
     import torch
 
@@ -292,57 +248,52 @@ def perform(
     from avatargpt.lm.checkpoint import find_part
     from avatargpt.speech.audio import FPS
 
-    audio, length = request.audio, request.length
+    audio, length, how = job.request.sound, job.length, job.request
     # steps are small: more threads only wait for each other
-    torch.set_num_threads(threads or 1)
-    with progress("loading", quiet):
+    torch.set_num_threads(setup.threads or 1)
+    with progress("loading", setup.quiet):
         pipeline = FacePipeline.load(folder)
-        moves = audio is not None and find_part(model, "gesture") is not None
-        gestures = GesturePipeline.load(model) if moves else None
+        moves = audio is not None and find_part(setup.model, "gesture") is not None
+        gestures = GesturePipeline.load(setup.model) if moves else None
         words: tuple[Word, ...] = ()
-        if request.transcript is not None and audio is not None:
-            timed, feelings = read_spoken(request.transcript, audio, pipeline.driver, request.feelings)
-            words, request = timed.words, replace(request, feelings=feelings)
+        if how.transcript is not None and audio is not None:
+            timed, feelings = read_spoken(how.transcript, audio, pipeline.driver, job.feelings)
+            words, job = timed.words, replace(job, feelings=list(feelings))
             for line in timed.notes:
                 common.warn(line)
-        scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
-    if request.scores is None and any(request.texts):
-        report_scores(scores, request.texts, quiet, pipeline.doubt)
+        scores = pipeline.place(job.texts, length, audio is not None, job.feelings, job.scores, words)
+    if job.scores is None and any(job.texts):
+        report_scores(scores, job.texts, setup.quiet, pipeline.doubt)
     motions: list[FaceMotion] = []
     drawn: list[FaceMotion] = []
-    with progress("speaking", quiet) as advance:
-        for k, (text, score) in enumerate(zip(request.texts, scores, strict=True)):
-            frames = max(1, int((length or pipeline.default_seconds(score, request.feelings)) * FPS))
-            step = None if advance is None else partial(_advance, advance, k, len(request.texts), frames)
+    with progress("speaking", setup.quiet) as advance:
+        for k, (text, score) in enumerate(zip(job.texts, scores, strict=True)):
+            frames = max(1, int((length or pipeline.default_seconds(score, job.feelings)) * FPS))
+            step = speech.count_frames(advance, frames, k, len(job.texts))
             clip = pipeline.perform(
-                text, audio, feelings=request.feelings, seconds=None if audio is not None else length, score=score,
-                progress=step, head=request.lips, words=words,
+                text, audio, feelings=job.feelings, seconds=None if audio is not None else length, score=score,
+                progress=step, head=how.lips, words=words,
             )  # fmt: skip
-            name = speech.name_of(audio) if audio is not None else ", ".join(f.words for f in request.feelings)
-            clip, seed = clip.with_caption(text or name), request.seed + k
+            name = speech.name_of(audio) if audio is not None else ", ".join(f.words for f in job.feelings)
+            clip, seed = clip.with_caption(text or name), how.seed + k
             for chosen, clips in ((controls, motions), (sheet, drawn)):
                 if chosen is not None:
                     clips.append(finish_face(pipeline, clip, chosen, score, seed, gestures, audio))
     return motions, scores, drawn or None
 
 
-def _advance(advance: common.Progress, clip: int, clips: int, frames: int, count: int) -> None:
-    """Progress in frames of all clips."""
-    advance(clip * frames + min(count, frames), clips * frames)
-
-
 def _perform_live(
-    folder: Path, line: live.LiveLine, request: FaceJob, seconds: float | None, controls: Controls,
-    sheet: Controls | None, out: common.Output,
-) -> None:  # fmt: skip
+    folder: Path, line: live.LiveLine, job: FaceJob, controls: Controls, sheet: Controls | None, out: Output
+) -> None:
     """Run until the sound ends, the instruction is done where nobody speaks, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import FaceSender
     from avatargpt.face.pipeline import CommandQueue
-    from avatargpt.speech.audio import FPS, MAX_SECONDS
+    from avatargpt.speech.audio import FPS
+    from avatargpt.verbs.describe import score_row
 
     if controls.smooth:
         raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
-    acts = request.texts != [""] or request.scores is not None or bool(request.feelings) or line.websocket is not None
+    acts = job.texts != [""] or job.scores is not None or bool(job.feelings) or line.websocket is not None
     if (line.audio is not None and line.microphone is not None) or (line.silent and not acts):
         raise UserError(
             "live: accepted one of AUDIO, - and --microphone NAME; "
@@ -364,19 +315,19 @@ def _perform_live(
         from avatargpt.face.pipeline import FacePipeline
 
         torch.set_num_threads(1)
-        pipeline = FacePipeline.load(folder)
-        score, clip_seconds = _live_score(pipeline, line, request, seconds, out.quiet)
-        direction = warm_up = pipeline.direction(score, request.feelings)
+        pipeline, lips = FacePipeline.load(folder), job.request.lips
+        score, clip_seconds = _live_score(pipeline, line, job, out.quiet)
+        direction = warm_up = pipeline.direction(score, job.feelings)
         if line.websocket is not None:
             warm = pipeline.read([WARM_UP])[0]
-            warm_up = pipeline.direction(warm, request.feelings)
+            warm_up = pipeline.direction(warm, job.feelings)
             pipeline.doubt(WARM_UP, warm)  # loads what tells languages apart
-        pipeline.driver.stream(rate, direction=warm_up, head=request.lips).push(np.zeros(rate // 2, np.float32))
-        stream = pipeline.driver.stream(rate, direction=direction, head=request.lips)
+        pipeline.driver.stream(rate, direction=warm_up, head=lips).push(np.zeros(rate // 2, np.float32))
+        stream = pipeline.driver.stream(rate, direction=direction, head=lips)
         take, sheet_take = face_live.LiveTake(), face_live.LiveTake()
         spans = lid_spans(score), calm_spans(score), jaw_spans(score)
-        lively = LiveControls(controls, FPS, request.seed, *spans)
-        plain = None if sheet is None else LiveControls(sheet, FPS, request.seed, *spans)
+        lively = LiveControls(controls, FPS, job.request.seed, *spans)
+        plain = None if sheet is None else LiveControls(sheet, FPS, job.request.seed, *spans)
 
         def change(frame: FaceMotion) -> FaceMotion:
             if plain is not None:
@@ -388,44 +339,35 @@ def _perform_live(
         reader = face_live.CommandReader(
             commands, pipeline, stream, direction, both, lambda s: {"read_as": score_summary(s), "score": score_row(s)}
         )
-        live.settle(stack)
-        # printed once nothing can be refused any more
-        for message in lines:
-            common.say(message, err=True)
-        try:
-            face_live.run_live(
-                stream, line.sound(rate, piped, clip_seconds), senders, change, MAX_SECONDS * FPS if out.paths else 0,
-                take, reader.apply,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            common.say("stopped", err=True)
-    run = live.figures(take, stream, senders, FPS) | ({} if score is None else {"score": score_row(score)})
-    motion = _clip(take, request) if out.paths else None
-    live.finish(out, motion, _clip(sheet_take, request) if sheet else None, run)
-
-
-def _clip(take: LiveTake, request: FaceJob) -> FaceMotion:
-    return take.motion().with_caption(request.texts[0])
+        sound, kept = line.sound(rate, piped, clip_seconds), live.frames_kept(out)
+        live.run(
+            stack, lines, lambda: face_live.run_live(stream, sound, senders, change, kept, take, reader.apply)
+        )  # fmt: skip
+    run = live.figures(take, stream, senders) | ({} if score is None else {"score": score_row(score)})
+    motion, drawn = (t.motion().with_caption(job.texts[0]) if shown else None
+                     for t, shown in ((take, out.paths), (sheet_take, sheet)))  # fmt: skip
+    live.finish(out, motion, drawn, run)
 
 
 def _live_score(
-    pipeline: FacePipeline, line: live.LiveLine, request: FaceJob, seconds: float | None, quiet: bool
+    pipeline: FacePipeline, line: live.LiveLine, job: FaceJob, quiet: bool
 ) -> tuple[Score | None, float | None]:
     """The score, as long as sound or clip where that is known, and the seconds of a clip without sound."""
     from avatargpt.face.instructions.scores import place_score
     from avatargpt.speech.audio import inspect
 
-    text, score = request.texts[0], None if request.scores is None else request.scores[0]
+    seconds = job.request.seconds
+    text, score = job.texts[0], None if job.scores is None else job.scores[0]
     reads = bool(text) and score is None
     length = seconds if line.file is None else inspect(line.file).seconds
     if reads:
         score = pipeline.read([text], [seconds], length if line.file is not None else None)[0]
     if line.silent and length is None:
-        length = pipeline.default_seconds(score, request.feelings)
+        length = pipeline.default_seconds(score, job.feelings)
     # placed as in a clip that is not live
     if score is not None and length is not None:
         spreads = reads and (length < score.length or seconds is not None)
-        score = place_score(score, length, spreads, bool(request.feelings))
+        score = place_score(score, length, spreads, bool(job.feelings))
     if reads:
         report_scores([score], [text], quiet, pipeline.doubt)
     endless = seconds is None and line.websocket is not None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import Output, check_targets, format_options, option, progress, say, takes, warn
+from avatargpt.cli.common import Output, option, progress, takes, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.speech.words import Words
-    from vqvae.motion import Motion
 
 _FEATURES = "features of the sound (.npy), for a network trained with --speech."
 _TRANSCRIPT = "What is said, in English: a text, a file of it, or of word times (.TextGrid, .ctm, .srt, .json)."
@@ -22,6 +20,7 @@ _TRANSCRIPT = "What is said, in English: a text, a file of it, or of word times 
 
 @takes("gesture")
 def gesture(
+    *,
     asked: dict[str, Any],
     audio: speech.Audio = None,
     output: common.AnyOutputs = None,
@@ -31,22 +30,11 @@ def gesture(
         Path | None, option("--interlocutor-speech FILE", f"Of the other speaker: {_FEATURES}")
     ] = None,
     asr: speech.Asr = None,
-    character: common.Character = None,
-    root: common.Root = "hips",
+    worn: common.Worn,
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
-    microphone: live.Microphone = None,
-    rate: live.Rate = None,
-    vmc: live.Vmc = None,
     avatar: Annotated[Path | None, option("--avatar FILE", "The .vrm that VMC moves: its bones.")] = None,
-    websocket: live.Websocket = None,
-    origin: live.Origins = None,
-    allow_network: live.AllowNetwork = False,
-    keep: live.Keep = 0.0,
-    subject: live.Subject = None,
-    model: common.Model = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    performed: live.BodyOptions,
+    setup: common.PlainSetup,
     help_all: common.HelpAll = False,
 ) -> None:
     """Speech to co-speech gestures: a standing body with arms and fingers at 30 fps.
@@ -59,72 +47,64 @@ def gesture(
     """
     from avatargpt.export.avatar_file import read_avatar
     from avatargpt.gesture.features import check_lengths
-    from avatargpt.gesture.network import HEADS
     from avatargpt.gesture.pipeline import network_folder
-    from avatargpt.speech.audio import inspect
-    from avatargpt.verbs.request import make_request
+    from avatargpt.speech.audio import FPS, inspect
+    from avatargpt.verbs.request import make_request, resolve_sources
+    from avatargpt.verbs.sources import load_source
     from avatargpt.verbs.speech import GestureRequest
 
-    if avatar is not None and vmc is None:
+    if avatar is not None and performed.vmc is None:
         raise UserError(f"--avatar {avatar}: accepted with --vmc HOST")
-    line = live.LiveLine(
-        audio=audio, microphone=microphone, rate=rate, vmc=vmc, websocket=websocket, subject=subject,
-        origins=tuple(origin or ()), network=allow_network, keep=keep,
-        avatar=None if avatar is None else read_avatar(avatar),
-    )  # fmt: skip
-    line.check()
+    line = live.LiveLine.of(performed, audio, avatar=None if avatar is None else read_avatar(avatar))
     output, file = output or [], line.file
-    if (audio is None) == (microphone is None):
+    if (audio is None) == (line.microphone is None):
         raise UserError("whose voice? accepted one of AUDIO, - and --microphone NAME")
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, --vmc HOST or --websocket PORT")
-    how = make_request(GestureRequest, audio, transcript, **asked)
-    interlocutor, interlocutor_transcript, start_pose = how.interlocutor, how.interlocutor_transcript, how.start_pose
-    if how.head not in HEADS:
-        raise UserError(f"--head {how.head}: accepted {', '.join(HEADS)}")
-    settings = replace(how, start_pose=speech.start_pose_of(start_pose)).settings
-    speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript)
+    request = make_request(GestureRequest, audio, transcript, **asked)
+    speech.check_words(request, asr)
+    settings = resolve_sources(request, load_source).settings
+    interlocutor = None if request.interlocutor is None else Path(request.interlocutor)
     heard = [path for path in (features, interlocutor_features) if path is not None]
     if heard and (file is None or line.live):
         raise UserError(f"--speech {heard[0]}: accepted with AUDIO, a file, and -o")
     if interlocutor_features is not None and (features is None or interlocutor is None):
         raise UserError(f"--interlocutor-speech {interlocutor_features}: accepted with --speech and --interlocutor")
-    sources = speech.source_files(file, interlocutor, transcript, interlocutor_transcript, start_pose, *heard)
-    check_targets(output, False, "gesture", sources, character=character)
-    on = common.on_character(character, root, "gesture")
-    options = format_options(output, "gesture", None, size, file, on)
-    for path, values in zip(output, options, strict=True):
+    sources = [*speech.source_files(file, request), *heard]
+    out = Output.check(output, "gesture", setup, worn, sources, size=size, audio=file)
+    for path, values in zip(output, out.options, strict=True):
         if path.suffix.lower() == ".npy":
             values["layout"] = "pos7"
-    out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
     if file is None and (interlocutor is not None or asr is not None):
         which = f"--interlocutor {interlocutor}" if interlocutor is not None else f"--asr {asr}"
         raise UserError(f"{which}: accepted with AUDIO, a file")
     if file is not None and interlocutor is not None:
         check_lengths(inspect(file), inspect(interlocutor))
-    folder = network_folder(model)
+    folder = network_folder(setup.model)
     # a sound that cannot be read and an unknown speaker are refused before words are heard
-    pipeline = None if file is None else _load(folder, file, how.speaker, threads, quiet)
-    words = (
-        speech.read_word_times(transcript) if file is None else speech.words_in(file, transcript, asr, model, quiet)[0]
-    )
+    pipeline = None if file is None else _load(folder, file, request.speaker, setup)
+    words = speech.read_word_times(transcript) if file is None else speech.words_in(file, transcript, asr, setup)[0]
     answer = None
     if interlocutor is not None:
-        answer, _ = speech.words_in(interlocutor, interlocutor_transcript, asr, model, quiet)
-    settings |= {"head": how.head, "other_words": None if answer is None else answer.words}
+        answer, _ = speech.words_in(interlocutor, request.interlocutor_transcript, asr, setup)
+    settings |= {"head": request.head, "other_words": None if answer is None else answer.words}
     if file is None or pipeline is None or line.live:
         _perform_live(folder, line, words, interlocutor, settings, out)
         return
-    motion = _perform(pipeline, file, words, interlocutor, quiet, settings | {"features": heard})
+    with progress("gesturing", setup.quiet) as advance:
+        motion = pipeline.perform(
+            file, words=None if words is None else words.words, other=interlocutor, features=heard,
+            progress=speech.count_frames(advance, max(1, int(inspect(file).seconds * FPS))), **settings,
+        )  # fmt: skip
     for text in motion.notes:
         warn(text)
     notes = [note for part in (words, answer, motion) if part is not None for note in part.notes]
     details = {"words": 0 if words is None else len(words), "times": None if words is None else words.source,
                "notes": notes}  # fmt: skip
-    out.finish([motion], [details])
+    out.finish([motion.with_caption(speech.name_of(file))], [details])
 
 
-def _load(folder: Path, audio: Path, speaker: str | int | None, threads: int | None, quiet: bool) -> GesturePipeline:
+def _load(folder: Path, audio: Path, speaker: str | int | None, setup: common.Setup) -> GesturePipeline:
     import torch
 
     from avatargpt.gesture.pipeline import GesturePipeline
@@ -132,26 +112,11 @@ def _load(folder: Path, audio: Path, speaker: str | int | None, threads: int | N
 
     inspect(audio)
     # steps are small: more threads only wait for each other
-    torch.set_num_threads(threads or 1)
-    with progress("loading", quiet):
+    torch.set_num_threads(setup.threads or 1)
+    with progress("loading", setup.quiet):
         pipeline = GesturePipeline.load(folder)
         pipeline.driver.style(speaker)
     return pipeline
-
-
-def _perform(
-    pipeline: GesturePipeline, audio: Path, words: Words | None, interlocutor: Path | None, quiet: bool,
-    settings: dict[str, Any],
-) -> Motion:  # fmt: skip
-    from avatargpt.speech.audio import FPS, inspect
-
-    with progress("gesturing", quiet) as advance:
-        frames = max(1, int(inspect(audio).seconds * FPS))
-        motion = pipeline.perform(
-            audio, words=None if words is None else words.words, other=interlocutor,
-            progress=None if advance is None else lambda count: advance(min(count, frames), frames), **settings,
-        )  # fmt: skip
-    return motion.with_caption(speech.name_of(audio))
 
 
 def _perform_live(
@@ -160,7 +125,7 @@ def _perform_live(
 ) -> None:  # fmt: skip
     """Run until the sound ends, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import BodySender
-    from avatargpt.speech.audio import FPS, MAX_SECONDS, inspect, open_sound
+    from avatargpt.speech.audio import inspect, open_sound
 
     rate = line.sample_rate()
     with ExitStack() as stack:
@@ -177,9 +142,8 @@ def _perform_live(
         torch.set_num_threads(1)
         pipeline = GesturePipeline.load(folder)
         answer = None if interlocutor is None else open_sound(interlocutor)
-        warm_up = pipeline.stream(rate, **settings | {"semantics": None})
         # the first time takes longest
-        warm_up.push(np.zeros(rate // 2, np.float32))
+        pipeline.stream(rate, **settings | {"semantics": None}).push(np.zeros(rate // 2, np.float32))
         stream = pipeline.stream(
             rate, None if words is None else words.words, answer is not None,
             None if answer is None else answer.about.rate,
@@ -187,18 +151,10 @@ def _perform_live(
         )  # fmt: skip
         if words is not None:
             pipeline.encoder.states([word.text for word in words.words[:1]])
-        live.settle(stack)
-        # printed once nothing can be refused any more
-        for message in lines:
-            say(message, err=True)
-        take = gesture_live.Live()
-        try:
-            gesture_live.perform(
-                stream, rate, line.sound(rate, piped), senders, InterlocutorAudio(rate, answer),
-                MAX_SECONDS * FPS if out.paths else 0, take,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            say("stopped", err=True)
+        take, other, kept = gesture_live.Live(), InterlocutorAudio(rate, answer), live.frames_kept(out)
+        live.run(stack, lines, lambda: gesture_live.perform(
+            stream, rate, line.sound(rate, piped), senders, other, kept, take
+        ))  # fmt: skip
     caption = "" if line.file is None else speech.name_of(line.file)
     motion = take.motion().with_caption(caption) if out.paths else None
-    live.finish(out, motion, None, live.figures(take, stream, senders, FPS))
+    live.finish(out, motion, None, live.figures(take, stream, senders))

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ LICENCES = {
     "code": "MIT",
     "weights": "non-commercial use only (CC BY-NC 4.0, from the Bandai-Namco Research Motion Dataset)",
 }
+NO_WEIGHTS = "none; this installation has no weights"
 _PLAN = "Only what training a configuration of the language stage takes."
 _BASE = "With --plan: a T5 to begin from, by name or folder; default: the configuration's own shape, or flan-t5-base."
 _TOKENS = "With --plan: to train on; default: its steps'."
@@ -31,15 +33,25 @@ def info(
 ) -> None:
     """Versions, tasks, formats, presets, weights, licences; or what a training takes (--plan)."""
     if plan is not None:
-        _plan(plan, base, gpus or 1, gpu or "a100", tokens, as_json)
+        from avatargpt.train.estimate import estimate, render_text
+
+        table = estimate(plan, base, gpus or 1, gpu or "a100", tokens)
+        if as_json:
+            print_json(table)
+        else:
+            say(render_text(table))
         return
     for name, value in {"--base": base, "--gpus": gpus, "--gpu": gpu, "--tokens": tokens}.items():
         if value is not None:
             raise UserError(f"{name}: goes with --plan FILE; accepted: that, or neither")
-    from avatargpt import export
+    from avatargpt import export, planning
     from instruct_data import registry
     from vqvae import modalities
 
+    folder = model
+    if folder is None:
+        with suppress(UserError):
+            folder = resources.weights()
     facts: dict[str, Any] = {
         "avatargpt": __version__,
         "python": platform.python_version(),
@@ -50,13 +62,14 @@ def info(
         "tasks": {name: registry.get_task(name).description for name in registry.list_tasks()},
         "formats": {"read": export.readable(), "write": export.writable()},
         "presets": _presets(),
-        "weights": _weights(model),
-        "planners": _planners(model),
+        "weights": {"folder": "none in this installation"} if folder is None else _weights(folder),
+        "planners": {"retrieval": NO_WEIGHTS} if folder is None else planning.describe_planners(folder),
         "language model": _language_model(),
         ".fbx": _blender(),
-        "face": _face(model),
+        "face": {part: NO_WEIGHTS if folder is None else f"{what}; {where}" if (folder / where).exists() else "none"
+                 for part, (where, what) in FACE.items()},
         "licences": LICENCES,
-    }
+    }  # fmt: skip
     if as_json:
         print_json(facts)
         return
@@ -67,17 +80,6 @@ def info(
         say(f"{key}:")
         for name, entry in value.items():
             say(f"  {name}: {', '.join(entry) if isinstance(entry, list) else entry}")
-
-
-def _plan(address: str, base: str | None, gpus: int, gpu: str, tokens: int | None, as_json: bool) -> None:
-    """Parameters, arithmetic, memory, hours and cost of a configuration."""
-    from avatargpt.train.estimate import estimate, render_text
-
-    table = estimate(address, base, gpus, gpu, tokens)
-    if as_json:
-        print_json(table)
-    else:
-        say(render_text(table))
 
 
 def _language_model() -> dict[str, str]:
@@ -124,15 +126,6 @@ def _presets() -> dict[str, list[str]]:
     return names
 
 
-def _planners(model: Path | None) -> dict[str, str]:
-    from avatargpt import planning
-
-    try:
-        return planning.describe_planners(model or resources.weights())
-    except UserError:
-        return {"retrieval": "none; this installation has no weights"}
-
-
 # Part -> its file in a folder of weights, and its purpose.
 FACE = {
     "driver": ("driver/driver.safetensors", "speech, feelings and actions to curves: a network"),
@@ -142,19 +135,7 @@ FACE = {
 }
 
 
-def _face(model: Path | None) -> dict[str, str]:
-    try:
-        folder = model or resources.weights()
-    except UserError:
-        return dict.fromkeys(FACE, "none; this installation has no weights")
-    return {k: f"{what}; {where}" if (folder / where).exists() else "none" for k, (where, what) in FACE.items()}
-
-
-def _weights(model: Path | None) -> dict[str, Any]:
-    try:
-        folder = model or resources.weights()
-    except UserError:
-        return {"folder": "none in this installation"}
+def _weights(folder: Path) -> dict[str, Any]:
     files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
     if not files:
         raise UserError(f"--model {folder}: no such folder, or it is empty; accepted a folder of weights")

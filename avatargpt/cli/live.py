@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from avatargpt.cli.common import DRAWN, Output, option, print_json, progress, say, write_results
+from avatargpt.options import SOUND_RATE
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,59 +27,88 @@ PIPE = Path("-")
 LOCAL_HOST = "127.0.0.1"
 DEFAULT_SUBJECT = "AvatarGPT"
 SWITCH_INTERVAL = 0.0005  # s after which one thread lets another run
-DEFAULT_RATE = 16_000  # samples a second
-Microphone = Annotated[str | None, option("--microphone NAME", "Listen instead of AUDIO: default, or a device.")]
-Rate = Annotated[
-    int | None, option("--rate HZ", "Samples a second of - (16 bit mono) or microphone; usually 16000.")
-]
-LiveLink = Annotated[str | None, option("--live-link HOST[:PORT]", "Send frames to Unreal as they come.")]
-IFacialMocap = Annotated[
-    str | None, option("--ifacialmocap HOST[:PORT]", "Send frames as the app iFacialMocap does.")
-]
-Vmc = Annotated[str | None, option("--vmc HOST[:PORT]", "Send frames to VMC programs (OSC) as they come.")]
-Websocket = Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers as they come.")]
 Names = Annotated[
     str | None, option("--names NAME", "Of expressions (VMC, .vrma): all, presets, camel (jawOpen), pascal.")
 ]
-AvatarOption = Annotated[
-    Path | None, option("--avatar FILE", "The .vrm that VMC or .vrma moves: its names and bones.")
-]
-Origins = Annotated[list[str] | None, option("--origin URL", "Another site whose pages may connect. Repeatable.")]
-AllowNetwork = Annotated[
-    bool, option("--allow-network", "Let other machines connect to --websocket HOST:PORT.")
-]
-Keep = Annotated[
-    float, option("--keep S", "Seconds of - or microphone before the first frame that are kept: 0 to 5.")
-]
-Subject = Annotated[str | None, option("--subject NAME", "Name of who is moving there; usually AvatarGPT.")]
-
-
-def _new_clock() -> SoundClock:
-    from avatargpt.speech.live import SoundClock
-
-    return SoundClock()
+AvatarOption = Annotated[Path | None, option("--avatar FILE", "The .vrm that VMC or .vrma moves: its names and bones.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveLine:
+class LiveOptions:
+    """Where live sound comes from, and where frames go."""
+
+    microphone: Annotated[str | None, option("--microphone NAME", "Listen instead of AUDIO: default, or a device.")] = (
+        None
+    )
+    # None: as usual
+    rate: Annotated[
+        int | None, option("--rate HZ", "Samples a second of - (16 bit mono) or microphone; usually 16000.")
+    ] = None
+    live_link: Annotated[str | None, option("--live-link HOST[:PORT]", "Send frames to Unreal as they come.")] = None
+    vmc: Annotated[str | None, option("--vmc HOST[:PORT]", "Send frames to VMC programs (OSC) as they come.")] = None
+    ifacialmocap: Annotated[
+        str | None, option("--ifacialmocap HOST[:PORT]", "Send frames as the app iFacialMocap does.")
+    ] = None
+    websocket: Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers as they come.")] = None
+    origin: Annotated[list[str] | None, option("--origin URL", "Another site whose pages may connect. Repeatable.")] = (
+        None
+    )
+    allow_network: Annotated[
+        bool, option("--allow-network", "Let other machines connect to --websocket HOST:PORT.")
+    ] = False
+    keep: Annotated[
+        float, option("--keep S", "Seconds of - or microphone before the first frame that are kept: 0 to 5.")
+    ] = 0.0
+    # None: `DEFAULT_SUBJECT`
+    subject: Annotated[str | None, option("--subject NAME", "Name of who is moving there; usually AvatarGPT.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceOptions(LiveOptions):
+    """Of faces, whose receivers may send words."""
+
+    websocket: Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers, take words.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BodyOptions(LiveOptions):
+    """Of bodies, which receivers of faces do not take."""
+
+    live_link: str | None = None
+    ifacialmocap: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmOptions(LiveOptions):
+    """Of a camera's face, without sound."""
+
+    microphone: str | None = None
+    rate: int | None = None
+    ifacialmocap: str | None = None
+    origin: list[str] | None = None
+    allow_network: bool = False
+    keep: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveLine(LiveOptions):
     """A source of sound and the addresses of receivers."""
 
-    audio: Path | None  # a file, or `PIPE`; None with `microphone`, or where nobody speaks
-    microphone: str | None
-    rate: int | None  # samples a second of pipe and microphone; None: as usual
-    # websocket, live_link, vmc: addresses, see `address`; None: no receiver of that kind
-    websocket: str | None
-    subject: str | None  # name of who is moving there; None: `DEFAULT_SUBJECT`
-    # origins, network: pages of other sites that may connect, and whether other machines may
-    origins: tuple[str, ...] = ()
-    network: bool = False
-    live_link: str | None = None
-    vmc: str | None = None
-    ifacialmocap: str | None = None
+    audio: Path | None = None  # a file, or `PIPE`; None with `microphone`, or where nobody speaks
     names: str | None = None  # of expressions on VMC; None: those of `avatar`, or all
     avatar: AvatarFile | None = None  # that VMC moves
-    keep: float = 0.0  # seconds of sound before the first frame that are kept
-    clock: SoundClock = field(default_factory=_new_clock)  # of the sound, for frames
+    clock: SoundClock  # of the sound, for frames
+
+    @classmethod
+    def of(
+        cls, options: LiveOptions, audio: Path | None, names: str | None = None, avatar: AvatarFile | None = None
+    ) -> Self:
+        """With the options of a command, checked. Raises UserError, see `check`."""
+        from avatargpt.speech.live import SoundClock
+
+        line = cls(**vars(options), audio=audio, names=names, avatar=avatar, clock=SoundClock())
+        line.check()
+        return line
 
     def check(self) -> None:
         """Raises UserError for a stdin that is closed, and for options that go with a missing one."""
@@ -94,12 +124,12 @@ class LiveLine:
             raise UserError(f"--keep {self.keep:g}: accepted with - and --microphone")
         if self.subject is not None and self.websocket is None and self.live_link is None:
             raise UserError(f"--subject {self.subject}: accepted with --websocket, or --live-link of a face")
-        for origin in self.origins:
+        for origin in self.origin or ():
             scheme, colon, host = origin.partition("://")
             if origin != "null" and (not colon or not scheme.isalnum() or host == "" or {*host} & {*"/?#@* "}):
                 raise UserError(f"--origin {origin}: accepted SCHEME://HOST[:PORT] as a browser says it, or null")
-        if (self.origins or self.network) and self.websocket is None:
-            name = "--allow-network" if self.network else f"--origin {self.origins[0]}"
+        if (self.origin or self.allow_network) and self.websocket is None:
+            name = "--allow-network" if not self.origin else f"--origin {self.origin[0]}"
             raise UserError(f"{name}: accepted with --websocket")
 
     @property
@@ -126,7 +156,7 @@ class LiveLine:
         """Samples a second of the sound. Raises UserError for a rate that is not accepted, or a bad file."""
         from avatargpt.speech.audio import check_rate, inspect
 
-        rate = DEFAULT_RATE if self.rate is None else self.rate
+        rate = SOUND_RATE if self.rate is None else self.rate
         check_rate(rate, 1, "--rate")
         return rate if self.file is None else inspect(self.file).rate
 
@@ -142,7 +172,12 @@ class LiveLine:
             parts = live.pipe_blocks(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
             if not self.sends:
                 return parts
-        return live.Listener(parts, rate, _report_dropped, self.keep, self.clock).blocks()
+
+        def report(seconds: float) -> None:
+            lost = f"{seconds:.1f} s of sound came before the first frame could be made"
+            say(f"{lost}; too old to be live, dropped", err=True)
+
+        return live.Listener(parts, rate, report, self.keep, self.clock).blocks()
 
     def sound(
         self, rate: int, piped: Iterator[NDArray[Any]] | None, seconds: float | None = None
@@ -188,8 +223,8 @@ class LiveLine:
         if self.websocket is not None:
             host, port = address("--websocket", self.websocket, LOCAL_HOST, None)
             server = server_class(
-                host, port, subject, origins=self.origins, network=self.network, notify=partial(say, err=True),
-                **options,
+                host, port, subject, origins=tuple(self.origin or ()), network=self.allow_network,
+                notify=partial(say, err=True), **options,
             )  # fmt: skip
             add(server, f"WebSocket on ws://{f'[{host}]' if ':' in host else host}:{port}")
             if not is_local(host, port):
@@ -222,15 +257,14 @@ def expression_names(
     return names or file.names, file
 
 
-def _report_dropped(seconds: float) -> None:
-    say(f"{seconds:.1f} s of sound came before the first frame could be made; too old to be live, dropped", err=True)
-
-
-def settle(stack: ExitStack) -> None:
-    """Before frames are made: let nothing hold them up, until `stack` ends.
+def run(stack: ExitStack, lines: Sequence[str], perform: Callable[[], object]) -> None:
+    """Perform until the sound ends or Ctrl-C, and let nothing hold frames up until `stack` ends.
 
     What was loaded is not searched for garbage again, which takes tenths of a second. A frame's hundred small products
     each give the interpreter away; orders that are read meanwhile must give it back sooner than after 5 ms.
+
+    Args:
+        lines: printed now, when nothing can be refused any more.
     """
     import gc
 
@@ -238,6 +272,12 @@ def settle(stack: ExitStack) -> None:
     gc.freeze()
     stack.callback(sys.setswitchinterval, sys.getswitchinterval())
     sys.setswitchinterval(SWITCH_INTERVAL)
+    for line in lines:
+        say(line, err=True)
+    try:
+        perform()
+    except KeyboardInterrupt:
+        say("stopped", err=True)
 
 
 def address(name: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:
@@ -263,13 +303,22 @@ def _is_host(text: str) -> bool:
     return text != "" and not any(c.isspace() or c in ":[]" for c in text)
 
 
-def figures(performed: Any, stream: Any, senders: Sequence[Any], fps: float) -> dict[str, Any]:
+def figures(performed: Any, stream: Any, senders: Sequence[Any]) -> dict[str, Any]:
     """Figures of a live run: frames, seconds, delay, and what was lost."""
+    from avatargpt.speech.audio import FPS
+
     return {
-        "frames": performed.frames, "seconds": round(performed.frames / fps, 3),
+        "frames": performed.frames, "seconds": round(performed.frames / FPS, 3),
         "delay_ms": round(1000 * stream.latency), "busiest_ms": round(1000 * performed.busy, 1),
         "lost": sum(s.failed for s in senders), "repaired_samples": stream.repaired,
     }  # fmt: skip
+
+
+def frames_kept(out: Output) -> int:
+    """Frames that are recorded for files at most, 0 = none."""
+    from avatargpt.speech.audio import FPS, MAX_SECONDS
+
+    return MAX_SECONDS * FPS if out.paths else 0
 
 
 def finish(out: Output, motion: Any, sheet: Any, run: dict[str, Any]) -> None:

@@ -38,15 +38,11 @@ def mcp(
     if http is not None and host not in LOOPBACK:
         raise UserError(f"--http {http}: other machines reach that; accepted 127.0.0.1; `avatargpt serve --host {host} "
                         "--api-key KEY` serves /mcp to others")  # fmt: skip
-    try:
+    with common.extra_serve("MCP needs"):
         from avatargpt.server.core import Server
         from avatargpt.server.mcp_server import PATH, mcp_server
         from avatargpt.server.run import run
         from avatargpt.server.settings import ServerSettings, default_store
-    except ImportError as e:
-        from avatargpt.server import INSTALL
-
-        raise UserError(f"MCP needs the package {e.name}; install it with {INSTALL}") from None
     settings = ServerSettings(
         store=store or default_store(), model=model, device=device, threads=threads, llm=llm, grace_seconds=5.0,
         hosts=LOOPBACK if http is not None else (),

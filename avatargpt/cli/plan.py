@@ -17,11 +17,13 @@ from vqvae.io.files import parsing
 
 if TYPE_CHECKING:
     from avatargpt.long.stream import LongWriter
-    from avatargpt.planning import Plan, Planner
+    from avatargpt.planning import Plan
     from avatargpt.planning.types import Activity
+
 
 @takes("plan")
 def plan(
+    *,
     asked: dict[str, Any],
     scene: Annotated[str | None, argument("SCENE", "A situation in a sentence or two; @FILE: one per line.")] = None,
     llm: common.Llm = "",
@@ -29,16 +31,8 @@ def plan(
     task: Annotated[str | None, option("--task NAME", "Another direction, e.g. activity_to_steps.")] = None,
     scene_slot: Annotated[str | None, option("--scene TEXT", "With --task: a scene.")] = None,
     activity: Annotated[str | None, option("--activity TEXT", "With --task: an activity.")] = None,
-    steps: Annotated[
-        list[str] | None, option("--steps TEXT", "With --task: steps; semicolons or repeated.")
-    ] = None,
-    adapter: common.Adapter = None,
-    model: common.Model = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    steps: Annotated[list[str] | None, option("--steps TEXT", "With --task: steps; semicolons or repeated.")] = None,
+    setup: common.Setup,
 ) -> None:
     """A scene to activities and their steps.
 
@@ -48,10 +42,11 @@ def plan(
     from avatargpt.planning.types import check_slots
     from avatargpt.verbs.plan import PlanRequest
     from avatargpt.verbs.request import make_request
+    from instruct_data.planning import STEP_TASKS
 
     how = make_request(PlanRequest, scene or "", **asked)
     planning.check_spec(how.planner)
-    llm_helper = common.language_model(llm, llm_limits, device, threads)
+    llm_helper = setup.load_llm(llm, llm_limits)
     texts = {"scene": scene_slot, "activity": activity, "steps": "; ".join(steps) if steps else None}
     slots = {k: v for k, v in texts.items() if v is not None}
     if task is None:
@@ -65,16 +60,23 @@ def plan(
                 raise UserError("SCENE and --scene: accepted one of them")
             slots["scene"] = scene
         slots = check_slots(task, slots)
-    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
+    loaded = setup.load()
     chosen = planning.load_planner(how.planner, loaded, llm_helper, warn)
     if task is not None:
-        with progress("planning", quiet):
+        with progress("planning", setup.quiet):
             answer = chosen.answer(task, slots, how.temperature, how.seed)
-        _print_answer(task, slots, answer, chosen, as_json)
+        notes = list(getattr(chosen, "notes", ()))
+        if setup.as_json:
+            facts: dict[str, Any] = {"task": task, "slots": slots, "answer": answer, "planner": chosen.name}
+            print_json(facts | ({"notes": notes} if notes else {}))
+            return
+        for k, line in enumerate(answer, 1):
+            say(f"{k}. {line}" if task in STEP_TASKS else line)
+        say("\n".join([f"planner: {chosen.name}", *(f"note: {line}" for line in notes)]))
         return
-    scenes_tracked = common.show_progress(scenes, len(scenes), "planning", quiet)
+    scenes_tracked = common.show_progress(scenes, len(scenes), "planning", setup.quiet)
     plans = [chosen.plan(text, how.activities, how.temperature, how.seed, how.seconds) for text in scenes_tracked]
-    if as_json:
+    if setup.as_json:
         print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
         return
     say("\n\n".join(_lines(p) for p in plans))
@@ -110,24 +112,10 @@ def _lines(plan: Plan) -> str:
     return "\n".join([*lines, *(f"note: {n}" for n in plan.notes)])
 
 
-def _print_answer(task: str, slots: dict[str, str], answer: list[str], planner: Planner, as_json: bool) -> None:
-    from instruct_data.planning import STEP_TASKS
-
-    notes = list(getattr(planner, "notes", ()))
-    if as_json:
-        facts: dict[str, Any] = {"task": task, "slots": slots, "answer": answer, "planner": planner.name}
-        print_json(facts | ({"notes": notes} if notes else {}))
-        return
-    for k, line in enumerate(answer, 1):
-        say(f"{k}. {line}" if task in STEP_TASKS else line)
-    say(f"planner: {planner.name}")
-    for line in notes:
-        say(f"note: {line}")
-
-
 @takes("long")
 def long(
     output: common.Outputs,
+    *,
     asked: dict[str, Any],
     scene: Annotated[str | None, argument("SCENE", "What it is about, in one sentence.")] = None,
     llm: common.Llm = "",
@@ -135,52 +123,49 @@ def long(
     activities: Annotated[
         Path | None, option("--activities FILE", "A plan (JSON of `avatargpt plan`) to be acted out first.")
     ] = None,
-    character: common.Character = None,
-    root: common.Root = "hips",
+    worn: common.Worn,
     join: Annotated[bool, option("--join", "Make the files of a run that was killed; needs no SCENE.")] = False,
-    adapter: common.Adapter = None,
-    model: common.Model = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    setup: common.Setup,
 ) -> None:
     """Motion of any length from one sentence: plan, act, describe, plan again.
 
     Parts are written while it runs; interrupted (Ctrl-C), it writes what there is. A timeline lies beside the motion.
     """
-    target = _target(output, character)
-    on = common.on_character(character, root, "body")
+    target = _target(output, worn.character)
+    on = worn.options("body")
     if join:
         if scene is not None:
             raise UserError("--join takes no SCENE; it makes files of the parts beside -o")
-        _finish(output, target, as_json, {}, on)
+        _finish(output, target, setup.as_json, {}, on)
         return
     if scene is None:
-        raise UserError("SCENE: missing; accepted a sentence, e.g. avatargpt long \"a boy plays in the snow\" -o o.npz")
-    scene = _scene(scene)
+        raise UserError('SCENE: missing; accepted a sentence, e.g. avatargpt long "a boy plays in the snow" -o o.npz')
+    if scene.startswith("@"):
+        raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
     from avatargpt import planning
     from avatargpt.long import loop
     from avatargpt.long.stream import LongWriter
+    from avatargpt.planning.types import check_plan
     from avatargpt.verbs.plan import LongRequest
     from avatargpt.verbs.plan import long as make_long
     from avatargpt.verbs.request import make_request
 
+    scene = common.read_texts("".join(c if c.isprintable() else " " for c in scene))[0][0]
+    check_plan(scene, 1)
     request = make_request(LongRequest, scene, activities=_activities(activities), **asked)
     seconds = request.seconds
     loop.check_long(scene, seconds, request.radius)
     planning.check_spec(request.planner)
-    llm_helper = common.language_model(llm, llm_limits, device, threads)
+    llm_helper = setup.load_llm(llm, llm_limits)
     head = {"scene": scene, "fps": 20.0, "seed": request.seed, "radius": request.radius, "planner": ""}
     writer = LongWriter(target, head)
     interrupted = False
     try:
-        loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
+        loaded = setup.load()
         plans = planning.load_planner(request.planner, loaded, llm_helper, warn)
         writer.update_head(planner=plans.name)
         began = time.perf_counter()
-        with progress("living on", quiet) as advance:
+        with progress("living on", setup.quiet) as advance:
             chunks = make_long(loaded, replace(request, planner=plans))
             interrupted = _write(chunks, writer, round(seconds * 20), advance)
     except BaseException as e:
@@ -196,7 +181,7 @@ def long(
         raise typer.Exit(130)
     took = time.perf_counter() - began
     try:
-        _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)}, on)
+        _finish(output, target, setup.as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)}, on)
     except KeyboardInterrupt:
         # without the folder of parts the motion is complete, and another format takes the time
         if not writer.folder.exists():
@@ -248,21 +233,15 @@ def _target(output: list[Path], character: Path | None) -> Path:
     stems = {p.with_suffix("") for p in output}
     if len(stems) > 1:
         raise UserError(f"-o {output[-1]}: accepted several formats of one name, e.g. -o life.npz -o life.glb")
-    return next(filter(_is_npz, output), output[0].with_suffix(".npz"))
+    return next((p for p in output if p.suffix.lower() == ".npz"), output[0].with_suffix(".npz"))
 
 
-def _is_npz(path: Path) -> bool:
-    return path.suffix.lower() == ".npz"
-
-
-def _finish(
-    output: list[Path], target: Path, as_json: bool, details: dict[str, Any], on: dict[str, Any]
-) -> None:
+def _finish(output: list[Path], target: Path, as_json: bool, details: dict[str, Any], on: dict[str, Any]) -> None:
     """Join the parts, export the other formats, print the files."""
     from avatargpt import export
     from avatargpt.long.stream import join, lock_parts, parts_folder, remove_parts, timeline_file
 
-    exports = [p for p in output if not _is_npz(p)]
+    exports = [p for p in output if p.suffix.lower() != ".npz"]
     # an .npz that is no output stays among the parts: a file of this name may be the user's
     hidden = parts_folder(target) / "whole.npz" if len(exports) == len(output) else None
     with lock_parts(target):
@@ -287,17 +266,6 @@ def _finish(
         return
     for name in (*files, str(timeline_file(target))):
         say(name)
-
-
-def _scene(text: str) -> str:
-    if text.startswith("@"):
-        raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
-    from avatargpt.planning.types import check_plan
-
-    scene = common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
-    # before the model is loaded
-    check_plan(scene, 1)
-    return scene
 
 
 def _activities(path: Path | None) -> list[Activity]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from avatargpt.cli import common, speech
+from avatargpt.cli import common
 from avatargpt.cli.common import argument, option, takes
 from avatargpt.cli.face import FaceJob, perform
 from vqvae.errors import UserError
@@ -21,6 +22,7 @@ USUAL_SIZE = 512  # pixels of a film's side at most, unless it is stated
 
 @takes("face")
 def portrait(
+    *,
     asked: dict[str, Any],
     photo: Annotated[Path, argument("PHOTO", "A picture of one face, mouth shut, looking about straight ahead.")],
     output: Annotated[Path, option("-o --output FILE", "The film: .mp4 or .mov.")],
@@ -29,10 +31,7 @@ def portrait(
     size: Annotated[
         int | None, option("--size PIXELS", "Side of the picture; up to 512 as the photo has.", min=32, max=1024)
     ] = None,
-    model: common.Model = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    setup: common.PlainSetup,
 ) -> None:
     """A photo of a face that speaks and does what TEXT says, as a film with sound.
 
@@ -53,41 +52,36 @@ def portrait(
     from avatargpt.verbs.request import make_request
     from avatargpt.video.photo import read_photo
 
-    how = make_request(ActFaceRequest, sound=voice, **asked)
-    emotion, seconds, lips = how.emotion or None, how.seconds, how.lips
-    if voice is None and text is None and emotion is None:
-        raise UserError("nothing to do; accepted --speech AUDIO, --text TEXT, --emotion NAME, or any of them together")
-    if voice is not None and seconds is not None:
-        raise UserError(f"--seconds {seconds:g}: goes without --speech, whose length counts")
-    if output.suffix.lower() not in FILMS:
-        raise UserError(f"{output}: a portrait cannot be written as {output.suffix or output.name}; accepted .mp4 .mov")
-    common.check_targets([output], False, "face", [photo, *([voice] if voice else [])])
     texts, many = common.read_texts(text, emoji=True) if text is not None else ([""], False)
     if many and len(texts) > 1:
         raise UserError(f"--text {text}: {len(texts)} texts; accepted one")
-    speech.check_lips(lips, voice is not None, "driver")
-    length = inspect(voice).seconds if voice is not None else seconds
-    feelings = parse_emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
-    controls = how.controls
+    how = make_request(ActFaceRequest, texts[0], sound=voice, **asked)
+    how.check()
+    if output.suffix.lower() not in FILMS:
+        raise UserError(f"{output}: a portrait cannot be written as {output.suffix or output.name}; accepted .mp4 .mov")
+    common.check_targets([output], False, "face", [photo, *([voice] if voice else [])])
+    length = inspect(voice).seconds if voice is not None else how.seconds
+    feelings = parse_emotions(how.emotion, length or MAX_SECONDS) if how.emotion else []
+    model, controls = setup.model, how.controls
     network = Portrait.load(weights() if model is None else model)
     # a folder of a portrait alone speaks with the packaged driver
     speaker = model if model is not None and find_part(model, "driver") is not None else None
-    if model is not None and speaker is None and not quiet:
+    if model is not None and speaker is None and not setup.quiet:
         common.note(f"{model}: no driver of faces in it; the packaged one speaks")
-    if model is None and not quiet:
+    if model is None and not setup.quiet:
         common.note(
             "the packaged portrait has learnt from drawn heads alone: the inside of an open mouth can be off colour; "
             "finetune FILM --modality portrait teaches it a person"
         )
-    with common.progress("looking at the photo", quiet):
+    with common.progress("looking at the photo", setup.quiet):
         face = read_photo(photo)
-    request = FaceJob(texts, None, feelings, voice, length, lips, how.seed, how.transcript)
-    clip = perform(driver_folder(speaker), speaker, request, controls, None, threads, quiet)[0][0]
-    if threads is not None:
-        torch.set_num_threads(threads)
+    job = FaceJob(texts, None, feelings, how, length)
+    clip = perform(driver_folder(speaker), job, controls, None, replace(setup, model=speaker))[0][0]
+    if setup.threads is not None:
+        torch.set_num_threads(setup.threads)
     side = size or max(network.size, min(USUAL_SIZE, len(face.picture)))
     points = carried(face.points, clip, face.head)
-    with common.progress("drawing", quiet) as advance:
+    with common.progress("drawing", setup.quiet) as advance:
 
         def draw(even: int) -> Iterator[np.ndarray]:
             for k, picture in enumerate(network.animate(face.picture, face.points, points, even)):
@@ -96,5 +90,4 @@ def portrait(
                     advance(k + 1, len(points))
 
         encode_mp4(output, draw, clip.fps, side, voice, clip.seconds)
-    details: dict[str, Any] = {"size": side + side % 2}
-    common.print_results([clip], [[str(output)]], as_json, [details])
+    common.print_results([clip], [[str(output)]], setup.as_json, [{"size": side + side % 2}])

@@ -32,8 +32,12 @@ def rig(
 
     Where something is wrong, --map, --up and --unit say it; `export` and `describe` take them, too.
     """
+    from avatargpt import export
+
     if output is not None:
-        _check_output(output, file)
+        if output.suffix.lower() not in SUFFIXES:
+            raise UserError(f"{output}: cannot write '{output.suffix or output.name}'; accepted {' '.join(SUFFIXES)}")
+        common.check_not_source(export.check_target(output), [export.split_animation_name(file)[0]])
     read = _read(file, animation, up, unit, joints)
     from vqvae.rig_report import report
 
@@ -54,14 +58,6 @@ def rig(
     _print(values)
     if output is not None:
         say(output)
-
-
-def _check_output(output: Path, file: Path) -> None:
-    from avatargpt import export
-
-    if output.suffix.lower() not in SUFFIXES:
-        raise UserError(f"{output}: cannot write '{output.suffix or output.name}'; accepted {' '.join(SUFFIXES)}")
-    common.check_not_source(export.check_target(output), [export.split_animation_name(file)[0]])
 
 
 def _read(file: Path, animation: str | None, up: str | None, unit: str | None, joints: Path | None) -> Rig:

@@ -49,14 +49,10 @@ def serve(
             raise UserError(f"--origin {page}: accepted such as https://example.org")
     if public_url and (urlsplit(public_url).scheme not in ("http", "https") or "?" in public_url or "#" in public_url):
         raise UserError(f"--public-url {public_url}: accepted such as https://example.org/avatar")
-    try:
+    with common.extra_serve("a server needs"):
         from avatargpt.lm.checkpoint import check_model
         from avatargpt.server.run import run
         from avatargpt.server.settings import ServerSettings, default_store
-    except ImportError as e:
-        from avatargpt.server import INSTALL
-
-        raise UserError(f"a server needs the package {e.name}; install it with {INSTALL}") from None
     check_model(model)
     hosts = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in (*(origin or ()), public_url) if o))
     settings = ServerSettings(

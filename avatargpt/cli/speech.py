@@ -1,8 +1,8 @@
-"""``avatargpt align``, and what ``face``, ``gesture`` and ``speak`` share: words of sound, manner, lips."""
+"""``avatargpt align``, and what ``face``, ``gesture`` and ``speak`` share: the words of a sound."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from vqvae.io.files import check_output
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.speech.words import Words
-    from vqvae.motion import Motion
+    from avatargpt.verbs.speech import VoiceRequest
 
 NO_ASR, DEFAULT_ASR = "off", "base"
 _ASR = "Without --transcript: the Whisper model that transcribes it, or off."
@@ -23,45 +23,27 @@ Asr = Annotated[str | None, option("--asr MODEL", _ASR)]
 FaceSize = Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=2048)]
 
 
-def check_lips(lips: str, sound: bool, by: str) -> None:
-    """Refuse unknown lips, and those of recorded pairs without sound or by another network than the driver."""
-    from avatargpt.face.audio_model.conditioning import HEADS
-
-    if lips not in HEADS:
-        raise UserError(f"--lips {lips}: unknown; accepted {', '.join(HEADS)}")
-    if lips == "recorded" and (not sound or by != "driver"):
-        raise UserError("--lips recorded: follows sound; accepted with AUDIO, - or --microphone")
-
-
-def check_voices(
-    transcript: str | None, asr: str | None, interlocutor: Path | None, interlocutor_transcript: str | None
-) -> None:
-    """Refuse options about words and voices that do not go together."""
-    if interlocutor is None and interlocutor_transcript is not None:
-        raise UserError("--interlocutor-transcript: accepted with --interlocutor AUDIO")
-    if transcript is not None and asr is not None:
+def check_words(request: VoiceRequest, asr: str | None) -> None:
+    """Refuse fields that do not go together, and what is heard beside what is said."""
+    request.check()
+    if request.transcript is not None and asr is not None:
         raise UserError(f"--asr {asr}: accepted without --transcript, which says the words")
 
 
-def start_pose_of(path: Path | None) -> Motion | None:
-    """The body of a ``--start-pose`` file. Raises UserError where it cannot be read or holds none."""
-    if path is None:
-        return None
-    from avatargpt import export
-    from avatargpt.export.avatar import body_and_face
-
-    body, _ = body_and_face(export.load(path))
-    if body is None:
-        raise UserError(f"--start-pose {path}: a face; accepted a body, a gesture or an avatar")
-    return body
-
-
-def source_files(*values: Path | str | None) -> list[Path]:
-    """The files among sounds and transcripts, which are not to be written over."""
+def source_files(audio: Path | None, request: VoiceRequest) -> list[Path]:
+    """The files of a request, which are not to be written over."""
     from avatargpt.speech.transcripts import transcript_path
 
-    paths = [transcript_path(v) if isinstance(v, str) else v for v in values]
-    return [path for path in paths if path is not None]
+    names = [Path(n) for n in (request.interlocutor, request.start_pose) if n is not None]
+    texts = [transcript_path(t) for t in (request.transcript, request.interlocutor_transcript) if t is not None]
+    return [path for path in (audio, *names, *texts) if path is not None]
+
+
+def count_frames(
+    advance: common.Progress | None, frames: int, clip: int = 0, clips: int = 1
+) -> Callable[[int], None] | None:
+    """What is called with the number of frames so far of one of several clips, of a bar; None without one."""
+    return None if advance is None else lambda count: advance(clip * frames + min(count, frames), clips * frames)
 
 
 def check_english(transcript: str) -> None:
@@ -75,8 +57,7 @@ def check_english(transcript: str) -> None:
 
 
 def words_in(
-    audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool,
-    feelings: Sequence[Feeling] = (),
+    audio: Path, transcript: str | None, asr: str | None, setup: common.Setup, feelings: Sequence[Feeling] = ()
 ) -> tuple[Words | None, Sequence[Feeling]]:  # fmt: skip
     """The words of a sound, None where they are off, and feelings with those of its tags. Prints doubts, and why words
     are off."""
@@ -86,9 +67,11 @@ def words_in(
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.speech import transcripts
 
-    folder = model / "driver" if model is not None and (model / "driver" / "driver.json").is_file() else None
+    folder = None if setup.model is None else setup.model / "driver"
+    if folder is not None and not (folder / "driver.json").is_file():
+        folder = None
     if transcript is not None:
-        with common.progress("aligning", quiet) as advance:
+        with common.progress("aligning", setup.quiet) as advance:
             words, feelings = read_spoken(transcript, audio, Driver.load(folder), feelings, progress=advance)
     elif asr == NO_ASR:
         return None, feelings
@@ -98,7 +81,7 @@ def words_in(
         return None, feelings
     else:
         try:
-            with common.progress("hearing", quiet) as advance:
+            with common.progress("hearing", setup.quiet) as advance:
                 words = transcripts.transcribe(audio, asr or DEFAULT_ASR, Driver.load(folder), progress=advance)
         except UserError as e:
             if asr is not None:
@@ -144,11 +127,8 @@ def align(
     asr: Annotated[str | None, option("--asr MODEL", _ALIGN_ASR)] = None,
     aligner: Annotated[str, option("--aligner NAME", _ALIGNER)] = "auto",
     output: common.AnyOutputs = None,
-    model: common.Model = None,
-    device: common.Device = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    *,
+    setup: common.VoiceSetup,
 ) -> None:
     """When each word of a recording is spoken, with phones and stresses.
 
@@ -177,28 +157,27 @@ def align(
         common.check_not_source(path, [audio, *([] if transcript is None else [Path(transcript.removeprefix("@"))])])
     inspect(audio)
     text, times = ("", None) if transcript is None else transcripts.parse_transcript(transcript)
-    check_model(model)
+    check_model(setup.model)
     if transcript is not None:
         check_english(transcript)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if setup.threads is not None:
+        torch.set_num_threads(setup.threads)
     from avatargpt.face.audio_model.driver import Driver
 
-    driver = Driver.load((model or resources.weights()) / "driver")
-    with common.progress("aligning", quiet) as advance:
+    driver = Driver.load((setup.model or resources.weights()) / "driver")
+    with common.progress("aligning", setup.quiet) as advance:
         if asr is None:
             words = alignment.align(
                 audio, text, driver, aligner=name, progress=advance, near=times, slack=transcripts.SUBTITLE_SLACK
             )
         else:
-            words = transcripts.transcribe(
-                audio, asr, driver, aligner=name, device=device or "cpu", progress=advance
-            )
+            device = setup.device or "cpu"
+            words = transcripts.transcribe(audio, asr, driver, aligner=name, device=device, progress=advance)
     for line in words.notes:
         common.warn(line)
     for path in targets:
         word_files.write(words, path)
-    if as_json:
+    if setup.as_json:
         common.print_json({**words.as_dict(), "files": [str(path) for path in targets]})
         return
     for path in targets:

@@ -6,24 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option, takes
+from avatargpt.cli.common import Output, argument, option, takes
 from vqvae.errors import UserError
 
 
 @takes("task")
 def task(
     name: Annotated[str, argument("NAME", "A task: see `info`, or one of --tasks.")],
+    *,
     asked: dict[str, Any],
     slots: Annotated[list[str] | None, argument("SLOT=VALUE...", "What goes in; of a motion slot a file.")] = None,
     output: common.AnyOutputs = None,
     tasks: Annotated[Path | None, option("--tasks DIR", "Folder of tasks of your own, a .yaml each.")] = None,
-    adapter: common.Adapter = None,
-    model: common.Model = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    threads: common.Threads = None,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
+    setup: common.Setup,
 ) -> None:
     """The answer of the network to a task, without what other commands do before and after it.
 
@@ -33,7 +28,7 @@ def task(
     from avatargpt.verbs.task import TaskRequest
     from instruct_data.registry import MODEL_TASKS, add_folder, get_task
 
-    for folder in (tasks, None if model is None else model / MODEL_TASKS):
+    for folder in (tasks, None if setup.model is None else setup.model / MODEL_TASKS):
         if folder is not None and (folder == tasks or folder.is_dir()):
             add_folder(folder)
     chosen = get_task(name)
@@ -45,19 +40,19 @@ def task(
             raise UserError(f"{part[:40]}: accepted SLOT=VALUE, each slot once")
         given[slot] = _read_slot(kinds.get(slot, "text"), slot, value)
     request = make_request(TaskRequest, name, given, **asked)
-    many, paths = request.num > 1, output or []
+    paths = output or []
     if chosen.output == "text" and paths:
         raise UserError(f"{paths[0]}: task {name} answers in words; accepted without -o")
     if chosen.output != "text":
         if not paths:
             raise UserError(f"task {name} answers with motion; name a file with -o")
-        common.check_targets(paths, many, chosen.output, count=request.num)
-    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
-    with common.progress("answering", quiet):
+        out = Output.check(paths, chosen.output, setup, many=request.num > 1, count=request.num)
+    loaded = setup.load()
+    with common.progress("answering", setup.quiet):
         answers = loaded.run_task(**values_of(request))
     if chosen.output != "text":
-        common.print_results(answers, common.write_results(paths, answers, many), as_json)
-    elif as_json:
+        out.finish(answers)
+    elif setup.as_json:
         common.print_json({"answers": answers})
     else:
         for line in answers:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, option, say
-from avatargpt.cli.motion import load_motion, name_of
+from avatargpt.cli.motion import Reading, name_of
 from vqvae.errors import UserError
 
 ADDRESS = "127.0.0.1"
@@ -18,18 +18,14 @@ def view(
     quiet: common.Quiet = False,
 ) -> None:
     """Play a motion in the browser, until Ctrl-C: no model is loaded, and no other machine gets in."""
-    try:
+    with common.extra_serve("the viewer needs"):
         import uvicorn
 
         from avatargpt.server.view import create_view, page
-    except ImportError as e:
-        from avatargpt.server import INSTALL
-
-        raise UserError(f"the viewer needs the package {e.name}; install it with {INSTALL}") from None
     import socket
     import webbrowser
 
-    clip = load_motion(file, avatars=True)
+    clip = Reading().load(file)
     app = create_view(clip, name_of(file))
     try:
         listener = socket.create_server((ADDRESS, port))

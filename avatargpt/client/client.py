@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import tempfile
@@ -9,13 +10,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, Self
+from pkgutil import resolve_name
+from typing import Any, Self
 
 import httpx
 import numpy as np
 
 from avatargpt.client.stream import Frames, ServerError, frames_of, message, send_sound
+from avatargpt.verbs import VERBS
+from avatargpt.verbs.request import PythonOnly, Refers, fields_of, marker_of
 from vqvae.errors import UserError, one_line
 from vqvae.io.files import atomic_write, regular_file
 
@@ -67,6 +73,40 @@ class Upload:
 File = str | os.PathLike[str] | Upload
 
 
+def _clips(answer: dict[str, Any]) -> list[Clip]:
+    """The motions of an answer."""
+    return [Clip.of(row) for row in answer["motions"]]
+
+
+def _posted(route: str, place: str, *first: str, take: Callable[[dict[str, Any]], Any] = _clips) -> Callable[..., Any]:
+    """A method that posts the fields of a request, as they are given, and follows the work; the server checks them.
+
+    Args:
+        place: where the class of the request is. first: fields that come before the others. take: what the method
+            gives, of the answer.
+    """
+    kind = resolve_name(place)
+    fields_sent = {name: f for name, f in fields_of(kind).items() if marker_of(f, PythonOnly) is None}
+    names = [*first, *(name for name in fields_sent if name not in first)]
+    kinds = {name: mark.kind for name, f in fields_sent.items() if (mark := marker_of(f, Refers))}
+
+    def call(client: Client, *args: Any, progress: Progress | None = None, **fields: Any) -> Any:
+        asked = dict(zip(names[: len(args)], args, strict=True)) | fields
+        if isinstance(asked.get("prompt"), dict):
+            asked["request"] = asked.pop("prompt")
+        for name, value in asked.items():
+            if kinds.get(name) in ("sound", "film") and value is not None:
+                asked[name] = client._upload(value)
+        return take(client._work(route, asked, progress))
+
+    rows = "\n".join(f"    {name}: {fields_sent[name].description}" for name in names)
+    call.__doc__ = (
+        f"{inspect.getdoc(kind)}\n\nArgs:\n{rows}\n    progress: called with steps done, and in all.\n\n"
+        "Raises:\n    ServerError: a mistake, or no server."
+    )
+    return call
+
+
 class Client:
     """A server. A context manager; without it call `close`.
 
@@ -103,62 +143,22 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    # Motion
+    # Verbs
 
-    def generate(self, prompt: str | dict[str, Any], *, progress: Progress | None = None, **fields: Any) -> list[Clip]:
-        """Motions of a prompt, or of a typed request.
-
-        Args:
-            prompt: words, or the JSON of a `MotionRequest`.
-            fields: of ``/v1/motions``: seconds, seed, num, best_of, guidance, temperature, literal, after (a `Clip`).
-
-        Raises:
-            ServerError: a mistake in the request, or no server.
-        """
-        asked = {"prompt": prompt} if isinstance(prompt, str) else {"request": prompt}
-        return self._motions("motions", asked | fields, progress)
-
-    def extend(self, source: Clip | str, seconds: float, text: str = "", **fields: Any) -> list[Clip]:
-        """A motion that goes on for so many seconds."""
-        return self._motions("extend", {"motion": source, "seconds": seconds, "text": text} | fields)
-
-    def in_between(self, source: Clip | str, target: Clip | str, seconds: float, **fields: Any) -> list[Clip]:
-        """Two motions with so many seconds between them."""
-        return self._motions("inbetween", {"start": source, "end": target, "seconds": seconds} | fields)
-
-    def edit(self, source: Clip | str, text: str, **fields: Any) -> list[Clip]:
-        """A motion, changed by words."""
-        return self._motions("edit", {"motion": source, "text": text} | fields)
+    generate = _posted("motions", VERBS["generate"])
+    extend = _posted("extend", VERBS["extend"])
+    in_between = _posted("inbetween", VERBS["inbetween"])
+    edit = _posted("edit", "avatargpt.verbs.join:EditRequest")
+    describe = _posted("describe", VERBS["describe"], take=itemgetter("descriptions"))
+    plan = _posted("plans", VERBS["plan"], take=lambda answer: answer)
+    face = _posted("faces", VERBS["face"], "sound", "text")
+    gesture = _posted("gestures", VERBS["gesture"])
+    speak = _posted("speak", VERBS["speak"])
+    capture = _posted("capture", VERBS["capture"])
 
     def motion(self, id: str) -> Clip:
         """A motion by its id."""
         return Clip.of(self._json("GET", f"/v1/motions/{id}"))
-
-    def describe(self, motion: Clip | str, num: int = 1, **fields: Any) -> list[str]:
-        """Sentences about a motion; `fields`: of `DescribeRequest`."""
-        return list(self._work("describe", {"motion": motion, "num": num} | fields)["descriptions"])
-
-    def plan(self, scene: str, **fields: Any) -> dict[str, Any]:
-        """Activities and steps of a scene; `fields`: activities, seconds, planner, seed."""
-        return self._work("plans", {"scene": scene} | fields)
-
-    # Sound and films
-
-    def face(self, sound: File | None = None, text: str = "", **fields: Any) -> list[Clip]:
-        """Faces to speech, to an instruction, or to both; `fields`: emotion, seconds, seed."""
-        return self._motions("faces", self._sound(sound) | {"text": text} | fields)
-
-    def gesture(self, sound: File, **fields: Any) -> list[Clip]:
-        """Gestures to speech; `fields`: transcript, seed, speaker."""
-        return self._motions("gestures", self._sound(sound) | fields)
-
-    def speak(self, sound: File, **fields: Any) -> list[Clip]:
-        """Face, hands and body to speech; `fields`: transcript, text, emotion, body, seed."""
-        return self._motions("speak", self._sound(sound) | fields)
-
-    def capture(self, film: File, **fields: Any) -> list[Clip]:
-        """The motion of a film; `fields`: face, body."""
-        return self._motions("capture", {"film": self._upload(film)} | fields)
 
     # Streams
 
@@ -213,8 +213,8 @@ class Client:
         # read while it is sent: a film need not fit into the memory
         with file.open("rb") as data:
             headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
-            parameters = {"name": file.name}
-            row = self._json("POST", "/v1/uploads", params=parameters, content=_blocks(data), headers=headers)
+            blocks = iter(partial(data.read, 1 << 16), b"")
+            row = self._json("POST", "/v1/uploads", params={"name": file.name}, content=blocks, headers=headers)
         motion = Clip.of(row["motion"]) if row.get("motion") else None
         return Upload(row["id"], row["kind"], row["name"], int(row["bytes"]), motion)
 
@@ -234,7 +234,8 @@ class Client:
         target = Path(path)
         if not target.suffix:
             raise UserError(f"{target}: no suffix; accepted that of a format, such as .glb")
-        return self._download(f"/v1/exports/{_id(motion)}{target.suffix.lower()}", target, options)
+        number = motion.id if isinstance(motion, Clip) else motion
+        return self._download(f"/v1/exports/{number}{target.suffix.lower()}", target, options)
 
     def read(self, motion: Clip | str) -> Any:
         """A motion as the object that `avatargpt.export.load` gives: `Motion`, `FaceMotion` or `AvatarMotion`."""
@@ -299,9 +300,6 @@ class Client:
 
     # Exchanges
 
-    def _motions(self, route: str, fields: dict[str, Any], progress: Progress | None = None) -> list[Clip]:
-        return [Clip.of(row) for row in self._work(route, fields, progress)["motions"]]
-
     def _work(self, route: str, fields: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
         """The answer of a route that takes time."""
         wait = 0 if progress is not None else min(WAIT, self.timeout)
@@ -354,9 +352,6 @@ class Client:
                     name = value
                 elif key == "data":
                     yield name, json.loads(value)
-
-    def _sound(self, sound: File | None) -> dict[str, str]:
-        return {} if sound is None else {"sound": self._upload(sound)}
 
     def _upload(self, file: File) -> str:
         """The id of a file, which is sent unless it was before."""
@@ -415,18 +410,9 @@ class Session:
         return reply
 
 
-def _id(motion: Clip | str) -> str:
-    return motion.id if isinstance(motion, Clip) else motion
-
-
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields without those that are not set, clips and uploads by their ids."""
     return {k: v.id if isinstance(v, Clip | Upload) else v for k, v in fields.items() if v is not None and v != ""}
-
-
-def _blocks(file: IO[bytes], size: int = 1 << 16) -> Iterator[bytes]:
-    while block := file.read(size):
-        yield block
 
 
 def _error(response: httpx.Response) -> ServerError:

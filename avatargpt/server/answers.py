@@ -23,6 +23,10 @@ Motion = TypedDict("Motion", {
 Motions = TypedDict("Motions", {"motions": list[Motion]})
 Descriptions = TypedDict("Descriptions", {"descriptions": list[str], "notes": list[str]})
 TaskAnswers = TypedDict("TaskAnswers", {"answers": NotRequired[list[str]], "motions": NotRequired[list[Motion]]})
+Reconstructed = TypedDict("Reconstructed", {"motions": list[Motion], "figures": dict[str, float]})
+Reading = TypedDict("Reading", {
+    "request": NotRequired[dict[str, JsonValue]], "score": NotRequired[dict[str, JsonValue]],
+})  # fmt: skip
 Step = TypedDict("Step", {"text": str, "seconds": float | None, "note": str})
 Activity = TypedDict("Activity", {"name": str, "steps": list[Step]})
 Plan = TypedDict("Plan", {

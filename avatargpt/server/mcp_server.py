@@ -159,7 +159,8 @@ async def _result(
         content.append(ImageContent(type="image", data=data, mime_type="image/png"))
         content.append(_link(motion["id"], "glb" if motion["kind"] != "face" else "vrma", motion["prompt"]))
     if tool.name == "export":
-        form, query = arguments.get("format", "glb"), FormQuery(fps=arguments.get("fps"))
+        form = arguments.get("format", "glb")
+        query = FormQuery(**{k: v for k, v in arguments.items() if k not in ("motion", "format")})
         path, name = await server.in_thread(export_stored, server, arguments["motion"], form, query)
         content.append(_link(arguments["motion"], path.suffix[1:], name))
         if outputs is not None:

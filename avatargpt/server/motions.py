@@ -34,5 +34,9 @@ async def motion(server: AnyServer, id: str) -> JSONResponse:
 post(router, "/describe", "Motion to words", services.describe, answers.Descriptions, examples=[{"motion": "ID"}])
 post(router, "/tasks", "A task of the model by its name", services.run_task, answers.TaskAnswers,
      examples=[{"task": "motion_to_text", "slots": {"motion": "ID"}, "num": 2}])  # fmt: skip
+post(router, "/reconstruct", "A motion through its tokens and back", services.reconstruct, answers.Reconstructed,
+     examples=[{"motion": "ID"}])  # fmt: skip
+post(router, "/read", "What a text asks for", services.read, answers.Reading,
+     examples=[{"text": "walk, then wave twice"}])  # fmt: skip
 post(router, "/plans", "A scene to activities and steps", services.plans, answers.Plan,
      examples=[{"scene": "a man makes breakfast", "seconds": 60}])  # fmt: skip

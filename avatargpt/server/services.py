@@ -17,22 +17,11 @@ from avatargpt.server.errors import bad
 from avatargpt.server.generation import GenerationBatch, GenerationItem, body_alone, body_of, check_seconds_of
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
-from avatargpt.verbs.describe import DescribeRequest
+from avatargpt.verbs.describe import DescribeRequest, ReadRequest, request_row, score_row
 from avatargpt.verbs.generate import GenerateRequest, make_motions, read_prompts
-from avatargpt.verbs.join import ExtendRequest, InbetweenRequest
+from avatargpt.verbs.join import EditRequest, ExtendRequest, InbetweenRequest, ReconstructRequest
 from avatargpt.verbs.plan import PlanRequest
-from avatargpt.verbs.request import (
-    SEED,
-    PythonOnly,
-    Refers,
-    Seed,
-    Source,
-    fields_of,
-    marker_of,
-    request,
-    resolve_sources,
-    values_of,
-)
+from avatargpt.verbs.request import PythonOnly, Refers, fields_of, marker_of, request, resolve_sources, values_of
 from avatargpt.verbs.task import TaskRequest
 from instruct_data.registry import get_task
 from vqvae.motion import Motion
@@ -68,15 +57,6 @@ class AdaptedInbetween(InbetweenRequest):
     """What `/v1/inbetween` takes."""
 
     adapter: str = ADAPTER
-
-
-@request
-class EditRequest:
-    """A motion, changed by words."""
-
-    motion: Source = Field(description="The body motion.")
-    text: str = Field(description="What is to be different: 'slower', 'with the left hand', 'mirrored'.")
-    seed: Seed = SEED
 
 
 def check_json(body: Any) -> None:
@@ -290,6 +270,32 @@ def run_task(server: Server, body: TaskRequest) -> Job:
         return {"answers": made} if task.output == "text" else keep_motions(server, "task", prompt, body.seed, made, [])
 
     return server.submit("task", work)
+
+
+def reconstruct(server: Server, body: ReconstructRequest) -> Job:
+    """A motion through its tokens and back; the result is ``{"motions": [Motion], "figures": {...}}``."""
+    check_needed(body, ("motion",))
+    entry = stored_sources(server, body)["motion"]
+    check_length(server, float(entry.about["seconds"]), "motion")
+
+    def work(report: Report) -> dict[str, Any]:
+        report(0, 1)
+        clip, figures = server.model.reconstruct(body_alone(entry, "motion"))
+        return {**keep_motions(server, "reconstruct", clip.caption, 0, [clip], []), "figures": figures}
+
+    return server.submit("reconstruct", work)
+
+
+def read(server: Server, body: ReadRequest) -> Job:
+    """What a text asks for; the result is ``{"request": {...}}``, of a face ``{"score": {...}}``."""
+    check_text(body.text)
+
+    def work(report: Report) -> dict[str, Any]:
+        report(0, 1)
+        found = server.model.read(**values_of(body))
+        return {"score": score_row(found)} if body.face else {"request": request_row(found)}
+
+    return server.submit("read", work)
 
 
 def plans(server: Server, body: PlanRequest) -> Job:

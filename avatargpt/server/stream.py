@@ -24,13 +24,13 @@ from avatargpt.server.errors import Refusal, bad, body, busy, refusal_of
 from avatargpt.server.frames import columns, frame_rows
 from avatargpt.server.long_motion import FPS as LONG_FPS
 from avatargpt.server.long_motion import chunks, step_json
-from avatargpt.server.services import Body
-from avatargpt.server.voices import Instruction, body_under
+from avatargpt.server.services import Body, body_of, check_json
+from avatargpt.server.voices import Instruction, body_under, words_of_body
 from avatargpt.speech.audio import FPS, RATE, check_rate
 from avatargpt.speech.words import Word as SpokenWord
 from avatargpt.verbs.plan import LongRequest
-from avatargpt.verbs.request import request
-from avatargpt.verbs.speech import read_feelings
+from avatargpt.verbs.request import request, resolve_sources
+from avatargpt.verbs.speech import Sound, SpeakRequest, read_feelings
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -57,20 +57,17 @@ MAX_DIRECTIONS = 4  # instructions of a client that are being read
 _TRY_LATER, _POLICY, _DEFECT = 1013, 1008, 1011  # close codes
 
 
-class Start(Body):
-    """Sound follows."""
+RECORDED = ("sound", "transcript", "interlocutor", "interlocutor_transcript")  # what goes with a whole sound
 
-    type: Literal["start"]
-    rate: int = 16_000  # samples a second, 16 bit mono
-    text: str = Instruction  # what the face does at the beginning
-    emotion: str = Field(default="", max_length=400)
-    body: str = Instruction  # what pelvis and legs do, in words; empty: they stand
-    motion: str = ""  # id of the motion that they do in place of words
-    words: bool = False  # whether words with their times will come
-    speaker: str = Field(default="", max_length=80)
-    calm: bool = False
-    energy: float = Field(default=1.0, ge=0.2, le=2.0)
-    seed: int = Field(default=0, ge=0, lt=2**32)
+
+@request
+class Start(SpeakRequest):
+    """Sound follows, of a talk as `speak` takes it."""
+
+    sound: Sound = Field(default=None, description="Comes in messages.")
+    rate: int = Field(default=RATE, description="Samples a second, 16 bit mono.")
+    words: bool = Field(default=False, description="Whether words with their times will come.")
+    type: Literal["start"] = "start"
 
 
 class Text(Body):
@@ -342,21 +339,23 @@ class _Client:
     # A live avatar
 
     async def _start(self, event: Start) -> None:
-        from avatargpt.gesture.semantics import Manner
-
         self._check_free()
         check_rate(event.rate, 1, "rate")
+        check_json(event)
+        if given := [name for name in RECORDED if getattr(event, name)]:
+            raise bad(f"{given[0]}: accepted with a whole sound, at /v1/speak", given[0])
         feelings = read_feelings(event.emotion, None)
-        make_body = body_under(self.server, event.body, event.motion)
-        if event.body:
+        text = words_of_body(event)
+        make_body = body_under(self.server, text, event.motion)
+        asked = resolve_sources(event, lambda _, value, name: body_of(self.server.store.motion(value, name), name))
+        if text:
             under = await self.server.wait_for("stream", lambda _: make_body(event.seed))
         else:
             under = make_body(event.seed)
         pipeline = await self.studio.pipeline()
         make = partial(
-            pipeline.stream, event.rate, event.text, feelings, body=under, seed=event.seed,
-            words=[] if event.words else None, semantics=Manner(None, event.calm, event.energy),
-            speaker=event.speaker or None,
+            pipeline.stream, event.rate, event.text, feelings, body=under,
+            words=[] if event.words else None, controls=asked.controls, lips=asked.lips, **asked.settings,
         )  # fmt: skip
         self.live = await self.studio.read(make)
         self.samples = self.frames = 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi import Body as JsonBody
 from fastapi.responses import JSONResponse
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer, Server
@@ -20,30 +21,25 @@ from avatargpt.server.long_motion import long
 from avatargpt.server.voices import speak
 from avatargpt.server.worker import Job
 from avatargpt.verbs.describe import DescribeRequest
+from avatargpt.verbs.files import ExportRequest
+from avatargpt.verbs.join import EditRequest
 from avatargpt.verbs.plan import LongRequest, PlanRequest
-from avatargpt.verbs.request import Source, explain_mistake, request
+from avatargpt.verbs.request import explain_mistake, values_of
 from avatargpt.verbs.speech import SpeakRequest
 from avatargpt.verbs.task import TaskRequest
 
 router = APIRouter(prefix="/v1/tools", tags=["tools"])
 
 
-@request
-class ExportRequest:
-    """A motion as a file."""
-
-    motion: Source = Field(description="The motion.")
-    format: str = Field(default="glb", description="glb, bvh, vrma, fbx, npz, csv, mp4, gif or png (contact sheet).")
-    fps: float | None = Field(default=None, ge=1, le=240, description="Frames a second; left out: as they are.")
-
-
 def _export(server: Server, body: ExportRequest) -> Job:
     """Writes the file at once, on the calling thread."""
-    path, name = export_stored(server, body.motion, body.format, FormQuery(fps=body.fps))
+    asked = {k: v for k, v in values_of(body).items() if k not in ("motion", "format")}
+    path, name = export_stored(server, body.motion, body.format, FormQuery(**asked))
+    query = urlencode({k: f"{v:g}" if isinstance(v, float) else v for k, v in asked.items()})
     job = Job("export")
     media = TYPES.get(path.suffix, "application/octet-stream")
     job.settle("done", {"file": {
-        "name": name, "href": f"/v1/exports/{body.motion}{path.suffix}{f'?fps={body.fps:g}' if body.fps else ''}",
+        "name": name, "href": f"/v1/exports/{body.motion}{path.suffix}{'?' * bool(query)}{query}",
         "media_type": media, "bytes": path.stat().st_size,
     }})  # fmt: skip
     return job
@@ -91,7 +87,7 @@ TOOLS = {tool.name: tool for tool in (
     Tool("describe", "Say in words what a motion shows.", DescribeRequest, services.describe),
     Tool("task", "Run one of the model's tasks as it stands, by its name and slots.", TaskRequest, services.run_task),
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.",
-         services.EditRequest, services.edit),
+         EditRequest, services.edit),
     Tool("plan", "Break a scene down into activities and steps, without making motion.", PlanRequest, services.plans),
     Tool("long", "Make motion of minutes from a scene: it is planned, made step by step, and checked.", LongRequest,
          long),

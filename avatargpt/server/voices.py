@@ -88,12 +88,21 @@ def hear(server: Server, body: Any) -> tuple[Any, Callable[[], Any]]:
     return sounds.get("sound"), lambda: resolve_sources(asked, lambda kind, value, name: body_of(entries[name], name))
 
 
+def words_of_body(asked: SpeakRequest) -> str:
+    """What the body does in words, empty where it stands or does a motion. Raises Refusal (400) for both."""
+    if asked.body in STANDS:
+        return ""
+    check_text(asked.body)
+    if asked.motion:
+        raise bad("body and motion; accepted one of them", "body")
+    if len(asked.body) > MAX_INSTRUCTION:
+        raise bad(f"body: {len(asked.body)} characters; accepted at most {MAX_INSTRUCTION}", "body")
+    return str(asked.body)
+
+
 def body_under(server: Server, text: str, motion: str) -> Callable[[int], Body]:
     """The body under a live talk by its seed, made on the model's thread: of words, of a stored motion, or standing."""
-    if text and motion:
-        raise bad("body and motion; accepted one of them", "body")
     if text:
-        check_text(text)
         return lambda seed: server.model.acted(text, seed)
     under = server.store.motion(motion, "motion") if motion else None
 
@@ -164,22 +173,17 @@ post(router, "/gestures", "Speech to gestures", gestures,
 
 def speak(server: Server, body: SpeakRequest) -> Job:
     """Face, hands, arms, body on one clock of 30 frames a second; the result is ``{"motions": [Motion]}``."""
-    if body.body not in STANDS:
-        check_text(body.body)
-        if body.motion:
-            raise bad("body and motion; accepted one of them", "body")
-        if len(body.body) > MAX_INSTRUCTION:
-            raise bad(f"body: {len(body.body)} characters; accepted at most {MAX_INSTRUCTION}", "body")
+    words = words_of_body(body)
     sound, load = hear(server, body)
     read_feelings(body.emotion, sound.seconds)
 
     def work(report: Report) -> JsonValue:
         from avatargpt.avatar.pipeline import names_file
 
-        if body.body not in STANDS and names_file(body.body):
+        if words and names_file(words):
             raise bad("body: accepted words", "body")  # files of this machine are nobody's business here
         avatar = server.model.speak(**values_of(load()), progress=counter(report, sound.seconds, 2))
-        caption = body.transcript or body.text or (body.body if body.body not in STANDS else "")
+        caption = body.transcript or body.text or words
         avatar = replace(avatar, caption=caption, sound=sound.path)
         return one(server, avatar, caption, body.seed, "speak", sound)
 

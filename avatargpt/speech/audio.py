@@ -12,10 +12,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from avatargpt.options import SOUND_RATE as RATE  # what the features see
 from vqvae.errors import UserError
 from vqvae.io.files import parsing, regular_file
 
-RATE = 16_000  # Hz, what the features see
 FPS = 30
 MAX_SECONDS = 2 * 3600
 MIN_RATE, MAX_RATE = 4_000, 384_000

@@ -1,7 +1,8 @@
-"""`describe`: motion to text."""
+"""`describe` and `read`: motion to text, and what a text asks for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -11,6 +12,8 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.verbs.model import Model
+    from instruct_data.face.score import Score
+    from instruct_data.requests.spec import MotionRequest
     from vqvae.motion import Motion
 
 RANKED = 7  # sentences for a body
@@ -28,9 +31,7 @@ class DescribeRequest:
     best_of: Annotated[int, Field(ge=1, le=64), NUMBER, Flag("--best-of K")] | None = Field(
         default=None, description="Of bodies: sentences ranked, usually 7; 1: the likeliest, unranked."
     )
-    feeling: Annotated[bool, Flag("--feeling")] = Field(
-        default=False, description="Of faces: which feeling they show."
-    )
+    feeling: Annotated[bool, Flag("--feeling")] = Field(default=False, description="Of faces: which feeling they show.")
     transcript: Annotated[str | list[str], Flag()] = Field(
         default="", description="What an avatar says; empty: its sentence says that words are not read."
     )
@@ -91,3 +92,63 @@ def check_kinds(asked: DescribeRequest, kinds: list[str], names: list[str] | Non
         refuse("face", "of a face nothing is ranked; best_of goes with bodies")
     if asked.feeling:
         refuse("no face", "no face; feeling takes faces alone")
+
+
+@request
+class ReadRequest:
+    """What a text asks for, without motion."""
+
+    text: Annotated[str, Flag(), Field(max_length=1000)] = Field(description="A request in words.")
+    face: Annotated[bool, Flag("--face")] = Field(
+        default=False, description="As an instruction to a face, not to a body."
+    )
+
+
+def read(model: Model, asked: ReadRequest) -> MotionRequest | Score:
+    """What a text asks for: actions in order with sides, counts, seconds, and whether they are known; of a face what it
+    does when.
+
+    Raises:
+        UserError: a text without a word, or a model folder without a driver.
+    """
+    if asked.face:
+        (score,) = model.faces.read([asked.text])
+        return score
+    from avatargpt.requests.resolver import RequestResolver
+
+    parts = model.body.model
+    if parts.phrase_index is None or parts.grounder is None:
+        return parts.request(asked.text)
+    return RequestResolver(parts.phrase_index, parts.grounder).read(asked.text)
+
+
+def request_row(request: MotionRequest) -> dict[str, Any]:
+    """A request for machines: of every clause its `name` (None = not known), the nearest known action and its words; of
+    the whole the words that nothing shows."""
+    row = request.model_dump(exclude_defaults=True)
+    clauses = []
+    for clause, told in zip(request.clauses, row["clauses"], strict=True):
+        known = clause.known is not False
+        clauses.append({
+            **told, "name": clause.name if known and clause.name else None, "near": clause.name,
+            "words": clause.action, "known": known, "together": clause.together,
+            "denied": clause.denied,
+        })  # fmt: skip
+    return {**row, "clauses": clauses, "unshown": request.unshown}
+
+
+def score_row(score: Score) -> dict[str, Any]:
+    """A score for machines, as ``face --score`` takes it, times and strengths to the thousandth."""
+
+    def round_part(part: Any) -> Any:
+        values = dict(vars(part))
+        for name, value in values.items():
+            if isinstance(value, float):
+                low = 0.001 if name in ("duration", "intensity", "to") else 0.0
+                values[name] = max(low, int(value * 1000) / 1000 if name == "start" else round(value, 3))
+        if "end" in values:  # of a feeling, which may be shorter than a thousandth
+            values["end"] = max(values["end"], round(values["start"] + 0.001, 3))
+        return replace(part, **values)
+
+    events, emotions = (tuple(map(round_part, parts)) for parts in (score.events, score.emotions))
+    return replace(score, events=events, emotions=emotions).to_json()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from avatargpt.options import SOUND_RATE
 from avatargpt.verbs import speech
 from avatargpt.verbs.request import SEED, Flag, InPython, Number, Seconds, Seed, request
 from vqvae.errors import UserError
@@ -45,16 +46,14 @@ class ActFaceRequest:
     )
     mouth: Annotated[Strength, Flag("--mouth X")] = Field(default=1.0, description="Strength of jaw and mouth.")
     brow: Annotated[Strength, Flag("--brow X")] = Field(default=1.0, description="Strength of the brows.")
-    symmetry: Annotated[speech.Share, Flag("--symmetry 0..1")] = Field(
-        default=0.0, description="1: both halves alike."
-    )
+    symmetry: Annotated[speech.Share, Flag("--symmetry 0..1")] = Field(default=0.0, description="1: both halves alike.")
     smooth: Annotated[speech.Share, Flag("--smooth S")] = Field(
         default=0.0, description="Smoothing in seconds, e.g. 0.03."
     )
     blink_rate: speech.Blinks = speech.BLINKS
     idle: speech.Idle = speech.IDLE
     eye_contact: speech.EyeContact = speech.EYE_CONTACT
-    rate: Annotated[int, InPython] = Field(default=speech.RATE, description="Samples a second of `sound`.")
+    rate: Annotated[int, InPython] = Field(default=SOUND_RATE, description="Samples a second of `sound`.")
     files: Annotated[bool, InPython] = Field(default=True, description="Whether a transcript may name a file.")
     progress: InPython = Field(default=None, description="Called with the number of frames so far.")
 
@@ -66,6 +65,8 @@ class ActFaceRequest:
             raise UserError("seconds: accepted without sound, whose length counts")
         if self.transcript and self.sound is None:
             raise UserError("transcript: accepted with sound")
+        if self.lips == "recorded" and self.sound is None:
+            raise UserError("lips recorded: follows sound; accepted with sound")
 
     @property
     def explicit(self) -> Controls:

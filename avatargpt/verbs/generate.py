@@ -11,19 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from avatargpt.options import FPS, GUIDANCE, TEMPERATURE, GenerationConfig
 from avatargpt.verbs.controls import Controls, Waypoints, read_pin
-from avatargpt.verbs.request import (
-    NUMBER,
-    SEED,
-    Count,
-    Flag,
-    InPython,
-    Number,
-    Refers,
-    Seconds,
-    Seed,
-    Source,
-    request,
-)
+from avatargpt.verbs.request import NUMBER, SEED, Count, Flag, InPython, Number, Refers, Seconds, Seed, Source, request
 from instruct_data.requests.spec import MAX_TIMES, MotionRequest, Pin
 from vqvae.errors import UserError
 
@@ -72,7 +60,9 @@ class GenerateRequest:
     )
     seed: Seed = SEED
     guidance: Annotated[Number, Flag("--guidance G")] = Field(
-        default=_DEFAULT.guidance, ge=GUIDANCE[0], le=GUIDANCE[1],
+        default=_DEFAULT.guidance,
+        ge=GUIDANCE[0],
+        le=GUIDANCE[1],
         description="How strongly the text counts; 1 is none.",
     )
     best_of: Annotated[Count, Flag("--best-of K")] = Field(

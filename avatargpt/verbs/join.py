@@ -1,4 +1,4 @@
-"""`inbetween` and `extend`: motion between two motions, and behind one."""
+"""`inbetween`, `extend`, `reconstruct`, and what asks for an edit: motions that are made of motions."""
 
 from __future__ import annotations
 
@@ -45,21 +45,22 @@ def find_inbetween(model: Model, asked: InbetweenRequest) -> Motion | FaceMotion
     from vqvae.motion import Motion
 
     start, end = asked.start, asked.end
+    check_kinds(start, end)
     if isinstance(start, FaceMotion) and isinstance(end, FaceMotion):
         return model.face_in_between(start, end, asked.seconds, asked.text, asked.seed, asked.best_of)
-    check_kinds(*(getattr(m, "modality", type(m).__name__) for m in (start, end)))
     assert isinstance(start, Motion) and isinstance(end, Motion)
     editing = model.body.editing
     best_of = asked.best_of or CANDIDATES
     return editing.in_between(start, end, asked.seconds, asked.text, asked.seed, best_of, asked.keep_place)
 
 
-def check_kinds(start: str, end: str) -> None:
-    """Raises UserError unless both are bodies, or both faces."""
-    if start != end:
-        raise UserError(f"a {end} after a {start}; accepted: two of one kind")
-    if start not in ("body", "face"):
-        raise UserError(f"between a {start} and a {end}; accepted: two bodies, or two faces")
+def check_kinds(start: Any, end: Any, where: str = "") -> None:
+    """Raises UserError unless both are bodies, or both faces; `where`: the name of the second, in front of it."""
+    before, after = (getattr(m, "modality", type(m).__name__) for m in (start, end))
+    if before != after:
+        raise UserError(f"{where}a {after} after a {before}; accepted: two of one kind")
+    if before not in ("body", "face"):
+        raise UserError(f"{where}between a {before} and a {after}; accepted: two bodies, or two faces")
 
 
 @request
@@ -79,10 +80,41 @@ def extend(model: Model, asked: ExtendRequest) -> Motion:
     Raises:
         UserError: what is no body, or as it.
     """
+    motion = check_body(asked.motion)
+    return model.body.editing.extend(motion, asked.seconds, asked.text, asked.seed, asked.best_of)
+
+
+def check_body(motion: Any) -> Motion:
+    """The motion. Raises UserError where it is no body."""
     from vqvae.motion import Motion
 
-    if not isinstance(asked.motion, Motion):
-        kind = getattr(asked.motion, "modality", type(asked.motion).__name__)
-        raise UserError(f"motion: a {kind}; accepted a body motion")
-    motion: Any = asked.motion
-    return model.body.editing.extend(motion, asked.seconds, asked.text, asked.seed, asked.best_of)
+    if not isinstance(motion, Motion):
+        raise UserError(f"motion: a {getattr(motion, 'modality', type(motion).__name__)}; accepted a body motion")
+    return motion
+
+
+@request
+class EditRequest:
+    """A motion, changed by words."""
+
+    motion: Source = Field(description="The body motion.")
+    text: str = Field(description="What is to be different: 'slower', 'with the left hand', 'mirrored'.")
+    seed: Seed = SEED
+
+
+@request
+class ReconstructRequest:
+    """A motion through its tokens and back, with the error."""
+
+    motion: Source = Field(description="The body motion.")
+
+
+def reconstruct(model: Model, asked: ReconstructRequest) -> tuple[Motion, dict[str, float]]:
+    """A clip through its tokens and back; see `avatargpt.body.tasks.reconstruct`.
+
+    Raises:
+        UserError: what is no body.
+    """
+    from avatargpt.body import tasks
+
+    return tasks.reconstruct(model.body.model.loaded, check_body(asked.motion))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from avatargpt.avatar.composition import Composer
     from avatargpt.avatar.pipeline import AvatarPipeline, BodyClip
     from avatargpt.body.tasks import BodyTasks
+    from avatargpt.face.pipeline import FacePipeline
     from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.lm.loaded import LoadedModel
     from vqvae.face import FaceMotion
@@ -45,6 +46,10 @@ class Model(Protocol):
     @property
     def composer(self) -> Composer:
         """Texts to bodies with faces."""
+
+    @property
+    def faces(self) -> FacePipeline:
+        """Instructions and speech to faces."""
 
     def describe_face(self, motions: Sequence[FaceMotion]) -> Any:
         """A sentence of each face."""

@@ -24,17 +24,7 @@ from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from functools import wraps
 from types import NoneType, UnionType
-from typing import (
-    Annotated,
-    Any,
-    Concatenate,
-    ParamSpec,
-    TypeVar,
-    Union,
-    dataclass_transform,
-    get_args,
-    get_origin,
-)
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 import annotated_types
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -73,7 +63,7 @@ class Refers:
     """A field that names something: in Python the thing or its file, on the command line its file, elsewhere its id.
 
     Attributes:
-        kind: ``motion``, ``pose`` (of a motion at a second) or ``sound``.
+        kind: ``motion``, ``pose`` (of a motion at a second), ``sound`` or ``film``.
     """
 
     kind: str

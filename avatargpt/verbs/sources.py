@@ -9,7 +9,7 @@ from vqvae.errors import UserError
 
 
 def load_source(kind: str, value: str, name: str) -> Any:
-    """The motion of a file, or of FILE[:SECOND] its frame; sounds stay files, which are read in blocks.
+    """The motion of a file, or of FILE[:SECOND] its frame; sounds and films stay files, which are read in blocks.
 
     Args:
         kind: of the field's `Refers`. name: of the field, for errors.
@@ -22,7 +22,7 @@ def load_source(kind: str, value: str, name: str) -> Any:
     from vqvae.io.data_files import finite_number
     from vqvae.motion import Motion
 
-    if kind == "sound":
+    if kind in ("sound", "film"):
         return value
     if kind == "motion":
         return export.load(Path(value))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from avatargpt.options import GESTURE_TEMPERATURE
+from avatargpt.options import GESTURE_TEMPERATURE, SOUND_RATE
 from avatargpt.verbs.request import NUMBER, SEED, Flag, InPython, Number, Refers, Seed, Source, request
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.export.avatar import AvatarMotion
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 MAX_WORDS, MAX_INSTRUCTION = 20_000, 1000  # characters of a transcript and of an instruction
-RATE = 16_000  # samples a second of sound that is given as samples
 Sound = Annotated[Any, Refers("sound"), Flag(), WithJsonSchema({"type": "string"})]
 Transcript = Annotated[Any, Flag(), WithJsonSchema({"type": "string", "maxLength": MAX_WORDS})]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER]
@@ -31,8 +30,9 @@ Emotion = Annotated[str, Field(max_length=400), Flag("--emotion E")]
 EMOTION = Field(default="", description="NAME[:0..1], sad:0.7+angry:0.2, 0:calm,2.5:angry:0.8.")
 SOUND = Field(description="Speech: a sound file, in Python also samples (n,) or (n, channels) at `rate`.")
 TRANSCRIPT = Field(default=None, description="What is said, in English, or word times; [happy] is a mood.")
-LIPS = Field(default="rule", description="rule: learnt from rules; recorded: as in recorded pairs.")
-Lips = Annotated[str, Flag("--lips NAME")]
+LipsName = Literal["rule", "recorded"]
+LIPS: LipsName = Field(default="rule", description="rule: learnt from rules; recorded: as in recorded pairs.")
+Lips = Annotated[LipsName, Flag("--lips NAME", str)]
 Blinks = Annotated[Number, Field(ge=0, le=60), Flag("--blink-rate N")] | None
 BLINKS = Field(default=None, description="Blinks a minute of its own accord; usually 15.")
 Idle = Annotated[Number, Field(ge=0, le=3), Flag("--idle X")] | None
@@ -47,7 +47,7 @@ class VoiceRequest:
 
     sound: Sound = SOUND
     transcript: Transcript = TRANSCRIPT
-    interlocutor: Annotated[Sound, Flag("--interlocutor AUDIO", Path)] = Field(
+    interlocutor: Annotated[Sound, Flag("--interlocutor AUDIO")] = Field(
         default=None, description="The other speaker's voice, as long."
     )
     interlocutor_transcript: Annotated[Transcript, Flag("--interlocutor-transcript TEXT|FILE", str)] = Field(
@@ -71,13 +71,18 @@ class VoiceRequest:
     smooth: Annotated[bool, Flag("--smooth/--no-smooth")] = Field(
         default=True, description="Smooth gestures over nine frames."
     )
-    start_pose: Annotated[Source, Flag("--start-pose FILE", Path)] = Field(
+    start_pose: Annotated[Source, Flag("--start-pose FILE")] = Field(
         default=None, description="A motion whose last pose this one sets out from."
     )
-    rate: Annotated[int, InPython] = Field(default=RATE, description="Samples a second of `sound`.")
+    rate: Annotated[int, InPython] = Field(default=SOUND_RATE, description="Samples a second of `sound`.")
     interlocutor_rate: InPython = Field(default=None, description="Those of the interlocutor, None = the same.")
     files: Annotated[bool, InPython] = Field(default=True, description="Whether a transcript may name a file.")
     progress: InPython = Field(default=None, description="Called with the number of frames so far.")
+
+    def check(self) -> None:
+        """Raises UserError for fields that do not go together."""
+        if self.interlocutor is None and self.interlocutor_transcript is not None:
+            raise UserError("interlocutor_transcript: accepted with interlocutor, whose sound it says")
 
     @property
     def manner(self) -> Manner:
@@ -88,16 +93,21 @@ class VoiceRequest:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments of `GesturePipeline.perform` and `stream`."""
+        """Arguments of `GesturePipeline.perform` and `stream`. Raises UserError for cues, or a pose of a face."""
+        from avatargpt.export.avatar import body_and_face
+
+        pose = None if self.start_pose is None else body_and_face(self.start_pose)[0]
+        if pose is None and self.start_pose is not None:
+            raise UserError("start_pose: a face; accepted a body, a gesture or an avatar")
         return {"speaker": self.speaker or None, "seed": self.seed, "temperature": self.temperature,
-                "smooth": self.smooth, "semantics": self.manner, "start_pose": self.start_pose}  # fmt: skip
+                "smooth": self.smooth, "semantics": self.manner, "start_pose": pose}  # fmt: skip
 
 
 @request
 class GestureRequest(VoiceRequest):
     """Speech to co-speech gestures."""
 
-    head: Annotated[str, Flag("--head NAME")] = Field(
+    head: Annotated[Literal["codes", "features"], Flag("--head NAME", str)] = Field(
         default="codes", description="codes: drawn, by the seed; features: the mean motion."
     )
 
@@ -111,6 +121,7 @@ def gesture(model: Voices, asked: GestureRequest) -> Motion:
     Raises:
         UserError: no gesture network, bad sound, words that do not belong to it, an interlocutor of another length.
     """
+    asked.check()
     timed, _, notes = time_words(asked.transcript, asked.sound, asked.rate, files=asked.files)
     answers, more_notes = _answers(asked)
     motion = model.gestures.perform(
@@ -144,6 +155,12 @@ class SpeakRequest(VoiceRequest):
     blink_rate: Blinks = BLINKS
     idle: Idle = IDLE
     eye_contact: EyeContact = EYE_CONTACT
+
+    def check(self) -> None:
+        """Raises UserError for fields that do not go together."""
+        super().check()
+        if self.motion is not None and self.body not in (None, "", "idle"):
+            raise UserError("body and motion; accepted one of them")
 
     @property
     def controls(self) -> Controls:
@@ -180,10 +197,8 @@ def speak(model: Voices, asked: SpeakRequest) -> AvatarMotion:
     from avatargpt.avatar.pipeline import IDLE as STANDS
     from avatargpt.avatar.pipeline import BodyClip, body_of
     from avatargpt.speech.audio import open_sound
-    from vqvae.errors import UserError
 
-    if asked.motion is not None and asked.body not in (None, "", STANDS):
-        raise UserError("body and motion; accepted one of them")
+    asked.check()
     seconds = open_sound(asked.sound, asked.rate).about.seconds
     feelings = read_feelings(asked.emotion, seconds)
     pipeline = model.avatars
@@ -207,7 +222,11 @@ def speak(model: Voices, asked: SpeakRequest) -> AvatarMotion:
 
 
 def time_words(
-    words: Any, sound: Any, rate: int, feelings: Sequence[Feeling] = (), driver: Driver | None = None,
+    words: Any,
+    sound: Any,
+    rate: int,
+    feelings: Sequence[Feeling] = (),
+    driver: Driver | None = None,
     files: bool = True,
 ) -> tuple[Iterable[TimedWord] | None, list[Feeling], tuple[str, ...]]:
     """Words with times, feelings with those of their tags, and warnings.

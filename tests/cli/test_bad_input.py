@@ -98,8 +98,8 @@ generate walk -o a.npz --pin left_hand@1_0=0,0,0 => pin left_hand@1_0=0,0,0; acc
 capture nothing.mp4 -o a.npz => nothing.mp4: no such file; accepted .mp4
 capture old.gif -o a.npz => old.gif: not a film
 capture none -o a.npz => none: 0 pictures; accepted
-capture old.gif -o a.npz --start 3 --end 2 => --end 2; accepted
-capture old.gif -o a.npz --focal 0 => --focal 0; 0.2 to 10
+capture old.gif -o a.npz --start 3 --end 2 => end 2; accepted after start 3
+capture old.gif -o a.npz --focal 0 => focal: 0; 0.2 to 10
 capture old.gif -o a.npz --overlay a.bvh => --overlay a.bvh; accepted .mp4
 capture old.gif -o a.npz --overlay old.gif => --overlay old.gif; accepted .mp4
 capture old.gif -o a.npz --poses fast => no pose estimator called fast; mediapipe
@@ -115,12 +115,12 @@ capture old.gif --face -o a.bvh => a face cannot be written as .bvh
 capture old.gif --face --body -o a.npy => an avatar cannot be written as .npy
 data models audio => audio; accepted video-in
 export clip.npz clip.npz => clip.npz; same file
-export clip.npz a.npz --fps 0 => --fps 0; 1 to 240
+export clip.npz a.npz --fps 0 => fps: 0; 1 to 240
 data build bvh takes -o store --fps 3_0 => --fps; '3_0' is not a number
 export clip.npz a.npz --layout pos7 => pos7; accepted
 export clip.npz a.npz --scale 100 => scale; accepted
-export clip.npz a.npz --scale -1 => --scale -1; accepted
-export clip.npz a.npz --size 1 => --size
+export clip.npz a.npz --scale -1 => scale: -1; accepted
+export clip.npz a.npz --size 1 => size: 1; 16 to 4096
 export clip.npz old.bvh a.csv => a body cannot be written as .csv
 export clip.npz old.bvh a.npz --scale 100 => a.npz; no option 'scale'
 export clip.npz old.bvh a.png --scale 100 => a.png; no option 'scale'
@@ -191,10 +191,10 @@ plan "A nurse rests." --llm gpt => gguf:FILE
 plan "A nurse rests." --llm http://127.0.0.1:1/v1 --llm-limits second=1 => did you mean 'seconds'
 plan "A nurse rests." --llm http://127.0.0.1:1/v1 --llm-limits tokens=1_000 => '1_000'; accepted
 
-face -o a.csv => nothing to do; --text
+face -o a.csv => nothing to do; accepted text, emotion, sound
 face missing.wav -o a.csv => missing.wav; no such file
 face bad.wav -o a.csv => bad.wav; not a sound file
-face talk.wav --seconds 2 -o a.csv => --seconds; AUDIO
+face talk.wav --seconds 2 -o a.csv => seconds: accepted without sound
 face talk.wav --model none -o a.csv => no driver weights; scripts/train.py driver
 face --emotion hapy -o a.csv => did you mean happy
 face --emotion happy:1.5 -o a.csv => 1.5; 0 to 1
@@ -215,7 +215,7 @@ face --text wink --gain jawOpen=1_0 -o a.csv => SHAPE=NUMBER
 face --emotion happy:0_1 -o a.csv => '0_1' is not an intensity
 face --text wink --offset jawOpen=nan -o a.csv => SHAPE=NUMBER
 face --text wink --seconds 0 -o a.csv => seconds: 0
-face --text wink --lips real -o a.csv => --lips real; rule, recorded
+face --text wink --lips real -o a.csv => lips: 'real'; rule; recorded
 face --text wink --lips recorded -o a.csv => follows sound
 face --text wink --symmetry 2 -o a.csv => symmetry: 2; 0 to 1
 face --text wink -o a.bvh => .bvh; .vrma
@@ -269,11 +269,11 @@ gesture talk.wav --rate 8000 -o a.npz => --rate 8000: accepted with - and --micr
 gesture - --subject Ada -o a.npz => --subject Ada: accepted with --websocket
 gesture - --allow-network -o a.npz => --allow-network: accepted with --websocket
 gesture talk.wav --interlocutor long.wav -o a.npz => the interlocutor's sound lasts; within 0.5 s
-gesture talk.wav --interlocutor-transcript hello -o a.npz => accepted with --interlocutor
+gesture talk.wav --interlocutor-transcript hello -o a.npz => accepted with interlocutor
 gesture talk.wav --transcript hello --asr base -o a.npz => accepted without --transcript
 gesture talk.wav --asr base -o a.npz => faster-whisper is not installed
 gesture talk.wav --speaker carl -o a.npz => no speaker 'carl'; accepted: anna, bert
-gesture talk.wav --head arms -o a.npz => --head arms: accepted codes, features
+gesture talk.wav --head arms -o a.npz => head: 'arms'; codes; features
 gesture talk.wav --temperature 3 -o a.npz => accepted 0 to 2
 gesture talk.wav --energy 3 -o a.npz => energy: 3; accepted 0.2 to 2
 gesture talk.wav --semantic 2 -o a.npz => semantic: 2; accepted 0 to 1
@@ -293,7 +293,7 @@ speak talk.wav -o a.glb --size 64 => --size 64; .mp4
 speak talk.wav -o a.glb --speaker zoe => zoe; anna, bert
 speak talk.wav -o a.glb --idle 9 => idle: 9; 0 to 3
 speak talk.wav -o a.glb --text @list.txt => --text @list.txt; one instruction
-speak talk.wav -o a.glb --interlocutor-transcript yes => --interlocutor AUDIO
+speak talk.wav -o a.glb --interlocutor-transcript yes => accepted with interlocutor
 speak talk.wav -o a.glb --asr off --transcript "good morning" => --asr off; without --transcript
 
 align talk.wav => accepted TRANSCRIPT, or --asr MODEL

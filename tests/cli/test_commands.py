@@ -17,9 +17,10 @@ from avatargpt import __version__, export
 from avatargpt.body.loops import on_treadmill
 from avatargpt.cli.app import COMMANDS
 from avatargpt.cli.common import progress
-from avatargpt.cli.generate import request_lines, request_row
+from avatargpt.cli.generate import request_lines
 from avatargpt.options import UnheededText
 from avatargpt.verbs.controls import Controls, read_pin
+from avatargpt.verbs.describe import request_row
 from instruct_data.requests.spec import Clause, MotionRequest
 from tests.cli.conftest import walk
 from tests.factories import write_character

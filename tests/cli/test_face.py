@@ -15,6 +15,7 @@ from avatargpt.cli import face
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.instructions.scores import place_score, spread_score
+from avatargpt.verbs.describe import score_row
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from tests.cli.conftest import Cli, Result
 from vqvae import arkit
@@ -101,7 +102,7 @@ def test_a_text_without_a_word_is_warned_of(run: Any, tmp_path: Path) -> None:
 
 def test_texts_and_scores_of_files(run: Any, sound: Path, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("wink\nsmile broadly\n")
-    (tmp_path / "s.json").write_text(json.dumps([face.score_row(place_score(SCORE, 1.0, True))] * 2))
+    (tmp_path / "s.json").write_text(json.dumps([score_row(place_score(SCORE, 1.0, True))] * 2))
     out = [str(tmp_path / "m" / f"0{k}.csv") for k in range(2)]
     options = ("-o", tmp_path / "m.csv")
     assert run("--text", f"@{tmp_path / 't.txt'}", "--seconds", 0.5, *options).lines == out
@@ -218,12 +219,12 @@ def test_a_score_in_one_line() -> None:
 
 
 def test_what_is_printed_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, row = tmp_path / "s.json", face.score_row(SCORE)
+    file, row = tmp_path / "s.json", score_row(SCORE)
     assert row["events"][1]["duration"] == 0.512 and row["events"][0]["repeat"] == 2
     for value, many in ((row, False), ([row], True), ({"results": [{"score": row}]}, False), ({"score": row}, False)):
         file.write_text(json.dumps(value))
         scores, several = face.read_scores(file)
-        assert several is many and [face.score_row(s) for s in scores] == [row]
+        assert several is many and [score_row(s) for s in scores] == [row]
     with pytest.raises(UserError, match="no such file"):
         face.read_scores(tmp_path / "none.json")
     monkeypatch.setattr(face, "MAX_BYTES", 3)
@@ -236,7 +237,7 @@ def test_a_feeling_may_be_shorter_than_what_is_printed(seconds: float) -> None:
     short = place_score(SCORE, seconds, True)
     late = Score(4.0, emotions=(Emotion("happy", 0.7, 2.0001, 2.0004),))
     for score, end in ((short, max(0.001, round(seconds, 3))), (late, 2.001)):
-        emotion = face.score_row(score)["emotion"][0]
+        emotion = score_row(score)["emotion"][0]
         assert emotion["end"] == end > emotion["start"]
 
 

@@ -102,12 +102,13 @@ def test_bad_input_is_one_line(
     Image.open(picture).resize((60, 60)).save(small)
     text.write_text("no picture")
     for result, line in (
-        (speak("--text", "smile", image=small), "small.png: a face of "), (speak(), "nothing to do; accepted --speech"),
+        (speak("--text", "smile", image=small), "small.png: a face of "),
+        (speak(), "nothing to do; accepted text, emotion, sound"),
         (speak("--text", "smile", image=text), "text.png: not a picture"),
         (speak("--text", "smile", image=tmp_path / "none.png"), "none.png: no such file"),
         (speak("--text", "smile", output="out.glb"), "a portrait cannot be written as .glb; accepted .mp4 .mov"),
-        (speak("--speech", sound, "--seconds", 3), "--seconds 3: goes without --speech"),
-        (speak("--text", "smile", "--lips", "recorded"), "--lips recorded"),
+        (speak("--speech", sound, "--seconds", 3), "seconds: accepted without sound"),
+        (speak("--text", "smile", "--lips", "recorded"), "lips recorded: follows sound"),
         (cli("portrait", picture, "--text", "smile", "--model", weights, "-o", tmp_path / "out.mp4"),
          "no portrait in it; make one: avatargpt finetune FILM --modality portrait -o MODEL"),
     ):  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.cli.motion import export as export_command
+from avatargpt.__main__ import main
 from avatargpt.export.face_files import angles, timecodes
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.face_files import HEAD_SIGNS, from_beat, read_livelink, read_livelink_folder, read_mediapipe
@@ -430,7 +430,8 @@ def test_layouts_are_those_of_the_format(tmp_path: Path) -> None:
 def test_the_command_converts_faces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     face = clip()
     export.save(face, tmp_path / "take.csv")
-    export_command(tmp_path / "take.csv", [tmp_path / "out.npz", tmp_path / "beat.json"], fps=60.0)
+    names = [str(tmp_path / name) for name in ("take.csv", "out.npz", "beat.json")]
+    assert main(["export", *names, "--fps", "60"]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "out.npz"), str(tmp_path / "beat.json")]
     converted = FaceMotion.load(tmp_path / "out.npz")
     assert converted.fps == 60.0 and np.allclose(converted.weights[::2], face.weights, atol=1e-6)

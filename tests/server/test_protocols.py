@@ -271,7 +271,10 @@ def test_a_live_avatar_is_that_of_the_whole_sound(address: str) -> None:
 def test_events_direct_a_live_avatar_and_mistakes_are_told(address: str) -> None:
     with connect(address.replace("http", "ws") + "/v1/stream") as socket:
         for wrong, message in (("{", "Invalid JSON"), (b"abcd", "no stream"), ('{"type": "fly"}', "'fly'"),
-                               ('{"type": "start", "rate": 1}', "rate"), ('{"type": "end"}', "no stream")):  # fmt: skip
+                               ('{"type": "start", "rate": 1}', "rate"), ('{"type": "end"}', "no stream"),
+                               ('{"type": "start", "transcript": "hi"}', "transcript: accepted with a whole sound"),
+                               ('{"type": "start", "lips": "none"}', "lips"),
+                               ('{"type": "start", "motion": "A"}', "motion")):  # fmt: skip
             socket.send(wrong)
             error = json.loads(socket.recv(timeout=60))
             assert error["type"] == "error" and message in error["message"], error

@@ -26,6 +26,7 @@ from avatargpt.server.settings import ServerSettings
 from avatargpt.server.worker import Cancelled, Worker
 from avatargpt.speech import alignment
 from avatargpt.speech.words import Word, Words
+from avatargpt.verbs.describe import request_row, score_row
 from tests.server.sounds import sound_file, voice
 from vqvae.arkit import INDEX
 from vqvae.face import FaceMotion
@@ -199,6 +200,23 @@ def test_controls_and_joined_motions_are_the_same_through_every_door(tmp_path, r
         asked = dict.fromkeys(names, number) | how
         assert_same(direct, *(made(client, route, tmp_path, **asked) for route in (verb, f"tools/{verb}")),
                     told(tmp_path, verb, *files, "--seconds", 1, "--seed", 2, "--best-of", 2))  # fmt: skip
+
+
+def test_readings_and_reconstructions_are_the_same_through_every_door(tmp_path, real, client, capsys):
+    from avatargpt.__main__ import main
+
+    for text, face in (("walk forward, then wave twice", False), ("smile, then nod", True)):
+        (row,) = client.post("/v1/read", json={"text": text, "face": face}).json().values()
+        read = real.read(text, face)
+        assert row == json.loads(json.dumps(score_row(read) if face else request_row(read)))
+        assert main(["read", text, "--json", *["--face"] * face]) == 0
+        assert json.loads(capsys.readouterr().out) == row
+    path = real.generate("a person jumps", seconds=1.0, best_of=1)[0].save(tmp_path / "asked.npz")
+    number = client.post("/v1/uploads", params={"name": path.name}, content=path.read_bytes()).json()["motion"]["id"]
+    rebuilt, figures = real.reconstruct(str(path))
+    answer = client.post("/v1/reconstruct", json={"motion": number}).json()
+    assert answer["figures"] == figures and answer["motions"][0]["frames"] == len(rebuilt)
+    assert_same(export.load(rebuilt.save(tmp_path / "direct.npz")), told(tmp_path, "reconstruct", path))
 
 
 def test_an_edit_is_read_as_a_turn_and_says_what_it_did(client):
