@@ -19,13 +19,6 @@ from vqvae.errors import UserError
 FORMER = "deepspeed"  # folder of checkpoints that are not read any more
 
 
-def make_engine(stage: Stage, runtime: Runtime, deepspeed: dict[str, Any] | None) -> TrainEngine:
-    """The engine of a run; `deepspeed`: its checked configuration, None = plainly."""
-    from avatargpt.train.zero import DeepSpeed
-
-    return TrainEngine(stage, runtime) if deepspeed is None else DeepSpeed(stage, runtime, deepspeed)
-
-
 def has_begun(out: Path) -> bool:
     """Whether a run has got as far as a checkpoint in this folder."""
     return (out / CHECKPOINT).is_file()

@@ -13,11 +13,12 @@ import torch
 
 from avatargpt.config import changes
 from avatargpt.train.checkpoints import retain_best, retain_last, save_files
-from avatargpt.train.engines import TrainEngine, make_engine
+from avatargpt.train.engines import TrainEngine
 from avatargpt.train.reporting import WATCHERS, Log, check_watchers, plot_log, record, write_table
 from avatargpt.train.runtime import Runtime, StopSignal, cosine
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Throughput
+from avatargpt.train.zero import DeepSpeed
 from vqvae.errors import UserError
 from vqvae.io.files import folder_lock
 
@@ -39,7 +40,7 @@ def run(
         )
     check_watchers(stage.schedule.watch)
     with runtime.group_errors(str(out)):
-        engine = make_engine(stage, runtime, deepspeed)
+        engine = TrainEngine(stage, runtime) if deepspeed is None else DeepSpeed(stage, runtime, deepspeed)
         out.mkdir(parents=True, exist_ok=True)
         with folder_lock(out, BUSY) if runtime.main else nullcontext():
             s = stage.schedule
