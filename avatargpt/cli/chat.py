@@ -45,8 +45,11 @@ def chat(
 
     if sys.stdin is None:
         raise UserError("stdin is closed; accepted turns on it, one a line, or a terminal")
-    if outputs is not None and not outputs.is_dir():
-        raise UserError(f"--outputs {outputs}: no such folder")
+    if outputs is not None:
+        try:
+            outputs.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise UserError(f"--outputs {outputs}: {e.strerror}; accepted a folder, which is made if need be") from None
     llm_helper = setup.load_llm(llm, llm_limits)
     loaded = setup.load()
     talk = Conversation(

@@ -74,11 +74,16 @@ def test_bytes_that_are_no_text_and_endless_lines(chat):
 
 
 @pytest.mark.parametrize(("options", "told"), [
-    (["--outputs", "no"], "no such folder"), (["--seed", "-1"], "--seed"), (["--model", "no"], "no such folder"),
+    (["--outputs", "/dev/null/no"], "accepted a folder"), (["--seed", "-1"], "--seed"), (["--model", "no"], "no such folder"),
 ])  # fmt: skip
 def test_mistakes_are_one_line(chat, options, told):
     code, _, err = chat(b"", *options)
     assert code == 2 and told in err and err.count("\n") == 1
+
+
+def test_a_folder_of_outputs_is_made(chat, tmp_path):
+    assert chat(b"make 1s: a person walks\n/save a.npz\n", "--outputs", "new/er")[0] == 0
+    assert (tmp_path / "new" / "er" / "a.npz").is_file()
 
 
 def test_the_picture_of_a_turn_is_named(chat, tmp_path):
