@@ -91,6 +91,8 @@ def user_pairs(folder: Path) -> dict[str, list[Pair]]:
         task = get_task(path.stem)
         if task.output != "text":
             raise UserError(f"{path}: task {task.name} answers with {task.output}; accepted: text tasks")
+        if task.examples != "pairs":
+            raise UserError(f"{path}: task {task.name} learns from clips themselves; accepted: tasks of pairs")
         kinds = {s.name: s.kind for s in task.inputs if s.kind in PAIRED}
         token = np.zeros((1, 1), np.int64)  # in place of a clip
         for n, row in json_rows(path):
