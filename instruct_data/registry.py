@@ -248,6 +248,11 @@ class Task(Strict, strict=True):
     def slots(self) -> dict[str, Slot]:
         return {s.name: s for s in self.inputs}
 
+    @property
+    def takes(self) -> str:
+        """Its slots in a line: ``caption (text), seconds (seconds, if wanted)``."""
+        return ", ".join(f"{s.name} ({s.kind}{'' if s.required else ', if wanted'})" for s in self.inputs)
+
     @cached_property
     def modality(self) -> str:
         """What kind of motion the task is about: its output's, else its first motion slot's; empty = text alone."""
@@ -275,7 +280,7 @@ class Task(Strict, strict=True):
         if unknown := sorted(names_given - slots_by_name.keys()):
             raise UserError(f"task {self.name}: no slot {', '.join(unknown)}; accepted: {', '.join(slots_by_name)}")
         if missing := [s.name for s in self.inputs if s.required and s.name not in names_given]:
-            raise UserError(f"task {self.name}: slot {', '.join(missing)} is needed")
+            raise UserError(f"task {self.name}: slot {', '.join(missing)} is needed; it takes {self.takes}")
         choices = self.eligible(names_given)
         if not choices:
             raise UserError(f"task {self.name}: no instruction template for the slots {', '.join(sorted(names_given))}")
@@ -339,6 +344,11 @@ def add_folder(path: str | os.PathLike[str]) -> list[str]:
     _tasks.update({t.name: t for t in tasks})
     _folders.append(folder)
     return [t.name for t in tasks]
+
+
+def added_tasks() -> set[str]:
+    """Names of the tasks that come from other folders than ours."""
+    return {name for name in _tasks if not (TASKS / f"{name}.yaml").is_file()}
 
 
 def list_tasks() -> list[str]:

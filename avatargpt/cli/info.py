@@ -59,7 +59,7 @@ def info(
         "modalities": {
             m.name: f"{m.description}, {m.fps:g} frames per second" for m in map(modalities.get, modalities.names())
         },
-        "tasks": {name: registry.get_task(name).description for name in registry.list_tasks()},
+        "tasks": {t.name: f"{t.description}: {t.takes}" for t in map(registry.get_task, registry.list_tasks())},
         "formats": {"read": export.readable(), "write": export.writable()},
         "presets": _presets(),
         "weights": {"folder": "none in this installation"} if folder is None else _weights(folder),

@@ -150,6 +150,9 @@ class Client:
     in_between = _posted("inbetween", VERBS["inbetween"])
     edit = _posted("edit", "avatargpt.verbs.join:EditRequest")
     describe = _posted("describe", VERBS["describe"], take=itemgetter("descriptions"))
+    read = _posted("read", VERBS["read"], take=lambda answer: answer.get("request") or answer["score"])
+    reconstruct = _posted("reconstruct", VERBS["reconstruct"], take=lambda answer: (*_clips(answer), answer["figures"]))
+    run_task = _posted("tasks", VERBS["task"], take=lambda a: a["answers"] if "answers" in a else _clips(a))
     plan = _posted("plans", VERBS["plan"], take=lambda answer: answer)
     face = _posted("faces", VERBS["face"], "sound", "text")
     gesture = _posted("gestures", VERBS["gesture"])
@@ -237,7 +240,7 @@ class Client:
         number = motion.id if isinstance(motion, Clip) else motion
         return self._download(f"/v1/exports/{number}{target.suffix.lower()}", target, options)
 
-    def read(self, motion: Clip | str) -> Any:
+    def fetch(self, motion: Clip | str) -> Any:
         """A motion as the object that `avatargpt.export.load` gives: `Motion`, `FaceMotion` or `AvatarMotion`."""
         from avatargpt import export
 

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -56,10 +57,10 @@ def contact_sheet(
         sheet = _face_sheet(cast("Sequence[FaceMotion]", motions), captions, frames)
     elif motions[0].modality == "avatar":
         avatars = cast("Sequence[AvatarMotion]", motions)
-        sheet = _stack(
-            _body_sheet([a.body for a in avatars], captions, frames),
-            _face_sheet([a.face for a in avatars], captions, frames),
-        )
+        # Without fingers: a figure with them is seen from the hips up.
+        bodies = _body_sheet([replace(a.body, fingers=None, modality="body") for a in avatars], captions, frames)
+        columns = -(-bodies.width // FACE_CELL)
+        sheet = _stack(bodies, _face_sheet([a.face for a in avatars], captions, frames, columns))
     else:
         sheet = _body_sheet(cast("Sequence[Motion]", motions), captions, frames)
     return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
@@ -133,11 +134,13 @@ def shorten(caption: str, fits: Callable[[str], bool]) -> str:
     return " ".join([*words[: max(count, 0)], "..."])
 
 
-def _face_sheet(motions: Sequence[FaceMotion], captions: Sequence[str], frames: int) -> Image:
+def _face_sheet(
+    motions: Sequence[FaceMotion], captions: Sequence[str], frames: int, most: int = FACE_COLUMNS
+) -> Image:
     from PIL import Image, ImageDraw, ImageFont
 
     title, small = ImageFont.load_default(16), ImageFont.load_default(11)
-    columns = min(FACE_COLUMNS if frames > FACE_COLUMNS else frames, frames)
+    columns = min(most, frames)
     lines, tall = -(-frames // columns), FACE_CELL + 34
     sheet = Image.new("RGB", (columns * FACE_CELL + 24, len(motions) * (lines * tall + 34) + 8), "white")
     draw, room = ImageDraw.Draw(sheet), columns * FACE_CELL - 50

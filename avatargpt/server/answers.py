@@ -38,7 +38,7 @@ Upload = TypedDict("Upload", {
 })  # fmt: skip
 File = TypedDict("File", {"name": str, "href": str, "media_type": str, "bytes": int})
 Export = TypedDict("Export", {"file": File})
-Called = Motions | Descriptions | TaskAnswers | Plan | Export  # by a tool
+Called = Motions | Descriptions | Reading | Reconstructed | TaskAnswers | Plan | Export  # by a tool
 
 Progress = TypedDict("Progress", {"done": int, "total": int, "stage": str})
 # a job that is done has what its route answers with, too

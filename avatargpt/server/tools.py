@@ -20,9 +20,9 @@ from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import long
 from avatargpt.server.voices import speak
 from avatargpt.server.worker import Job
-from avatargpt.verbs.describe import DescribeRequest
+from avatargpt.verbs.describe import DescribeRequest, ReadRequest
 from avatargpt.verbs.files import ExportRequest
-from avatargpt.verbs.join import EditRequest
+from avatargpt.verbs.join import EditRequest, ReconstructRequest
 from avatargpt.verbs.plan import LongRequest, PlanRequest
 from avatargpt.verbs.request import explain_mistake, values_of
 from avatargpt.verbs.speech import SpeakRequest
@@ -86,6 +86,9 @@ TOOLS = {tool.name: tool for tool in (
     Tool("inbetween", "Join two motions by a new one between them.", services.AdaptedInbetween, services.inbetween),
     Tool("describe", "Say in words what a motion shows.", DescribeRequest, services.describe),
     Tool("task", "Run one of the model's tasks as it stands, by its name and slots.", TaskRequest, services.run_task),
+    Tool("read", "Say what a text asks a body or a face for: actions, sides, counts, what is not known.", ReadRequest,
+         services.read),
+    Tool("reconstruct", "Let a motion go through its tokens and back.", ReconstructRequest, services.reconstruct),
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.",
          EditRequest, services.edit),
     Tool("plan", "Break a scene down into activities and steps, without making motion.", PlanRequest, services.plans),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from avatargpt.options import MIN_SECONDS, check_number, mix
+from avatargpt.export.formats import with_article
+from avatargpt.options import MIN_SECONDS, UnheededText, check_number, mix
 from avatargpt.verbs.request import NUMBER, SEED, Count, Flag, Number, Seconds, Seed, request
 from avatargpt.verbs.sources import load_source
 from vqvae.errors import UserError
@@ -27,7 +30,7 @@ DRAWN = 0.7  # temperature of several answers in words, where the task itself ha
 class TaskRequest:
     """A task of the registry."""
 
-    task: str = Field(description="Its name: one of `info`, or of a file of your own.")
+    task: str = Field(description="Its name: one that `info` lists with its slots, or of a file of your own.")
     slots: dict[str, Any] = Field(
         description="What goes in, by the names of the task: words, numbers, attributes, motions.",
         default_factory=dict,
@@ -54,7 +57,7 @@ def run_task(model: Model, asked: TaskRequest) -> list[Any]:
         UserError: an unknown task or slot, a needed slot that is empty, a modality that the model has no tokens for.
     """
     from avatargpt.lm.loaded import CHUNK, CONTEXT
-    from instruct_data.registry import get_task
+    from instruct_data.registry import MODEL_TASKS, added_tasks, get_task
 
     task = get_task(asked.task)
     loaded, slots = _network(model, task), dict(asked.slots)
@@ -69,6 +72,9 @@ def run_task(model: Model, asked: TaskRequest) -> list[Any]:
             slots[lengths[0]] = seconds
     elif asked.seconds is not None:
         raise UserError(f"seconds: task {task.name} answers in words; accepted with tasks that answer with motion")
+    if asked.task in added_tasks() and not (Path(model.source) / MODEL_TASKS / f"{asked.task}.yaml").is_file():
+        note = f"task {asked.task}: none of this model's; it answers what it has not learnt (train language --tasks)"
+        warnings.warn(note, UnheededText, stacklevel=3)
     prompt = task.render({name: _fill(loaded, task.slots.get(name), value) for name, value in slots.items()})
     if task.output == "text":
         if asked.num > 1 and not temperature:
@@ -98,10 +104,15 @@ def _network(model: Model, task: Task) -> LoadedModel:
 
 
 def _fill(loaded: LoadedModel, slot: Slot | None, value: Any) -> Any:
-    """The value of a slot as a prompt takes it: motions as codes."""
-    if slot is None or slot.kind != "motion" or isinstance(value, np.ndarray):
+    """The value of a slot as a prompt takes it: motions as codes. Raises UserError for one of another kind."""
+    if slot is None or value is None or isinstance(value, np.ndarray):
+        return value
+    if slot.kind == "text" and not isinstance(value, str):
+        raise UserError(f"{slot.name}: {str(value)[:40]}; accepted a text")
+    if slot.kind != "motion":
         return value
     motion = load_source("motion", str(value), slot.name) if isinstance(value, str | os.PathLike) else value
-    if motion.modality != slot.modality:
-        raise UserError(f"{slot.name}: a {motion.modality}; accepted a {slot.modality}")
+    if (found := getattr(motion, "modality", "")) != slot.modality:
+        what = with_article(found) if found else str(value)[:40]
+        raise UserError(f"{slot.name}: {what}; accepted {with_article(slot.modality)}")
     return loaded.tokenizer(slot.modality).encode(motion)

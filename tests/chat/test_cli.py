@@ -74,7 +74,8 @@ def test_bytes_that_are_no_text_and_endless_lines(chat):
 
 
 @pytest.mark.parametrize(("options", "told"), [
-    (["--outputs", "/dev/null/no"], "accepted a folder"), (["--seed", "-1"], "--seed"), (["--model", "no"], "no such folder"),
+    (["--outputs", "/dev/null/no"], "accepted a folder"), (["--seed", "-1"], "--seed"),
+    (["--model", "no"], "no such folder"),
 ])  # fmt: skip
 def test_mistakes_are_one_line(chat, options, told):
     code, _, err = chat(b"", *options)
