@@ -33,6 +33,7 @@ from avatargpt.metrics.face import (
 from avatargpt.metrics.face_events import LOOKS, STATES, check_score, looks_at_head
 from avatargpt.requests.english import unreadable
 from avatargpt.speech.phones import Phone
+from avatargpt.speech.words import Word
 from avatargpt.train.speech_data.corpus import SpeechClip, load
 from instruct_data.face.actions import action_names
 from instruct_data.face.described import describe_score, feelings_described, parse_description
@@ -310,7 +311,7 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
     takes_words = "words" in inspect.signature(performer.read).parameters
     read = []
     for row, s in zip(raw, scores, strict=True):
-        words = [(w["word"], w["start"], w["end"]) for w in row.get("words", ())]
+        words = [Word(w["word"], w["start"], w["end"]) for w in row.get("words", ())]
         speech: dict[str, Any] = {"words": [words]} if takes_words else {}
         read += performer.read([s.text], [s.length], **speech)
     faces = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(scores, read, strict=True)]

@@ -260,7 +260,12 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
         best = int(logits.argmax())
         return f.choices[best - 1] if best else None
     assert open_ is not None
-    fixed, best = len(logits) - len(open_), int(_close_pieces(logits, open_).argmax())
+    fixed, possible = len(logits) - len(open_), _close_pieces(logits, open_)
+    if f.counts:
+        parts = [1 + k for k, c in enumerate(CONSTANTS) if c < 1 or not c.is_integer()]
+        parts += [fixed + k for k, numeral in pieces.numerals.items() if numeral.of(f.name) < 1]
+        possible[parts] = -1e9
+    best = int(possible.argmax())
     if best == 0:
         return None
     if f.kind == "place":

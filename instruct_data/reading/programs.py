@@ -35,6 +35,7 @@ class Field:
     name: str
     kind: Kind
     choices: tuple[str, ...] = ()  # of a choice
+    counts: bool = False  # a number that is never a part: of `CONSTANTS` whole ones from 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ READ = Program(
         Field("tempo", "choice", get_args(Tempo)),
         Field("size", "choice", get_args(Size)),
         Field("strength", "choice", get_args(Strength)),
-        Field("times", "number"),
+        Field("times", "number", counts=True),
         Field("seconds", "number"),
         Field("distance", "number"),
         Field("turn", "number"),
@@ -108,8 +109,8 @@ TURN = Program(
         Field("at", "place"),
         Field("seconds", "number"),
         Field("factor", "number"),
-        Field("times", "number"),
-        Field("steps", "number"),
+        Field("times", "number", counts=True),
+        Field("steps", "number", counts=True),
         Field("from", "number"),
         Field("to_s", "number"),
     ),
