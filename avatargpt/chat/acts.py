@@ -21,7 +21,7 @@ from avatargpt.chat.segments import (
     without_loops,
 )
 from avatargpt.chat.timeline import FPS, Segment, Timeline
-from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplify_paths, without_unsafe
+from avatargpt.chat.turn_text import as_typed, rate_named, simplify_paths, without_unsafe
 from avatargpt.chat.voices import add_voices
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
 from instruct_data.face.described import describe_score
@@ -143,9 +143,7 @@ def _target(scene: ActContext, name: str) -> Path:
     """The path of a result; raises UserError for a format, a name or a place that is not accepted."""
     from avatargpt import export
 
-    typed = FILE.search(scene.request)
-    typed_names = simplify_paths(scene.request)[1]
-    name = typed_names.get(name.lower(), name) if typed else as_typed(name, scene.request)
+    name = simplify_paths(scene.request)[1].get(name.lower()) or as_typed(name, scene.request)
     folder, last = os.path.split(
         without_unsafe(name).replace("\\", "/")
     )  # a separator everywhere, as in `simplify_paths`

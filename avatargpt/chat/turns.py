@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
 from avatargpt.chat.turn_text import CONTINUES, ChatTurn
@@ -73,10 +74,11 @@ def acts_of(items: Iterable[tuple[Mapping[str, Any], str]], turn: ChatTurn) -> l
     Items name segments by their lines in the timeline that the turn was said to, acts by what they then are in it.
     """
     lines: list[int | None] = list(range(1, len(turn.captions) + 1))
-    acts = []
+    acts: list[Act] = []
     for read, written in items:
         for values in _spread(read):
-            acts.append(act := _act_of(values, written, turn, lines))
+            files = [str(a.name or a.file) for a in acts if a.do in ("save", "load")]
+            acts.append(act := _act_of(values, written, turn, lines, files))
             follow_lines(lines, act.do, act.segment, act.to)
     return acts
 
@@ -90,8 +92,15 @@ def _spread(read: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return row[::-1] if read["do"] == "delete" else row
 
 
-def _act_of(read: Mapping[str, Any], written: str, turn: ChatTurn, lines: Sequence[int | None]) -> Act:
-    """One act; `lines`: where each segment that now stands stood in the timeline, None = made by this turn."""
+def _act_of(
+    read: Mapping[str, Any], written: str, turn: ChatTurn, lines: Sequence[int | None], taken: Sequence[str]
+) -> Act:
+    """One act.
+
+    Args:
+        lines: where each segment that now stands stood in the timeline, None = made by this turn. taken: names of the
+            files of the acts before.
+    """
     do = str(read["do"])
     takes = {t.rstrip("?"): not t.endswith("?") for t in TAKES[do]}
     values: dict[str, Any] = {}
@@ -110,7 +119,7 @@ def _act_of(read: Mapping[str, Any], written: str, turn: ChatTurn, lines: Sequen
     if do == "question":
         values["about"] = _topic(read)
     elif (name := WRITTEN.get(do, "")) in takes and written:
-        values[name] = _in_words(do, written, turn)
+        values[name] = _in_words(do, written, turn, taken)
     if do == "edit" and "text" in values:
         values["change"] = turn.request
     if do in ("load", "describe") and turn.files:
@@ -137,12 +146,22 @@ def _topic(read: Mapping[str, Any]) -> str:
     return "whole" if topic in ("segment", "at") else topic
 
 
-def _in_words(do: str, words: str, turn: ChatTurn) -> str:
-    """The written words of an item as its act takes them."""
+def _file_name(words: str, turn: ChatTurn, taken: Sequence[str]) -> str:
+    """The file that an item means. The network writes a name piece by piece: where the turn names files it is one of
+    these, the most alike of those that no item before means (`taken`), or what stands in the turn with blanks in it.
+    """
+    letters = "".join(words.split()).lower()
+    plain = "_".join(re.sub(r" ?([._-]) ?", r"\1", words).split())  # pieces are written apart
+    free = [f for f in turn.files if f not in taken] or list(turn.files)
+    if not free or (letters in "".join(turn.request.split()) and not any(letters in f for f in turn.files)):
+        return plain
+    return max(free, key=lambda f: SequenceMatcher(None, f, letters).ratio())
+
+
+def _in_words(do: str, words: str, turn: ChatTurn, taken: Sequence[str]) -> str:
+    """The written words of an item as its act takes them; `taken`: files of the items before."""
     words = words.replace("|", " ")
     if do in ("save", "load"):
-        letters = "".join(words.split())
-        named = next((f for f in turn.files if "".join(f.lower().split()) == letters), "")
-        return named or "_".join(re.sub(r" ?([._-]) ?", r"\1", words).split())  # pieces are written apart
+        return _file_name(words, turn, taken)
     has_subject = words.split()[0] in ("a", "an", "the")
     return f"a person {words}" if do in MOVEMENTS and not has_subject else words

@@ -277,6 +277,11 @@ def test_a_segment_that_is_gone_cannot_be_meant() -> None:
 def test_files_are_those_of_the_turn() -> None:
     assert line({"do": "load", "words": "wal k. bvh"}, request="load /tmp/Walk.bvh") == "load: walk.bvh"
     assert line({"do": "save", "words": "walk . bvh"}, request="save as Walk.bvh") == "save: walk.bvh"
+    garbled = {"do": "save", "words": "shot _ 010 _ 010. glb"}
+    assert line({"do": "save", "words": "take 2. bvh"}, request="save it as Take 2.bvh") == "save: take_2.bvh"
+    assert line(garbled, request="save as Shot_010_v003.glb") == "save: shot_010_v003.glb"
+    both = [{"do": "save", "words": "x. glb"}, {"do": "save", "words": "x. glb"}]
+    assert line(*both, request="save it as x.bvh and x.glb") == "save: x.glb | save: x.bvh"
     assert line({"do": "save", "words": "my walk _ 2. glb"}, request="save it as my walk 2") == "save: my_walk_2.glb"
 
 
