@@ -24,6 +24,7 @@ from avatargpt.verbs.plan import PlanRequest
 from avatargpt.verbs.request import PythonOnly, Refers, fields_of, marker_of, request, resolve_sources, values_of
 from avatargpt.verbs.task import TaskRequest
 from instruct_data.registry import get_task
+from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.strict import Strict
 
@@ -254,11 +255,16 @@ def run_task(server: Server, body: TaskRequest) -> Job:
 
     A motion slot takes the id of a motion.
     """
-    task = get_task(body.task)
+    try:
+        task = get_task(body.task)
+    except UserError as e:
+        raise bad(str(e), "task") from None
     filled = dict(body.slots)
     for slot in task.of_kind("motion"):
         if slot.name in filled:
-            entry = server.store.motion(str(filled[slot.name]))
+            if not isinstance(number := filled[slot.name], str):
+                raise bad(f"slots.{slot.name}: {str(number)[:40]}; accepted the id of a motion", f"slots.{slot.name}")
+            entry = server.store.motion(number, f"slots.{slot.name}")
             check_length(server, float(entry.about["seconds"]), slot.name)
             filled[slot.name] = entry.clip()
     prompt = "; ".join(f"{name}: {value}" for name, value in body.slots.items())
@@ -266,7 +272,10 @@ def run_task(server: Server, body: TaskRequest) -> Job:
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
-        made = server.model.run_task(**values_of(replace(body, slots=filled)))
+        try:
+            made = server.model.run_task(**values_of(replace(body, slots=filled)))
+        except UserError as e:
+            raise bad(str(e), "seconds" if str(e).startswith("seconds: ") else "slots") from None
         return {"answers": made} if task.output == "text" else keep_motions(server, "task", prompt, body.seed, made, [])
 
     return server.submit("task", work)

@@ -219,6 +219,27 @@ def test_readings_and_reconstructions_are_the_same_through_every_door(tmp_path, 
     assert_same(export.load(rebuilt.save(tmp_path / "direct.npz")), told(tmp_path, "reconstruct", path))
 
 
+def test_a_task_answers_the_same_through_every_door(tmp_path, real, client, capsys):
+    from avatargpt.__main__ import main
+
+    path = real.generate("a person jumps", seconds=1.0, best_of=1)[0].save(tmp_path / "asked.npz")
+    number = client.post("/v1/uploads", params={"name": path.name}, content=path.read_bytes()).json()["motion"]["id"]
+    direct = real.run_task("motion_to_text", {"motion": str(path)}, num=2, seed=3)
+    row = {"task": "motion_to_text", "slots": {"motion": number}, "num": 2, "seed": 3}
+    assert client.post("/v1/tasks", json=row).json()["answers"] == direct
+    assert main(["task", "motion_to_text", f"motion={path}", "-n", "2", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.splitlines() == direct
+    asked = {"task": "text_to_motion", "slots": {"caption": "a person jumps"}, "seconds": 1.0}
+    (clip,) = real.run_task(*list(asked.values())[:2], seconds=1.0)
+    command = ("task", "text_to_motion", "caption=a person jumps", "--seconds", 1)
+    assert_same(clip, *(made(client, r, tmp_path, **asked) for r in ("tasks", "tools/task")), told(tmp_path, *command))
+    wrong = (({"motion": 7}, "slots.motion"), ({"moton": number}, "slots"), ({"motion": "no"}, "slots.motion"))
+    for slots, where in wrong:
+        refused = client.post("/v1/tasks", json={"task": "motion_to_text", "slots": slots})
+        assert refused.status_code in (400, 404) and refused.json()["error"]["where"] == where, refused.json()
+    assert client.post("/v1/tasks", json={"task": "nope"}).json()["error"]["where"] == "task"
+
+
 def test_an_edit_is_read_as_a_turn_and_says_what_it_did(client):
     row = {"prompt": "a person waves the left hand", "seconds": 2, "best_of": 2}
     number = client.post("/v1/motions", json=row).json()["motions"][0]["id"]
