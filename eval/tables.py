@@ -111,8 +111,9 @@ CHANGES = (
     ),
 )
 NOT_SINCE = (
-    "`prompts_everyday`, `prompts_unseen`, `requests_joints`, `studio_requests`, `plans` and `seams` were measured with"
-    " the reader before the present one, and not since."
+    "`prompts_everyday`, `prompts_unseen`, `studio_requests`, `plans` and `seams` were measured with the reader before"
+    " the present one, and not since. `requests_joints` was: turns .88 to .83, clauses .88 to .85; counts,"
+    " seconds and tempo rose."
 )
 INTRODUCTION = (
     "Values are means with 95 % bootstrap intervals over clips or prompts in brackets; figures of a whole set have"

@@ -19,7 +19,7 @@ def test_motions_come_back_as_they_were_made(address: str, model: StandIn, tmp_p
     with Client(address) as client:
         (walk,) = client.generate("a person walks", seconds=3, seed=1)
         (wave,) = client.generate("a person waves", progress=lambda done, total: steps.append((done, total)))
-        made = client.read(walk)
+        made = client.fetch(walk)
         assert np.allclose(made.root, model.motion("a person walks", 3).root, atol=1e-5)
         assert (walk.prompt, walk.seconds, walk.frames, walk.caption) == ("a person walks", 3.0, 60, "a person walks")
         assert steps and client.motion(wave.id) == wave
