@@ -72,7 +72,7 @@ def run_task(model: Model, asked: TaskRequest) -> list[Any]:
             slots[lengths[0]] = seconds
     elif asked.seconds is not None:
         raise UserError(f"seconds: task {task.name} answers in words; accepted with tasks that answer with motion")
-    if asked.task in added_tasks() and not (Path(model.source) / MODEL_TASKS / f"{asked.task}.yaml").is_file():
+    if asked.task in added_tasks() and not (Path(loaded.source) / MODEL_TASKS / f"{asked.task}.yaml").is_file():
         note = f"task {asked.task}: none of this model's; it answers what it has not learnt (train language --tasks)"
         warnings.warn(note, UnheededText, stacklevel=3)
     prompt = task.render({name: _fill(loaded, task.slots.get(name), value) for name, value in slots.items()})
