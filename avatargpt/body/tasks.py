@@ -108,7 +108,7 @@ class MotionDescription:
             decoded = loaded.generator.decode(
                 loaded.encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3, **sampling
             )
-            texts = [loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+            texts = loaded.read_sentences(decoded)
             out += [texts[k * num : (k + 1) * num] for k in range(len(prompts))]
         return out
 

@@ -325,7 +325,7 @@ class FaceTokens:
         for i in range(0, len(pieces), step):
             prompt = self.loaded.encode([self.loaded.prompt(task, {slot: p}) for p in pieces[i : i + step]])
             decoded = self.loaded.generator.decode(prompt, "text", max_tokens=64, no_repeat=6, min_tokens=1)
-            answers += [self.loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+            answers += self.loaded.read_sentences(decoded)
         pairs = list(zip(answers, windows, strict=True))
         return [[(text, window) for text, (owner, window) in pairs if owner == i] for i in range(len(items))]
 

@@ -17,8 +17,8 @@ from avatargpt.lm.adapters import Adapter, find_adapter
 from avatargpt.lm.checkpoint import load_network
 from avatargpt.lm.devices import check_device, fast_bfloat16
 from avatargpt.lm.encoder import encode_prompt, encoder_inputs
+from avatargpt.lm.generate import Decoded, Generator
 from avatargpt.lm.generate import EncodedPrompt as Encoded
-from avatargpt.lm.generate import Generator
 from avatargpt.lm.hub import folder_of
 from avatargpt.lm.network import LanguageNetwork
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
@@ -161,6 +161,10 @@ class LoadedModel:
         return self.generator.encode(
             inputs["input_ids"], inputs["attention_mask"], inputs.get("residual_codes"), inputs.get("extra_embeddings")
         )
+
+    def read_sentences(self, decoded: Decoded) -> list[str]:
+        """The words of answers of the text head."""
+        return [self.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
 
     def sample(
         self, prompts: Sequence[Prompt], lengths: Sequence[int], seeds: Sequence[int], samples: int, guidance: float,

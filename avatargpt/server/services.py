@@ -235,11 +235,17 @@ def keep_motions(
     return {"motions": [server.store.motion_json(row) for row in rows]}
 
 
-def describe(server: Server, body: DescribeRequest) -> Job:
-    """Sentences about a motion; the result is ``{"descriptions": [...], "notes": [...]}``."""
+def find_motion(server: Server, body: Any) -> Stored:
+    """The motion of a request about one. Raises Refusal for none, an unknown id, and one that is too long."""
     check_needed(body, ("motion",))
     entry = stored_sources(server, body)["motion"]
     check_length(server, float(entry.about["seconds"]), "motion")
+    return entry
+
+
+def describe(server: Server, body: DescribeRequest) -> Job:
+    """Sentences about a motion; the result is ``{"descriptions": [...], "notes": [...]}``."""
+    entry = find_motion(server, body)
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
@@ -283,9 +289,7 @@ def run_task(server: Server, body: TaskRequest) -> Job:
 
 def reconstruct(server: Server, body: ReconstructRequest) -> Job:
     """A motion through its tokens and back; the result is ``{"motions": [Motion], "figures": {...}}``."""
-    check_needed(body, ("motion",))
-    entry = stored_sources(server, body)["motion"]
-    check_length(server, float(entry.about["seconds"]), "motion")
+    entry = find_motion(server, body)
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)

@@ -84,7 +84,7 @@ def run_task(model: Model, asked: TaskRequest) -> list[Any]:
         decoded = loaded.generator.decode(
             loaded.encode([prompt]), "text", max_tokens=MAX_WORDS, no_repeat=4, min_tokens=1, seed=seeds, **drawn
         )
-        return [loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+        return loaded.read_sentences(decoded)
     count = max(1, round(seconds * tokenizer.tokens_per_second))
     (codes,) = loaded.sample(
         [prompt], [count], [asked.seed], asked.num, task.decoding.guidance, temperature, task.decoding.top_k
