@@ -22,6 +22,7 @@ from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import Act, read, write
 from instruct_data.face.described import describe_score
 from instruct_data.reading.examples import Shown, shorten_acts, write_timeline
+from instruct_data.requests.script import read_script
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
 
@@ -211,6 +212,8 @@ class Conversation:
     def _understand_turn(self, text: str) -> list[Act]:
         """The acts of a turn, none where it is not understood."""
         plain, files = simplify_paths(text)
+        if read_script(plain):
+            return [Act("make", text=plain)]
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
         acts = self._intent.understand(turn) or []

@@ -10,7 +10,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from avatargpt.body.generate import Draft, GenerationResult
-from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, unseen
+from avatargpt.long.judge import Judgement
+from avatargpt.long.outcome import Try, Verifier, best_of_tries, unseen
 from avatargpt.long.pipeline import StepClause
 from avatargpt.options import GenerationConfig
 from avatargpt.requests.clause_spec import ClauseSpec
@@ -117,7 +118,7 @@ class MotionMaker:
         parts = self._parts(verifier, first)
         if not parts:
             return
-        _, worst = max(parts, key=lambda p: p[0].cost)
+        _, worst = min(parts, key=lambda p: p[0].score)
         clauses = first.request.clauses
         for step, note, instead in verifier.tries(_step(clauses[worst], order.seed)):
             clause = clauses[worst]
@@ -136,8 +137,9 @@ def _actions(result: _Result) -> Actions:
 
 def _step(clause: ClauseSpec, seed: int) -> StepClause:
     return StepClause(
-        0, clause.bent_caption, 0, seed, clause.turn, clause.action, clause=clause.clause, attributes=clause.attributes
-    )
+        0, clause.bent_caption, 0, seed, clause.turn, clause.action, clause=clause.clause,
+        attributes=clause.attributes, words=clause.words, known=clause.known,
+    )  # fmt: skip
 
 
 def _reword_clause(verifier: Verifier, clause: ClauseSpec, step: StepClause) -> ClauseSpec:

@@ -22,15 +22,16 @@ import numpy as np
 from avatargpt import planning
 from avatargpt.body.tasks import BodyTasks
 from avatargpt.lm.loaded import CHUNK
-from avatargpt.long.outcome import Judgement, Try, Verifier, best_of_tries, unseen, worst
-from avatargpt.long.pipeline import ClauseCodes, StepClause, StepPipeline
+from avatargpt.long.judge import Judgement
+from avatargpt.long.outcome import Try, Verifier, best_of_tries, unseen
+from avatargpt.long.pipeline import MIN_TOKENS, TRANSITIONS, ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import BodyFrames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
 from avatargpt.planning.events import MIN_EVENTS, EventReader
 from avatargpt.planning.language_planner import CheckedPlanner
 from avatargpt.planning.situation import POSES, Situation, Situations
-from avatargpt.planning.types import Activity, Planner
+from avatargpt.planning.types import Activity, Planner, plan_script
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.attributes import Measures
@@ -208,10 +209,12 @@ def long(
     situations = None if phrases is None or grounder is None else Situations(phrases, grounder)
     # the events of a scene fill its time; of a situation there is always another activity
     reads = None if phrases is None else phrases.reads
-    events = () if reads is None else EventReader(reads.reader).read(scene).events
+    script = plan_script(scene)
+    events = () if reads is None or script else EventReader(reads.reader).read(scene).events
     named = len(events) >= MIN_EVENTS
+    manner = "" if script else manner_of(events[0].person.noun if named else scene, phrases)
     director = Director(
-        planner, scene, seed, activities, manner_of(events[0].person.noun if named else scene, phrases), phrases,
+        planner, scene, seed, activities or (script.activities if script else ()), manner, phrases,
         seconds=min(seconds, MAX_PLANNED_SECONDS) if named else None, situations=situations,
     )  # fmt: skip
     pipeline = StepPipeline(body, GenerationConfig(seed, guidance, temperature, best_of))
@@ -276,7 +279,7 @@ class Loop:
         clauses = self.pipeline.clauses(steps, seed, tokens - self.tokens, activity.seconds)
         first: int = self.tokens
         parts: list[ClauseCodes] = []  # of one step
-        for result in self._results(clauses):
+        for result in self._results(clauses, tokens, bool(activity.seconds)):
             if parts and parts[-1].clause.step != result.clause.step:
                 yield self._span(activity, number, parts, first)
                 first, parts = self.tokens, []
@@ -288,10 +291,17 @@ class Loop:
         if parts:
             yield self._span(activity, number, parts, first)
 
-    def _results(self, clauses: Iterable[StepClause]) -> Iterator[ClauseCodes]:
-        remaining = iter(clauses)
-        # one by one until the stream's first frames are out, so that these come early
-        while group := list(islice(remaining, GROUP_SIZE if self.out else 1)):
+    def _results(self, clauses: Iterable[StepClause], tokens: int, timed: bool) -> Iterator[ClauseCodes]:
+        remaining, began = iter(clauses), self.tokens
+        # one by one until the stream's first frames are out, so that these come early, and where each one has to make
+        # up for what the one before took
+        while group := list(islice(remaining, GROUP_SIZE if self.out and not timed else 1)):
+            if timed:
+                end = began + group[0].until
+                # what is last is cut where all of it ends
+                spare = -TRANSITIONS[-1] if end >= tokens else TRANSITIONS[1] if self.tokens else 0
+                left = end - self.tokens - spare
+                group = [replace(group[0], tokens=max(MIN_TOKENS, min(left, CHUNK)))]
             for clause, candidates in zip(group, self.pipeline.candidates(group), strict=True):
                 yield self._verify_clause(self.pipeline.choose(clause, candidates, self.tail, self._detour()))
 
@@ -305,13 +315,11 @@ class Loop:
 
         tries = (Try(partial(make, clause), note, instead) for clause, note, instead in clauses)
         best = best_of_tries(result, self._judge_result, tries)
-        notes = best.note or result.clause.note, unseen(best.result.clause.caption, best.verdict)
-        note = "; ".join(filter(None, notes))
-        return replace(best.result, note=note, verdict=best.verdict, takes=best.takes)
+        return replace(best.result, note=best.note or result.clause.note, takes=best.takes)
 
     def _judge_result(self, result: ClauseCodes) -> Judgement:
         codes = result.codes[result.transition :]
-        return self.verifier.judge_motion(self.stream.tokenizer.decode(codes), result.clause)
+        return self.verifier.judge_motion(self.stream.tokenizer.decode(codes), result.clause, codes)
 
     def _detour(self) -> Callable[[np.ndarray], float]:
         radius, stream = self.radius, self.stream
@@ -328,13 +336,16 @@ class Loop:
         """The span of one step with its outcome, described from its codes without transitions."""
         tokenizer, step = self.stream.tokenizer, parts[0].clause.step
         codes = np.concatenate([p.codes[p.transition :] for p in parts])
-        seen, (place, facing) = Measures.of(tokenizer.decode(codes)), self.stream.here()
+        motion = tokenizer.decode(codes)
+        judged = self.verifier.judge_step(motion, activity.steps[step], [p.clause for p in parts], codes)
+        notes = [p.note for p in parts if p.note] or [unseen(activity.steps[step], judged.verdict)]
+        seen, (place, facing) = Measures.of(motion), self.stream.here()
         x, z = (round(float(v), 2) for v in place)
         per = tokenizer.downsample
         return Span(
             first * per, self.tokens * per, number, activity.task, step, activity.steps[step],
             then([p.clause.caption for p in parts]), parts[0].transition * per, self.pipeline.describe(codes),
-            "; ".join(p.note for p in parts if p.note), worst([p.verdict for p in parts]), max(p.takes for p in parts),
+            "; ".join(dict.fromkeys(notes)), judged.verdict, max(p.takes for p in parts),
             seen.posture(len(seen.joints) - 1), seen.hand, x, z, round(facing, 1),
         )  # fmt: skip
 

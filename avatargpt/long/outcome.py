@@ -1,66 +1,27 @@
-"""`Verifier`, which judges whether motions show their clauses, and what is taken of several tries."""
+"""`Verifier`, which judges whether motions show their words, and what is taken of several tries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from avatargpt.body.constraints import shows
 from avatargpt.body.model import BodyModel
-from avatargpt.kinematics.joints import Signals
-from avatargpt.long.pipeline import StepClause, Verdict
+from avatargpt.long.judge import SURE, Judgement, Shown, StepJudge, Verdict, measure
+from avatargpt.long.pipeline import StepClause
 from avatargpt.options import mix
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.phrase_index import OVERLAP_WEIGHT
-from avatargpt.requests.vector_index import rank_scores, unit
+from avatargpt.requests.vector_index import rank_scores
 from vqvae.motion import Motion
 
 MAX_RETRIES = 2  # of a motion that does not show its caption
-# captions of other actions that a motion is compared with
-COMPARED_ACTIONS = 96
-MAX_BETTER = 4  # of them may fit better
-MAX_CAPTION_COSINE = 0.7  # of captions that count as different
 # phrasings searched for other words or another action, and captions of them that are tried
 NEAR_PHRASINGS, MAX_REWORDED, MAX_REPLACEMENTS = 200, 1, 2
 # cosine (with word overlap) of another action's phrasing to the caption
 MIN_REPLACEMENT_SCORE = 0.6
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """How well a motion shows a clause: first of all by the verdict, then by captions that fit better."""
-
-    better: int  # of `COMPARED_ACTIONS` captions of other actions those that fit the motion better
-    seen: bool | None  # whether geometry sees the action; None = no check is known
-
-    @property
-    def verdict(self) -> Verdict:
-        """Both agree: shown, or not; else partly."""
-        fits = self.better <= MAX_BETTER
-        if fits and self.seen is not False:
-            return "shown"
-        return "partly" if fits or self.seen else "not"
-
-    @classmethod
-    def of(cls, parts: Sequence[Judgement]) -> Judgement:
-        """Of several clauses together: that of the worst."""
-        seen = [p.seen for p in parts]
-        return cls(max((p.better for p in parts), default=0), False if False in seen else True in seen or None)
-
-    @property
-    def cost(self) -> tuple[int, int]:
-        """The lower, the better."""
-        return ("shown", "partly", "not").index(self.verdict), self.better
-
-
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """Of several clauses: partly where some are shown and others not."""
-    kinds = set(verdicts)
-    return verdicts[0] if len(kinds) == 1 else "partly"
 
 
 T = TypeVar("T")
@@ -86,14 +47,14 @@ class Best(Generic[T]):
 
 
 def best_of_tries(first: T, judge: Callable[[T], Judgement], tries: Iterable[Try[T]]) -> Best[T]:
-    """What shows its words best: the first, or one of the tries, which are made until one is shown."""
+    """What shows its words best: the first, or one of the tries, which are made until one shows something of them."""
     best, judged, note, takes = first, judge(first), "", 1
     for attempt in tries:
-        if judged.verdict == "shown" or (attempt.instead and judged.verdict == "partly"):
+        if judged.verdict != "not":
             break
         other = attempt.make()
         judgement, takes = judge(other), takes + 1
-        if judgement.cost < judged.cost and (not attempt.instead or judgement.verdict == "shown"):
+        if judgement.score > judged.score and (not attempt.instead or judgement.verdict != "not"):
             best, judged, note = other, judgement, attempt.note
     return Best(best, judged.verdict, note, takes)
 
@@ -102,57 +63,41 @@ def unseen(caption: str, verdict: Verdict) -> str:
     """A note on what is not shown as it reads; empty = it is."""
     if verdict == "shown":
         return ""
-    return f"{caption!r} {'is only partly seen' if verdict == 'partly' else 'may not look as it reads'}"
+    return f"{caption!r} {'may be seen only in part' if verdict == 'partly' else 'may not look as it reads'}"
 
 
-@dataclass
 class Verifier:
-    """Tests whether a motion shows its caption, by the text-motion scorer (`avatargpt.lm.scorer`) and by geometry."""
+    """Tests whether motions show their words, see `avatargpt.long.judge`."""
 
-    model: BodyModel
-    able: bool = field(init=False)
+    def __init__(self, model: BodyModel) -> None:
+        self.model = model
+        judge = StepJudge.load(model.loaded.source) if model.loaded.source else None
+        able = model.motion_scorer is not None and model.grounder is not None and model.phrase_index is not None
+        self.judge = judge if able else None
 
-    def __post_init__(self) -> None:
-        model = self.model
-        self.able = model.motion_scorer is not None and model.grounder is not None and model.phrase_index is not None
+    @property
+    def able(self) -> bool:
+        """Whether the model has what it takes."""
+        return self.judge is not None
 
-    @cached_property
-    def _actions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Captions of other actions, as vectors of the scorer (n, dim) and of the sentence encoder (n, 384)."""
-        index, scorer = self.model.phrase_index, self.model.motion_scorer
-        assert index is not None and scorer is not None
-        rows: dict[str, int] = {}
-        table = zip(index.classes, index.captions, index.index.texts, strict=True)
-        for row, (action, caption, text) in enumerate(table):
-            if text == caption[""]:
-                rows.setdefault(action, row)
-        names = sorted(rows)
-        chosen = np.linspace(0, len(names) - 1, min(COMPARED_ACTIONS, len(names))).astype(int)
-        # as the index holds them: to compute them would take half as long as the first motion
-        sentences = unit(index.index.vectors_of(np.array([rows[names[i]] for i in chosen])))
-        return scorer.sentences(sentences), sentences
-
-    def judge_motion(self, motion: Motion, clause: StepClause) -> Judgement:
+    def judge_motion(self, motion: Motion, clause: StepClause, codes: np.ndarray | None = None) -> Judgement:
         """Of a clause's motion without its transition; a turn is verified by its degrees already."""
         if clause.turn is not None:
-            return Judgement(0, None)
-        seen = shows(Signals(motion), clause.action, clause.caption) if clause.action else None
-        return Judgement(self.better(motion, clause.caption), seen)
+            return SURE
+        shown = Shown(clause.words or clause.caption, (clause.caption,), (clause.action,), clause.known)
+        return self.judge_shown(motion, shown, codes)
 
-    def better(self, motion: Motion, caption: str) -> int:
-        """Number of captions of other actions that fit a motion better than its caption.
+    def judge_step(self, motion: Motion, step: str, clauses: Sequence[StepClause], codes: np.ndarray) -> Judgement:
+        """Of all of a step's motion, without its first transition."""
+        if all(c.turn is not None for c in clauses):
+            return SURE
+        unshown = len(self.model.request(step).unshown)
+        captions, actions = (tuple(getattr(c, name) for c in clauses) for name in ("caption", "action"))
+        return self.judge_shown(motion, Shown(step, captions, actions, min(c.known for c in clauses), unshown), codes)
 
-        Captions that mean nearly the same do not count.
-        """
-        if not self.able:
-            return 0
-        scorer, grounder = self.model.motion_scorer, self.model.grounder
-        assert scorer is not None and grounder is not None
-        vectors, sentences = self._actions
-        vector = scorer.motions([motion.joints], motion.fps)[0]
-        fit = vector @ scorer.texts([caption], grounder)[0]
-        different = sentences @ grounder.sentence([caption])[0] < MAX_CAPTION_COSINE
-        return int((vectors[different] @ vector > fit).sum())
+    def judge_shown(self, motion: Motion, shown: Shown, codes: np.ndarray | None = None) -> Judgement:
+        """Of a motion; `SURE` where there is no judge."""
+        return SURE if self.judge is None else self.judge.judge(measure(self.model, motion, shown, codes))
 
     def tries(self, clause: StepClause) -> Iterator[tuple[StepClause, str, bool]]:
         """Clauses to make in place of one, what is other about each, and whether it is another action.

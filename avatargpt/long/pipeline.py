@@ -1,10 +1,10 @@
 """`StepPipeline`: motion codes for the steps of a plan, clause by clause, with transitions between them."""
 # A clause gets several candidates, of which the best is chosen and trimmed; in-between samples lead to it.
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
@@ -54,10 +54,6 @@ REST_SPEED, MOVING_SPEED = 0.012, 0.05
 MIN_MOVING_SHARE = 0.3  # of a clip whose ends are trimmed
 
 
-# whether a motion shows what it was made for
-Verdict = Literal["shown", "partly", "not"]
-
-
 @dataclass(frozen=True)
 class StepClause:
     """One clause of a step, generated in one piece."""
@@ -71,6 +67,9 @@ class StepClause:
     note: str = ""  # what of the step is not known, for the user
     clause: Clause | None = None  # as it was typed
     attributes: Mapping[str, str] = field(default_factory=dict)  # for the network and the scorer
+    words: str = ""  # of the step
+    known: float = 1.0  # probability that their action is a known one
+    until: int = 0  # motion tokens of its activity after which it is to end; 0 = as it comes
 
     @property
     def spec(self) -> MotionSpec:
@@ -101,7 +100,6 @@ class ClauseCodes:
     codes: np.ndarray
     transition: int
     note: str = ""  # for the user
-    verdict: Verdict = "shown"
     takes: int = 1  # how often it was made
 
 
@@ -127,7 +125,7 @@ class StepPipeline:
             if pending is None:
                 pending = replace(clause, tokens=max(min(clause.tokens, room), MIN_TOKENS))
                 continue
-            left = room - pending.tokens - TRANSITIONS[0]
+            left = room - pending.tokens - (0 if seconds else TRANSITIONS[0])  # timed clauses hold their transitions
             if left < max(MIN_LAST_SHARE * clause.tokens, MIN_TOKENS):
                 if clause.step == pending.step:
                     pending = replace(pending, note="; ".join(filter(None, (pending.note, NO_TIME))))
@@ -143,19 +141,24 @@ class StepPipeline:
 
     def _run_unbounded(self, steps: Sequence[str], seed: int, seconds: Sequence[float]) -> Iterable[StepClause]:
         rng, count = np.random.default_rng([seed % 2**32, 11]), 0
+        ends = np.cumsum(seconds) * self.rate
         for number, step in enumerate(steps):
             specs, grounder = self.body.model.resolve(step).clauses, self.body.model.grounder
             unsure = [""] * len(specs) if grounder is None else doubts(specs, grounder)
-            for spec, doubt in zip(specs, unsure, strict=True):
-                tokens = int(rng.choice(spec.lengths)) if spec.lengths else DEFAULT_TOKENS
+            until, parts = 0.0, 1
+            for row, (spec, doubt) in enumerate(zip(specs, unsure, strict=True), 1):
+                tokens: float = int(rng.choice(spec.lengths)) if spec.lengths else DEFAULT_TOKENS
                 if seconds:
-                    tokens = round(seconds[number] * self.rate / len(specs))
-                tokens = max(min(tokens, MAX_TOKENS), MIN_TOKENS)
-                yield StepClause(
-                    number, spec.bent_caption, tokens, mix(seed, count), spec.turn, spec.action,
-                    self._note(spec, doubt), spec.clause, spec.attributes,
-                )  # fmt: skip
-                count += 1
+                    tokens = seconds[number] * self.rate / len(specs)
+                    until = float(ends[number]) - (len(specs) - row) * tokens
+                    parts = math.ceil(tokens / MAX_TOKENS)  # what takes longer is made in several pieces
+                for part in range(1, parts + 1):
+                    yield StepClause(
+                        number, spec.bent_caption, max(min(round(tokens / parts), MAX_TOKENS), MIN_TOKENS),
+                        mix(seed, count), spec.turn, spec.action, self._note(spec, doubt), spec.clause,
+                        spec.attributes, spec.words, spec.known, round(until - (parts - part) * tokens / parts),
+                    )  # fmt: skip
+                    count += 1
 
     @staticmethod
     def _note(spec: ClauseSpec, doubt: str) -> str:
@@ -223,7 +226,7 @@ class StepPipeline:
                 for c, x in zip(candidates, shown, strict=True)
             ]
             first = int(np.argmax(values))
-            return ClauseCodes(clause, self.trim_rests(candidates[first].codes, shown[first]), 0)
+            return ClauseCodes(clause, self.trim_rests(candidates[first].codes, shown[first], clause.until > 0), 0)
         pose = self.poses(self._decode_codes([tail[-CONTEXT:]])[0])[-1]
         pool = list(candidates)
         if pose[HEIGHT] < MAX_LOW_HEIGHT:
@@ -236,7 +239,7 @@ class StepPipeline:
             scores.append(c.score - cost - detour(c.codes))
         row = int(np.argmax(scores))
         best = pool[row]
-        codes = self.trim_rests(best.codes, decoded[row], after_transition=not best.continues)
+        codes = self.trim_rests(best.codes, decoded[row], clause.until > 0, after_transition=not best.continues)
         if best.continues:
             return ClauseCodes(clause, codes, 0)
         transition = self.transition(tail, codes, clause.seed)
@@ -251,19 +254,22 @@ class StepPipeline:
         """Features (T, 270) of codes (N, R) of one length."""
         return list(self.tokenizer.decode_features(np.stack(codes)))
 
-    def trim_rests(self, codes: np.ndarray, features: np.ndarray, after_transition: bool = False) -> np.ndarray:
+    def trim_rests(
+        self, codes: np.ndarray, features: np.ndarray, timed: bool = False, after_transition: bool = False
+    ) -> np.ndarray:
         """Without the rest at either end, but for `MAX_REST_TOKENS`; at least `MIN_TOKENS`.
 
         Motion that rests most of the time (waiting, sitting) is left as it is.
 
         Args:
-            codes: (N, R). features: theirs, (T, 270). after_transition: a transition leads to it.
+            codes: (N, R). features: theirs, (T, 270). timed: it keeps its length.
+            after_transition: a transition leads to it.
         """
         velocity = features[:, self.tokenizer.spec.slices()["joint_velocity"]].reshape(len(features), -1, 3)
         speed = np.linalg.norm(velocity, axis=-1).max(1).reshape(len(codes), -1)  # metres a frame, the fastest joint
         moving = np.flatnonzero(speed.max(1) > REST_SPEED)
         first, last = 0, len(codes)
-        if len(moving) >= MIN_MOVING_SHARE * len(codes):
+        if not timed and len(moving) >= MIN_MOVING_SHARE * len(codes):
             first = max(0, int(moving[0]) - MAX_REST_TOKENS)
             last = min(len(codes), int(moving[-1]) + 1 + MAX_REST_TOKENS)
             last = min(len(codes), max(last, first + MIN_TOKENS))

@@ -18,12 +18,13 @@ from avatargpt.planning.events import SceneEvent, SceneText
 from avatargpt.planning.library import actor_of, gender_of, normalize_text, word_for_encoder
 from avatargpt.planning.retriever import recall
 from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
-from avatargpt.planning.types import Activity, Plan, Planner
+from avatargpt.planning.types import Activity, Plan, Planner, plan_script
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.fidelity import HIGHEST, MIN_FIDELITY, fidelities
 from avatargpt.requests.phrase_index import OVERLAP_WEIGHT, PhraseIndex
 from avatargpt.requests.vector_index import rank_scores, unit
 from instruct_data.planning import STEP_TASKS
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.planning.library import PlanLibrary
@@ -518,9 +519,16 @@ class CheckedPlanner:
     def _notes(self, steps: Sequence[str]) -> tuple[str, ...]:
         return self.executable.notes(steps) if self.noted else ()
 
-    def plan(self, scene: str, *options: Any, **named: Any) -> Plan:
-        """See `avatargpt.planning.types.Planner.plan`."""
-        plan = self.planner.plan(scene, *options, **named)
+    def plan(
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
+        """See `avatargpt.planning.types.Planner.plan`; a script is a plan already."""
+        plan = plan_script(scene)
+        if plan is None:
+            plan = self.planner.plan(scene, activities, temperature, seed, seconds)
+        elif activities is not None or seconds is not None:
+            raise UserError("a script has its own times; accepted: neither seconds nor a number of activities")
         self.notes = (*plan.notes, *self._notes([s for a in plan.activities for s in a.steps]))
         return replace(plan, notes=self.notes)
 

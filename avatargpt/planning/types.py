@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from avatargpt.requests.english import check_words, looks_english
 from instruct_data import registry
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR, join_steps
+from instruct_data.requests.script import read_script
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,6 +68,27 @@ class Plan:
         if self.notes:
             out["notes"] = list(self.notes)
         return out
+
+
+def plan_script(scene: str) -> Plan | None:
+    """The plan that a script is (`instruct_data.requests.script`), None for other texts: one activity, whose steps take
+    the times of its parts.
+
+    Raises:
+        UserError: a damaged script, or a time that no plan lasts.
+    """
+    script = read_script(scene)
+    if not script:
+        return None
+    if script[-1].end > MAX_SECONDS:
+        raise UserError(f"script of {script[-1].end:g} s; accepted: at most {MAX_SECONDS:g}")
+    steps: list[str] = []
+    seconds: list[float] = []
+    for part in script:
+        count = math.ceil(part.seconds / MAX_STEP_SECONDS)
+        steps += [part.words or ("stays still" if steps else "stands still")] * count
+        seconds += [part.seconds / count] * count
+    return Plan(scene, (Activity("as in the script", tuple(steps), tuple(seconds)),), "script")
 
 
 class MotionSide(Protocol):

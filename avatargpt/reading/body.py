@@ -12,6 +12,7 @@ import torch
 from avatargpt.reading.reader import MIN_KNOWN, Names, Reader, Reading, ReadItem
 from avatargpt.reading.store import load_network
 from instruct_data.reading.examples import Span, move_spans
+from instruct_data.requests.script import ScriptPart, read_script
 from instruct_data.requests.spec import MAX_CLAUSES, MAX_DEGREES, MAX_SECONDS, MAX_TIMES, Clause, MotionRequest
 from vqvae.errors import UserError
 
@@ -52,6 +53,8 @@ class BodyReader:
             UserError: no words, too many, or a count that no request may have.
         """
         if text not in self._requests:
+            if script := read_script(text):
+                return self._read_script(text, script)
             texts = split_sentences(text)
             # With a sign at its end each, so that a text is read alike whether its writer set one or not.
             ended = [t if t.rstrip().endswith(ENDS) else f"{t.rstrip()}." for t in texts]
@@ -75,6 +78,31 @@ class BodyReader:
                 unread=[w for p in parts for w in p.unread], **whole,
             )  # fmt: skip
             remember(self._requests, text, joined)
+        return self._requests[text]
+
+    def _read_script(self, text: str, script: Sequence[ScriptPart]) -> MotionRequest:
+        """The request of a script: the movements of a part share its time, and between parts the posture is kept."""
+        clauses: list[Clause] = []
+        places: list[tuple[tuple[Span, ...], tuple[Span, ...]]] = []
+        unshown, unread = [], []
+        for part in script:
+            if not part.words:
+                kept = Clause(action="stay", hold=True) if clauses else Clause(action="stand still")
+                clauses.append(kept.model_copy(update={"seconds": part.seconds}))
+                places.append(((), ()))
+                continue
+            read = self.read(part.words)
+            count = max(1, sum(not (c.together or c.denied) for c in read.clauses))
+            clauses += [
+                c if c.denied else c.model_copy(update={"seconds": part.seconds / count, "until_end": False})
+                for c in read.clauses
+            ]  # fmt: skip
+            places += [(move_spans(a, part.at), move_spans(b, part.at)) for a, b in self.places(part.words)]
+            unshown, unread = [*unshown, *read.unshown], [*unread, *read.unread]
+        if len(clauses) > MAX_CLAUSES:
+            raise UserError(f"script with {len(clauses)} movements; accepted: 1 to {MAX_CLAUSES}")
+        remember(self._places, text, places)
+        remember(self._requests, text, MotionRequest(clauses=clauses, text=text, unshown=unshown, unread=unread))
         return self._requests[text]
 
     def places(self, text: str) -> list[tuple[tuple[Span, ...], tuple[Span, ...]]]:

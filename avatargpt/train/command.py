@@ -119,6 +119,13 @@ STAGES: dict[str, StageEntry] = {
         "scorer:scorer_stage", "train the scorer of text and motion that ranks candidates", "scorer:ScorerRecipe",
         codes=_CODES, tokenizer=_TOKENIZER, grounding=_GROUNDING, self_training=_PRACTICE,
     ),
+    "judge": StageEntry(
+        "judge:judge_stage", "fit the judge of motions to what people saw in clips",
+        options={
+            "start": Option("model folder; default: the packaged one"),
+            "clips": Option("labelled clips, .jsonl(.xz); default: the packaged ones"),
+        },
+    ),
     "speech": StageEntry(
         "audio_model:speech_data_stage", "speech with face curves from rules or a driver, for the driver",
         "audio_model:DriverRecipe", config_needed=True,
@@ -202,6 +209,7 @@ STAGES: dict[str, StageEntry] = {
             "turn-rank": Option("its rank", number=True, default=64),
             "requests": Option("folder of the requests stage"),
             "planner": Option("folder with a planning library, such as the packaged weights"),
+            "judge": Option("folder of the judge stage, or the packaged weights"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "parser": Option("folder of the parser stage, or several likewise"),

@@ -29,6 +29,7 @@ from avatargpt.lm.checkpoint import load_model, save_model, save_small
 from avatargpt.lm.hub import write_card
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.long.judge import StepJudge
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatureEncoder
 from avatargpt.planning.library import PlanLibrary
@@ -168,6 +169,11 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         MotionEvaluator.load(args.evaluator).save(out)
     if args.planner:
         PlanLibrary.load(args.planner).save(out)
+    if args.judge:
+        judge = StepJudge.load(args.judge)
+        if judge is None:
+            raise UserError(f"{args.judge}: no judge of motions in it; run the judge stage")
+        judge.save(out)
     if args.gestures:
         place = Path(args.gestures) / NAME
         GestureDriver.load(place)  # checked before anything is copied

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+from avatargpt.body.constraints import MIN_TOKENS
 from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.planning.language_planner import TOKENS_PER_SECOND
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.train.data.clip_tables import clip_attributes
 from avatargpt.train.data.judged_answers import pass_rates, usual
@@ -19,7 +21,7 @@ from avatargpt.train.runtime import Runtime
 from instruct_data.factory.mixture import clip_class
 from instruct_data.factory.synth.families import families
 from instruct_data.factory.text.captions import CaptionBank, bank_style
-from instruct_data.factory.text.everyday import everyday_requests, lexicon, predicates
+from instruct_data.factory.text.everyday import everyday_requests, lexicon, predicates, usual_seconds
 from instruct_data.factory.text.rewrites import Rewrites
 from instruct_data.store import ClipCodes, Store
 from instruct_data.text.english import side_of, split
@@ -37,6 +39,7 @@ def both_against_one(first: str, second: str) -> bool:
 
 STRIDES = 12  # motion tokens
 LENGTH_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9)
+LEAST = 0.65  # of the length of its clips, that an action is still shown in
 COMMON = 0.6  # of the commonest caption's count
 PERFORMED = 0.3  # cosine that a pass rate of 1 instead of 0 is worth
 # Classes of requests that no clip is named after -> the class of clips, or the caption of a clip without one.
@@ -262,12 +265,33 @@ def make_phrase_index(
     vectors = grounder.sentence(keys)
     nearest = _nearest(unsettled, dict(zip(keys, vectors, strict=True)), grounder, rates)
     values = [({"": nearest[k]}, *rows[k][1:]) if k in nearest else rows[k] for k in keys]
-    # Lengths of captions that no phrasing leads to would only take room.
-    used = {c for v in values for c in v[0].values()}
+    lengths = shorten_lengths(lengths, [(v[0].values(), v[1]) for v in values], usual_seconds())
     return PhraseIndex(
-        keys, [v[0] for v in values], [v[1] for v in values], [v[2] for v in values], styles,
-        {c: n for c, n in lengths.items() if c in used}, vectors,
-    )  # fmt: skip
+        keys, [v[0] for v in values], [v[1] for v in values], [v[2] for v in values], styles, lengths, vectors
+    )
+
+
+def shorten_lengths(
+    lengths: Mapping[str, Sequence[int]], meant: Iterable[tuple[Iterable[str], str]], seconds: Mapping[str, float],
+    rate: float = TOKENS_PER_SECOND,
+) -> dict[str, list[int]]:  # fmt: skip
+    """Lengths of the captions that phrasings lead to, in motion tokens: as many times shorter as the median of their
+    action's is longer than a performance of it. What a caption says more ("four times") so stays longer.
+
+    Args:
+        lengths: of captions. meant: captions and the action of each phrasing. seconds: of one performance of actions.
+    """
+    actions: dict[str, set[str]] = defaultdict(set)
+    for captions, action in meant:
+        actions[action].update(c for c in captions if c in lengths)
+    shares: dict[str, float] = defaultdict(float)
+    for action, captions in actions.items():
+        if captions:
+            median = float(np.median([n for c in captions for n in lengths[c]]))
+            share = min(1.0, max(LEAST, seconds[action] * rate / median)) if action in seconds else 1.0
+            for caption in captions:
+                shares[caption] = max(shares[caption], share)
+    return {c: [max(min(MIN_TOKENS, n), round(n * share)) for n in lengths[c]] for c, share in shares.items()}
 
 
 LIMBS = ("support", "kneel")  # attributes that cannot be told from every clip of an action

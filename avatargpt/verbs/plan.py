@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from avatargpt.options import GUIDANCE, TEMPERATURE, GenerationConfig
 from avatargpt.verbs.request import NUMBER, SEED, Count, Flag, Number, Seed, request
+from instruct_data.requests.script import read_script
 
 if TYPE_CHECKING:
     from avatargpt.long.loop import Chunk
@@ -20,7 +21,9 @@ Scene = Annotated[str, Flag(), Field(max_length=1000)]
 Planner = Annotated[Any, Flag("--planner NAME"), WithJsonSchema({"type": "string"})]
 Length = Annotated[float, Field(ge=1, le=MAX_LENGTH, allow_inf_nan=False), NUMBER, Flag("--seconds S")]
 PLANNER = Field(default=None, description="Who plans: retrieval, endpoint, or https://...; left out: as is usual.")
-SCENE = Field(description="One or two sentences: who does what, and where.")
+SCENE = Field(
+    description="One or two sentences: who does what, and where; or a script: \"[0-5s] he walks [5-9s] he sits down\"."
+)
 
 
 @request
@@ -61,7 +64,7 @@ class LongRequest:
     """Motion of minutes from one sentence: plan, act, describe, plan again."""
 
     scene: Scene = SCENE
-    seconds: Length = Field(default=60.0, description="Length, exact to the frame.")
+    seconds: Length = Field(default=60.0, description="Length, exact to the frame; a script ends by itself.")
     planner: Planner = PLANNER
     seed: Seed = SEED
     radius: Annotated[Number, Field(ge=2, le=1000), Flag("--radius R")] | None = Field(
@@ -77,6 +80,12 @@ class LongRequest:
     temperature: Annotated[Number, Flag("--temperature T")] = Field(
         default=GenerationConfig.temperature, ge=TEMPERATURE[0], le=TEMPERATURE[1], description="Variety."
     )
+
+    @model_validator(mode="after")
+    def _end_with_script(self) -> Self:
+        if script := read_script(self.scene):
+            object.__setattr__(self, "seconds", min(self.seconds, script[-1].end))
+        return self
 
 
 def long(model: Model, asked: LongRequest) -> Iterator[Chunk]:

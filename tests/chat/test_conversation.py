@@ -117,6 +117,11 @@ def test_lengths_are_kept_to_the_frame(talk, model):
     assert model.calls[-1][:3] == ("generate", "a person waves", 10.0)
 
 
+def test_a_script_is_made_as_it_stands(talk, model):
+    say(talk, "[0-3s] a person walks [3-5s] he bows")
+    assert model.calls[-1][1] == "[0-3s] a person walks [3-5s] he bows"
+
+
 def test_files_in_and_on(talk, tmp_path, model):
     walk(3.0, caption="a person strolls").save(tmp_path / "My Walk.npz")
     reply = talk.say('load: my_walk.npz')

@@ -8,7 +8,8 @@ import pytest
 from avatargpt.body.generate import GenerationResult
 from avatargpt.chat import Conversation
 from avatargpt.chat.maker import GeneratedMotion, MotionMaker
-from avatargpt.long.outcome import Judgement, Verifier
+from avatargpt.long.judge import Judgement
+from avatargpt.long.outcome import Verifier
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.resolver import ResolvedRequest
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, say, walk
@@ -39,7 +40,7 @@ class Networks:
 
 
 class Strict:
-    """Of some captions others fit better."""
+    """Some captions are not shown."""
 
     tries = Verifier.tries
 
@@ -48,7 +49,8 @@ class Strict:
 
     def judge_motion(self, motion, step):
         assert len(motion) == 20, "each clause by itself"
-        return Judgement(9 * (step.caption in self.bad), None)
+        bad = step.caption in self.bad
+        return Judgement(-float(bad), "not" if bad else "shown")
 
     def near_clauses(self, step, same):
         if same:

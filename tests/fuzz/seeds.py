@@ -179,7 +179,7 @@ def write_networks(folder: Path) -> Path:
     one, other = (ReadingNetwork(small, start=False) for _ in range(2))
     save_apart(one, other, "turn", folder / "reading", 4)
     save_network(one, folder / "reading")
-    for name in ("spiece.model", *(f"{n}.safetensors" for n in ("planning", "wording"))):
+    for name in ("spiece.model", "judge.json", *(f"{n}.safetensors" for n in ("planning", "wording"))):
         shutil.copy(weights() / name, folder / name)
     torch.save({"model": network.state_dict(), "step": 3, "optimizer": {"state": {}, "param_groups": []}},
                folder / "checkpoint.pt")  # fmt: skip

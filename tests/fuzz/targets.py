@@ -215,6 +215,7 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.lm.checkpoint import load_model
     from avatargpt.lm.scorer import TextMotionScorer
     from avatargpt.lm.text_encoder import TextTokenizer
+    from avatargpt.long.judge import StepJudge
     from avatargpt.metrics.evaluator import MotionEvaluator
     from avatargpt.planning.library import PlanLibrary
     from avatargpt.reading.body import BodyReader
@@ -250,6 +251,7 @@ def _models(folder: Path) -> dict[str, Target]:
         "portrait": within(".", "portrait.safetensors", Portrait.load, False),
         "matcher": within(".", "matcher.safetensors", TextMotionScorer.load, False),
         "evaluator": within(".", "evaluator.safetensors", MotionEvaluator.load, False),
+        "judge": within(".", "judge.json", StepJudge.load, True),
         "planning": within(".", "planning.safetensors", PlanLibrary.load, False, 0.2),
         "wording": within(".", "wording.safetensors", PhraseIndex.load, False, 0.1),
         "reading.json": within("reading", "reading.json", read_request, True, 0.5),

@@ -11,8 +11,9 @@ from avatargpt import planning
 from avatargpt.api import AvatarGPT
 from avatargpt.body.contact import KEPT, LOOK_AHEAD
 from avatargpt.long import loop
+from avatargpt.long.judge import SURE, Judgement
 from avatargpt.long.loop import Director, likeness, manner_of
-from avatargpt.long.outcome import Judgement, Verifier, worst
+from avatargpt.long.outcome import Verifier
 from avatargpt.long.pipeline import (
     CHUNK,
     MIN_TOKENS,
@@ -188,6 +189,14 @@ def test_steps_last_as_long_as_the_plan_says(gpt: AvatarGPT) -> None:
     assert [b.seed for b in beats] == [b.seed for b in pipeline.clauses(["he walks", "he sits"], 1, 500)]
 
 
+def test_a_script_keeps_its_times(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    script = "[0-3s] he walks [3-13s] he sits down [13-16s] he waves"
+    spans = [s for c in gpt.long(script, planner=planner) for s in c.spans]
+    assert [s.text for s in spans] == ["he walks", "he sits down", "he waves"] and not planner.asked
+    ends = [s.end / 20 for s in spans]
+    assert ends[:2] == pytest.approx([3, 13], abs=1) and ends[-1] >= 16  # the motion is cut there
+
+
 def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = StepPipeline(gpt.body, ONE)
     rng = np.random.default_rng(0)
@@ -282,20 +291,29 @@ def test_it_begins_with_the_plan_of_the_scene(gpt: AvatarGPT, planner: ListPlann
 
 
 class Strict:
-    """Says of captions how many others fit better."""
+    """Says of captions how badly they are shown: from 5 on, not at all."""
 
     def __init__(self, found: dict[str, list[int]], near: Sequence[str] = ()) -> None:
         self.found, self.instead, self.asked, self.lengths = found, list(near), [], []
+        self.last: dict[str, Judgement] = {}  # of each caption
         self.reworded_captions = {c.removesuffix(" again") for c in found if c.endswith(" again")}
 
     tries = Verifier.tries
 
-    def judge_motion(self, motion: Motion, clause: StepClause) -> Judgement:
+    def judge_step(
+        self, motion: Motion, step: str, clauses: Sequence[StepClause], codes: np.ndarray
+    ) -> Judgement:
+        assert len(motion) == 4 * len(codes)
+        return Judgement.of([self.last[c.caption] for c in clauses])
+
+    def judge_motion(self, motion: Motion, clause: StepClause, codes: np.ndarray) -> Judgement:
         caption = clause.caption
         self.asked.append(caption)
         self.lengths.append(len(motion))
         left = self.found.get(caption, [0])
-        return Judgement(left.pop(0) if len(left) > 1 else left[0], None)
+        missed = left.pop(0) if len(left) > 1 else left[0]
+        self.last[caption] = Judgement(-missed, "not" if missed > 4 else "shown")
+        return self.last[caption]
 
     def near_clauses(self, clause: StepClause, same: bool) -> list[StepClause]:
         if same:
@@ -329,16 +347,9 @@ def test_what_does_not_show_is_made_again_or_replaced(
     assert outcome["posture"] in POSTURES and outcome["takes"] == tries and len(outcome["place"]) == 2
 
 
-@pytest.mark.parametrize(("better", "seen", "verdict"), [
-    (0, True, "shown"), (4, None, "shown"), (0, False, "partly"), (9, True, "partly"), (9, None, "not"),
-    (9, False, "not"),
-])  # fmt: skip
-def test_verdicts_of_scorer_and_geometry(better: int, seen: bool | None, verdict: str) -> None:
-    assert Judgement(better, seen).verdict == verdict
-
-
-def test_a_step_is_as_good_as_its_clauses() -> None:
-    assert worst(["shown", "shown"]) == "shown" and worst(["not"]) == "not" and worst(["shown", "not"]) == "partly"
+def test_motions_are_as_good_as_the_worst_of_them() -> None:
+    bad = Judgement(-1.0, "not")
+    assert Judgement.of([SURE, bad, Judgement(0.0, "partly")]) == bad and Judgement.of([]) == SURE
 
 
 def test_what_plays_first_is_not_made_again(gpt: AvatarGPT, planner: ListPlanner) -> None:

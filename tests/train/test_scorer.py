@@ -16,6 +16,7 @@ from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator, joint
 from avatargpt.train.data.exchange import Exchange, number_rows
 from avatargpt.train.data.judged_answers import Judged, measure_picked
 from avatargpt.train.loop import fit, run
+from avatargpt.train.phrase_index import shorten_lengths
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.scorer import (
     CaptionPairs,
@@ -43,6 +44,7 @@ from avatargpt.train.text_motion import (
     no_counterexamples as unlike_captions,
 )
 from instruct_data.clip import Clip
+from instruct_data.factory.text.everyday import usual_seconds
 from instruct_data.store import ClipCodes, Store
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused
 from vqvae import rotations as rot
@@ -355,3 +357,13 @@ def test_shape_of_the_shipped_recipe_fits_its_size(tmp_path: Path) -> None:
     shape = EvaluatorRecipe.read(resolve(str(EVALUATOR_CONFIG)), "test").model
     network = EvaluatorNetwork(shape.width, shape.hidden, shape.dim, shape.blocks, shape.dropout)
     assert MotionEvaluator(network).save(tmp_path).stat().st_size <= 600_000
+
+
+def test_lengths_are_those_of_one_performance() -> None:
+    lengths = {"a person bows": [40, 40, 50], "a person bows four times": [80, 80, 80], "a person hops": [10, 10, 10]}
+    meant = [(("a person bows",), "bow"), (("a person bows four times",), "bow"), (("a person hops",), "hop")]
+    out = shorten_lengths(lengths, meant, {"bow": 2.6, "hop": 9.0}, rate=5.0)
+    # the median of the action's lengths is 65: a fifth of it is 13 tokens, 2.6 seconds
+    assert out["a person bows"] == [8, 8, 10] and out["a person bows four times"] == [16, 16, 16]
+    assert out["a person hops"] == lengths["a person hops"]  # what is shorter stays
+    assert set(usual_seconds()) >= {"wave", "bow", "kick"} and all(1 <= s <= 12 for s in usual_seconds().values())

@@ -19,6 +19,7 @@ from vqvae.io.data_files import read_yaml
 from vqvae.strict import Strict
 
 LEXICON = Path(__file__).parent / "lexicon.yaml"
+USUAL_SECONDS = Path(__file__).parent / "usual_seconds.tsv"
 
 
 @cache
@@ -26,6 +27,12 @@ def lexicon() -> dict[str, Any]:
     """The file's content: ``actions`` and ``styles``."""
     data: dict[str, Any] = read_yaml(LEXICON)
     return data
+
+
+def usual_seconds() -> dict[str, float]:
+    """Action -> seconds of one performance, as a person judged it: clips repeat, wait, and walk up to things."""
+    rows = (line.split("\t") for line in USUAL_SECONDS.read_text(encoding="utf-8").splitlines())
+    return {name: float(seconds) for name, seconds in rows}
 
 
 def predicates(action: str, side: str | None = None) -> list[str]:

@@ -1,0 +1,80 @@
+"""The judge of motions: what it measures, how it is fitted, what it makes of the packaged labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import AvatarGPT
+from avatargpt.long.judge import MEASURES, Judgement, Shown, StepJudge, measure
+from avatargpt.long.outcome import Verifier
+from avatargpt.long.pipeline import StepClause
+from avatargpt.requests.clause_spec import Turn
+from avatargpt.resources import weights
+from avatargpt.train.judge import CLIPS, area, find_threshold, fit_judge
+from vqvae.errors import UserError
+from vqvae.io.data_files import json_rows
+
+
+@pytest.fixture(scope="module")
+def gpt() -> AvatarGPT:
+    return AvatarGPT.from_pretrained()
+
+
+def test_words_that_a_motion_is_not_made_for_score_lower(gpt: AvatarGPT) -> None:
+    model, tokenizer = gpt.body.model, gpt.body.model.tokenizer
+    judge, rows = StepJudge.load(weights()), [row for _, row in json_rows(CLIPS)][:400:4]
+    assert judge is not None
+    scores = np.zeros((2, len(rows)))
+    for n, row in enumerate(rows):
+        codes = np.array(row["codes"])
+        motion = tokenizer.decode(codes)
+        captions, actions = zip(*row["clauses"], strict=True)
+        for which, words in enumerate((row["text"], rows[n - 1]["text"])):
+            values = measure(model, motion, Shown(words, captions, actions, row["known"], row["unshown"]), codes)
+            assert values.shape == (len(MEASURES),) and np.isfinite(values).all()
+            scores[which, n] = judge.judge(values).score
+    assert (scores[0] > scores[1]).mean() > 0.75
+    shown = np.array([max(row["labels"].values()) == 2 for row in rows])
+    assert area(scores[0], shown) > 0.62
+
+
+def test_turns_are_measured_and_no_judge_says_nothing(gpt: AvatarGPT) -> None:
+    verifier = Verifier(gpt.body.model)
+    motion = gpt.generate("a person waves", seconds=2)[0]
+    turn = StepClause(0, "a person turns", 10, 0, Turn(90, "left"))
+    assert verifier.able and verifier.judge_motion(motion, turn).verdict == "shown"
+    wrong = StepClause(0, "a person waves", 10, 0, words="lies down on the belly and sleeps", known=0.05)
+    assert verifier.judge_motion(motion, wrong).verdict != "shown"
+    verifier.judge = None
+    assert not verifier.able and verifier.judge_motion(motion, wrong) == Judgement(1.0, "shown")
+
+
+def test_thresholds_are_by_precision() -> None:
+    scores, missed = np.arange(10.0), np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0], bool)
+    assert find_threshold(scores, missed, 0.8) == 5 and find_threshold(scores, missed, 1.0) == 2
+    assert find_threshold(scores, ~missed, 0.9) == 0
+    assert area(np.array([0.0, 1.0, 1.0, 2.0]), np.array([False, False, True, True])) == 0.875
+
+
+def test_a_fit_finds_what_tells_clips_apart() -> None:
+    rng = np.random.default_rng(0)
+    measures = rng.normal(size=(300, len(MEASURES)))
+    labels = np.clip(np.round(1 + measures[:, 2]), 0, 2)
+    held = np.arange(300) >= 200
+    fitted, figures = fit_judge(measures, labels, [f"{n % 4}" for n in range(300)], held)
+    assert int(np.argmax(np.abs(fitted.weights))) == 2 and figures["held"]["auc_at_all"] > 0.95
+    assert figures["learnt"]["clips"] == 200 and fitted.not_below <= fitted.partly_below
+    judge = StepJudge(fitted)
+    best, worst = (judge.judge(measures[f(measures[:, 2])]) for f in (np.argmax, np.argmin))
+    assert best.verdict == "shown" and worst.verdict == "not" and best.score > worst.score
+
+
+def test_a_judge_of_other_measures_is_refused(tmp_path: Path) -> None:
+    judge = StepJudge.load(weights())
+    assert judge is not None and StepJudge.load(tmp_path) is None
+    path = judge.save(tmp_path)
+    assert StepJudge.load(tmp_path).weights == judge.weights  # type: ignore[union-attr]
+    path.write_text(path.read_text().replace("known", "famous"))
+    with pytest.raises(UserError, match=r"judge\.json"):
+        StepJudge.load(tmp_path)
