@@ -145,6 +145,8 @@ def manner_of(scene: str, phrase_index: PhraseIndex | None) -> str:
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
 MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
+# metres of the ground below the body from which it comes down before it goes anywhere, and clauses that this may take
+MIN_UP, MAX_DESCENTS = 0.3, 6
 # clauses whose candidates are generated side by side
 GROUP_SIZE = 4
 # a path beyond this share of the radius costs so much of the scorer's cosine for each radius beyond it
@@ -231,6 +233,7 @@ class Loop:
         self.verifier = Verifier(pipeline.body.model)
         self.tail = np.zeros((0, stream.tokenizer.config.levels), np.int64)
         self.tokens = 0  # generated so far
+        self.rose: StepClause | None = None  # what the body last went up by, unless it has come down
         self.out = 0  # frames handed out so far
 
     def chunks(self, seconds: float) -> Iterator[Chunk]:
@@ -303,7 +306,25 @@ class Loop:
                 left = end - self.tokens - spare
                 group = [replace(group[0], tokens=max(MIN_TOKENS, min(left, CHUNK)))]
             for clause, candidates in zip(group, self.pipeline.candidates(group), strict=True):
+                yield from self._come_down(clause, tokens)
+                if self.tokens >= tokens:
+                    return
                 yield self._verify_clause(self.pipeline.choose(clause, candidates, self.tail, self._detour()))
+                if clause.attributes.get("rise") == "up":
+                    self.rose = clause
+
+    def _come_down(self, clause: StepClause, tokens: int) -> Iterator[ClauseCodes]:
+        """The way down of who is up on something, before a clause that leads along the ground; ends at `tokens`."""
+        travels = "direction" in clause.attributes and "rise" not in clause.attributes
+        if self.rose is None or not travels or self.stream.here()[2] < MIN_UP:
+            return
+        for attempt in range(MAX_DESCENTS):
+            down = self.pipeline.descent(self.rose, clause.step, mix(clause.seed, 90 + attempt))
+            if down is None or self.tokens >= tokens or (attempt and self.stream.here()[2] < MIN_UP):
+                break
+            made = self.pipeline.choose(down, self.pipeline.candidates([down])[0], self.tail, self._detour())
+            yield replace(made, note=down.note)
+        self.rose = None
 
     def _verify_clause(self, result: ClauseCodes) -> ClauseCodes:
         """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
@@ -339,7 +360,7 @@ class Loop:
         motion = tokenizer.decode(codes)
         judged = self.verifier.judge_step(motion, activity.steps[step], [p.clause for p in parts], codes)
         notes = [p.note for p in parts if p.note] or [unseen(activity.steps[step], judged.verdict)]
-        seen, (place, facing) = Measures.of(motion), self.stream.here()
+        seen, (place, facing, _) = Measures.of(motion), self.stream.here()
         x, z = (round(float(v), 2) for v in place)
         per = tokenizer.downsample
         return Span(

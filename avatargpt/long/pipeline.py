@@ -160,6 +160,22 @@ class StepPipeline:
                     )  # fmt: skip
                     count += 1
 
+    def descent(self, rose: StepClause, step: int, seed: int) -> StepClause | None:
+        """The clause that is likest to one that goes up, and goes down; None where none is known."""
+        index, grounder = self.body.model.phrase_index, self.body.model.grounder
+        if index is None or grounder is None:
+            return None
+        rows = [i for i, c in enumerate(index.captions) if index.measured.get(c[""], {}).get("rise") == "down"]
+        if not rows:
+            return None
+        row = rows[int((index.index.vectors_of(np.array(rows)) @ grounder.sentence([rose.caption])[0]).argmax())]
+        caption = index.captions[row][""]
+        tokens = min(int(np.median(index.lengths.get(caption, [DEFAULT_TOKENS]))), MAX_TOKENS)
+        return StepClause(
+            step, caption, tokens, seed, action=index.classes[row], note="comes down first",
+            attributes=index.measured[caption],
+        )  # fmt: skip
+
     @staticmethod
     def _note(spec: ClauseSpec, doubt: str) -> str:
         """What of a clause is not shown, or shown as something else; empty = nothing."""

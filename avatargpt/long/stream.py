@@ -184,13 +184,14 @@ class MotionStream:
         features = self.tokenizer.decode_features(window)[self.decoder.start * self.tokenizer.downsample :]
         return np.asarray(self.spec.decode_chunk(features, self.state)[1][:, [0, 2]])
 
-    def here(self) -> tuple[np.ndarray, float]:
-        """Place (x, z), metres, and heading, degrees to the left, at the end of all codes so far."""
+    def here(self) -> tuple[np.ndarray, float, float]:
+        """Place (x, z), metres, degrees of heading to the left, metres of the ground below, after all codes so far."""
         features = self.tokenizer.decode_features(self.decoder.codes)[self.decoder.start * self.tokenizer.downsample :]
         if not len(features):
             raise ValueError("no codes yet")
         rotations, root, _ = self.spec.decode_chunk(features, self.state)
-        return root[-1, [0, 2]], float(np.degrees(Motion(rotations[-1:], root[-1:]).heading[0]))
+        heading = float(np.degrees(Motion(rotations[-1:], root[-1:]).heading[0]))
+        return root[-1, [0, 2]], heading, max(0.0, float(root[-1, 1] - features[-1, 0]))
 
     def _place_frames(self, features: np.ndarray) -> BodyFrames:
         if not len(features):

@@ -29,7 +29,7 @@ MAX_EVENT_STEPS = 3  # of an event whose time is not told
 USUAL_SECONDS = 4.0  # of a step without a known caption
 MIN_STEP_SECONDS = 1.0
 REPEATED = 0.5  # of its time that an event gets beside, that no stored activity is like
-STRETCH = 1.3  # of usual lengths, before steps are added
+STRETCH = 2.0  # of usual lengths, those of one performance, before steps are added
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ class BodyReader:
         """The request of a script: the movements of a part share its time, and between parts the posture is kept."""
         clauses: list[Clause] = []
         places: list[tuple[tuple[Span, ...], tuple[Span, ...]]] = []
-        unshown, unread = [], []
+        unshown: list[str] = []
+        unread: list[str] = []
         for part in script:
             if not part.words:
                 kept = Clause(action="stay", hold=True) if clauses else Clause(action="stand still")

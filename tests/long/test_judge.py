@@ -50,6 +50,14 @@ def test_turns_are_measured_and_no_judge_says_nothing(gpt: AvatarGPT) -> None:
     assert not verifier.able and verifier.judge_motion(motion, wrong) == Judgement(1.0, "shown")
 
 
+def test_who_went_up_comes_down_before_going_on(gpt: AvatarGPT) -> None:
+    chunks = list(gpt.long("[0-6s] a man climbs the stairs [6-8s] he waves [8-24s] he walks forward", best_of=2))
+    spans = [s for c in chunks for s in c.spans]
+    lowest = np.concatenate([c.motion.joints[:, :, 1].min(1) for c in chunks])
+    assert lowest[spans[1].end - 1] > 0.4 and lowest[-1] < 0.5
+    assert "comes down first" in spans[2].note and "down" in spans[2].caption
+
+
 def test_thresholds_are_by_precision() -> None:
     scores, missed = np.arange(10.0), np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0], bool)
     assert find_threshold(scores, missed, 0.8) == 5 and find_threshold(scores, missed, 1.0) == 2
