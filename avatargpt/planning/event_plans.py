@@ -199,7 +199,7 @@ class EventPlanner:
         return out
 
     def _further(self, event: SceneEvent, steps: Sequence[str], near: np.ndarray) -> tuple[str, ...]:
-        """More steps of an event, of other stored activities that are like it."""
+        """More steps of an event, of other stored activities that are like it, which a body shows."""
         state, used = PlanState.fresh(), {normalize_text(s) for s in _again(event, steps)}
         state.begun = True
         for text in steps:
@@ -211,7 +211,7 @@ class EventPlanner:
                 if normalize_text(step) not in used:
                     used.add(normalize_text(step))
                     out.append(step)
-        return tuple(out)
+        return tuple(s for s, showable in zip(out, self._showable_steps(out), strict=True) if showable)
 
     def _lengths(self, steps: Sequence[str], seconds: float) -> tuple[float, ...]:
         """Seconds of each step, in proportion to the usual ones."""
