@@ -121,6 +121,7 @@ def _build_stand() -> np.ndarray:
 
 MIN_TOKENS, TOKEN_DEGREES = 5, 30.0  # of a clause; degrees of a turn with a motion token
 JOIN_TOKENS = 3  # that a clause takes from the pose in which the one before ends
+LOOPED = 1.5  # usual lengths of what is looped: more cycles to choose from
 USUAL_TOKENS = 20  # of a clause whose usual length is not known
 
 
@@ -183,6 +184,8 @@ def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rat
     clauses = request.clauses
     rng = np.random.default_rng([seed % 2**32, 77])
     usual = [int(rng.choice(c.lengths)) + (JOIN_TOKENS if n else 0) if c.lengths else -1 for n, c in enumerate(clauses)]
+    if request.typed is not None and request.typed.loop:
+        usual = [round(LOOPED * n) if n > 0 else n for n in usual]
     tokens = []
     for c, n in zip(clauses, usual, strict=True):
         # A turn takes as long as its degrees need (-1), a path as long as its shape, two actions as long as the longer.

@@ -360,10 +360,13 @@ def test_shape_of_the_shipped_recipe_fits_its_size(tmp_path: Path) -> None:
 
 
 def test_lengths_are_those_of_one_performance() -> None:
-    lengths = {"a person bows": [40, 40, 50], "a person bows four times": [80, 80, 80], "a person hops": [10, 10, 10]}
-    meant = [(("a person bows",), "bow"), (("a person bows four times",), "bow"), (("a person hops",), "hop")]
-    out = shorten_lengths(lengths, meant, {"bow": 2.6, "hop": 9.0}, rate=5.0)
-    # the median of the action's lengths is 65: a fifth of it is 13 tokens, 2.6 seconds
-    assert out["a person bows"] == [8, 8, 10] and out["a person bows four times"] == [16, 16, 16]
+    lengths = {"a person bows": [20, 20, 30], "a person bows twice": [40, 40, 40], "a person hops": [10, 10, 10],
+               "a person digs": [80, 80, 80]}  # fmt: skip
+    meant = [(("a person bows",), "bow"), (("a person bows twice",), "bow"), (("a person hops",), "hop"),
+             (("a person digs",), "dig")]  # fmt: skip
+    out = shorten_lengths(lengths, meant, {"bow": 5.6, "hop": 9.0, "dig": 4.0}, rate=5.0)
+    # the median of the lengths for a bow is 35 tokens, 7 seconds: all are four fifths as long
+    assert out["a person bows"] == [16, 16, 24] and out["a person bows twice"] == [32, 32, 32]
     assert out["a person hops"] == lengths["a person hops"]  # what is shorter stays
+    assert out["a person digs"] == [52, 52, 52]  # no less than 65 % of the clips
     assert set(usual_seconds()) >= {"wave", "bow", "kick"} and all(1 <= s <= 12 for s in usual_seconds().values())
