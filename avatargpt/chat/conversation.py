@@ -212,8 +212,9 @@ class Conversation:
     def _understand_turn(self, text: str) -> list[Act]:
         """The acts of a turn, none where it is not understood."""
         plain, files = simplify_paths(text)
-        if read_script(plain):
-            return [Act("make", text=plain)]
+        if script := read_script(plain):
+            parts = [(p.words or ("stays still" if n else "stands still"), p.seconds) for n, p in enumerate(script)]
+            return [Act("then" if n else "make", text=t, seconds=round(s, 3)) for n, (t, s) in enumerate(parts)]
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
         acts = self._intent.understand(turn) or []

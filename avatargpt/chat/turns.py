@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from avatargpt.chat.turn_text import CONTINUES, ChatTurn
-from avatargpt.reading.reader import Asked, Reader
+from avatargpt.reading.reader import Asked, Reader, ReadItem
 from instruct_data.dialogue.acts import TAKES, Act, follow_lines, from_json
 from instruct_data.reading.examples import PLACES, SPREAD, write_turn
 from vqvae.errors import UserError
@@ -59,7 +59,7 @@ class TurnReader:
             return None, 0.0
         if kinds == ["refuse"]:
             raise UserError(NOT_DONE)
-        acts = acts_of([(i.values, i.written) for i in items if i.values["do"] != "refuse"], turn)
+        acts = acts_of([(_surely(i), i.written) for i in items if i.values["do"] != "refuse"], turn)
         acts = [a for a in acts if a.do != "chat"] or acts[:1]  # "Great. Save it."
         for act in acts:
             caption = act.text if act.do in MOVEMENTS and act.text != CONTINUES else None
@@ -81,6 +81,12 @@ def acts_of(items: Iterable[tuple[Mapping[str, Any], str]], turn: ChatTurn) -> l
             acts.append(act := _act_of(values, written, turn, lines, files))
             follow_lines(lines, act.do, act.segment, act.to)
     return acts
+
+
+def _surely(item: ReadItem) -> dict[str, Any]:
+    """The values of an item without numbers that are guesses and that its act cannot do without."""
+    needed = [n for n in TAKES[item.values["do"]] if n in item.unsure]
+    return {name: value for name, value in item.values.items() if name not in needed}
 
 
 def _spread(read: Mapping[str, Any]) -> list[Mapping[str, Any]]:

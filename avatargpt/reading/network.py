@@ -290,10 +290,13 @@ class ItemWriter(nn.Module):
         copied = copies.masked_fill(ids[:, None] != text[..., None], -1e4).logsumexp(-1)
         return torch.logaddexp(told, copied).clamp(min=-20.0)
 
-    def likeliest(self, words: Tensor, copies: Tensor, ids: Tensor, size: int) -> Tensor:
-        """The likeliest piece (M,) of (M, S) and (M, N) log probabilities and the pieces of the texts (M, N)."""
+    def likeliest(self, words: Tensor, copies: Tensor, ids: Tensor, size: int, before: Tensor) -> Tensor:
+        """The likeliest piece (M,) of (M, S) and (M, N) log probabilities and the pieces of the texts (M, N), but none
+        that is written twice in a row; `before` (M, L).
+        """
         shares = torch.zeros(len(ids), size, device=ids.device).index_add(-1, self.spoken, words.exp())
-        return shares.scatter_add(-1, ids, copies.exp()).argmax(-1)
+        shares = shares.scatter_add(-1, ids, copies.exp())
+        return (shares.scatter(-1, before[:, -1:], -1.0) if before.shape[1] else shares).argmax(-1)
 
 
 class ReadingNetwork(nn.Module):

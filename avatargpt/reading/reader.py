@@ -20,6 +20,8 @@ Names = tuple[tuple[str | None, float], ...]
 """The likeliest names of an item and None (none of them) with their probabilities, the likeliest first."""
 MIN_KNOWN = 0.4
 """Probability of a name below which an item counts as not known, chosen on the requests of validation authors."""
+# probability of a number below which it is unsure, and of seconds that no numeral of the text says
+MIN_NUMBER, MIN_GUESS = 0.4, 0.6
 HELD, NOT_SHOWN = 0, 1  # kinds of a piece
 MIN_HELD = 0.8  # probability from which a word that no item has is one that an item should have
 BLOCK = 32  # texts read at once
@@ -46,6 +48,7 @@ class ReadItem:
         values: field -> choice, True, number, or number of a place from 1. words: field -> spans of the text.
         names: the likeliest names (None = none of them) with their probabilities, the likeliest first.
         written: the item in plain words. sure: how likely its first choice and its places are, together.
+        unsure: names of numbers that are better asked for.
     """
 
     values: Mapping[str, Any]
@@ -53,6 +56,7 @@ class ReadItem:
     names: Names = ()
     written: str = ""
     sure: float = 1.0
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,11 +145,14 @@ class Reader:
             shares = net.name_logits(program.table, step, pooled, mean).softmax(-1) if program.table else None
             for i in going.nonzero()[:, 0].tolist():
                 read: dict[str, Any] = {}
+                unsure: list[str] = []
                 sure = float(values["choice"][0][i, 0].softmax(-1).max()) if kinds["choice"] else 1.0
                 for kind, open_ in (("choice", None), ("flag", None), ("number", counted[i]), ("place", placed[i])):
                     for f, logits in zip(kinds[kind], values[kind], strict=True):  # type: ignore[index]
                         if (value := _value(f, logits[i, 0], open_, rows[i])) is not None:
                             read[f.name] = value
+                            if kind == "number" and _is_unsure(f, logits[i, 0], open_):
+                                unsure.append(f.name)
                         if kind == "place":
                             sure *= float(_close_pieces(logits[i, 0], placed[i]).softmax(-1).max())
                 words = {
@@ -153,7 +160,8 @@ class Reader:
                     if found is not None and (spans := _spans(texts[i].text, rows[i], found[i, 0, k] > 0))
                 }  # fmt: skip
                 kept.append((i, len(items[i]), step[i, 0]))
-                items[i].append(ReadItem(read, words, self._names(program.table, shares, i, near), sure=sure))
+                named_ = self._names(program.table, shares, i, near)
+                items[i].append(ReadItem(read, words, named_, sure=sure, unsure=tuple(unsure)))
             first = ids.new_zeros((len(texts), 1))
             if kinds["choice"]:
                 first = values["choice"][0].argmax(-1)
@@ -236,12 +244,20 @@ class Reader:
         for _ in range(MAX_WRITTEN):
             words, copies = net.writer(net.encoder, step, before, states[rows], mask[rows])
             size = len(net.encoder.table)
-            piece = net.writer.likeliest(words[:, -1], copies[:, -1], ids[rows], size).masked_fill(over, END)
+            piece = net.writer.likeliest(words[:, -1], copies[:, -1], ids[rows], size, before).masked_fill(over, END)
             before = torch.cat([before, piece[:, None]], 1)
             over |= piece == END
             if over.all():
                 break
-        return [self.pieces.words(row[: row.index(END)] if END in row else row) for row in before.tolist()]
+        return [self.pieces.words(_end_writing(row)) for row in before.tolist()]
+
+
+def _end_writing(row: list[int]) -> list[int]:
+    """The pieces of an item up to its end, or to where it says three of them again."""
+    row = row[: row.index(END)] if END in row else row
+    threes = list(zip(row, row[1:], row[2:], strict=False))
+    again = next((i for i, t in enumerate(threes) if t in threes[:i]), None)
+    return row if again is None else row[:again]
 
 
 def _real_pieces(rows: Sequence[Pieces], width: int) -> Tensor:
@@ -271,6 +287,14 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
     if f.kind == "place":
         return pieces.places.index(best - fixed) + 1
     return CONSTANTS[best - 1] if best < fixed else pieces.numerals[best - fixed].of(f.name)
+
+
+def _is_unsure(f: Field, logits: Tensor, open_: Tensor | None) -> bool:
+    """Whether the likeliest number of a field is better asked for than taken."""
+    assert open_ is not None
+    shares = _close_pieces(logits, open_).softmax(-1)
+    best = int(shares.argmax())
+    return float(shares[best]) < (MIN_GUESS if f.name == "seconds" and best <= len(CONSTANTS) else MIN_NUMBER)
 
 
 def _close_pieces(logits: Tensor, open_: Tensor) -> Tensor:

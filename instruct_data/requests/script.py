@@ -11,7 +11,7 @@ _SECOND = r"(?:\s*(?:seconds?|secs?|s)\b)?"
 _TIME = rf"(?:\d{{1,3}}:)?\d{{1,5}}(?:\.\d+)?{_SECOND}"
 _RANGE = rf"({_TIME})\s*(?:-->|-|–|—|to|until)\s*({_TIME})"
 _CLOCK = r"(\d{1,3}:\d\d(?:\.\d+)?)\s*(?:-->|-|–|—|to|until)\s*(\d{1,3}:\d\d(?:\.\d+)?)"
-# in brackets; before a colon; as minutes and seconds
+# in brackets; before a colon; as minutes and seconds; from "0-2s" on
 _MARK = re.compile(rf"[\[(]\s*{_RANGE}\s*[\])]\s*:?|(?<!\S){_RANGE}\s*:(?!\d)|(?<!\S){_CLOCK}\s*:?(?!\S)")
 ACCEPTED = "times that rise, e.g. [0-5s] walks [5-10s] sits down"
 NEAR = 0.001  # seconds that count as none
@@ -55,7 +55,8 @@ def read_script(text: str) -> list[ScriptPart]:
         if not re.search(r"[^\W_]", words):
             raise UserError(f"script: nothing happens at {mark.group().strip()!r}; accepted: {ACCEPTED}")
         if stop - start < NEAR or start < now - NEAR:
-            raise UserError(f"script: {mark.group().strip()!r} behind second {now:g}; accepted: {ACCEPTED}")
+            wrong = f"begins before the part before it ends, at {now:g} s" if start < now - NEAR else "ends as it begins"
+            raise UserError(f"script: {mark.group().strip()!r} {wrong}; accepted: {ACCEPTED}")
         if start > now + NEAR:
             out.append(ScriptPart(now, start, "", begin))
         out.append(ScriptPart(max(start, now), stop, words, text.index(words, begin)))

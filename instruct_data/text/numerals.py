@@ -9,8 +9,9 @@ ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
 ).split()
+MULTIPLES = {"twice": 2, "double": 2, "thrice": 3, "triple": 3}
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-NUMERAL = rf"\d+(?:[.,:]\d+)*|{'|'.join([*ONES, *TENS, 'hundred', 'half'])}"
+NUMERAL = rf"\d+(?:[.,:]\d+)*|{'|'.join([*ONES, *TENS, *MULTIPLES, 'hundred', 'half'])}"
 _NUMERAL = re.compile(NUMERAL)
 
 
@@ -25,6 +26,8 @@ def value_of(numerals: Sequence[str]) -> float | None:
     for word in numerals:
         if word in ONES or word in TENS:
             total += ONES.index(word) if word in ONES else 10 * (TENS.index(word) + 2)
+        elif word in MULTIPLES:
+            total += MULTIPLES[word]
         elif word == "half":  # "two and a half"
             total += 0.5
         elif word == "hundred":

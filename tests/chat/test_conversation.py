@@ -117,9 +117,10 @@ def test_lengths_are_kept_to_the_frame(talk, model):
     assert model.calls[-1][:3] == ("generate", "a person waves", 10.0)
 
 
-def test_a_script_is_made_as_it_stands(talk, model):
-    say(talk, "[0-3s] a person walks [3-5s] he bows")
-    assert model.calls[-1][1] == "[0-3s] a person walks [3-5s] he bows"
+def test_a_script_is_a_segment_for_each_part(talk, model):
+    say(talk, "[0-3s] a person walks [4-6s] he bows")
+    assert [s.caption for s in talk.timeline.segments] == ["a person walks", "stays still", "he bows"]
+    assert [s.motion.seconds for s in talk.timeline.segments] == [3, 1, 2]
 
 
 def test_files_in_and_on(talk, tmp_path, model):

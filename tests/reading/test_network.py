@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from avatargpt.reading.batches import PieceReader, make_batch
 from avatargpt.reading.network import MAX_ITEMS, ReadingConfig, ReadingNetwork, pool
-from avatargpt.reading.reader import Asked, Reader, Reading, _spans
+from avatargpt.reading.reader import Asked, Reader, Reading, _end_writing, _spans
 from avatargpt.reading.store import FILES, load_network, save_apart, save_network
 from avatargpt.train.reading import item_losses
 from instruct_data.reading.examples import WORD
@@ -82,7 +82,15 @@ def test_written_pieces_are_known_or_copied(network: ReadingNetwork) -> None:
     torch.testing.assert_close(found[2], words[0, 2, 2].exp())
     # two copies of a piece outdo a known one that is likelier than each
     shares = torch.tensor([[0.4, *[1e-6] * (len(spoken) - 1)]]).log(), torch.tensor([[1e-6, 0.3, 0.3, 1e-6]]).log()
-    assert writer.likeliest(*shares, torch.tensor([[7, strange, strange, 8]]), 30522).tolist() == [strange]
+    ids, nothing = torch.tensor([[7, strange, strange, 8]]), torch.zeros(1, 0, dtype=torch.long)
+    assert writer.likeliest(*shares, ids, 30522, nothing).tolist() == [strange]
+    # nothing is written twice in a row
+    assert writer.likeliest(*shares, ids, 30522, torch.tensor([[8, strange]])).tolist() == [spoken[0]]
+
+
+def test_writing_ends_where_it_says_the_same_again() -> None:
+    assert _end_writing([5, 6, 7, 102, 9]) == [5, 6, 7] and _end_writing([5, 6]) == [5, 6]
+    assert _end_writing([1, 2, 3, 4, 2, 3, 4, 2, 3, 4]) == [1, 2, 3, 4]
 
 
 def test_means_leave_out_what_has_no_weight() -> None:
