@@ -150,11 +150,12 @@ class Agent(Client):
         response, item = _text_of(event, "response_id"), _text_of(event, "item_id")
         if self.format is None or (response or item) in self.dropped:
             return None
-        if not self.talks or self.talks[-1].whole or not self.talks[-1].is_of(response, item):
+        last, rate = self.talks[-1] if self.talks else None, self.format[1]
+        if last is None or last.whole or last.rate != rate or not last.is_of(response, item):
             if len(self.talks) >= MAX_TALKS:
                 raise busy(f"{MAX_TALKS} talks wait; accepted again when one has been shown", 1)
             self._end_talks()
-            self.talks.append(Talk(response, item, self.format[1]))
+            self.talks.append(Talk(response, item, rate))
         return self.talks[-1]
 
     def _end_talks(self, response: str = "", item: str = "") -> None:
@@ -216,7 +217,8 @@ class Agent(Client):
         while talk.sound or not talk.whole:
             if talk.sound:
                 await self._sleep(AHEAD_SECONDS)
-                block = bytes(talk.sound[: 2 * round(talk.rate * STEP_SECONDS)])
+                step = STEP_SECONDS if self.samples else self._start_playing().latency  # what the first frame needs
+                block = bytes(talk.sound[: 2 * int(talk.rate * step + 1)])
                 del talk.sound[: len(block)]
                 await super()._sound(block)
             else:
