@@ -151,7 +151,8 @@ class Agent(Client):
         if self.format is None or (response or item) in self.dropped:
             return None
         last, rate = self.talks[-1] if self.talks else None, self.format[1]
-        if last is None or last.whole or last.rate != rate or not last.is_of(response, item):
+        is_over = last is not None and last.whole and not (response or item)  # named words may come after their sound
+        if last is None or is_over or last.rate != rate or not last.is_of(response, item):
             if len(self.talks) >= MAX_TALKS:
                 raise busy(f"{MAX_TALKS} talks wait; accepted again when one has been shown", 1)
             self._end_talks()

@@ -108,13 +108,14 @@ def test_a_talk_in_deltas_has_the_frames_of_the_stream_and_then_comes_to_rest(cl
              {**delta(b"", kind=("audio", "output_audio")[k % 2] + "_transcript"), "delta": f"w{k} "},
              {"type": "response.function_call_arguments.done", "name": "get_weather", "arguments": "{"})  # fmt: skip
     tell(agent, {"type": "response.output_audio.done", "response_id": "r1", "item_id": "i1"},
+         {**delta(b"", kind="output_audio_transcript"), "delta": "end"},
          {"type": "response.done", "response": {"id": "r1", "status": "completed"}})  # fmt: skip
     told = until(agent, "done")
     assert told[0][0] == {"type": "talk", "response_id": "r1", "item_id": "i1"}
     rows, expected = rows_of(told), streamed(client, sound)
     assert len(expected) == 48 and np.array_equal(rows[:48], expected)
     assert told[-1][0] == {"type": "done", "frames": 48 + REST_FRAMES, "seconds": 1.6,
-                           "caption": "".join(f"w{k} " for k in range(8))}  # fmt: skip
+                           "caption": "".join(f"w{k} " for k in range(8)) + "end"}  # fmt: skip
     way = rows[48:]
     assert np.abs(way[FACE_FRAMES - 1 :, -arkit.COUNT :]).max() == 0 < np.abs(expected[-1, -arkit.COUNT :]).max()
     assert np.allclose(way[-1, : -arkit.COUNT], expected[0, : -arkit.COUNT], atol=1e-5)
@@ -151,6 +152,13 @@ def test_an_interruption_drops_what_waits_and_ends_neutral(agent, event):
     after = until(agent, "done")
     assert [about["response_id"] for about, _ in after if about["type"] == "talk"] == ["r2"]
     assert after[-1][0]["frames"] == 15 + REST_FRAMES and "interrupted" not in after[-1][0]
+
+
+def test_sound_without_names_is_divided_by_its_ends(agent):
+    for count in (12, 9):
+        sound = base64.b64encode(speech(count / 30).tobytes()).decode()
+        tell(agent, {"type": "response.audio.delta", "delta": sound}, {"type": "response.audio.done"})
+    assert [until(agent, "done")[-1][0]["frames"] - REST_FRAMES for _ in range(2)] == [12, 9]
 
 
 def test_nobody_is_interrupted_between_talks_or_by_another_response(agent):
@@ -270,7 +278,7 @@ def test_messages_and_waiting_sound_are_bounded(client):
         assert "240 s of sound wait" in until(agent, "error")[-1][0]["message"]
         assert closed(agent) == 1008  # after 20 blocks too many
     with client.websocket_connect("/v1/realtime") as agent:
-        for k in range(40):
+        for k in range(60):
             tell(agent, delta(bytes(2), f"r{k}", f"i{k}"))
         assert closed(agent) == 1008  # after 20 talks too many
 
