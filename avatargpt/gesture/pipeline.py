@@ -98,9 +98,8 @@ class GesturePipeline:
         from instruct_data.gesture.plan import word_classes
         from instruct_data.gesture.strokes import turns_in
 
-        planner = None
-        if words is not None and (manner.share or manner.cues):
-            planner = StrokePlanner(self.bank, word_classes(), manner, load_guesser(), seed)
+        guesser = load_guesser() if words is not None and (manner.share or manner.cues) else None
+        planner = StrokePlanner(self.bank, word_classes(), manner, guesser, seed)
         listener = ListenerBehaviour(rate, other_rate, seed)
         before = None if start is None else turns_in(start)
         return SemanticOverlay(self.bank, manner, planner, words or (), loud, listener, before)

@@ -489,9 +489,9 @@ class GestureMotionStream:
             self._overlay.say(items)
 
     def cue(self, gesture: str, word: TimedWord) -> None:
-        """Add a gesture of the bank at a word. Raises UserError for an unknown gesture, or a stream without words."""
+        """Add a gesture of the bank at a word, also where words are off. Raises UserError for an unknown gesture."""
         if self._overlay is None:
-            raise UserError(f"gesture {gesture!r}: no bank of gestures, or words are off; accepted: with both")
+            raise UserError(f"gesture {gesture!r}: no bank of gestures beside the network; accepted: with one")
         self._overlay.cue(gesture, word)
 
     def end_at(self, frames: int) -> None:

@@ -54,7 +54,7 @@ AHEAD_SECONDS = 3.0  # of long motion that a client has not acknowledged
 PIECE = 20  # frames of long motion in a message, at most
 MAX_WORDS = 1000  # of a message
 MAX_DIRECTIONS = 4  # instructions of a client that are being read
-_TRY_LATER, _POLICY, _DEFECT = 1013, 1008, 1011  # close codes
+TRY_LATER, POLICY, DEFECT = 1013, 1008, 1011  # close codes
 
 
 RECORDED = ("sound", "transcript", "interlocutor", "interlocutor_transcript")  # what goes with a whole sound
@@ -126,7 +126,7 @@ class Stop(Body):
 
 
 Event = Start | Text | Emotion | Words | End | Long | Ack | Stop
-_EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 
 class Studio:
@@ -189,27 +189,34 @@ router = APIRouter(lifespan=lifespan)
 @router.websocket("/v1/stream")
 async def stream(socket: WebSocket) -> None:
     """One client: a live avatar, or long motion, one after the other."""
+    await serve(socket, Client)
+
+
+async def serve(socket: WebSocket, kind: type[Client]) -> None:
+    """A client of that kind until it leaves, is idle, or is refused because too many are open."""
     studio: Studio = socket.app.state.studio
     await socket.accept()
     if studio.open >= MAX_STREAMS:
-        await socket.close(_TRY_LATER, f"{MAX_STREAMS} streams are open")
+        await socket.close(TRY_LATER, f"{MAX_STREAMS} streams are open")
         return
     studio.open += 1
-    client = _Client(socket, studio)
+    client = kind(socket, studio)
     try:
         await client.listen()
     except (WebSocketDisconnect, RuntimeError):  # RuntimeError: it left while something was sent
         pass
     except TimeoutError:
         with suppress(RuntimeError):
-            await socket.close(_POLICY, "idle")
+            await socket.close(POLICY, "idle")
     finally:
         studio.open -= 1
         await client.close()
 
 
-class _Client:
-    """A socket and what it does."""
+class Client:
+    """A socket and what it does; `characters`, `messages` and `idle` seconds bound what it sends."""
+
+    characters, messages, idle = MAX_CHARACTERS, MAX_EVENTS, IDLE_SECONDS
 
     def __init__(self, socket: WebSocket, studio: Studio) -> None:
         self.socket, self.studio, self.server = socket, studio, server_of(socket)
@@ -231,20 +238,17 @@ class _Client:
         try:
             while (item := await self._next(receiving)) is not None:
                 try:
-                    if isinstance(item, str):
-                        await self._event(_parse_message(item))
-                    else:
-                        await self._sound(bytes(item))
+                    await (self._event(item) if isinstance(item, str) else self._sound(bytes(item)))
                 except (Refusal, UserError) as e:
                     await self._send_refusal(e)
                     if self.mistakes >= MAX_MISTAKES:
-                        await self.socket.close(_POLICY, f"{MAX_MISTAKES} mistakes")
+                        await self.socket.close(POLICY, f"{MAX_MISTAKES} mistakes")
                         return
                 except (WebSocketDisconnect, RuntimeError, TimeoutError):
                     raise
                 except Exception as e:  # a defect, which the log names
                     await self._send_refusal(e)
-                    await self.socket.close(_DEFECT)
+                    await self.socket.close(DEFECT)
                     return
         finally:
             receiving.cancel()
@@ -255,13 +259,13 @@ class _Client:
         """Take messages; sound that follows sound becomes one with it. Raises TimeoutError for a silent client."""
         while True:
             making = self.long is not None and not self.long.done()
-            message = await asyncio.wait_for(self.socket.receive(), None if making else IDLE_SECONDS)
+            message = await asyncio.wait_for(self.socket.receive(), None if making else self.idle)
             if message["type"] == "websocket.disconnect":
                 return
             data, text = message.get("bytes"), message.get("text")
             if text is not None:
-                if len(self._waiting) >= MAX_EVENTS or len(text) > MAX_CHARACTERS:
-                    await self.socket.close(_POLICY, "messages that are too long, or too many at once")
+                if len(self._waiting) >= self.messages or len(text) > self.characters:
+                    await self.socket.close(POLICY, "messages that are too long, or too many at once")
                     return
                 self._waiting.append(text)
             elif data:
@@ -274,7 +278,7 @@ class _Client:
                     await self._send_refusal(
                         busy(f"more than {WAITING_SECONDS:g} s of sound wait; accepted: {text}", 1)
                     )
-                    await self.socket.close(_TRY_LATER, "behind")
+                    await self.socket.close(TRY_LATER, "behind")
                     return
             self._come.set()
 
@@ -314,7 +318,8 @@ class _Client:
             if data is not None:
                 await self.socket.send_bytes(data)
 
-    async def _event(self, event: Event) -> None:
+    async def _event(self, message: str) -> None:
+        event: Event = parse_message(message, EVENTS)
         match event:
             case Start():
                 await self._start(event)
@@ -383,11 +388,11 @@ class _Client:
                 result = await self.studio.run(lambda: _rows(live.push(pcm)))
             await self._frames(*result)
 
-    async def _frames(self, count: int, data: bytes) -> None:
-        """Frames that are ready, to the client."""
+    async def _frames(self, count: int, data: bytes, **about: Any) -> None:
+        """Frames that are ready, to the client, and what else there is to say about them."""
         if count:
             row = {"type": "frames", "fps": FPS, "start": self.frames, "frames": count, "joints": len(SMPL52.names),
-                   "channels": arkit.COUNT}  # fmt: skip
+                   "channels": arkit.COUNT, **about}  # fmt: skip
             self.frames += count
             await self._send(row, data)
 
@@ -434,6 +439,9 @@ class _Client:
             result = await self.studio.run(lambda: _rows(live.finish()))
             self.live = None
         await self._frames(*result)
+        await self._close_talk()
+
+    async def _close_talk(self) -> None:
         await self._send({"type": "done", "frames": self.frames, "seconds": round(self.samples / self.rate, 3)})
 
     # Long motion
@@ -470,13 +478,13 @@ class _Client:
         return sent + len(piece)
 
 
-def _parse_message(message: str) -> Event:
-    """The event of a message. Raises Refusal for another one."""
+def parse_message(message: str, kinds: TypeAdapter[Any]) -> Any:
+    """The event of a message, of some kinds. Raises Refusal for another one."""
     try:
-        return _EVENTS.validate_json(message)
+        return kinds.validate_json(message)
     except ValidationError as e:
         first = e.errors()[0]
-        place = ".".join(map(str, first["loc"][1:])) or "type"
+        place = ".".join(map(str, first["loc"][len(first["loc"]) > 1 :])) or "type"  # without the name of its kind
         raise bad(f"{place}: {first['msg']}", place) from None
 
 
