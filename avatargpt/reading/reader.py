@@ -249,7 +249,7 @@ class Reader:
             over |= piece == END
             if over.all():
                 break
-        return [self.pieces.words(_end_writing(row)) for row in before.tolist()]
+        return [self.pieces.words(_end_writing(row)).rstrip(" ,;:") for row in before.tolist()]
 
 
 def _end_writing(row: list[int]) -> list[int]:

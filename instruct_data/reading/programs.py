@@ -5,7 +5,7 @@
 #     name    one of a long table (an action), or none of it
 #     choice  one of a few words (a side), or none
 #     flag    yes or no
-#     number  a numeral of the text, or one of `CONSTANTS` ("twice"), or none
+#     number  a numeral of the text ("3", "twice"), or one of `CONSTANTS` ("slower"), or none
 #     place   one of the text's marked places (the lines of a timeline), or none
 #     words   words of the text, not necessarily side by side, or none
 #

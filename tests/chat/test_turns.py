@@ -12,7 +12,9 @@ from avatargpt.chat.turns import TurnReader
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.reading.body import BodyReader
 from avatargpt.reading.reader import Reading, ReadItem
+from avatargpt.resources import weights
 from instruct_data.dialogue.acts import SPOKEN, Act, Outline, Replay, from_json, outline, read, write
 from instruct_data.factory.dialogues import TurnMaker, dialogue_pairs, phrases, read_dialogues, replay_dialogues
 from instruct_data.registry import get_task
@@ -365,3 +367,29 @@ def test_a_model_on_this_machine_is_asked_where_the_reader_is_not_sure() -> None
     assert ear.last == "recorded"
     backend.local = False
     assert ear.understand(ChatTurn("drop the first one", TWO.captions)) == [Act("chat")]
+
+
+
+@pytest.fixture(scope="module")
+def reader() -> TurnReader:
+    read = BodyReader.of(weights())
+    assert read is not None
+    return TurnReader(read.reader)
+
+
+BOW = {"captions": ("a person bows",), "lines": ("1 bows 5.2s",)}
+
+
+@pytest.mark.parametrize(("turn", "act"), [
+    ("play it twice as fast", ("speed", 2.0)), ("double speed", ("speed", 2.0)), ("half speed", ("speed", 0.5)),
+    ("repeat it twice", ("loop", 2)),
+])  # fmt: skip
+def test_numbers_that_words_say_are_taken(reader: TurnReader, turn: str, act: tuple[str, float]) -> None:
+    (read,) = reader.weigh_turn(heard(turn, **BOW))[0] or ()
+    assert (read.do, read.factor or read.seconds or read.times) == act
+
+
+@pytest.mark.parametrize("turn", ["make it twice as long", "half as long", "double the length"])
+def test_lengths_that_nothing_says_are_asked_for(reader: TurnReader, turn: str) -> None:
+    with pytest.raises(UserError, match="how long"):
+        reader.weigh_turn(heard(turn, **BOW))
