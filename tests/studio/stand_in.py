@@ -17,6 +17,7 @@ from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.app import create_app
 from avatargpt.server.settings import ServerSettings
+from avatargpt.verbs.actions import KnownAction
 from instruct_data.dialogue.acts import TAKES, Act, read
 from tests.chat.stand_ins import FakeModel, FakePlanner
 from tests.clips import gliding
@@ -141,6 +142,12 @@ class Model(FakeModel):
     def describe(self, motions: list[Motion], num: int | None = None, **_: Any) -> list[Any]:
         lines = [f"a person moves for {len(m)} frames" for m in motions]
         return lines if num is None else [[line] * num for line in lines]
+
+
+    def actions(self, query: str = "", count: int = 20, offset: int = 0) -> list[KnownAction]:
+        """120 moves; the last ones are the nearest to any query."""
+        rows = [KnownAction(f"move_{i:03}", f"a person does move {i}", i / 10, False, i == 1) for i in range(120)]
+        return (rows[::-1] if query else rows)[offset : offset + count]
 
 
 EITHER = "Shall I play segment 1 0.5 times as fast (first), or remove segment 1 (second)?"
