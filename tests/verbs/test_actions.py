@@ -5,10 +5,15 @@ from typing import Any
 import pytest
 
 from avatargpt import resources
+from avatargpt.chat.conversation import Conversation
+from avatargpt.chat.timeline import Segment, Timeline
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import RequestResolver
 from avatargpt.verbs.actions import MAX_COUNT, ActionsRequest, KnownAction, actions_row, find_actions, list_actions
 from avatargpt.verbs.request import make_request
+from instruct_data.dialogue.acts import Act
+from tests.chat.stand_ins import FakeModel
+from tests.clips import gliding
 from tests.factories import CountingGrounder
 from vqvae.errors import UserError
 
@@ -124,3 +129,22 @@ def test_a_model_without_an_index_says_so() -> None:
 
     with pytest.raises(UserError, match="no phrase index"):
         list_actions(Bare(), ActionsRequest())  # type: ignore[arg-type]
+
+
+def test_a_caption_is_a_turn_of_its_own_words(packaged: RequestResolver) -> None:
+    class Known(FakeModel):
+        phrase_index = packaged.phrase_index
+
+    class Nobody:
+        name = "nobody"
+
+        def understand(self, turn: Any) -> Any:
+            raise UserError("read by another")
+
+    talk = Conversation(Known(), intent=Nobody())
+    captions = [a.caption for a in find(packaged, count=60, offset=300)]
+    assert [talk.read(text) for text in captions] == [[Act("make", text=text)] for text in captions]
+    talk.memory.now = Timeline().replace_segments([Segment("a person glides", gliding(20), 0)])
+    assert talk.read(captions[0]) == [Act("then", text=captions[0])]
+    with pytest.raises(UserError, match="read by another"):
+        talk.read("close the tap, would you")
