@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from typing_extensions import TypedDict
 
 from avatargpt.server.errors import CODES
+from avatargpt.verbs.actions import KnownAction
 
 Links = dict[str, str]  # format -> path
 Error = TypedDict("Error", {"code": str, "message": str, "where": str})
@@ -32,10 +33,7 @@ Activity = TypedDict("Activity", {"name": str, "steps": list[Step]})
 Plan = TypedDict("Plan", {
     "scene": str, "activities": list[Activity], "seconds": float | None, "planner": str, "notes": list[str],
 })  # fmt: skip
-Action = TypedDict("Action", {
-    "name": str, "caption": str, "seconds": float | None, "checked": bool, "own": bool, "score": float | None,
-})  # fmt: skip
-Actions = TypedDict("Actions", {"actions": list[Action]})
+Actions = TypedDict("Actions", {"actions": list[KnownAction]})
 Upload = TypedDict("Upload", {
     "id": str, "kind": str, "name": str, "bytes": int, "href": str, "character": bool, "expires": str,
     "motion": NotRequired[Motion],

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import warnings
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -27,7 +28,6 @@ from avatargpt.server.settings import ServerSettings
 from avatargpt.server.worker import Cancelled, Worker
 from avatargpt.speech import alignment
 from avatargpt.speech.words import Word, Words
-from avatargpt.verbs.actions import actions_row
 from avatargpt.verbs.describe import request_row, score_row
 from tests.server.sounds import sound_file, voice
 from vqvae.arkit import INDEX
@@ -237,7 +237,7 @@ def test_the_library_is_the_same_through_every_door(real, client, capsys):
     for query, count, offset in (("get the door for her", 4, 0), ("", 3, 800)):
         asked = {"query": query, "count": count, "offset": offset}
         found = real.actions(**asked)
-        row = actions_row(found)
+        row = {"actions": [asdict(action) for action in found]}
         assert len(found) == count and (found[0].score is None) == (not query)
         assert client.post("/v1/actions", json=asked).json() == row
         assert client.post("/v1/tools/actions", json=asked).json() == row

@@ -1,5 +1,6 @@
 """The library of moves: what is found by other words, bounds, captions that `generate` takes as they are."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.timeline import Segment, Timeline
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import RequestResolver
-from avatargpt.verbs.actions import MAX_COUNT, ActionsRequest, KnownAction, actions_row, find_actions, list_actions
+from avatargpt.verbs.actions import ActionsRequest, KnownAction, find_actions, list_actions
 from avatargpt.verbs.request import make_request
 from instruct_data.dialogue.acts import Act
 from tests.chat.stand_ins import FakeModel
@@ -39,7 +40,7 @@ def packaged() -> RequestResolver:
 
 
 def find(packaged: RequestResolver, query: str = "", **fields: Any) -> list[KnownAction]:
-    return find_actions(packaged.phrase_index, packaged.grounder, ActionsRequest(query, **fields))
+    return find_actions(packaged, ActionsRequest(query, **fields))
 
 
 @pytest.mark.parametrize("query", OTHER_WORDS)
@@ -49,7 +50,7 @@ def test_other_words_find_the_action_first(packaged: RequestResolver, query: str
 
 
 def test_all_actions_come_in_order_of_name(packaged: RequestResolver) -> None:
-    rows = find(packaged, count=MAX_COUNT)
+    rows = find(packaged, count=2000)
     names = [a.name for a in rows]
     assert names == sorted(packaged.phrase_index.members) and len(names) > 1000
     assert all(a.score is None and not a.own for a in rows)
@@ -70,12 +71,14 @@ def test_pages_of_a_query_join_without_a_gap(packaged: RequestResolver) -> None:
 
 
 def test_captions_are_taken_as_they_are(packaged: RequestResolver) -> None:
+    rows = [*find(packaged, count=2000), *find(packaged, "a sport with a ball", count=50)]
     index = packaged.phrase_index
-    rows = [*find(packaged, count=40, offset=500), *find(packaged, "a sport with a ball", count=20)]
     for row in rows:
-        request = index.read(row.caption)
-        assert [c.caption for c in request.clauses] == [row.caption], row.name
-    assert len({r.caption for r in rows}) > 50
+        captions = {index.captions[i][""] for i in index.members[row.name].tolist()}
+        if any(index.row_of(text) is not None for text in captions):  # a few share theirs with another action
+            assert [c.caption for c in index.read(row.caption).clauses] == [row.caption], row.name
+    assert sum(index.row_of(row.caption) is None for row in rows) < 5
+    assert len({r.caption for r in rows}) > 1000
 
 
 @pytest.mark.parametrize(
@@ -90,12 +93,12 @@ def test_odd_queries_have_an_order_too(packaged: RequestResolver, query: str) ->
     ("fields", "message"),
     [({"query": "?!"}, "signs alone"), ({"query": "\udce9"}, "valid string"), ({"count": 0}, "count: 0; accepted 1 to"),
      ({"query": "x" * 1001}, "query: 1001 characters; accepted at most 1000"),
-     ({"count": MAX_COUNT + 1}, f"accepted 1 to {MAX_COUNT}"), ({"offset": -1}, "offset: -1; accepted 0 to"),
+     ({"count": 2001}, "accepted 1 to 2000"), ({"offset": -1}, "offset: -1; accepted 0 to"),
      ({"offset": True}, "offset: True"), ({"count": 2.5}, "count: 2.5"), ({"query": 3}, "query: 3")],
 )  # fmt: skip
 def test_mistakes_are_told(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        make_request(ActionsRequest, **fields).check()
+        make_request(ActionsRequest, **fields)
     assert message in str(caught.value)
 
 
@@ -106,29 +109,22 @@ def test_own_actions_are_found_without_a_reader() -> None:
     classes = ["walk", "walk", "bow", "zibble"]
     index = PhraseIndex(keys, captions, classes, [""] * 4, {}, lengths, GROUNDER.sentence(keys))
     index.user_actions = frozenset(["zibble"])
-    rows = find_actions(index, GROUNDER, ActionsRequest())
+    parts = SimpleNamespace(phrase_index=index, grounder=GROUNDER)
+    rows = find_actions(parts, ActionsRequest())
     assert [(a.name, a.seconds, a.own) for a in rows] == [
         ("bow", None, False),
         ("walk", 4.0, False),
         ("zibble", 1.5, True),
     ]
-    first, *_ = find_actions(index, GROUNDER, ActionsRequest("left arm up"))
+    first, *_ = find_actions(parts, ActionsRequest("left arm up"))
     assert (first.name, first.caption) == ("zibble", keys[3]) and first.score is not None and first.score > 0.4
-    assert actions_row([first])["actions"][0]["own"] is True
+    assert first.own and first.seconds == 1.5
 
 
 def test_a_model_without_an_index_says_so() -> None:
-    class Bare:
-        phrase_index = grounder = None
-
-        @property
-        def body(self) -> Any:
-            return self
-
-        model = property(lambda self: self)
-
+    bare = SimpleNamespace(phrase_index=None, grounder=None)
     with pytest.raises(UserError, match="no phrase index"):
-        list_actions(Bare(), ActionsRequest())  # type: ignore[arg-type]
+        list_actions(SimpleNamespace(body=SimpleNamespace(model=bare)), ActionsRequest())  # type: ignore[arg-type]
 
 
 def test_a_caption_is_a_turn_of_its_own_words(packaged: RequestResolver) -> None:
