@@ -48,3 +48,8 @@ def test_a_move_is_made_as_by_a_turn(open_page, width):
     until(page, "studio.studio.session?.segments.length === 1 && !studio.studio.busy")
     assert page.evaluate("studio.studio.session.segments[0].caption") == "a person does move 4"
     assert page.is_visible("#moves") == (width == 960), "on a phone it would hide the avatar"
+    if width == 960:
+        stills = "[...document.querySelectorAll('#moves canvas')].map((c) => c.parentElement.dataset.caption)"
+        until(page, f"{stills}.join() === 'a person does move 4'")
+        pixels = "document.querySelector('#moves canvas').getContext('2d').getImageData(0, 0, 72, 72).data"
+        assert page.evaluate(f"[...{pixels}].filter((v, i) => i % 4 === 3 && v).length") > 100, "it is drawn"

@@ -2,10 +2,13 @@
 
 import * as api from "./api";
 import { byId, el, iconButton } from "./dom";
+import { emptyPose, sample, worldOf } from "./frames";
 import { tell } from "./menu";
 import type { Studio } from "./studio";
 
 const PAGE = 50; // rows that come at a time
+const SIZE = 72; // px of a still, which is shown half as large
+const BODY = 22; // joints of it: fingers are left out
 const PAUSE = 250; // ms without a key after which a search begins
 
 export class Moves {
@@ -32,6 +35,7 @@ export class Moves {
       this.timer = window.setTimeout(() => void this.load(true), PAUSE);
     });
     this.host.addEventListener("keydown", (event) => this.pressed(event));
+    for (const event of ["clip", "session"] as const) studio.on(event, () => this.showStills());
     new IntersectionObserver((seen) => seen.some((s) => s.isIntersecting) && void this.load(false), { root: found }).observe(this.more);
   }
 
@@ -41,6 +45,7 @@ export class Moves {
     this.button.setAttribute("aria-expanded", String(on));
     if (!on) return inside ? this.button.focus() : undefined;
     this.field.focus();
+    this.showStills();
     if (!this.list.children.length) void this.load(true);
   }
 
@@ -77,6 +82,7 @@ export class Moves {
       if (anew) this.list.replaceChildren();
       this.list.append(...found.map((move) => this.row(move)));
       if (anew) this.list.parentElement?.scrollTo(0, 0);
+      this.showStills();
       this.more.hidden = found.length < PAGE;
       const rows = this.list.children.length;
       this.state.textContent = this.field.value.trim() ? `The ${rows} nearest, the best first` : `${rows} moves${this.more.hidden ? "" : ", and more below"}`;
@@ -93,7 +99,43 @@ export class Moves {
     const words = title ? el("small", {}, caption) : el("b", {}, caption);
     const told = [title?.textContent, caption, facts].filter(Boolean).join(", ");
     const choose = el("button", { type: "button", class: "move", "aria-label": told, onclick: () => this.suggest(caption) }, title ?? words, el("i", {}, facts), title && words);
-    return el("li", {}, choose, iconButton("play", `Make it: ${caption}`, () => this.make(caption)));
+    return el("li", { "data-caption": caption }, choose, iconButton("play", `Make it: ${caption}`, () => this.make(caption)));
+  }
+
+  /** Beside the moves that stand on the timeline a still of theirs. */
+  private showStills(): void {
+    if (this.host.hidden) return;
+    const made = new Map(this.studio.segments.filter((s) => !s.draft).map((s) => [s.caption, s.start + s.seconds / 2]));
+    for (const row of this.list.querySelectorAll("li")) {
+      row.querySelector("canvas")?.remove();
+      const at = made.get(row.dataset["caption"] ?? "");
+      if (at !== undefined) row.prepend(this.still(at));
+    }
+  }
+
+  /** The body at a second of the timeline, as lines between its joints, seen from a little to the side. */
+  private still(seconds: number): HTMLCanvasElement {
+    const canvas = el("canvas", { width: SIZE, height: SIZE, "aria-hidden": "true" });
+    const draw = canvas.getContext("2d");
+    const clip = this.studio.blend?.base;
+    if (!draw || !clip) return canvas;
+    const { places } = worldOf(clip, sample(clip, seconds, emptyPose(clip)));
+    const [x = 0, y = 0, z = 0] = places;
+    const scale = SIZE / 2.2; // metres that the picture is high
+    const at = (j: number): [number, number] => {
+      const [a, b, c] = places.subarray(3 * j, 3 * j + 3) as unknown as [number, number, number];
+      return [SIZE / 2 + scale * (0.87 * (a - x) + 0.5 * (c - z)), SIZE / 2 - scale * (b - Math.max(0.9, y))];
+    };
+    draw.strokeStyle = "#7588c9"; // seen on light and dark panels
+    draw.lineWidth = 4;
+    draw.lineCap = "round";
+    clip.parents.slice(0, BODY).forEach((parent, j) => {
+      if (parent < 0) return;
+      draw.moveTo(...at(parent));
+      draw.lineTo(...at(j));
+    });
+    draw.stroke();
+    return canvas;
   }
 
   private make(caption: string): void {
