@@ -29,6 +29,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.options import GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.verbs import files, join
+from avatargpt.verbs.actions import ActionsRequest, list_actions
 from avatargpt.verbs.describe import DescribeRequest, ReadRequest, describe, read
 from avatargpt.verbs.face import ActFaceRequest, act_face
 from avatargpt.verbs.generate import GenerateRequest, generate
@@ -279,6 +280,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
     extend = method_of(join.ExtendRequest, join.extend)
     reconstruct = method_of(join.ReconstructRequest, join.reconstruct)
     read = method_of(ReadRequest, read)
+    actions = method_of(ActionsRequest, list_actions)
     capture = method_of(files.CaptureRequest, files.capture)
     describe_body = _of("body.description", MotionDescription.describe)
     run_task = method_of(TaskRequest, run_task)

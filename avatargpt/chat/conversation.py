@@ -215,6 +215,8 @@ class Conversation:
         if script := read_script(plain):
             parts = [(p.words or ("stays still" if n else "stands still"), p.seconds) for n, p in enumerate(script)]
             return [Act("then" if n else "make", text=t, seconds=round(s, 3)) for n, (t, s) in enumerate(parts)]
+        if (index := self.model.phrase_index) is not None and index.row_of(plain) is not None:
+            return [Act("then" if self.timeline.segments else "make", text=plain)]
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
         acts = self._intent.understand(turn) or []

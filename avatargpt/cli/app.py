@@ -23,6 +23,7 @@ from vqvae.errors import DEBUG, UserError, error_line, one_line
 COMMANDS = {
     "generate": "avatargpt.cli.generate:generate",
     "read": "avatargpt.cli.generate:read",
+    "actions": "avatargpt.cli.generate:actions",
     "describe": "avatargpt.cli.motion:describe",
     "inbetween": "avatargpt.cli.motion:inbetween",
     "extend": "avatargpt.cli.motion:extend",

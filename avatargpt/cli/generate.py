@@ -1,8 +1,9 @@
-"""``avatargpt generate``: text to body motion, and ``avatargpt read``: the request in a text, without motion."""
+"""``avatargpt generate``: text to body motion; ``read``, ``actions``: the request in a text, and the known moves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from vqvae.errors import UserError
 from vqvae.io.files import parsing, read_text
 
 if TYPE_CHECKING:
+    from avatargpt.requests.resolver import RequestResolver
     from instruct_data.requests.spec import MotionRequest
 
 
@@ -154,6 +156,12 @@ def request_lines(request: MotionRequest) -> list[str]:
 
 def _requests(texts: Sequence[str], setup: common.Setup) -> list[MotionRequest]:
     """Texts as they are read without the language model of motion."""
+    resolver = _load_resolver(setup)
+    return [resolver.read(t) for t in texts]
+
+
+def _load_resolver(setup: common.Setup) -> RequestResolver:
+    """What reads texts and looks up captions, without the language model of motion."""
     import torch
 
     from avatargpt import resources
@@ -164,5 +172,29 @@ def _requests(texts: Sequence[str], setup: common.Setup) -> list[MotionRequest]:
     if setup.threads:
         torch.set_num_threads(setup.threads)
     with common.progress("loading", setup.quiet):
-        resolver = RequestResolver.load(setup.model or resources.weights())
-    return [resolver.read(t) for t in texts]
+        return RequestResolver.load(setup.model or resources.weights())
+
+
+@takes("actions")
+def actions(
+    query: Annotated[str, argument("QUERY", "What is looked for, in your own words.")] = "",
+    *,
+    asked: dict[str, Any],
+    setup: common.PlainSetup,
+) -> None:
+    """Moves that the model knows: all, or the nearest to a QUERY.
+
+    A row is its usual seconds, its name, and a caption that `generate` takes; * = geometry can check it.
+    """
+    from avatargpt.verbs.actions import ActionsRequest, find_actions
+    from avatargpt.verbs.request import make_request
+
+    wanted = make_request(ActionsRequest, query, **asked)
+    found = find_actions(_load_resolver(setup), wanted)
+    if setup.as_json:
+        return common.print_json({"actions": [asdict(action) for action in found]})
+    wide = max((len(a.name) for a in found if len(a.name) < 30), default=4)
+    common.say(f"{'score':>5}  {'seconds':>7}  {'name':<{wide}}    caption")
+    for a in found:
+        score, seconds = (f"{v:.{n}f}" if v is not None else "" for v, n in ((a.score, 2), (a.seconds, 1)))
+        common.say(f"{score:>5}  {seconds:>7}  {a.name:<{wide}}  {'*' if a.checked else ' '} {a.caption}")

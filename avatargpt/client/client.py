@@ -151,6 +151,7 @@ class Client:
     edit = _posted("edit", "avatargpt.verbs.join:EditRequest")
     describe = _posted("describe", VERBS["describe"], take=itemgetter("descriptions"))
     read = _posted("read", VERBS["read"], take=lambda answer: answer.get("request") or answer["score"])
+    actions = _posted("actions", VERBS["actions"], take=itemgetter("actions"))
     reconstruct = _posted("reconstruct", VERBS["reconstruct"], take=lambda answer: (*_clips(answer), answer["figures"]))
     run_task = _posted("tasks", VERBS["task"], take=lambda a: a["answers"] if "answers" in a else _clips(a))
     plan = _posted("plans", VERBS["plan"], take=lambda answer: answer)

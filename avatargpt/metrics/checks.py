@@ -193,6 +193,7 @@ def on_side(check: Any, side: str | None) -> Any:
 
 
 # The rows of a table among the evaluation suites.
+@cache
 def _rows(table: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_yaml(resources.suites() / f"{table}.yaml")["classes"]
     return rows

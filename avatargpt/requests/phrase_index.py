@@ -135,12 +135,10 @@ class PhraseIndex:
         self.captions, self.lengths = list(captions), lengths
         self.index = vector_index.VectorIndex(self.keys, vectors, words)
         self.rows = {k: i for i, k in enumerate(self.keys)}
-        # reads: reads requests for bodies, None = each is one action
-        self.reads: BodyReader | None = None
+        self.reads: BodyReader | None = None  # reads requests for bodies; None = each is one action
         self.reader: RequestReader | None = None  # of faces and turns
         self.attributes: dict[str, CaptionAttributes] = {}  # of each caption besides its action; empty = not read
-        # user_actions: actions that no network has learnt
-        self.user_actions: frozenset[str] = frozenset()
+        self.user_actions: frozenset[str] = frozenset()  # actions that no network has learnt
         self.measured: dict[str, dict[str, str]] = {}
 
     @cached_property
@@ -165,15 +163,19 @@ class PhraseIndex:
         """(n,) rows of the phrasings that are captions of their own."""
         return np.flatnonzero([self.is_caption(row) for row in range(len(self.keys))])
 
+    def row_of(self, text: str) -> int | None:
+        """The row of a text that is read as itself: a caption, or a phrasing of an action of the user's; None = no."""
+        row = self.rows.get(_as_caption(text), -1)
+        return row if row >= 0 and (self.is_caption(row) or self.classes[row] in self.user_actions) else None
+
     def style(self, text: str) -> str:
         """The style that the text names, or empty."""
         return self.manners.find(text)[0]
 
     def read(self, text: str) -> MotionRequest:
         """The typed request of a text; a known caption is read as itself; without a reader any text is one action."""
-        key = _as_caption(text)
-        row = self.rows.get(key)
-        if row is not None and (self.is_caption(row) or self.classes[row] in self.user_actions):
+        key, row = _as_caption(text), self.row_of(text)
+        if row is not None:
             told = {k: v for k, v in self.attributes.get(key, {}).items() if k in MATCH_WEIGHTS}
             clause = Clause(action=text, name=self.classes[row], caption=key, known=True, **told)
             return MotionRequest(clauses=[clause], text=text)

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from typing_extensions import TypedDict
 
 from avatargpt.server.errors import CODES
+from avatargpt.verbs.actions import KnownAction
 
 Links = dict[str, str]  # format -> path
 Error = TypedDict("Error", {"code": str, "message": str, "where": str})
@@ -32,13 +33,14 @@ Activity = TypedDict("Activity", {"name": str, "steps": list[Step]})
 Plan = TypedDict("Plan", {
     "scene": str, "activities": list[Activity], "seconds": float | None, "planner": str, "notes": list[str],
 })  # fmt: skip
+Actions = TypedDict("Actions", {"actions": list[KnownAction]})
 Upload = TypedDict("Upload", {
     "id": str, "kind": str, "name": str, "bytes": int, "href": str, "character": bool, "expires": str,
     "motion": NotRequired[Motion],
 })  # fmt: skip
 File = TypedDict("File", {"name": str, "href": str, "media_type": str, "bytes": int})
 Export = TypedDict("Export", {"file": File})
-Called = Motions | Descriptions | Reading | Reconstructed | TaskAnswers | Plan | Export  # by a tool
+Called = Motions | Descriptions | Reading | Actions | Reconstructed | TaskAnswers | Plan | Export  # by a tool
 
 Progress = TypedDict("Progress", {"done": int, "total": int, "stage": str})
 # a job that is done has what its route answers with, too

@@ -41,7 +41,7 @@ INSTRUCTIONS = (
     "Moves a person: make a motion from words, look at the contact sheet that comes with it, edit it by words, "
     "describe it, export it as a file. Notes of a motion say what could not be shown. A motion is known by its id."
 )
-READ_ONLY = ("describe", "plan")
+READ_ONLY = ("describe", "plan", "actions")
 # what an assistant is told of a motion
 NEEDED = ("id", "prompt", "kind", "seconds", "fps", "notes", "read_as", "seed", "expires")
 FILES = {"sound": "Id of an upload, or the path of a sound file.", "motion": "Id of a motion, or the path of its file."}

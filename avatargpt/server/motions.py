@@ -38,5 +38,7 @@ post(router, "/reconstruct", "A motion through its tokens and back", services.re
      examples=[{"motion": "ID"}])  # fmt: skip
 post(router, "/read", "What a text asks for", services.read, answers.Reading,
      examples=[{"text": "walk, then wave twice"}])  # fmt: skip
+post(router, "/actions", "The library of moves", services.actions, answers.Actions,
+     examples=[{"query": "open a door", "count": 5}])  # fmt: skip
 post(router, "/plans", "A scene to activities and steps", services.plans, answers.Plan,
      examples=[{"scene": "a man makes breakfast", "seconds": 60}])  # fmt: skip

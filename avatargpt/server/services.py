@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from avatargpt.server.errors import bad
 from avatargpt.server.generation import GenerationBatch, GenerationItem, body_alone, body_of, check_seconds_of
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
+from avatargpt.verbs.actions import ActionsRequest
 from avatargpt.verbs.describe import DescribeRequest, ReadRequest, request_row, score_row
 from avatargpt.verbs.generate import GenerateRequest, make_motions, read_prompts
 from avatargpt.verbs.join import EditRequest, ExtendRequest, InbetweenRequest, ReconstructRequest
@@ -309,6 +310,11 @@ def read(server: Server, body: ReadRequest) -> Job:
         return {"score": score_row(found)} if body.face else {"request": request_row(found)}
 
     return server.submit("read", work)
+
+
+def actions(server: Server, body: ActionsRequest) -> Job:
+    """Actions that the model knows; the result is ``{"actions": [...]}``."""
+    return server.submit("actions", lambda _: {"actions": [asdict(a) for a in server.model.actions(**values_of(body))]})
 
 
 def plans(server: Server, body: PlanRequest) -> Job:

@@ -20,6 +20,7 @@ from avatargpt.server.jobs import Wait, answer
 from avatargpt.server.long_motion import long
 from avatargpt.server.voices import speak
 from avatargpt.server.worker import Job
+from avatargpt.verbs.actions import ActionsRequest
 from avatargpt.verbs.describe import DescribeRequest, ReadRequest
 from avatargpt.verbs.files import ExportRequest
 from avatargpt.verbs.join import EditRequest, ReconstructRequest
@@ -88,6 +89,8 @@ TOOLS = {tool.name: tool for tool in (
     Tool("task", "Run one of the model's tasks as it stands, by its name and slots.", TaskRequest, services.run_task),
     Tool("read", "Say what a text asks a body or a face for: actions, sides, counts, what is not known.", ReadRequest,
          services.read),
+    Tool("actions", "Look up which moves the model knows, with captions to make them by; the nearest to a query first.",
+         ActionsRequest, services.actions),
     Tool("reconstruct", "Let a motion go through its tokens and back.", ReconstructRequest, services.reconstruct),
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.",
          EditRequest, services.edit),

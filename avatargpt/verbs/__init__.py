@@ -7,6 +7,7 @@ VERBS = {
     "inbetween": "avatargpt.verbs.join:InbetweenRequest",
     "extend": "avatargpt.verbs.join:ExtendRequest",
     "read": "avatargpt.verbs.describe:ReadRequest",
+    "actions": "avatargpt.verbs.actions:ActionsRequest",
     "reconstruct": "avatargpt.verbs.join:ReconstructRequest",
     "plan": "avatargpt.verbs.plan:PlanRequest",
     "long": "avatargpt.verbs.plan:LongRequest",

@@ -166,6 +166,10 @@ data check nowhere => nowhere; no clip store
 data ls nowhere => nowhere; no clip store
 data build bvh takes -o store => takes: no clip in it could be used: ; one
 
+actions !!! => signs alone; accepted
+actions "" --count 0 => count: 0; 1 to 2000
+actions walk --offset -1 => offset: -1; accepted 0 to
+actions walk run => run
 plan => SCENE is missing; accepted
 plan "" => empty text
 plan " \t " => empty text

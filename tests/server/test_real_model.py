@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import warnings
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -217,6 +219,37 @@ def test_readings_and_reconstructions_are_the_same_through_every_door(tmp_path, 
     answer = client.post("/v1/reconstruct", json={"motion": number}).json()
     assert answer["figures"] == figures and answer["motions"][0]["frames"] == len(rebuilt)
     assert_same(export.load(rebuilt.save(tmp_path / "direct.npz")), told(tmp_path, "reconstruct", path))
+
+
+def test_the_library_is_the_same_through_every_door(real, client, capsys):
+    from mcp import Client
+
+    from avatargpt.__main__ import main
+    from avatargpt.client import Client as Remote
+    from avatargpt.server.mcp_server import mcp_server
+
+    async def call(arguments):
+        async with Client(mcp_server(client.app.state.server)) as assistant:
+            return (await assistant.call_tool("actions", arguments)).structured_content
+
+    remote = Remote("http://localhost")
+    remote._http = client  # the same exchanges, without a socket
+    for query, count, offset in (("get the door for her", 4, 0), ("", 3, 800)):
+        asked = {"query": query, "count": count, "offset": offset}
+        found = real.actions(**asked)
+        row = {"actions": [asdict(action) for action in found]}
+        assert len(found) == count and (found[0].score is None) == (not query)
+        assert client.post("/v1/actions", json=asked).json() == row
+        assert client.post("/v1/tools/actions", json=asked).json() == row
+        assert asyncio.run(call(asked)) == row and remote.actions(**asked) == row["actions"]
+        assert main(["actions", query, "--count", str(count), "--offset", str(offset), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == row
+        assert main(["actions", query, "--count", str(count), "--offset", str(offset)]) == 0
+        head, *lines = capsys.readouterr().out.splitlines()
+        assert head.split() == ["score", "seconds", "name", "caption"] and len(lines) == count
+        assert all(a.name in line and line.endswith(a.caption) for a, line in zip(found, lines, strict=True))
+    refused = client.post("/v1/actions", json={"query": "..."})
+    assert refused.status_code == 400 and "signs alone" in refused.json()["error"]["message"]
 
 
 def test_a_task_answers_the_same_through_every_door(tmp_path, real, client, capsys):

@@ -13,10 +13,10 @@ import uvicorn
 from avatargpt import planning
 from avatargpt.avatar.pipeline import BodyClip
 from avatargpt.chat.maker import GeneratedMotion, MotionMaker
-from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.app import create_app
 from avatargpt.server.settings import ServerSettings
+from avatargpt.verbs.actions import KnownAction
 from instruct_data.dialogue.acts import TAKES, Act, read
 from tests.chat.stand_ins import FakeModel, FakePlanner
 from tests.clips import gliding
@@ -142,7 +142,13 @@ class Model(FakeModel):
         lines = [f"a person moves for {len(m)} frames" for m in motions]
         return lines if num is None else [[line] * num for line in lines]
 
+    def actions(self, query: str = "", count: int = 20, offset: int = 0) -> list[KnownAction]:
+        """120 moves; the last ones are the nearest to any query."""
+        rows = [KnownAction(f"move_{i:03}", f"a person does move {i}", i / 10, False, i == 1) for i in range(120)]
+        return (rows[::-1] if query else rows)[offset : offset + count]
 
+
+READINGS = {"first": "speed 1 x0.5", "second": "delete 1"}
 EITHER = "Shall I play segment 1 0.5 times as fast (first), or remove segment 1 (second)?"
 
 
@@ -150,13 +156,15 @@ class Words:
     """Turns are lines of acts; "slower or gone" has two readings; all else is a motion that is made, or comes next."""
 
     name = "stand-in"
+    question = ""
 
     def understand(self, turn: Any) -> list[Act]:
         first = turn.request.split()[:1]
-        if turn.request == "slower or gone":
-            raise OpenQuestion(Question("which", EITHER, "edit", (("", "speed 1 x0.5"), ("", "delete 1"))))
-        if turn.question and turn.request in ("first", "second"):
-            return read(turn.question.options[turn.request == "second"][1])
+        asked, self.question = self.question, EITHER if turn.request == "slower or gone" else ""
+        if self.question:
+            return []
+        if asked and turn.request in READINGS:
+            return read(READINGS[turn.request])
         try:
             return read(turn.request)
         except UserError:

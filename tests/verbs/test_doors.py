@@ -22,6 +22,7 @@ DOORS = {
     "plan": ("plan", "plans", "plan"), "long": ("long", "long", "long"), "face": ("act_face", "faces", None),
     "gesture": ("gesture", "gestures", None), "speak": ("speak", "speak", "speak"),
     "task": ("run_task", "tasks", "task"),
+    "actions": ("actions", "actions", "actions"),
     "read": ("read", "read", None), "reconstruct": ("reconstruct", "reconstruct", None),
     "capture": ("capture", "capture", None), "export": (None, None, "export"),
 }  # fmt: skip

@@ -88,6 +88,14 @@ export interface Upload {
   character?: boolean;
 }
 
+/** An action that the model knows, and the caption that makes it. */
+export interface Move {
+  name: string;
+  caption: string;
+  seconds: number | null;
+  own: boolean;
+}
+
 interface Job {
   id: string;
   status: "queued" | "running" | "done" | "failed" | "cancelled";
@@ -193,6 +201,13 @@ export const append = (id: string, motion: string, caption: string): Promise<Don
   finished(id, "motions", { motion, caption });
 
 export const describe = (motion: string): Promise<{ descriptions: string[] }> => json("/v1/describe", { motion });
+
+/** Moves that the model knows: the nearest to the words first, without words in order of name. */
+export async function moves(query: string, count: number, offset: number, signal: AbortSignal): Promise<Move[]> {
+  const { actions } = await json<{ actions?: Move[] }>("/v1/actions", { query, count, offset }, signal);
+  if (!actions) throw new Failure("The server is busy; try again.", 429);
+  return actions;
+}
 
 export async function upload(file: Blob, name: string): Promise<Upload> {
   const response = await request(`/v1/uploads?name=${encodeURIComponent(name)}`, {

@@ -10,6 +10,7 @@ import { recall } from "./former";
 import { icon } from "./icons";
 import { listen, sheet, type Shortcut } from "./keys";
 import { ask, tell } from "./menu";
+import { Moves } from "./moves";
 import { Pulls } from "./pulls";
 import { Stage } from "./stage";
 import { Studio, type State } from "./studio";
@@ -120,6 +121,8 @@ const pathButton = iconButton("path", "Draw a path on the floor (P)", () => wayp
 const waypoints = new Waypoints(studio, pathButton);
 const pullButton = iconButton("hand", "Pull a hand or a foot (H)", () => pulls.toggle(), { "aria-pressed": "false", class: "tool wide edit" }, "Pull");
 const pulls = new Pulls(studio, pullButton);
+const movesButton = iconButton("list", "Moves that the model knows (B)", () => moves.toggle(), { class: "tool edit" }, "Moves");
+const moves = new Moves(studio, movesButton, suggest);
 const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.travel("undo"), { id: "undo", class: "tool edit" }, "Undo");
 const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.travel("redo"), { id: "redo", class: "tool edit" }, "Redo");
 const take = el("button", { type: "button", class: "plain", id: "export", onclick: () => exportMenu(studio) });
@@ -128,7 +131,7 @@ take.setAttribute("aria-label", "Export");
 const gap = (): HTMLElement => el("span", { class: "gap" });
 const bare = iconButton("body", "Our own avatar again", () => studio.undress(), { id: "own-avatar", hidden: true }, "Own avatar");
 byId("tools").append(
-  undo, redo, gap(), bare, iconButton("face", "Emotion (E)", () => emotionPad(studio), { class: "tool edit" }, "Emotion"), pathButton, pullButton, gap(), themeButton,
+  undo, redo, gap(), bare, movesButton, iconButton("face", "Emotion (E)", () => emotionPad(studio), { class: "tool edit" }, "Emotion"), pathButton, pullButton, gap(), themeButton,
   iconButton("help", "Keyboard (?)", () => sheet(shortcuts), { class: "tool wide" }, "Keys"), take,
 ); // prettier-ignore
 
@@ -172,6 +175,7 @@ const shortcuts: Shortcut[] = [
   { keys: "Delete or Backspace", about: "Delete the selected segment", run: chosen((n) => `delete ${n}`) },
   { keys: "L", about: "Play over and over", run: () => timeline.toggleLoop() },
   { keys: "G", about: "Graphs", run: () => timeline.toggleGraphs() },
+  { keys: "B", about: "Browse the moves that the model knows", run: () => moves.toggle() },
   { keys: "E", about: "Emotion", run: () => emotionPad(studio) },
   { keys: "P", about: "Draw a path on the floor", run: () => waypoints.toggle() },
   { keys: "H", about: "Pull a hand or a foot to a place", run: () => pulls.toggle() },
