@@ -55,7 +55,7 @@ def read_script(text: str) -> list[ScriptPart]:
         if not re.search(r"[^\W_]", words):
             raise UserError(f"script: nothing happens at {mark.group().strip()!r}; accepted: {ACCEPTED}")
         if stop - start < NEAR or start < now - NEAR:
-            wrong = f"begins before the part before it ends, at {now:g} s" if start < now - NEAR else "ends as it begins"
+            wrong = "ends as it begins" if stop - start < NEAR else f"begins before the last part ends, at {now:g} s"
             raise UserError(f"script: {mark.group().strip()!r} {wrong}; accepted: {ACCEPTED}")
         if start > now + NEAR:
             out.append(ScriptPart(now, start, "", begin))
