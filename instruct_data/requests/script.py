@@ -11,8 +11,10 @@ _SECOND = r"(?:\s*(?:seconds?|secs?|s)\b)?"
 _TIME = rf"(?:\d{{1,3}}:)?\d{{1,5}}(?:\.\d+)?{_SECOND}"
 _RANGE = rf"({_TIME})\s*(?:-->|-|–|—|to|until)\s*({_TIME})"
 _CLOCK = r"(\d{1,3}:\d\d(?:\.\d+)?)\s*(?:-->|-|–|—|to|until)\s*(\d{1,3}:\d\d(?:\.\d+)?)"
-# in brackets; before a colon; as minutes and seconds; from "0-2s" on
-_MARK = re.compile(rf"[\[(]\s*{_RANGE}\s*[\])]\s*:?|(?<!\S){_RANGE}\s*:(?!\d)|(?<!\S){_CLOCK}\s*:?(?!\S)")
+_LAST = r"\d{1,5}(?:\.\d+)?\s*(?:seconds?|secs?|s)\b(?=\s+[^\W\d])"
+_PLAIN = rf"(?:^|(?<=[;,.\n]))\s*(?P<first>{_TIME})\s*(?:-|–|—|to)\s*({_LAST})"
+# in brackets; before a colon; as minutes and seconds; or, where the first begins at 0, "0-2s walk; 2-4s jump"
+_MARK = re.compile(rf"[\[(]\s*{_RANGE}\s*[\])]\s*:?|(?<!\S){_RANGE}\s*:(?!\d)|(?<!\S){_CLOCK}\s*:?(?!\S)|{_PLAIN}")
 ACCEPTED = "times that rise, e.g. [0-5s] walks [5-10s] sits down"
 NEAR = 0.001  # seconds that count as none
 
@@ -47,6 +49,8 @@ def read_script(text: str) -> list[ScriptPart]:
         begins, ends = [0, *(m.end() for m in marks[:-1])], [m.start() for m in marks]
     else:
         begins, ends = [m.end() for m in marks], [*(m.start() for m in marks[1:]), len(text)]
+    if marks[0]["first"] and _seconds(marks[0]["first"]):
+        return []
     out: list[ScriptPart] = []
     now = 0.0
     for mark, begin, end in zip(marks, begins, ends, strict=True):

@@ -20,11 +20,13 @@ WALK_SIT = [(0, 5, "walks"), (5, 10, "sits down")]
     ("[00:00.0 --> 00:05.0] walks\n[00:05.0 --> 00:10.0] sits down", WALK_SIT),
     ("[0 to 5 seconds] walks [5 to 10 seconds] sits down", WALK_SIT),
     ("walks [0-5s], sits down [5-10s]", WALK_SIT),
+    ("0-5s walks; 5-10s sits down", WALK_SIT),
     ("[1:02-1:04.5] bows", [(0, 62, ""), (62, 64.5, "bows")]),
     ("[0-2s] walks [3-4s] bows", [(0, 2, "walks"), (2, 3, ""), (3, 4, "bows")]),
     *[(text, []) for text in (
         "walk 3-5 steps", "do 10-12 squats", "he walks, then sits down", "from 0 to 3 seconds she walks",
-        "walk [slowly] for 5-6 s", "at 12:30-13:00 he eats", "raise one arm (0-90 degrees)",
+        "walk [slowly] for 5-6 s", "5-6s walk", "0-5 s", "walk, 3-4 s long",
+        "at 12:30-13:00 he eats", "raise one arm (0-90 degrees)",
     )],
 ])  # fmt: skip
 def test_parts(text: str, parts: list[tuple[float, float, str]]) -> None:
