@@ -4,7 +4,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constrain_motion, constraint_cost, motion_specs, unmet, violates
 from avatargpt.body.contact import on_the_floor
+from avatargpt.body.judge import MEASURES, Shown, StepJudge, judge_of, measure, unseen
 from avatargpt.body.keys import pin_limbs, place_pelvis, pose_joints
 from avatargpt.body.loops import loop_motion, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolong_codes, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
+from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.clause_spec import AT_REST, Route, goes
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, Measures
@@ -44,6 +46,7 @@ PATH_EASE = 0.3  # seconds in which a bend sets in
 STRIDES = (0.7, 1.35)  # factors of the way
 MIN_RADIUS = 0.6  # metres, of a path in the mean
 POP = 0.4  # metres of the pelvis over a seam
+MIN_JUDGED = 12  # frames of a movement
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class GenerationResult:
     spans: tuple[tuple[int, int], ...]
     notes: tuple[str, ...] = ()  # a line for each part of the request that is not shown
     measured: bool = False  # whether counts, turns or paths are requested
+    request: ResolvedRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,33 @@ class MotionGeneration:
         config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
         after: Motion | None = None,
     ) -> list[Motion]:  # fmt: skip
-        """The motions of `results`; their notes become warnings, too."""
-        results = self.results(texts, seconds, config, seeds, progress, after)
+        """The motions of `results`, with what a judge takes for not shown; notes become warnings, too."""
+        results = [self._doubt(r) for r in self.results(texts, seconds, config, seeds, progress, after)]
         for note in dict.fromkeys(note for r in results for note in r.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
         return [r.motion for r in results]
+
+    @cached_property
+    def _judge(self) -> StepJudge | None:
+        return judge_of(self.model)
+
+    def _doubt(self, result: GenerationResult) -> GenerationResult:
+        """A result with notes on known movements that neither geometry nor the judge sees and that no note is about."""
+        judge, clauses = self._judge, () if result.request is None else result.request.clauses
+        if judge is None or len(clauses) != len(result.spans):
+            return result
+        notes = []
+        for clause, (a, b) in zip(clauses, result.spans, strict=True):
+            named = clause.clause.action if clause.clause is not None else clause.words
+            told = any(repr(named) in note or repr(clause.words) in note for note in result.notes)
+            free = clause.turn is None and clause.route is None and b - a >= MIN_JUDGED
+            if free and not told and clause.known >= MIN_KNOWN:
+                shown = Shown(clause.words or clause.caption, (clause.bent_caption,), (clause.action,), clause.known)
+                measures = measure(self.model, result.motion.slice(a, b), shown)
+                if measures[MEASURES.index("seen")] <= 0:  # geometry is surer
+                    notes.append(unseen(shown.words, judge.judge(measures).verdict))
+        lines = (*result.notes, *filter(None, notes))
+        return replace(result, notes=lines, motion=replace(result.motion, notes=lines))
 
     def results(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
@@ -282,7 +308,8 @@ class MotionGeneration:
         captions = tuple(spec.description for spec in take.plan)
         lines = tuple(dict.fromkeys(notes))
         motion = replace(motion, notes=lines)
-        return GenerationResult(motion, captions, spans, lines, any(spec.measured for spec in take.plan))
+        measured = any(spec.measured for spec in take.plan)
+        return GenerationResult(motion, captions, spans, lines, measured, job.request)
 
     def _clips(
         self, parts: Sequence[_ClausePart], codes: Sequence[np.ndarray], config: GenerationConfig

@@ -10,8 +10,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from avatargpt.body.generate import Draft, GenerationResult
-from avatargpt.long.judge import Judgement
-from avatargpt.long.outcome import Try, Verifier, best_of_tries, unseen
+from avatargpt.body.judge import Judgement, unseen
+from avatargpt.long.outcome import Try, Verifier, best_of_tries
 from avatargpt.long.pipeline import StepClause
 from avatargpt.options import GenerationConfig
 from avatargpt.requests.clause_spec import ClauseSpec

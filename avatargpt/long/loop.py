@@ -20,10 +20,10 @@ from typing import Protocol
 import numpy as np
 
 from avatargpt import planning
+from avatargpt.body.judge import Judgement, unseen
 from avatargpt.body.tasks import BodyTasks
 from avatargpt.lm.loaded import CHUNK
-from avatargpt.long.judge import Judgement
-from avatargpt.long.outcome import Try, Verifier, best_of_tries, unseen
+from avatargpt.long.outcome import Try, Verifier, best_of_tries
 from avatargpt.long.pipeline import MIN_TOKENS, TRANSITIONS, ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import BodyFrames, MotionStream

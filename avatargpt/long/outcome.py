@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from avatargpt.body.judge import SURE, Judgement, Shown, Verdict, judge_of, measure
 from avatargpt.body.model import BodyModel
-from avatargpt.long.judge import SURE, Judgement, Shown, StepJudge, Verdict, measure
 from avatargpt.long.pipeline import StepClause
 from avatargpt.options import mix
 from avatargpt.requests.clause_spec import ClauseSpec
@@ -59,21 +59,11 @@ def best_of_tries(first: T, judge: Callable[[T], Judgement], tries: Iterable[Try
     return Best(best, judged.verdict, note, takes)
 
 
-def unseen(caption: str, verdict: Verdict) -> str:
-    """A note on what is not shown as it reads; empty = it is."""
-    if verdict == "shown":
-        return ""
-    return f"{caption!r} {'may be seen only in part' if verdict == 'partly' else 'may not look as it reads'}"
-
-
 class Verifier:
-    """Tests whether motions show their words, see `avatargpt.long.judge`."""
+    """Tests whether motions show their words, see `avatargpt.body.judge`."""
 
     def __init__(self, model: BodyModel) -> None:
-        self.model = model
-        judge = StepJudge.load(model.loaded.source) if model.loaded.source else None
-        able = model.motion_scorer is not None and model.grounder is not None and model.phrase_index is not None
-        self.judge = judge if able else None
+        self.model, self.judge = model, judge_of(model)
 
     @property
     def able(self) -> bool:

@@ -1,4 +1,4 @@
-"""The judge stage of `scripts/train.py`: clips that people looked at -> `avatargpt.long.judge`."""
+"""The judge stage of `scripts/train.py`: clips that people looked at -> `avatargpt.body.judge`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.api import AvatarGPT
-from avatargpt.long.judge import MEASURES, JudgeWeights, Shown, StepJudge, measure, standardise
+from avatargpt.body.judge import MEASURES, JudgeWeights, Shown, StepJudge, measure, standardise
 from avatargpt.resources import weights
 from avatargpt.train.runtime import Runtime
 from instruct_data import judged

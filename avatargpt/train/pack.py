@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
+from avatargpt.body.judge import StepJudge
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.portrait import FOLDER as PORTRAIT
@@ -29,7 +30,6 @@ from avatargpt.lm.checkpoint import load_model, save_model, save_small
 from avatargpt.lm.hub import write_card
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.long.judge import StepJudge
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatureEncoder
 from avatargpt.planning.library import PlanLibrary

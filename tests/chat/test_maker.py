@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from avatargpt.body.generate import GenerationResult
+from avatargpt.body.judge import Judgement
 from avatargpt.chat import Conversation
 from avatargpt.chat.maker import GeneratedMotion, MotionMaker
-from avatargpt.long.judge import Judgement
 from avatargpt.long.outcome import Verifier
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.resolver import ResolvedRequest

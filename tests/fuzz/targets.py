@@ -209,13 +209,13 @@ def _texts(folder: Path) -> dict[str, Target]:
 def _models(folder: Path) -> dict[str, Target]:
     import torch
 
+    from avatargpt.body.judge import StepJudge
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.face.portrait import Portrait
     from avatargpt.lm.checkpoint import load_model
     from avatargpt.lm.scorer import TextMotionScorer
     from avatargpt.lm.text_encoder import TextTokenizer
-    from avatargpt.long.judge import StepJudge
     from avatargpt.metrics.evaluator import MotionEvaluator
     from avatargpt.planning.library import PlanLibrary
     from avatargpt.reading.body import BodyReader

@@ -10,8 +10,8 @@ import pytest
 from avatargpt import planning
 from avatargpt.api import AvatarGPT
 from avatargpt.body.contact import KEPT, LOOK_AHEAD
+from avatargpt.body.judge import SURE, Judgement
 from avatargpt.long import loop
-from avatargpt.long.judge import SURE, Judgement
 from avatargpt.long.loop import Director, likeness, manner_of
 from avatargpt.long.outcome import Verifier
 from avatargpt.long.pipeline import (

@@ -110,6 +110,12 @@ class StepJudge:
             return cls(weights)
 
 
+def judge_of(model: BodyModel) -> StepJudge | None:
+    """The judge of a model's folder; None where it has none, or not what the judge measures with."""
+    able = model.motion_scorer is not None and model.grounder is not None and model.phrase_index is not None
+    return StepJudge.load(model.loaded.source) if able and model.loaded.source else None
+
+
 def standardise(measures: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Measures (..., F) as standard deviations from their mean, at most `FAR`."""
     return np.asarray(((measures - mean) / scale).clip(-FAR, FAR))
@@ -139,3 +145,10 @@ def measure(model: BodyModel, motion: Motion, shown: Shown, codes: np.ndarray | 
         len(motion) / motion.fps,
     )  # fmt: skip
     return np.array(values, np.float64)
+
+
+def unseen(words: str, verdict: Verdict) -> str:
+    """A note on what is not shown as it reads; empty = it is."""
+    if verdict == "shown":
+        return ""
+    return f"{words!r} {'may be seen only in part' if verdict == 'partly' else 'may not look as it reads'}"

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.long.judge import MEASURES, Judgement, Shown, StepJudge, measure
+from avatargpt.body.judge import MEASURES, Judgement, Shown, StepJudge, measure
 from avatargpt.long.outcome import Verifier
 from avatargpt.long.pipeline import StepClause
+from avatargpt.options import UnheededText
 from avatargpt.requests.clause_spec import Turn
 from avatargpt.resources import weights
 from avatargpt.train.judge import CLIPS, area, find_threshold, fit_judge
@@ -56,6 +57,19 @@ def test_who_went_up_comes_down_before_going_on(gpt: AvatarGPT) -> None:
     lowest = np.concatenate([c.motion.joints[:, :, 1].min(1) for c in chunks])
     assert lowest[spans[1].end - 1] > 0.4 and lowest[-1] < 0.5
     assert "comes down first" in spans[2].note and "down" in spans[2].caption
+
+
+def test_generation_says_what_is_not_seen(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Never(StepJudge):
+        def judge(self, measures: np.ndarray) -> Judgement:
+            return Judgement(-1.0, "not")
+
+    judge = StepJudge.load(weights())
+    assert judge is not None
+    monkeypatch.setitem(gpt.body.generation.__dict__, "_judge", Never(judge.weights))
+    with pytest.warns(UnheededText, match="may not look as it reads") as told:
+        (motion,) = gpt.generate("massage your neck, then turn left 90 degrees", best_of=2)
+    assert len(told) == 1 and "massage your neck" in motion.notes[0]  # a turn is measured
 
 
 def test_thresholds_are_by_precision() -> None:
