@@ -21,7 +21,8 @@ Names = tuple[tuple[str | None, float], ...]
 MIN_KNOWN = 0.4
 """Probability of a name below which an item counts as not known, chosen on the requests of validation authors."""
 # probability of a number below which it is unsure, and of seconds that no numeral of the text says
-MIN_NUMBER, MIN_GUESS = 0.4, 0.6
+MIN_NUMBER, MIN_GUESS = 0.4, 0.44
+SLOWER, MIN_SLOWER = [i for i, c in enumerate(CONSTANTS) if 0 < c < 1], 0.85  # factors, and their share
 HELD, NOT_SHOWN = 0, 1  # kinds of a piece
 MIN_HELD = 0.8  # probability from which a word that no item has is one that an item should have
 BLOCK = 32  # texts read at once
@@ -253,11 +254,15 @@ class Reader:
 
 
 def _end_writing(row: list[int]) -> list[int]:
-    """The pieces of an item up to its end, or to where it says three of them again."""
-    row = row[: row.index(END)] if END in row else row
-    threes = list(zip(row, row[1:], row[2:], strict=False))
-    again = next((i for i, t in enumerate(threes) if t in threes[:i]), None)
-    return row if again is None else row[:again]
+    """The pieces of an item up to its end; what is said again at once is left out."""
+    out: list[int] = []
+    for piece in row[: row.index(END)] if END in row else row:
+        out.append(piece)
+        for size in range(len(out) // 2, 1, -1):
+            if out[-size:] == out[-2 * size : -size]:
+                del out[-size:]
+                break
+    return out
 
 
 def _real_pieces(rows: Sequence[Pieces], width: int) -> Tensor:
@@ -286,7 +291,12 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
         return None
     if f.kind == "place":
         return pieces.places.index(best - fixed) + 1
-    return CONSTANTS[best - 1] if best < fixed else pieces.numerals[best - fixed].of(f.name)
+    if best < fixed:
+        return CONSTANTS[best - 1]
+    value = pieces.numerals[best - fixed].of(f.name)
+    # "twice as slow": what the constants say, which stand for words without a number, is the direction
+    shares = logits[1:fixed].softmax(-1)
+    return 1 / value if f.name == "factor" and value > 1 and float(shares[SLOWER].sum()) >= MIN_SLOWER else value
 
 
 def _is_unsure(f: Field, logits: Tensor, open_: Tensor | None) -> bool:

@@ -382,7 +382,7 @@ BOW = {"captions": ("a person bows",), "lines": ("1 bows 5.2s",)}
 
 @pytest.mark.parametrize(("turn", "act"), [
     ("play it twice as fast", ("speed", 2.0)), ("double speed", ("speed", 2.0)), ("half speed", ("speed", 0.5)),
-    ("repeat it twice", ("loop", 2)),
+    ("repeat it twice", ("loop", 2)), ("make it twice as slow", ("speed", 0.5)), ("3 times faster", ("speed", 3)),
 ])  # fmt: skip
 def test_numbers_that_words_say_are_taken(reader: TurnReader, turn: str, act: tuple[str, float]) -> None:
     (read,) = reader.weigh_turn(heard(turn, **BOW))[0] or ()
