@@ -213,8 +213,9 @@ class Conversation:
         """The acts of a turn, none where it is not understood."""
         plain, files = simplify_paths(text)
         if script := read_script(plain):
-            parts = [(p.words or ("stays still" if n else "stands still"), p.seconds) for n, p in enumerate(script)]
-            return [Act("then" if n else "make", text=t, seconds=round(s, 3)) for n, (t, s) in enumerate(parts)]
+            return [
+                Act("then" if n else "make", text=p.step, seconds=round(p.seconds, 3)) for n, p in enumerate(script)
+            ]  # fmt: skip
         if (index := self.model.phrase_index) is not None and index.row_of(plain) is not None:
             return [Act("then" if self.timeline.segments else "make", text=plain)]
         turn = self._chat_turn(plain, tuple(files))

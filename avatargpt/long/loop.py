@@ -318,10 +318,12 @@ class Loop:
         travels = "direction" in clause.attributes and "rise" not in clause.attributes
         if self.rose is None or not travels or self.stream.here()[2] < MIN_UP:
             return
+        if (way := self.pipeline.descent(self.rose, clause.step)) is None:
+            return
         for attempt in range(MAX_DESCENTS):
-            down = self.pipeline.descent(self.rose, clause.step, mix(clause.seed, 90 + attempt))
-            if down is None or self.tokens >= tokens or (attempt and self.stream.here()[2] < MIN_UP):
+            if self.tokens >= tokens or (attempt and self.stream.here()[2] < MIN_UP):
                 break
+            down = replace(way, seed=mix(clause.seed, 90 + attempt))
             made = self.pipeline.choose(down, self.pipeline.candidates([down])[0], self.tail, self._detour())
             yield replace(made, note=down.note)
         self.rose = None

@@ -160,7 +160,7 @@ class StepPipeline:
                     )  # fmt: skip
                     count += 1
 
-    def descent(self, rose: StepClause, step: int, seed: int) -> StepClause | None:
+    def descent(self, rose: StepClause, step: int) -> StepClause | None:
         """The clause that is likest to one that goes up, and goes down; None where none is known."""
         index, grounder = self.body.model.phrase_index, self.body.model.grounder
         if index is None or grounder is None:
@@ -172,7 +172,7 @@ class StepPipeline:
         caption = index.captions[row][""]
         tokens = min(int(np.median(index.lengths.get(caption, [DEFAULT_TOKENS]))), MAX_TOKENS)
         return StepClause(
-            step, caption, tokens, seed, action=index.classes[row], note="comes down first",
+            step, caption, tokens, rose.seed, action=index.classes[row], note="comes down first",
             attributes=index.measured[caption],
         )  # fmt: skip
 

@@ -21,7 +21,7 @@ from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
 from avatargpt.planning.types import Activity, Plan, Planner, plan_script
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.fidelity import HIGHEST, MIN_FIDELITY, fidelities
-from avatargpt.requests.phrase_index import OVERLAP_WEIGHT, PhraseIndex
+from avatargpt.requests.phrase_index import OVERLAP_WEIGHT, TOKENS_PER_SECOND, PhraseIndex
 from avatargpt.requests.vector_index import rank_scores, unit
 from instruct_data.planning import STEP_TASKS
 from vqvae.errors import UserError
@@ -409,7 +409,6 @@ MIN_SCORE = 0.62
 # below this a phrasing has nothing to do with the step, and is no paraphrase
 MIN_RELATED = 0.5
 MAX_REMEMBERED = 20_000  # scores kept
-TOKENS_PER_SECOND = 5.0  # of the lengths of captions
 MAX_USUAL_SECONDS = 6.0  # of a step; the motion network makes eight at once
 
 

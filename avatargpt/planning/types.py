@@ -86,7 +86,7 @@ def plan_script(scene: str) -> Plan | None:
     seconds: list[float] = []
     for part in script:
         count = math.ceil(part.seconds / MAX_STEP_SECONDS)
-        steps += [part.words or ("stays still" if steps else "stands still")] * count
+        steps += [part.step] * count
         seconds += [part.seconds / count] * count
     return Plan(scene, (Activity("as in the script", tuple(steps), tuple(seconds)),), "script")
 

@@ -161,8 +161,8 @@ class Reader:
                     if found is not None and (spans := _spans(texts[i].text, rows[i], found[i, 0, k] > 0))
                 }  # fmt: skip
                 kept.append((i, len(items[i]), step[i, 0]))
-                named_ = self._names(program.table, shares, i, near)
-                items[i].append(ReadItem(read, words, named_, sure=sure, unsure=tuple(unsure)))
+                names = self._names(program.table, shares, i, near)
+                items[i].append(ReadItem(read, words, names, sure=sure, unsure=tuple(unsure)))
             first = ids.new_zeros((len(texts), 1))
             if kinds["choice"]:
                 first = values["choice"][0].argmax(-1)
@@ -294,9 +294,10 @@ def _value(f: Field, logits: Tensor, open_: Tensor | None, pieces: Pieces) -> An
     if best < fixed:
         return CONSTANTS[best - 1]
     value = pieces.numerals[best - fixed].of(f.name)
+    if f.name != "factor" or value <= 1:
+        return value
     # "twice as slow": what the constants say, which stand for words without a number, is the direction
-    shares = logits[1:fixed].softmax(-1)
-    return 1 / value if f.name == "factor" and value > 1 and float(shares[SLOWER].sum()) >= MIN_SLOWER else value
+    return 1 / value if float(logits[1:fixed].softmax(-1)[SLOWER].sum()) >= MIN_SLOWER else value
 
 
 def _is_unsure(f: Field, logits: Tensor, open_: Tensor | None) -> bool:

@@ -44,6 +44,7 @@ RANK = 104
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
 STANDING = POSTURES[0]
+TOKENS_PER_SECOND = 5.0  # of the lengths of captions
 OVERLAP_WEIGHT = 0.2  # of words in common against the sentence encoder's cosine (both 0..1)
 MIN_HELD = 0.7  # similarity of a caption to an action and that it is held
 MIN_ALTERNATIVE = 0.08  # probability from which another name is an alternative

@@ -12,8 +12,7 @@ import numpy as np
 
 from avatargpt.body.constraints import MIN_TOKENS
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.planning.language_planner import TOKENS_PER_SECOND
-from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.phrase_index import TOKENS_PER_SECOND, PhraseIndex
 from avatargpt.train.data.clip_tables import clip_attributes
 from avatargpt.train.data.judged_answers import pass_rates, usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP

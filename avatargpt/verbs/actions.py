@@ -84,7 +84,7 @@ def find_actions(parts: Any, asked: ActionsRequest) -> list[KnownAction]:
 def _describe_action(index: PhraseIndex, name: str, score: float | None = None, scores: Any = None) -> KnownAction:
     """An action with the caption that most of its phrasings mean, or with the nearest one by scores (n,) of these."""
     from avatargpt.body.constraints import TRUTHS
-    from avatargpt.planning.language_planner import TOKENS_PER_SECOND
+    from avatargpt.requests.phrase_index import TOKENS_PER_SECOND
 
     texts = [index.captions[row][""] for row in index.members[name].tolist()]
     found = Counter(t for t in texts if index.row_of(t) is not None) or Counter(texts)

@@ -32,6 +32,11 @@ class ScriptPart:
     def seconds(self) -> float:
         return self.end - self.start
 
+    @property
+    def step(self) -> str:
+        """The words, or what fills a pause."""
+        return self.words or ("stays still" if self.start else "stands still")
+
 
 def read_script(text: str) -> list[ScriptPart]:
     """The parts of a script, which fill it from its second 0 on; none where a text is not one.
