@@ -96,8 +96,8 @@ def evaluate_next(run: Run) -> dict[str, Any]:
     words; ``gets_up``, ``puts_down``: patterns.
 
     Returns:
-        ``differs``: share of pairs whose activities are not the same; ``begins``: those whose first one begins with
-        getting up or putting down as its ``sort`` wants, and the other not; ``both``: of both; all activities.
+        ``differs``: share of pairs whose activities are not the same; ``begins``: those whose first one gets up or puts
+        down as its ``sort`` wants, and the other does not begin with it; ``both``: of both; all activities.
     """
     suite, planner = run.suite, _planner(run)
     differs, begins, asked = [], [], []
@@ -106,7 +106,7 @@ def evaluate_next(run: Run) -> dict[str, Any]:
         first, other = (planner.next_activity(row["scene"], past, d, seed=suite.seeds[0]) for d in row["described"])
         wanted = pattern(str(suite.options["puts_down" if row["sort"] == "holding" else "gets_up"]), "next_activity")
         differs.append(float(first != other))
-        begins.append(float(bool(wanted.search(first.steps[0])) and not wanted.search(other.steps[0])))
+        begins.append(float(any(map(wanted.search, first.steps)) and not wanted.search(other.steps[0])))
         asked.append(row | {"activities": [first.to_json(), other.to_json()], "fits": row["fits"]})
     both = np.array(differs) * np.array(begins)
     return {"results": {"differs": figure(differs), "begins": figure(begins), "both": figure(both)}, "pairs": asked}

@@ -244,6 +244,29 @@ class TunedLayers(nn.Module):
         return states
 
 
+class TunedSentences(nn.Module):
+    """Texts -> vectors, by the upper layers of the sentence encoder tuned in low rank.
+
+    Args:
+        first: layer whose states it reads; those below stay as they are. rank, dropout: of the changes.
+    """
+
+    def __init__(self, first: int, rank: int, dropout: float) -> None:
+        super().__init__()
+        self.rank, self.layers = rank, TunedLayers(first, rank, dropout)
+        self._lower = SentenceGrounder(cache_size=20_000, layers=(first,))
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        """(B, 384) unit vectors, means over words."""
+        parts = self._lower.states(texts)
+        states = torch.zeros(len(parts), max(map(len, parts)), WIDTH)
+        words = torch.zeros(states.shape[:2], dtype=torch.bool)
+        for row, part in enumerate(parts):
+            states[row, : len(part)], words[row, : len(part)] = torch.from_numpy(part.astype(np.float32)), True
+        mean = (self.layers(states, words) * words[..., None]).sum(1) / words.sum(1, keepdim=True)
+        return F.normalize(mean, dim=-1)
+
+
 # A text's states differ in their last bits with the texts that are computed beside it, so remembered states may change
 # the next answer. `forget_states` comes before a call that has to answer alike whatever was asked before.
 _epoch = 0

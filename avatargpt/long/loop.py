@@ -28,10 +28,12 @@ from avatargpt.long.pipeline import MIN_TOKENS, TRANSITIONS, ClauseCodes, StepCl
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import BodyFrames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
+from avatargpt.planning.consequences import Consequences
 from avatargpt.planning.events import MIN_EVENTS, EventReader
 from avatargpt.planning.language_planner import CheckedPlanner
 from avatargpt.planning.situation import POSES, Situation, Situations
 from avatargpt.planning.types import Activity, Planner, plan_script
+from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.attributes import Measures
@@ -46,6 +48,8 @@ MAX_TRIES = 4
 # share of common words, from which two activities are the same
 MAX_LIKENESS = 0.6
 TEMPERATURE_STEP, MAX_TEMPERATURE = 0.15, 1.5  # added with every further try, and at most
+# of each step that answers what was seen in a plan with times, and the least share of its time that what follows keeps
+ANSWER_SECONDS, MIN_SHARE = 2.5, 0.5
 
 
 class Director:
@@ -60,15 +64,16 @@ class Director:
         temperature: of the planner.
         seconds: that the plan is to last; None = as it takes.
         situations: lets who lies or sits get up before a planned activity; None = it begins as it is planned.
+        consequences: finds out what calls for an answer; None = the plan goes on, whatever is seen.
     """
 
     def __init__(
         self, planner: Planner, scene: str, seed: int = 0, first: Sequence[Activity] = (), manner: str = "",
         phrase_index: PhraseIndex | None = None, temperature: float = 0.7, seconds: float | None = None,
-        situations: Situations | None = None,
+        situations: Situations | None = None, consequences: Consequences | None = None,
     ) -> None:  # fmt: skip
         self.planner, self.scene, self.seed, self.temperature = planner, scene, seed, temperature
-        self.seconds, self.situations = seconds, situations
+        self.seconds, self.situations, self.consequences = seconds, situations, consequences
         self.first: deque[Activity] | None = deque(first) if first else None
         self.manner, self.phrase_index = manner, phrase_index
         self.past: deque[Activity] = deque(maxlen=MEMORY)
@@ -76,7 +81,14 @@ class Director:
         self.refused = 0  # answers that repeated something
 
     def next(self, described: str = "", posture: str = "") -> Activity:
-        """The next activity, after a motion with this description, which ended in this measured posture."""
+        """The next activity.
+
+        Args:
+            described: what was seen of the last one, where a judge did not see it as it was said.
+            posture: measured at its end.
+        """
+        if self.past and self.past[-1].reason:  # nothing is answered twice
+            described = ""
         if self.first is None:
             plan = self.planner.plan(self.scene, None, self.temperature, self.seed, self.seconds)
             self.first = deque(plan.activities)
@@ -89,6 +101,44 @@ class Director:
         self.count += 1
         self.past.append(activity)
         return activity
+
+    def react(self, activity: Activity, span: Span, known: float = 1.0) -> bool:
+        """Whether a step that was not seen as it was said changes the plan: the rest of `activity` is to end then.
+
+        What was seen is answered before the rest, the step is done once more, or the answer takes the place of the rest
+        (`avatargpt.planning.consequences`); what was made but once and is not shown is done again, too. Nothing is
+        answered twice.
+
+        Args:
+            known: probability that the step's movements are known ones; others gain nothing by being done again.
+        """
+        grounder = None if self.situations is None else self.situations.grounder
+        if self.consequences is None or grounder is None or span.verdict == "shown" or activity.reason:
+            return False
+        then = self.consequences.read([span.text], span.described, grounder).then
+        if span.verdict == "not" and span.takes == 1 and then == "go_on":  # it was not made again yet
+            then = "again"
+        # what is seen in part gains nothing by being done again, either
+        if then == "go_on" or (then == "again" and (span.verdict != "not" or known < MIN_KNOWN)):
+            return False
+        at, times = span.step, activity.seconds
+        rest = replace(activity, steps=activity.steps[at + 1 :], seconds=times[at + 1 :])
+        if then == "again":
+            answer = Activity(activity.task, (span.text,), times[at : at + 1], span.described)
+        else:
+            done = replace(activity, steps=activity.steps[: at + 1], seconds=())
+            past, seed = [*list(self.past)[:-1], done], mix(self.seed, 10 * self.count + 9)
+            try:
+                answer = self.planner.next_activity(
+                    self.scene, past, span.described, self.temperature, seed, span.posture
+                )
+            except UserError:  # nothing new is left
+                return False
+            answer = replace(answer, reason=span.described, seconds=(ANSWER_SECONDS,) * len(answer.steps))
+        following = [rest] if rest.steps and then != "instead" else []
+        self.first = deque(make_room(answer, [*following, *(self.first or ())]) if times else
+                           [answer, *following, *(self.first or ())])  # fmt: skip
+        return True
 
     def in_manner(self, step: str) -> str:
         """The step, with the scene's manner unless it has its own."""
@@ -121,6 +171,13 @@ class Director:
                 if not past:
                     raise
                 past = past[len(past) // 2 + len(past) % 2 :]
+
+
+def make_room(answer: Activity, following: Sequence[Activity]) -> list[Activity]:
+    """An answer and the activities that were to follow, whose steps are so much shorter."""
+    left = sum(sum(a.seconds) for a in following)
+    share = max(left - sum(answer.seconds), MIN_SHARE * left) / max(left, 1e-6)
+    return [answer, *(replace(a, seconds=tuple(round(share * s, 2) for s in a.seconds)) for a in following)]
 
 
 def likeness(a: Activity, b: Activity) -> float:
@@ -218,6 +275,7 @@ def long(
     director = Director(
         planner, scene, seed, activities or (script.activities if script else ()), manner, phrases,
         seconds=min(seconds, MAX_PLANNED_SECONDS) if named else None, situations=situations,
+        consequences=None if script else Consequences.load(body.model.loaded.source),
     )  # fmt: skip
     pipeline = StepPipeline(body, GenerationConfig(seed, guidance, temperature, best_of))
     return Loop(director, pipeline, MotionStream(body.model.tokenizer, radius), seed, radius).chunks(seconds)
@@ -254,7 +312,8 @@ class Loop:
             for item in self._activity(described, posture, tokens):
                 if isinstance(item, Span):
                     spans.append(item)
-                    descriptions.append(item.described)
+                    if item.verdict != "shown" or not self.verifier.able:
+                        descriptions.append(item.described)
                     posture = item.posture
                     continue
                 chunk = self._chunk(item, frames, spans)
@@ -284,7 +343,10 @@ class Loop:
         parts: list[ClauseCodes] = []  # of one step
         for result in self._results(clauses, tokens, bool(activity.seconds)):
             if parts and parts[-1].clause.step != result.clause.step:
-                yield self._span(activity, number, parts, first)
+                span = self._span(activity, number, parts, first)
+                yield span
+                if self.director.react(activity, span, min(p.clause.known for p in parts)):
+                    return
                 first, parts = self.tokens, []
             frames = self.stream.push(result.codes)
             self.tail = np.concatenate([self.tail, result.codes])[-CHUNK:]
@@ -292,7 +354,9 @@ class Loop:
             parts.append(result)
             yield frames
         if parts:
-            yield self._span(activity, number, parts, first)
+            span = self._span(activity, number, parts, first)
+            yield span
+            self.director.react(activity, span, min(p.clause.known for p in parts))
 
     def _results(self, clauses: Iterable[StepClause], tokens: int, timed: bool) -> Iterator[ClauseCodes]:
         remaining, began = iter(clauses), self.tokens
@@ -362,6 +426,8 @@ class Loop:
         motion = tokenizer.decode(codes)
         judged = self.verifier.judge_step(motion, activity.steps[step], [p.clause for p in parts], codes)
         notes = [p.note for p in parts if p.note] or [unseen(activity.steps[step], judged.verdict)]
+        if activity.reason and not step:
+            notes.insert(0, f"not planned: it answers {activity.reason!r}")
         seen, (place, facing, _) = Measures.of(motion), self.stream.here()
         x, z = (round(float(v), 2) for v in place)
         per = tokenizer.downsample

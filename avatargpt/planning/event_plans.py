@@ -11,7 +11,8 @@ from itertools import chain, cycle
 import numpy as np
 
 from avatargpt.planning.compose import PlanState, bridge, follow, statement, tell
-from avatargpt.planning.events import SceneEvent
+from avatargpt.planning.consequences import Consequences
+from avatargpt.planning.events import SceneEvent, third_person
 from avatargpt.planning.library import PlanLibrary, StoryPart, normalize_text, word_for_encoder
 from avatargpt.planning.retriever import Retriever
 from avatargpt.planning.types import MAX_STEP_SECONDS, Activity, StepScores
@@ -19,11 +20,13 @@ from avatargpt.requests.vector_index import rank_scores
 
 # Of forty events read beside their nearest stored activities: from here on the activity tells of the same; "a person
 # jogs" and "a person runs" have 0.74, lifts and pulls 0.66
-MIN_ALIKE, MIN_VERB_ALIKE = 0.74, 0.72
+MIN_ALIKE, MIN_VERB_ALIKE = 0.77, 0.72
 MAX_REDUCTION = 0.1  # by which the cosine of reduced vectors may be lower
 MIN_OBJECT_ALIKE = 0.5  # of what follows the verb, where both have something
-SCENE_WEIGHT = 0.3  # of how near the stored activity's scene is: patients are checked in hospitals
-MIN_PLAIN = 0.85  # score of a step from which on a body shows the event itself
+# of how near the stored activity's scene is: patients are checked in hospitals; and that of what happens anywhere
+SCENE_WEIGHT, EVENT_NEAR = 0.3, 0.4
+MIN_PLAIN = 0.95  # score of a step from which on a body shows the event itself
+MIN_SAME = 0.9  # likeness from which a stored activity is the event, whether or not a body shows all of its steps
 NEAREST, TRIED = 16, 6  # stored activities that are compared, and that may fill time
 MAX_EVENT_STEPS = 3  # of an event whose time is not told
 USUAL_SECONDS = 4.0  # of a step without a known caption
@@ -37,7 +40,8 @@ class _StoredActivity:
     """A stored activity that is like an event."""
 
     part: StoryPart
-    worth: float  # how like it is, and how near its scene
+    whole: float  # how like it is
+    worth: float  # that, and how near its scene
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class _EventDraft:
 
     steps: tuple[str, ...]
     further: tuple[str, ...] = ()
+    task: str = ""  # empty = that of the event
+    reason: str = ""  # what others do, which the steps answer
 
 
 class EventPlanner:
@@ -53,11 +59,17 @@ class EventPlanner:
 
     Args:
         checker: scores steps, and knows their usual lengths; None = all steps count as shown and last `USUAL_SECONDS`.
+        consequences: says what a person does about what others do; None = that is told as if the person did it.
     """
 
-    def __init__(self, library: PlanLibrary, retriever: Retriever, checker: StepScores | None = None) -> None:
-        self.library, self.retriever, self.checker = library, retriever, checker
-        self._kinds = [p for parts in library.kinds.parts for p in parts]
+    def __init__(
+        self, library: PlanLibrary, retriever: Retriever, checker: StepScores | None = None,
+        consequences: Consequences | None = None,
+    ) -> None:  # fmt: skip
+        self.library, self.retriever, self.checker, self.consequences = library, retriever, checker, consequences
+        self._stored = [*(p for parts in library.kinds.parts for p in parts), *library.events.parts]
+        tasks = [*library.tasks, *(p.task for p in self._stored)]
+        self._verbs = frozenset(t.split()[1] for t in tasks if t.startswith("{^he} "))
 
     def activities(self, scene: str, events: Sequence[SceneEvent], seconds: float | None = None) -> list[Activity]:
         """One activity for each event, in order; with `seconds` their steps last so long together, within a tenth.
@@ -65,7 +77,11 @@ class EventPlanner:
         Events whose time the scene tells keep it, and the others share what remains.
         """
         state, drafts, near = PlanState.fresh(), [], self._near(scene)
-        for event in events:
+        for number, event in enumerate(events):
+            answer = self._answer_others(event, events[number - 1].marked if number else scene, state)
+            if answer is not None:
+                drafts.append(_EventDraft(answer.steps, task=answer.task, reason=event.said))
+                continue
             steps, state = self._steps(event, state, near)
             timed = seconds is not None or event.seconds is not None
             drafts.append(_EventDraft(tuple(steps), self._further(event, steps, near) if timed else ()))
@@ -74,7 +90,7 @@ class EventPlanner:
         for event, draft, time in zip(events, drafts, times, strict=True):
             texts = draft.steps if time is None else self._fill_seconds(event, draft, time)
             lengths = () if time is None else self._lengths(texts, time)
-            out.append(Activity(event.task, tuple(texts), lengths))
+            out.append(Activity(draft.task or event.task, tuple(texts), lengths, draft.reason))
         return out
 
     def usual(self, activities: Sequence[Activity]) -> float:
@@ -86,20 +102,21 @@ class EventPlanner:
         return replace(activity, seconds=self._lengths(activity.steps, seconds))
 
     def _near(self, scene: str) -> np.ndarray:
-        """(A,) how near the scene of each stored activity is, the written ones first, then those of the kinds."""
+        """(A,) how near the scene of each stored activity is: of the written scenes, of the kinds, and events."""
         lib, table = self.library, self.library.kinds
         written = (lib.scene_vectors @ self.retriever.scene(scene))[lib.task_scene]
         keys = table.keys @ self.retriever.full([scene])[0]
         best = np.full(len(table.names), -1.0)
         np.maximum.at(best, table.key_kind, keys)
-        return np.concatenate([written, np.repeat(best, np.diff(table.starts))])
+        anywhere = np.full(len(lib.events.parts), EVENT_NEAR)
+        return np.concatenate([written, np.repeat(best, np.diff(table.starts)), anywhere])
 
     def alike(self, event: SceneEvent, near: np.ndarray) -> list[_StoredActivity]:
         """Stored activities that tell of the same as an event, the likest first, and of those the nearest scene's."""
         lib, words = self.library, f"a person {event.words}"
         vector = self.retriever.full([words])[0]
         reduced = self.retriever.embed([words])[0]
-        rough = np.concatenate([lib.task_vectors @ reduced, lib.kinds.vectors @ vector])
+        rough = np.concatenate([lib.task_vectors @ reduced, lib.kinds.vectors @ vector, lib.events.vectors @ vector])
         which = rank_scores(rough, NEAREST)
         which = which[rough[which] >= MIN_ALIKE - MAX_REDUCTION]
         if not len(which):
@@ -116,30 +133,43 @@ class EventPlanner:
         fits = verbs[1:] @ verbs[0] >= MIN_VERB_ALIKE
         fits &= ~both | (objects[1:] @ objects[0] >= MIN_OBJECT_ALIKE)
         worth = whole + SCENE_WEIGHT * near[which]
-        rows = [_StoredActivity(p, float(w)) for p, w, fit in zip(parts, worth, fits, strict=True) if fit]
-        return sorted(rows, key=lambda r: -r.worth)
+        rows = zip(parts, whole, worth, fits, strict=True)
+        found = [_StoredActivity(part, float(a), float(w)) for part, a, w, fit in rows if fit]
+        return sorted(found, key=lambda r: -r.worth)
 
     def _part(self, row: int) -> StoryPart:
         lib = self.library
         if row >= len(lib.tasks):
-            return self._kinds[row - len(lib.tasks)]
+            return self._stored[row - len(lib.tasks)]
         return StoryPart(lib.tasks[row], self.retriever.steps(row), frozenset())
 
     def _steps(self, event: SceneEvent, state: PlanState, near: np.ndarray) -> tuple[list[str], PlanState]:
         """The steps of an event where its time does not matter, and the state after them."""
         words = f"a person {event.words}"
-        if self.checker is not None and self.checker.plain([words])[0] < MIN_PLAIN:
-            for row in self.alike(event, near):
-                after = state.copy()
-                cut = replace(row.part, steps=row.part.steps[:MAX_EVENT_STEPS])
-                activity = tell(cut, event.person, after)
-                if activity is None:
-                    continue
-                # the event itself, where a body shows that and not what the nearest activity tells
-                if all(self._showable_steps(activity.steps)) or not all(self._showable_steps([words])):
-                    return list(activity.steps), after
-                break
+        plain = self.checker is not None and self.checker.plain([words])[0] >= MIN_PLAIN
+        if plain and all(self._showable_steps([words])):
+            return self._plain(event, state), state
+        for row in self.alike(event, near):
+            after = state.copy()
+            activity = tell(row.part, event.person, after)
+            if activity is not None and (row.whole >= MIN_SAME or all(self._showable_steps(activity.steps))):
+                return list(activity.steps[:MAX_EVENT_STEPS]), after
         return self._plain(event, state), state
+
+    def _answer_others(self, event: SceneEvent, before: str, state: PlanState) -> Activity | None:
+        """What the person does about an event in which others act ("the soup boils over"); None where nobody else does.
+
+        Args:
+            before: what the person did last, or the scene.
+        """
+        first, *rest = event.said.lower().split() or [""]
+        if self.consequences is None or third_person(first) in self._verbs:
+            return None
+        if not any(third_person(w) in self._verbs for w in rest):
+            return None
+        read = self.consequences.read([word_for_encoder(before)], event.said, self.retriever.grounder)
+        told = (tell(part, event.person, state) for part in read.answers)
+        return next((a for a in told if a is not None), None)
 
     def _showable_steps(self, steps: Sequence[str]) -> list[bool]:
         return [True] * len(steps) if self.checker is None else self.checker.showable(steps)

@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from avatargpt.planning.library import ScenePerson, who
 from avatargpt.reading.body import remember, split_sentences
-from avatargpt.reading.reader import Reader, Reading
-from avatargpt.requests.english import lemma
+from avatargpt.reading.reader import Reader, Reading, ReadItem
+from avatargpt.requests.english import GENDER_OF, WORD, lemma
+from instruct_data.reading.examples import Span
 from instruct_data.text.english import third_of
 
 MIN_EVENTS = 2  # that a scene names, from which on they are its plan
 NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}  # of each gender
 NEAR = 1  # names of an event's action
+# letters between words of one event, and behind them, that the network may leave out
+MAX_GAP, MAX_REST = 9, 40
+_BREAK = re.compile(r"[,.;:!?]|\b(?:and|but|then)\b")
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class SceneEvent:
     words: str  # with the verb in the third person: "checks her patients"
     person: ScenePerson  # who does it
     seconds: float | None = None  # how long, where the scene says it
+    said: str = ""  # as the scene words it
 
     @property
     def task(self) -> str:
@@ -71,10 +77,8 @@ class EventReader:
             remember(self._readings, scene, read)
         readings = self._readings[scene]
         actor = _actor((person or (lambda text: who(text, {}, "they")))(scene), readings)
-        events = [
-            SceneEvent(third_person(item.written), actor, _positive(item.values.get("seconds")))
-            for reading in readings for item in reading.items if item.written.strip()
-        ]  # fmt: skip
+        said = [(words_of(r, i), i) for r in readings for i in r.items if i.written.strip()]
+        events = [SceneEvent(third_person(s), actor, _positive(i.values.get("seconds")), s) for s, i in said]
         lengths = [s for r in readings if (s := _positive(r.whole.get("seconds")))]
         return SceneText(tuple(events), sum(lengths) or None)
 
@@ -84,11 +88,47 @@ def _actor(named: ScenePerson, readings: list[Reading]) -> ScenePerson:
     read = next((str(r.whole["person"]) for r in readings if "person" in r.whole), "they")
     gender = read if read in NOUNS else "they"  # "I", "you"
     named = replace(named, mood=who(named.noun, {}, named.gender).mood)  # a mood of one event is not of all
-    return named if named.gender == gender else replace(named, gender=gender, noun=NOUNS[gender])
+    if named.gender == gender:
+        return named
+    of_other = GENDER_OF.get(named.noun.split()[-1], gender) != gender  # "a surfer" may be anybody, "a man" not
+    return replace(named, gender=gender, noun=NOUNS[gender] if of_other else named.noun)
 
 
 def _positive(seconds: Any) -> float | None:
     return float(seconds) if seconds else None
+
+
+def words_of(reading: Reading, item: ReadItem) -> str:
+    """An event as the scene words it, from its verb on.
+
+    The network points at words of the event, and writes it anew; where it was written with a verb of the text, that is
+    where the words begin. What it writes otherwise is less exact than the words of the scene.
+    """
+    text, written = reading.text, item.written.strip()
+    own, others = ({s for i in items for words in i.words.values() for s in words}
+                   for items in ([item], [i for i in reading.items if i is not item]))  # fmt: skip
+    if not (spans := sorted(own - others)):
+        return written
+    runs: list[Span] = []
+    for start, end in spans:
+        between = text[runs[-1][1] : start] if runs else ""
+        if runs and len(between) <= MAX_GAP and not _BREAK.search(between) and not any(
+            runs[-1][1] <= a < start for a, _ in others
+        ):  # fmt: skip
+            runs[-1] = runs[-1][0], end
+        else:
+            runs.append((start, end))
+    verb = lemma(written.split()[0].lower())
+    verbs = [m.start() for m in WORD.finditer(text) if lemma(m[0].lower()) == verb]
+    begun = [(v, end) for start, end in runs for v in verbs if start - MAX_GAP <= v < end]
+    start, end = begun[0] if begun else runs[0]
+    stop = _BREAK.search(text, end)
+    rest = stop.start() if stop else len(text)
+    if rest - end <= MAX_REST and not any(end <= a < rest for a, _ in (*others, *spans)):
+        end = rest
+    words = text[start:end].strip()
+    timed = "seconds" in item.values and third_person(words).startswith(third_person(written))
+    return written if timed else words  # how long it lasts is none of them
 
 
 def third_person(words: str) -> str:

@@ -315,6 +315,7 @@ class Story:
     nearness: float  # to the scene in question
     fits: np.ndarray  # (n,) cosine of each activity to it
     likeness: float = 1.0  # cosine of its scene to the one in question
+    share: float = 0.0  # probability that the scene is of this kind, where it is read
 
     @property
     def ordered(self) -> bool:
@@ -352,8 +353,8 @@ class KindTable:
         rows = [[[p.task, list(p.steps), sorted(p.at)] for p in parts] for parts in self.parts]
         text = json.dumps([self.names, rows, self.persons, self.words], separators=(",", ":"), ensure_ascii=False)
         return {
-            "kinds": xz(text.encode(), 9), "kind_keys": _pack_vectors(self.keys),
-            "kind_tasks": _pack_vectors(self.vectors),
+            "kinds": xz(text.encode(), 9), "kind_keys": pack_units(self.keys),
+            "kind_tasks": pack_units(self.vectors),
             "keys_per_kind": np.bincount(self.key_kind, minlength=len(self.names)).astype(np.uint8),
         }  # fmt: skip
 
@@ -365,7 +366,7 @@ class KindTable:
         names, rows, persons, words = json.loads(inflate(data["kinds"]))
         parts = [tuple(StoryPart(t, tuple(s), frozenset(at)) for t, s, at in row) for row in rows]
         counts = data["keys_per_kind"].astype(np.int64)
-        keys, vectors = (_units(data[name]) for name in ("kind_keys", "kind_tasks"))
+        keys, vectors = (unpack_units(data[name]) for name in ("kind_keys", "kind_tasks"))
         if not len(names) == len(parts) == len(counts) == len(words) or counts.min() < 1 or len(keys) != counts.sum():
             raise ValueError(f"{len(names)} kinds, {len(parts)} of them with activities, {len(keys)} wordings")
         if len(vectors) != sum(map(len, parts)) or keys.shape[1] != vectors.shape[1]:
@@ -375,7 +376,33 @@ class KindTable:
         return cls(names, parts, actors, keys, which, vectors, [str(w) for w in words])
 
 
-def _pack_vectors(vectors: np.ndarray) -> np.ndarray:
+@dataclass(eq=False)
+class EventTable:
+    """Events with the steps that show them; E = 384 components of a sentence vector."""
+
+    parts: list[StoryPart] = field(default_factory=list)  # N
+    vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))  # (N, E) unit, of the tasks
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As the library's file holds it; nothing where there are none."""
+        if not self.parts:
+            return {}
+        text = json.dumps([[p.task, *p.steps] for p in self.parts], separators=(",", ":"), ensure_ascii=False)
+        return {"events": xz(text.encode(), 9), "event_tasks": pack_units(self.vectors)}
+
+    @classmethod
+    def of(cls, data: Mapping[str, np.ndarray]) -> EventTable:
+        """Of a library's arrays; empty for a library without events; KeyError or ValueError for damaged ones."""
+        if "events" not in data:
+            return cls()
+        parts = [StoryPart(t, tuple(steps), frozenset()) for t, *steps in json.loads(inflate(data["events"]))]
+        vectors = unpack_units(data["event_tasks"])
+        if len(vectors) != len(parts) or not all(p.steps for p in parts):
+            raise ValueError(f"{len(vectors)} vectors for {len(parts)} events with steps")
+        return cls(parts, vectors)
+
+
+def pack_units(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors in 6 bits a component: cosines stay within 0.01."""
     import torch
 
@@ -384,7 +411,8 @@ def _pack_vectors(vectors: np.ndarray) -> np.ndarray:
     return packed6(torch.from_numpy(vectors))[0].numpy()
 
 
-def _units(rows: np.ndarray) -> np.ndarray:
+def unpack_units(rows: np.ndarray) -> np.ndarray:
+    """What `pack_units` packed."""
     if rows.ndim != 2 or rows.dtype != np.uint8 or rows.shape[1] % 3:
         raise ValueError(f"vectors {rows.shape} of {rows.dtype}")
     import torch
@@ -437,6 +465,7 @@ class PlanLibrary:
     scorer: dict[str, np.ndarray] = field(default_factory=dict)  # state of the scorer network by name
     figures: dict[str, float] = field(default_factory=dict)  # what was measured when it was made
     kinds: KindTable = field(default_factory=KindTable)  # of scenes, with activities that fit one another
+    events: EventTable = field(default_factory=EventTable)  # that many scenes may name
 
     @cached_property
     def task_index(self) -> VectorIndex:
@@ -499,7 +528,8 @@ class PlanLibrary:
             "steps_per_task": np.diff(self.step_starts).astype(np.uint8),
         }  # fmt: skip
         out |= {f"projection/{k}": v.astype(np.float16) for k, v in self.projections.items()}
-        return out | {f"scorer/{k}": v.astype(np.float16) for k, v in self.scorer.items()} | self.kinds.arrays()
+        out |= {f"scorer/{k}": v.astype(np.float16) for k, v in self.scorer.items()}
+        return out | self.kinds.arrays() | self.events.arrays()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``planning.safetensors`` into a folder."""
@@ -531,5 +561,5 @@ class PlanLibrary:
             np.repeat(np.arange(s), per_scene), np.repeat(np.arange(a), per_task),
             stored.vectors(s, "scene_vectors"), stored.vectors(a, "task_vectors"), stored.vectors(x, "step_vectors"),
             Basis(data["mean"], data["axes"].astype(np.float32)), list_named("projection/"), list_named("scorer/"),
-            dict(stored.about["figures"]), KindTable.of(data),
+            dict(stored.about["figures"]), KindTable.of(data), EventTable.of(data),
         )  # fmt: skip

@@ -24,8 +24,10 @@ from avatargpt.planning.compose import (
     statement,
     tell,
 )
+from avatargpt.planning.consequences import Consequences
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
 from avatargpt.planning.events import MIN_EVENTS, NOUNS, EventReader, SceneEvent, SceneText
+from avatargpt.planning.kinds import KindReader
 from avatargpt.planning.library import PlanLibrary, StoryPart
 from avatargpt.planning.retriever import MIN_USABLE, Retriever, about
 from avatargpt.planning.types import (
@@ -50,17 +52,10 @@ MEMORY = 24  # activities looked back at
 MAX_DISTANCE = 0.4
 # cosine of an activity and the one event of a scene, or of the scenes, from which on a plan shows the event
 MIN_SHOWS, MIN_SAME_SCENE = 0.45, 0.6
+MIN_SHOWN = 2  # steps that an activity keeps, if it has so many
 NEARNESS_NOISE = 0.02  # of how near plans are, at temperature 1
 # written scenes that are looked at for an endless scene
 ENDLESS_SCENES = 60
-
-
-# what is done after a fall
-RECOVERIES = (
-    StoryPart("{^he} gets up after the fall.", ("{he} gets up slowly", "{he} rubs {his} knee"), frozenset()),
-    StoryPart("{^he} recovers from the fall.", ("{he} gets up", "{he} dusts off {his} clothes"), frozenset()),
-    StoryPart("{^he} picks {himself} up.", ("{he} gets back on {his} feet", "{he} rubs {his} lower back"), frozenset()),
-)
 
 
 class RetrievalPlanner:
@@ -71,11 +66,12 @@ class RetrievalPlanner:
     def __init__(
         self, library: PlanLibrary, grounder: SentenceGrounder, checker: StepScores | None = None,
         reader: EventReader | None = None, situations: Situations | None = None,
+        consequences: Consequences | None = None, kinds: KindReader | None = None,
     ) -> None:  # fmt: skip
-        self.library, self.reader, self.situations = library, reader, situations
+        self.library, self.reader, self.situations, self.consequences = library, reader, situations, consequences
         self.showable: StepCheck | None = None if checker is None else checker.showable
-        self.retriever = Retriever(library, grounder)
-        self.events = EventPlanner(library, self.retriever, checker)
+        self.retriever = Retriever(library, grounder, kinds)
+        self.events = EventPlanner(library, self.retriever, checker, consequences)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         persons = [*zip(library.scenes, library.genders, strict=True), *library.kinds.persons]
         for text, gender in persons:
@@ -90,7 +86,8 @@ class RetrievalPlanner:
         reader: EventReader | None = None, situations: Situations | None = None,
     ) -> RetrievalPlanner:  # fmt: skip
         """The planner of a folder with ``planning.safetensors``; raises UserError where it is missing or damaged."""
-        return cls(PlanLibrary.load(folder), grounder, checker, reader, situations)
+        parts = Consequences.load(folder), KindReader.load(folder)
+        return cls(PlanLibrary.load(folder), grounder, checker, reader, situations, *parts)
 
     @property
     def fingerprint(self) -> str:
@@ -182,16 +179,34 @@ class RetrievalPlanner:
     ) -> Activity:  # fmt: skip
         """The activity after `past`, of which the last 24 count; none of them, nor what is described, is repeated.
 
-        A fall is dealt with first.
+        What happened instead of the last steps is dealt with first.
         """
         line = check_scene(scene)
         actor = plans.actor_of([s for a in past for s in (a.task, *a.steps)])
-        if self.situations is not None and (now := self.situations.read(described, posture)).fallen:
-            person, rng = self._person(line, actor), self._rng(line, temperature, seed + len(past))
-            part = RECOVERIES[int(rng.integers(len(RECOVERIES)))]
-            steps = [person.says(s) for s in part.steps]
-            return Activity(person.says(part.task), tuple(steps))
-        return self._next(line, past, described, temperature, seed, actor, now.pose if self.situations else "")
+        if (answer := self._answer_consequence(line, past, described, actor)) is not None:
+            return answer
+        pose = self.situations.read(described, posture).pose if self.situations else ""
+        return self._next(line, past, described, temperature, seed, actor, pose)
+
+    def _answer_consequence(
+        self, scene: str, past: Sequence[Activity], described: str, actor: str
+    ) -> Activity | None:  # fmt: skip
+        """What deals with what was seen instead of the last steps; None where the scene goes on."""
+        if self.consequences is None or not described or not past:
+            return None
+        consequence = self.consequences.read(past[-1].steps, described, self.retriever.grounder)
+        if consequence.then == "go_on":
+            return None
+        person, first = self._person(scene, actor), None
+        for part in consequence.answers:
+            activity = tell(part, person, self._remember(list(past)[-MEMORY:], described, person)[0])
+            if activity is None:
+                continue
+            first = first or activity
+            if self.showable is None or all(self.showable(activity.steps)):
+                first = activity
+                break
+        return None if first is None else replace(first, reason=described)
 
     def _next(
         self, scene: str, past: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = "",
@@ -211,11 +226,11 @@ class RetrievalPlanner:
         raise UserError("planner: nothing new is left for this scene; accepted: a shorter list of what was done")
 
     def _showable(self, activity: Activity) -> Activity:
-        """The activity without the steps that a body does not show as they read, unless it has no others."""
+        """The activity without the steps that a body does not show as they read, unless hardly any are left."""
         if self.showable is None:
             return activity
         steps = tuple(s for s, showable in zip(activity.steps, self.showable(activity.steps), strict=True) if showable)
-        return replace(activity, steps=steps) if steps else activity
+        return replace(activity, steps=steps) if len(steps) >= min(MIN_SHOWN, len(activity.steps)) else activity
 
     @staticmethod
     def _ways(stories: Sequence[plans.Story]) -> Iterator[tuple[plans.Story, bool]]:

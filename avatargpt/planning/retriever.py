@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import library as plans
+from avatargpt.planning.kinds import KindReader
 from avatargpt.planning.library import PlanLibrary, StoryPart
 from avatargpt.requests.english import lemmas, strange_names
 from avatargpt.requests.vector_index import rank_scores
@@ -55,6 +57,9 @@ WORD_WEIGHT = 0.3
 # by which a written scene must be nearer than a kind, whose plans are tidier
 KIND_BONUS = 0.08
 MIN_ABOUT = 0.52  # likeness of the scene, and half that of the activities, from which on a plan is about such a scene
+# of the logarithm of how likely a kind is, by that of the likeliest; what a written scene counts as; from where on a
+# plan of the kind is about the scene
+KIND_WEIGHT, WRITTEN_SHARE, SURE_SHARE = 0.3, 0.05, 0.3
 MIN_USABLE = 1.0  # nearness from which on a plan may follow a nearer one
 NEAREST_PARTS = 12  # activities of any plan, where no plan is about a scene
 # less for each name of a person that the scene does not know
@@ -79,7 +84,7 @@ def recall(
 
 def about(story: plans.Story) -> bool:
     """Whether a plan is about the scene in question."""
-    return story.likeness + ACTIVITY_WEIGHT * _best(story.fits, BEST_PARTS) >= MIN_ABOUT
+    return story.share >= SURE_SHARE or story.likeness + ACTIVITY_WEIGHT * _best(story.fits, BEST_PARTS) >= MIN_ABOUT
 
 
 def _best(values: np.ndarray, count: int) -> float:
@@ -89,10 +94,16 @@ def _best(values: np.ndarray, count: int) -> float:
 # Nearness is by the frozen sentence encoder and by rare words in common: a sentence vector is mostly about the actor.
 # All numbers were chosen by reading the first plans for the sixty scenes of `eval/suites/plans.yaml`.
 class Retriever:
-    """Looks scenes up in the library. `library`: with its kinds. `grounder`: the sentence encoder of its vectors."""
+    """Looks scenes up in the library.
 
-    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder) -> None:
+    Args:
+        library: with its kinds. grounder: the sentence encoder of its vectors.
+        kinds: reads which of them a scene is; None, or of other kinds = likeness of texts alone decides.
+    """
+
+    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder, kinds: KindReader | None = None) -> None:
         self.library, self.grounder = library, grounder
+        self.kinds = kinds if kinds is not None and kinds.names == library.kinds.names else None
         self.width = library.task_vectors.shape[1]
         self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
         table = library.kinds
@@ -134,8 +145,15 @@ class Retriever:
         # the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
         # words; of kinds `KIND_BONUS` more.
         vector = self.full([scene])[0]
-        stories = [*self._kinds(scene, vector), *self._find_written(scene, vector, self.nearest(scene, count))]
-        return sorted(stories, key=lambda s: -s.nearness)
+        kinds, written = self._kinds(scene, vector), self._find_written(scene, vector, self.nearest(scene, count))
+        if self.kinds is not None:
+            shares = self.kinds.shares(scene)
+            kinds, written = (
+                [replace(s, nearness=s.nearness + KIND_WEIGHT * np.log(p / shares.max()), share=float(p))
+                 for s, p in zip(stories, likely, strict=True)]
+                for stories, likely in ((kinds, shares), (written, [WRITTEN_SHARE] * len(written)))
+            )  # fmt: skip
+        return sorted([*kinds, *written], key=lambda s: -s.nearness)
 
     def _kinds(self, scene: str, vector: np.ndarray) -> list[plans.Story]:
         table, shares = self.library.kinds, self.common.shares(scene)

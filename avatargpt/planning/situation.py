@@ -1,6 +1,6 @@
 """`Situations`: the state of a body that words describe, and what it has to do first."""
 # A linear classifier on the vectors of the sentence encoder, fitted when it is first needed: its examples are the
-# phrasings of the phrase index, whose clips say in which posture they end, and by their actions who fell or carries.
+# phrasings of the phrase index, whose clips say in which posture they end, and by their actions who carries.
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ POSES = {
 }  # fmt: skip
 LOW = (SIT, KNEEL, LIE)
 BASES = (STAND, *LOW)
-# in names of actions: who fell, whose hands are full
-FALLS, LOADS = ("fall", "die_"), ("carry", "lift_box", "rock_baby")
+# in names of actions: whose hands are full
+LOADS = ("carry", "lift_box", "rock_baby")
 UPRIGHT_EXAMPLES = 6000  # of some 40,000
 RIDGE = 5.0
 # scores, about 0 to 1; of the 80 descriptions of the suite `next_activity`, on which they were set, 76 are read right
 MIN_LOW, MIN_MARGIN = 0.45, 0.25
-MIN_FALLEN, MIN_LOADED = 0.6, 0.5
+MIN_LOADED = 0.5
 MIN_PUTS_DOWN, MIN_GETS_UP = 0.6, 0.6  # cosines of a step to putting something down, to getting up
 
 
@@ -42,7 +42,6 @@ class Situation:
     """What is known of a body between two activities."""
 
     pose: str = UNKNOWN  # as in `compose`: stand, sit, kneel, lie, or unknown
-    fallen: bool = False
     loaded: bool = False  # the hands hold or carry something
 
 
@@ -68,9 +67,7 @@ class Situations:
             best = BASES[int(scores[: len(BASES)].argmax())]
             low = scores[BASES.index(best)] >= max(MIN_LOW, scores[0] + MIN_MARGIN)
             pose = best if best == STAND or low else UNKNOWN
-        # who lies down has not fallen
-        fallen = bool(scores[-2] >= max(MIN_FALLEN, scores[BASES.index(LIE)])) and not (posture and pose == STAND)
-        return Situation(LIE if fallen and pose not in LOW else pose, fallen, bool(scores[-1] >= MIN_LOADED))
+        return Situation(pose, bool(scores[-1] >= MIN_LOADED))
 
     def starts(self, step: str) -> str:
         """The pose in which a step begins: of its words, else as measured of clips with its caption."""
@@ -100,19 +97,19 @@ class Situations:
         return float(a @ b)
 
     def _scores(self, described: str) -> np.ndarray:
-        """(6,) of the poses `BASES`, of a fall and of full hands."""
+        """(5,) of the poses `BASES` and of full hands."""
         vector = self.grounder.sentence([described])
         return np.asarray(_with_one(vector) @ self._weights)[0]
 
     @cached_property
     def _weights(self) -> np.ndarray:
-        """(385, 6) of ridge regressions in which both sides of a question weigh the same."""
+        """(385, 5) of ridge regressions in which both sides of a question weigh the same."""
         index = self.phrase_index
         ends = [POSES.get(index.measured.get(c[""], {}).get("end", ""), UNKNOWN) for c in index.captions]
-        fallen, loaded = (np.array([any(w in c for w in words) for c in index.classes]) for words in (FALLS, LOADS))
+        loaded = np.array([any(w in c for w in LOADS) for c in index.classes])
         poses = np.array([BASES.index(e) if e in BASES else -1 for e in ends])
-        rare = np.flatnonzero((poses > 0) | fallen | loaded)
-        usual = np.flatnonzero((poses == 0) & ~fallen & ~loaded)
+        rare = np.flatnonzero((poses > 0) | loaded)
+        usual = np.flatnonzero((poses == 0) & ~loaded)
         usual = usual[np.linspace(0, len(usual) - 1, min(UPRIGHT_EXAMPLES, len(usual))).astype(int)]
         rows = np.concatenate([rare, usual])
         x, truths = _with_one(index.index.vectors_of(rows)), poses[rows]
@@ -121,9 +118,9 @@ class Situations:
         counts = np.bincount(truths[known], minlength=len(BASES)).clip(min=1)
         for k in range(len(BASES)):
             columns.append(_ridge(x[known], truths[known] == k, (1 / counts)[truths[known]]))
-        for truth in (fallen[rows], loaded[rows]):
-            share = np.where(truth, 1 / max(truth.sum(), 1), 1 / max((~truth).sum(), 1))
-            columns.append(_ridge(x, truth, share))
+        truth = loaded[rows]
+        share = np.where(truth, 1 / max(truth.sum(), 1), 1 / max((~truth).sum(), 1))
+        columns.append(_ridge(x, truth, share))
         return np.stack(columns, 1)
 
 

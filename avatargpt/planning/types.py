@@ -31,10 +31,12 @@ class Activity:
     task: str  # the activity in a short sentence
     steps: tuple[str, ...]  # the visible movements, in order; at least one
     seconds: tuple[float, ...] = ()  # of each step, where the planner gives them; else empty
+    reason: str = ""  # what was seen that it answers; empty = it goes on with the scene
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "steps": list(self.steps)}
-        return out | ({"seconds": list(self.seconds)} if self.seconds else {})
+        out |= {"seconds": list(self.seconds)} if self.seconds else {}
+        return out | ({"reason": self.reason} if self.reason else {})
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Activity:
@@ -148,7 +150,8 @@ class Planner(Protocol):
         """The activity after `past`, in an endless scene.
 
         Args:
-            described: what the last motion showed, in words; the activity depends on it.
+            described: what the last motion showed, in words; the activity depends on it, and deals with what happened
+                instead of the last steps (`avatargpt.planning.consequences`).
             posture: measured at the motion's end, one of `instruct_data.attributes.POSTURES`; empty = of the words.
         """
         ...

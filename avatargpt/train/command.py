@@ -126,6 +126,21 @@ STAGES: dict[str, StageEntry] = {
             "clips": Option("labelled clips, .jsonl(.xz); default: the packaged ones"),
         },
     ),
+    "consequences": make_training_entry(
+        "consequences:consequences_stage", "train the network that reads what follows from what was seen",
+        "consequences:ConsequenceRecipe", pairs=Option("pairs, .jsonl(.xz); default: the packaged ones"),
+    ),
+    "kinds": make_training_entry(
+        "kinds:kinds_stage", "train the network that reads which kind of scene a situation is", "kinds:KindRecipe",
+        plans=Option("folder of kinds/*.yaml and wordings.jsonl.xz; default: the package's own"),
+    ),
+    "plans": StageEntry(
+        "plans:plans_stage", "put kinds of scenes and events into the library of plans",
+        options={
+            "library": Option("folder with a planning library whose written scenes stay; default: the packaged one"),
+            "plans": Option("folder of kinds/*.yaml and events.jsonl.xz; default: the package's own"),
+        },
+    ),
     "speech": StageEntry(
         "audio_model:speech_data_stage", "speech with face curves from rules or a driver, for the driver",
         "audio_model:DriverRecipe", config_needed=True,
@@ -210,6 +225,8 @@ STAGES: dict[str, StageEntry] = {
             "requests": Option("folder of the requests stage"),
             "planner": Option("folder with a planning library, such as the packaged weights"),
             "judge": Option("folder of the judge stage, or the packaged weights"),
+            "kinds": Option("folder of the kinds stage, or the packaged weights"),
+            "consequences": Option("folder of the consequences stage, or the packaged weights"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "parser": Option("folder of the parser stage, or several likewise"),

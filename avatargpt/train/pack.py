@@ -32,6 +32,8 @@ from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatureEncoder
+from avatargpt.planning.consequences import Consequences
+from avatargpt.planning.kinds import KindReader
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.reading.body import BodyReader
 from avatargpt.reading.network import ReadingNetwork
@@ -174,6 +176,12 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         if judge is None:
             raise UserError(f"{args.judge}: no judge of motions in it; run the judge stage")
         judge.save(out)
+    for name, part in (("kinds", KindReader), ("consequences", Consequences)):
+        if folder := getattr(args, name):
+            read = part.load(folder)
+            if read is None:
+                raise UserError(f"{folder}: no {name} in it; run the stage of that name")
+            read.save(out)
     if args.gestures:
         place = Path(args.gestures) / NAME
         GestureDriver.load(place)  # checked before anything is copied

@@ -298,7 +298,7 @@ class Strict:
         self.last: dict[str, Judgement] = {}  # of each caption
         self.reworded_captions = {c.removesuffix(" again") for c in found if c.endswith(" again")}
 
-    tries = Verifier.tries
+    tries, able = Verifier.tries, True
 
     def judge_step(
         self, motion: Motion, step: str, clauses: Sequence[StepClause], codes: np.ndarray
