@@ -105,7 +105,7 @@ def _lines(plan: Plan) -> str:
     """A plan as numbered lines, then the planner and its notes."""
     lines = [plan.scene]
     for i, activity in enumerate(plan.activities, 1):
-        lines.append(f"{i}. {activity.task}")
+        lines.append(f"{i}. {activity.task}" + (f" (for: {activity.reason})" if activity.reason else ""))
         times = [f" ({s:.1f} s)" for s in activity.seconds] or [""] * len(activity.steps)
         lines += [f"   {k}. {step}{time}" for k, (step, time) in enumerate(zip(activity.steps, times, strict=True), 1)]
     lines.append(f"planner: {plan.planner}")

@@ -22,16 +22,18 @@ import numpy as np
 from avatargpt import planning
 from avatargpt.body.judge import Judgement, unseen
 from avatargpt.body.tasks import BodyTasks
-from avatargpt.lm.loaded import CHUNK
+from avatargpt.lm.loaded import CHUNK, CONTEXT
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.long.outcome import Try, Verifier, best_of_tries
 from avatargpt.long.pipeline import MIN_TOKENS, TRANSITIONS, ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import BodyFrames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
+from avatargpt.planning.compose import STAND
 from avatargpt.planning.consequences import Consequences
 from avatargpt.planning.events import MIN_EVENTS, EventReader
 from avatargpt.planning.language_planner import CheckedPlanner
-from avatargpt.planning.situation import POSES, Situation, Situations
+from avatargpt.planning.situation import POSES
 from avatargpt.planning.types import Activity, Planner, plan_script
 from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.english import lemmas
@@ -63,17 +65,16 @@ class Director:
         phrase_index: finds manners in texts; None = it finds none.
         temperature: of the planner.
         seconds: that the plan is to last; None = as it takes.
-        situations: lets who lies or sits get up before a planned activity; None = it begins as it is planned.
-        consequences: finds out what calls for an answer; None = the plan goes on, whatever is seen.
+        consequences: finds out what calls for an answer, with `grounder`; None = the plan goes on, whatever is seen.
     """
 
     def __init__(
         self, planner: Planner, scene: str, seed: int = 0, first: Sequence[Activity] = (), manner: str = "",
         phrase_index: PhraseIndex | None = None, temperature: float = 0.7, seconds: float | None = None,
-        situations: Situations | None = None, consequences: Consequences | None = None,
+        consequences: Consequences | None = None, grounder: SentenceGrounder | None = None,
     ) -> None:  # fmt: skip
         self.planner, self.scene, self.seed, self.temperature = planner, scene, seed, temperature
-        self.seconds, self.situations, self.consequences = seconds, situations, consequences
+        self.seconds, self.consequences, self.grounder = seconds, consequences, grounder
         self.first: deque[Activity] | None = deque(first) if first else None
         self.manner, self.phrase_index = manner, phrase_index
         self.past: deque[Activity] = deque(maxlen=MEMORY)
@@ -94,8 +95,6 @@ class Director:
             self.first = deque(plan.activities)
         if self.first:
             activity = self.first.popleft()
-            if self.situations is not None and posture:  # words of a plan may rely on full hands
-                activity = self.situations.begin_activity(activity, Situation(POSES[posture]))
         else:
             activity = self._new(described, posture)
         self.count += 1
@@ -103,23 +102,22 @@ class Director:
         return activity
 
     def react(self, activity: Activity, span: Span, known: float = 1.0) -> bool:
-        """Whether a step that was not seen as it was said changes the plan: the rest of `activity` is to end then.
+        """Whether a step that is not shown changes the plan: the rest of `activity` is to end then.
 
         What was seen is answered before the rest, the step is done once more, or the answer takes the place of the rest
         (`avatargpt.planning.consequences`); what was made but once and is not shown is done again, too. Nothing is
         answered twice.
 
         Args:
-            known: probability that the step's movements are known ones; others gain nothing by being done again.
+            known: probability that the step's movements are known ones; others gain little by being made again.
         """
-        grounder = None if self.situations is None else self.situations.grounder
-        if self.consequences is None or grounder is None or span.verdict == "shown" or activity.reason:
+        # what is seen in part is often only described in other words
+        if self.consequences is None or self.grounder is None or span.verdict != "not" or activity.reason:
             return False
-        then = self.consequences.read([span.text], span.described, grounder).then
-        if span.verdict == "not" and span.takes == 1 and then == "go_on":  # it was not made again yet
-            then = "again"
-        # what is seen in part gains nothing by being done again, either
-        if then == "go_on" or (then == "again" and (span.verdict != "not" or known < MIN_KNOWN)):
+        then = self.consequences.read([span.text], span.described, self.grounder).then
+        if span.takes == 1 and known >= MIN_KNOWN and then == "go_on":
+            then = "again"  # it was not made again yet
+        if then == "go_on":
             return False
         at, times = span.step, activity.seconds
         rest = replace(activity, steps=activity.steps[at + 1 :], seconds=times[at + 1 :])
@@ -264,8 +262,6 @@ def long(
     if isinstance(planner, CheckedPlanner):
         planner = planner.drop_notes()
     phrases = body.model.phrase_index
-    grounder = body.model.grounder
-    situations = None if phrases is None or grounder is None else Situations(phrases, grounder)
     # the events of a scene fill its time; of a situation there is always another activity
     reads = None if phrases is None else phrases.reads
     script = plan_script(scene)
@@ -274,8 +270,8 @@ def long(
     manner = "" if script else manner_of(events[0].person.noun if named else scene, phrases)
     director = Director(
         planner, scene, seed, activities or (script.activities if script else ()), manner, phrases,
-        seconds=min(seconds, MAX_PLANNED_SECONDS) if named else None, situations=situations,
-        consequences=None if script else Consequences.load(body.model.loaded.source),
+        seconds=min(seconds, MAX_PLANNED_SECONDS) if named else None,
+        consequences=None if script else Consequences.load(body.model.loaded.source), grounder=body.model.grounder,
     )  # fmt: skip
     pipeline = StepPipeline(body, GenerationConfig(seed, guidance, temperature, best_of))
     return Loop(director, pipeline, MotionStream(body.model.tokenizer, radius), seed, radius).chunks(seconds)
@@ -371,18 +367,42 @@ class Loop:
                 group = [replace(group[0], tokens=max(MIN_TOKENS, min(left, CHUNK)))]
             for clause, candidates in zip(group, self.pipeline.candidates(group), strict=True):
                 yield from self._come_down(clause, tokens)
+                held = self.pipeline.hold_posture(clause, self.posture)
+                if held is None:
+                    yield from self._get_up(clause, tokens)
                 if self.tokens >= tokens:
                     return
-                yield self._verify_clause(self.pipeline.choose(clause, candidates, self.tail, self._detour()))
+                chosen, motions = held or (clause, candidates)
+                yield self._verify_clause(self.pipeline.choose(chosen, motions, self.tail, self._detour()))
                 if clause.attributes.get("rise") == "up":
                     self.rose = clause
+
+    @property
+    def posture(self) -> str:
+        """Of the body where it is, one of `instruct_data.attributes.POSTURES`."""
+        if not len(self.tail):
+            return "standing"
+        seen = Measures.of(self.stream.tokenizer.decode(self.tail[-CONTEXT:]))
+        return seen.posture(len(seen.joints) - 1)
+
+    def _get_up(self, clause: StepClause, tokens: int) -> Iterator[ClauseCodes]:
+        """Getting up, before a clause whose clips begin on the feet; nothing where the body is or none is known."""
+        posture = self.posture
+        if POSES[posture] == STAND or clause.attributes.get("start") != "standing" or self.tokens >= tokens:
+            return
+        up = self.pipeline.find_bridge("a person gets up", clause, "gets up first", start=posture, end="standing")
+        if up is not None:
+            made = self.pipeline.choose(up, self.pipeline.candidates([up])[0], self.tail, self._detour())
+            yield replace(made, note=up.note)
 
     def _come_down(self, clause: StepClause, tokens: int) -> Iterator[ClauseCodes]:
         """The way down of who is up on something, before a clause that leads along the ground; ends at `tokens`."""
         travels = "direction" in clause.attributes and "rise" not in clause.attributes
         if self.rose is None or not travels or self.stream.here()[2] < MIN_UP:
             return
-        if (way := self.pipeline.descent(self.rose, clause.step)) is None:
+        way = self.pipeline.find_bridge(self.rose.caption, replace(self.rose, step=clause.step), "comes down first",
+                                        rise="down")  # fmt: skip
+        if way is None:
             return
         for attempt in range(MAX_DESCENTS):
             if self.tokens >= tokens or (attempt and self.stream.here()[2] < MIN_UP):

@@ -17,6 +17,7 @@ from avatargpt.options import GenerationConfig, mix, then
 from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.clause_spec import TURN, ClauseSpec, Turn, is_above
 from avatargpt.requests.fidelity import doubts
+from instruct_data.attributes import Measures
 from instruct_data.requests.spec import Clause
 from instruct_data.text.english import side_of
 
@@ -43,6 +44,9 @@ STRAY_WEIGHT, SKATE_WEIGHT, TOKEN_WEIGHT = 0.2, 0.1, 0.001
 
 # cost of a candidate for each metre between its first pose and the body's pose, in the scorer's cosine
 POSE_COST = 1.0
+# postures in which arms and head may act, and attributes of clauses for which they are left
+HELD = ("sitting", "sitting_on_floor", "kneeling", "kneeling_left", "kneeling_right")
+MOVING = ("direction", "distance", "rise", "support", "turn", "kneel")
 # and for each metre by which it leaves the ground higher or lower, where its words do not
 RISE_COST = 1.0
 
@@ -160,21 +164,38 @@ class StepPipeline:
                     )  # fmt: skip
                     count += 1
 
-    def descent(self, rose: StepClause, step: int) -> StepClause | None:
-        """The clause that is likest to one that goes up, and goes down; None where none is known."""
+    def find_bridge(self, words: str, clause: StepClause, note: str, **measured: str) -> StepClause | None:
+        """A clause to come before another: of those that were measured so, the likest to words; None where none is."""
         index, grounder = self.body.model.phrase_index, self.body.model.grounder
         if index is None or grounder is None:
             return None
-        rows = [i for i, c in enumerate(index.captions) if index.measured.get(c[""], {}).get("rise") == "down"]
+        known = [index.measured.get(c[""], {}) for c in index.captions]
+        rows = [i for i, found in enumerate(known) if measured.items() <= found.items()]
         if not rows:
             return None
-        row = rows[int((index.index.vectors_of(np.array(rows)) @ grounder.sentence([rose.caption])[0]).argmax())]
+        row = rows[int((index.index.vectors_of(np.array(rows)) @ grounder.sentence([words])[0]).argmax())]
         caption = index.captions[row][""]
         tokens = min(int(np.median(index.lengths.get(caption, [DEFAULT_TOKENS]))), MAX_TOKENS)
         return StepClause(
-            step, caption, tokens, rose.seed, action=index.classes[row], note="comes down first",
-            attributes=index.measured[caption],
-        )  # fmt: skip
+            clause.step, caption, tokens, clause.seed, action=index.classes[row], note=note, attributes=known[row]
+        )
+
+    def hold_posture(self, clause: StepClause, posture: str) -> tuple[StepClause, list[Candidate]] | None:
+        """A clause whose clips stand, done in the posture in which a body is; None where it goes somewhere, or where
+        not even half of the candidates stay in the posture: legs are needed then.
+        """
+        free = not any(clause.attributes.get(k) for k in MOVING) and clause.turn is None
+        if posture not in HELD or not free or clause.attributes.get("start", posture) not in (posture, "standing"):
+            return None
+        own = {k: v for k, v in clause.attributes.items() if k not in ("start", "through", "end")}
+        held = replace(clause, attributes={**own, "start": posture, "through": posture, "end": posture})
+        candidates, made = [], self.candidates([held])[0]
+        for candidate in made:
+            seen = Measures.of(self.tokenizer.decode(candidate.codes))
+            last = len(seen.joints) - 1
+            if all(seen.posture(frame) == posture for frame in (last // 2, last)):
+                candidates.append(candidate)
+        return (held, candidates) if 2 * len(candidates) >= len(made) else None
 
     @staticmethod
     def _note(spec: ClauseSpec, doubt: str) -> str:

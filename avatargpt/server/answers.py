@@ -29,7 +29,7 @@ Reading = TypedDict("Reading", {
     "request": NotRequired[dict[str, JsonValue]], "score": NotRequired[dict[str, JsonValue]],
 })  # fmt: skip
 Step = TypedDict("Step", {"text": str, "seconds": float | None, "note": str})
-Activity = TypedDict("Activity", {"name": str, "steps": list[Step]})
+Activity = TypedDict("Activity", {"name": str, "steps": list[Step], "reason": str})
 Plan = TypedDict("Plan", {
     "scene": str, "activities": list[Activity], "seconds": float | None, "planner": str, "notes": list[str],
 })  # fmt: skip

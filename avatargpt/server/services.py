@@ -333,7 +333,7 @@ def plans(server: Server, body: PlanRequest) -> Job:
             lengths: Sequence[float | None] = activity.seconds or [None] * len(activity.steps)
             rows = zip(activity.steps, lengths, strict=True)
             steps: list[Any] = [{"text": step, "seconds": seconds, "note": ""} for step, seconds in rows]
-            activities.append({"name": activity.task, "steps": steps})
+            activities.append({"name": activity.task, "steps": steps, "reason": activity.reason})
         total = sum(s for a in plan.activities for s in a.seconds) or None
         return {"scene": plan.scene, "activities": activities, "seconds": total, "planner": plan.planner,
                 "notes": list(plan.notes)}  # fmt: skip

@@ -8,8 +8,8 @@ import pytest
 from avatargpt import AvatarGPT
 from avatargpt.body.judge import MEASURES, Judgement, Shown, StepJudge, measure
 from avatargpt.long.outcome import Verifier
-from avatargpt.long.pipeline import StepClause
-from avatargpt.options import UnheededText
+from avatargpt.long.pipeline import StepClause, StepPipeline
+from avatargpt.options import GenerationConfig, UnheededText
 from avatargpt.requests.clause_spec import Turn
 from avatargpt.resources import weights
 from avatargpt.train.judge import CLIPS, area, find_threshold, fit_judge
@@ -57,6 +57,22 @@ def test_who_went_up_comes_down_before_going_on(gpt: AvatarGPT) -> None:
     lowest = np.concatenate([c.motion.joints[:, :, 1].min(1) for c in chunks])
     assert lowest[spans[1].end - 1] > 0.4 and lowest[-1] < 0.5
     assert "comes down first" in spans[2].note and "down" in spans[2].caption
+
+
+def test_who_sits_acts_seated_and_gets_up_for_what_needs_legs(gpt: AvatarGPT) -> None:
+    script = "[0-4s] she sits down on a chair [4-9s] she drinks from a cup [9-13s] she does jumping jacks"
+    spans = [s for c in gpt.long(script, best_of=3) for s in c.spans]
+    assert [s.posture for s in spans[:2]] == ["sitting", "sitting"] and "gets up" not in spans[1].note
+    assert spans[2].posture == "standing" and "gets up first" in spans[2].note
+
+
+def test_a_posture_is_held_only_where_legs_are_free(gpt: AvatarGPT) -> None:
+    pipeline = StepPipeline(gpt.body, GenerationConfig(seed=3, best_of=4))
+    claps, kicks, walks = (next(iter(pipeline.clauses([text], 5, 60))) for text in ("claps", "kicks high", "walks on"))
+    held = pipeline.hold_posture(claps, "sitting")
+    assert held is not None and held[0].attributes["through"] == "sitting" and 2 <= len(held[1]) <= 4
+    assert pipeline.hold_posture(claps, "standing") is None and pipeline.hold_posture(claps, "lying_face_up") is None
+    assert pipeline.hold_posture(kicks, "sitting") is None and pipeline.hold_posture(walks, "sitting") is None
 
 
 def test_generation_says_what_is_not_seen(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
