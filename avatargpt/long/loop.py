@@ -29,7 +29,7 @@ from avatargpt.long.pipeline import MIN_TOKENS, TRANSITIONS, ClauseCodes, StepCl
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import BodyFrames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
-from avatargpt.planning.compose import STAND
+from avatargpt.planning.compose import KNEEL, LIE, SIT, STAND
 from avatargpt.planning.consequences import Consequences
 from avatargpt.planning.events import MIN_EVENTS, EventReader
 from avatargpt.planning.language_planner import CheckedPlanner
@@ -202,6 +202,9 @@ MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
 MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
 # metres of the ground below the body from which it comes down before it goes anywhere, and clauses that this may take
 MIN_UP, MAX_DESCENTS = 0.3, 6
+# what brings a body into a pose
+TAKES = {STAND: "gets up", SIT: "sits down", KNEEL: "kneels down", LIE: "lies down"}
+TAKING_TOKENS = 10  # two seconds, where times are set
 # clauses whose candidates are generated side by side
 GROUP_SIZE = 4
 # a path beyond this share of the radius costs so much of the scorer's cosine for each radius beyond it
@@ -360,6 +363,8 @@ class Loop:
         # up for what the one before took
         while group := list(islice(remaining, GROUP_SIZE if self.out and not timed else 1)):
             if timed:
+                if self.pipeline.hold_posture(group[0], self.posture) is None:
+                    yield from self._take_posture(group[0], tokens)
                 end = began + group[0].until
                 # what is last is cut where all of it ends
                 spare = -TRANSITIONS[-1] if end >= tokens else TRANSITIONS[1] if self.tokens else 0
@@ -368,8 +373,8 @@ class Loop:
             for clause, candidates in zip(group, self.pipeline.candidates(group), strict=True):
                 yield from self._come_down(clause, tokens)
                 held = self.pipeline.hold_posture(clause, self.posture)
-                if held is None:
-                    yield from self._get_up(clause, tokens)
+                if held is None and not timed:
+                    yield from self._take_posture(clause, tokens)
                 if self.tokens >= tokens:
                     return
                 chosen, motions = held or (clause, candidates)
@@ -385,15 +390,19 @@ class Loop:
         seen = Measures.of(self.stream.tokenizer.decode(self.tail[-CONTEXT:]))
         return seen.posture(len(seen.joints) - 1)
 
-    def _get_up(self, clause: StepClause, tokens: int) -> Iterator[ClauseCodes]:
-        """Getting up, before a clause whose clips begin on the feet; nothing where the body is or none is known."""
-        posture = self.posture
-        if POSES[posture] == STAND or clause.attributes.get("start") != "standing" or self.tokens >= tokens:
+    def _take_posture(self, clause: StepClause, tokens: int) -> Iterator[ClauseCodes]:
+        """What brings the body into the posture in which a clause's clips begin; nothing where none is known."""
+        now, wanted = self.posture, clause.attributes.get("start", "")
+        pose = POSES.get(wanted)
+        if not len(self.tail) or pose is None or pose == POSES[now] or self.tokens >= tokens:
             return
-        up = self.pipeline.find_bridge("a person gets up", clause, "gets up first", start=posture, end="standing")
-        if up is not None:
-            made = self.pipeline.choose(up, self.pipeline.candidates([up])[0], self.tail, self._detour())
-            yield replace(made, note=up.note)
+        words, begun = TAKES[pose], "standing" if POSES[now] == STAND else now
+        way = self.pipeline.find_bridge(f"a person {words}", clause, f"{words} first", start=begun, end=wanted)
+        if way is not None:
+            if clause.until:  # it takes its time from the clause
+                way = replace(way, tokens=min(way.tokens, TAKING_TOKENS))
+            made = self.pipeline.choose(way, self.pipeline.candidates([way])[0], self.tail, self._detour())
+            yield replace(made, note=way.note)
 
     def _come_down(self, clause: StepClause, tokens: int) -> Iterator[ClauseCodes]:
         """The way down of who is up on something, before a clause that leads along the ground; ends at `tokens`."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.body.judge import SURE, Judgement, Shown, Verdict, judge_of, measure
 from avatargpt.body.model import BodyModel
-from avatargpt.long.pipeline import StepClause
+from avatargpt.long.pipeline import StepClause, held_posture
 from avatargpt.options import mix
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.phrase_index import OVERLAP_WEIGHT
@@ -117,5 +117,6 @@ class Verifier:
         for action, other in list(captions.values())[: MAX_REWORDED if same else MAX_REPLACEMENTS]:
             # with the attributes of its clips
             spec = ClauseSpec(other, 1.0, action=action, clause=clause.clause, measured=index.measured.get(other, {}))
-            out.append(replace(clause, caption=other, action=action, attributes=spec.attributes))
+            attributes = {**spec.attributes, **held_posture(clause)}
+            out.append(replace(clause, caption=other, action=action, attributes=attributes))
         return out

@@ -107,6 +107,12 @@ class ClauseCodes:
     takes: int = 1  # how often it was made
 
 
+def held_posture(clause: StepClause) -> dict[str, str]:
+    """The attributes of a clause that is done in one posture, `HELD`; empty for others."""
+    found = {k: clause.attributes.get(k, "") for k in ("start", "through", "end")}
+    return found if len(set(found.values())) == 1 and found["start"] in HELD else {}
+
+
 class StepPipeline:
     """Turns steps into codes that continue the codes before them."""
 

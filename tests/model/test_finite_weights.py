@@ -19,6 +19,8 @@ from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import encoder_weights
 from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatureEncoder
+from avatargpt.planning.consequences import Consequences
+from avatargpt.planning.kinds import KindReader
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.reading import store as reading_store
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -29,6 +31,7 @@ from vqvae.tokenizer import MotionTokenizer
 
 LOADERS: dict[str, Callable[[Path], object]] = {
     "body/tokenizer.safetensors": MotionTokenizer.load,
+    "consequences.safetensors": Consequences.load,
     "driver/driver.safetensors": Driver.load,
     "driver/paired.safetensors": Driver.load,
     "driver/reader.safetensors": InstructionParser.load,
@@ -39,6 +42,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "gesture/gesture.safetensors": GestureDriver.load,
     "gesture/gesture_features.safetensors": GestureFeatureEncoder.load,
     "gesture/tokenizer.safetensors": MotionTokenizer.load,
+    "kinds.safetensors": KindReader.load,
     "matcher.safetensors": TextMotionScorer.load,
     "model.int8-2.safetensors": load_network,
     "model.int8.safetensors": load_network,
