@@ -456,7 +456,7 @@ class Loop:
         judged = self.verifier.judge_step(motion, activity.steps[step], [p.clause for p in parts], codes)
         notes = [p.note for p in parts if p.note] or [unseen(activity.steps[step], judged.verdict)]
         if activity.reason and not step:
-            notes.insert(0, f"not planned: it answers {activity.reason!r}")
+            notes.insert(0, f"not planned: {activity.reason!r} was seen instead of what was said")
         seen, (place, facing, _) = Measures.of(motion), self.stream.here()
         x, z = (round(float(v), 2) for v in place)
         per = tokenizer.downsample

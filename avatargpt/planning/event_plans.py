@@ -77,6 +77,7 @@ class EventPlanner:
         Events whose time the scene tells keep it, and the others share what remains.
         """
         state, drafts, near = PlanState.fresh(), [], self._near(scene)
+        events = [self._with_verb(e) for e in events]
         for number, event in enumerate(events):
             answer = self._answer_others(event, events[number - 1].marked if number else scene, state)
             if answer is not None:
@@ -155,6 +156,12 @@ class EventPlanner:
             if activity is not None and (row.whole >= MIN_SAME or all(self._showable_steps(activity.steps))):
                 return list(activity.steps[:MAX_EVENT_STEPS]), after
         return self._plain(event, state), state
+
+    def _with_verb(self, event: SceneEvent) -> SceneEvent:
+        """The event as the network writes it, where the words of the scene that it points at have no verb."""
+        if not event.written or any(third_person(w) in self._verbs for w in event.said.lower().split()):
+            return event
+        return replace(event, words=event.written, said=event.written)
 
     def _answer_others(self, event: SceneEvent, before: str, state: PlanState) -> Activity | None:
         """What the person does about an event in which others act ("the soup boils over"); None where nobody else does.

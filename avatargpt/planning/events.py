@@ -20,6 +20,7 @@ NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"
 NEAR = 1  # names of an event's action
 # letters between words of one event, and behind them, that the network may leave out
 MAX_GAP, MAX_REST = 9, 40
+ARTICLES = frozenset("a an the his her its their my your".split())  # no event ends with one
 _BREAK = re.compile(r"[,.;:!?]|\b(?:and|but|then)\b")
 
 
@@ -31,6 +32,7 @@ class SceneEvent:
     person: ScenePerson  # who does it
     seconds: float | None = None  # how long, where the scene says it
     said: str = ""  # as the scene words it
+    written: str = ""  # as the network writes it
 
     @property
     def task(self) -> str:
@@ -78,7 +80,10 @@ class EventReader:
         readings = self._readings[scene]
         actor = _actor((person or (lambda text: who(text, {}, "they")))(scene), readings)
         said = [(words_of(r, i), i) for r in readings for i in r.items if i.written.strip()]
-        events = [SceneEvent(third_person(s), actor, _positive(i.values.get("seconds")), s) for s, i in said]
+        events = [
+            SceneEvent(third_person(s), actor, _positive(i.values.get("seconds")), s, third_person(i.written.strip()))
+            for s, i in said
+        ]
         lengths = [s for r in readings if (s := _positive(r.whole.get("seconds")))]
         return SceneText(tuple(events), sum(lengths) or None)
 
@@ -126,6 +131,8 @@ def words_of(reading: Reading, item: ReadItem) -> str:
     rest = stop.start() if stop else len(text)
     if rest - end <= MAX_REST and not any(end <= a < rest for a, _ in (*others, *spans)):
         end = rest
+    if text[start:end].split()[-1].lower() in ARTICLES and (noun := WORD.search(text, end)):
+        end = noun.end()
     words = text[start:end].strip()
     timed = "seconds" in item.values and third_person(words).startswith(third_person(written))
     return written if timed else words  # how long it lasts is none of them
