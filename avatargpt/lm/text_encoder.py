@@ -244,17 +244,21 @@ class TunedLayers(nn.Module):
         return states
 
 
+TUNED_FROM = 3  # layer whose states `TunedSentences` reads
+
+
 class TunedSentences(nn.Module):
-    """Texts -> vectors, by the upper layers of the sentence encoder tuned in low rank.
+    """Texts -> vectors, by the layers of the sentence encoder from `TUNED_FROM` on, tuned in low rank.
 
     Args:
-        first: layer whose states it reads; those below stay as they are. rank, dropout: of the changes.
+        rank, dropout: of the changes; the layers below stay as they are.
     """
 
-    def __init__(self, first: int, rank: int, dropout: float) -> None:
+    def __init__(self, rank: int, dropout: float) -> None:
         super().__init__()
-        self.rank, self.layers = rank, TunedLayers(first, rank, dropout)
-        self._lower = SentenceGrounder(cache_size=20_000, layers=(first,))
+        self.layers = TunedLayers(TUNED_FROM, rank, dropout)
+        # alone: a resumed training computes states beside other texts than one that was not stopped
+        self._lower = SentenceGrounder(layers=(TUNED_FROM,), alone=True)
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """(B, 384) unit vectors, means over words."""

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +25,7 @@ from avatargpt.body.tasks import BodyTasks
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.long.outcome import Try, Verifier, best_of_tries
-from avatargpt.long.pipeline import MIN_TOKENS, TRANSITIONS, ClauseCodes, StepClause, StepPipeline
+from avatargpt.long.pipeline import MIN_TOKENS, TRANSITIONS, Candidate, ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.spans import Span
 from avatargpt.long.stream import BodyFrames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
@@ -133,9 +133,8 @@ class Director:
             except UserError:  # nothing new is left
                 return False
             answer = replace(answer, reason=span.described, seconds=(ANSWER_SECONDS,) * len(answer.steps))
-        following = [rest] if rest.steps and then != "instead" else []
-        self.first = deque(make_room(answer, [*following, *(self.first or ())]) if times else
-                           [answer, *following, *(self.first or ())])  # fmt: skip
+        following = [*([rest] if rest.steps and then != "instead" else []), *(self.first or ())]
+        self.first = deque(make_room(answer, following) if times else [answer, *following])
         return True
 
     def in_manner(self, step: str) -> str:
@@ -340,22 +339,20 @@ class Loop:
         clauses = self.pipeline.clauses(steps, seed, tokens - self.tokens, activity.seconds)
         first: int = self.tokens
         parts: list[ClauseCodes] = []  # of one step
-        for result in self._results(clauses, tokens, bool(activity.seconds)):
-            if parts and parts[-1].clause.step != result.clause.step:
+        for result in chain(self._results(clauses, tokens, bool(activity.seconds)), (None,)):
+            if parts and (result is None or parts[-1].clause.step != result.clause.step):
                 span = self._span(activity, number, parts, first)
                 yield span
                 if self.director.react(activity, span, min(p.clause.known for p in parts)):
                     return
                 first, parts = self.tokens, []
+            if result is None:
+                return
             frames = self.stream.push(result.codes)
             self.tail = np.concatenate([self.tail, result.codes])[-CHUNK:]
             self.tokens += len(result.codes)
             parts.append(result)
             yield frames
-        if parts:
-            span = self._span(activity, number, parts, first)
-            yield span
-            self.director.react(activity, span, min(p.clause.known for p in parts))
 
     def _results(self, clauses: Iterable[StepClause], tokens: int, timed: bool) -> Iterator[ClauseCodes]:
         remaining, began = iter(clauses), self.tokens
@@ -363,21 +360,26 @@ class Loop:
         # up for what the one before took
         while group := list(islice(remaining, GROUP_SIZE if self.out and not timed else 1)):
             if timed:
-                if self.pipeline.hold_posture(group[0], self.posture) is None:
-                    yield from self._take_posture(group[0], tokens)
+                now = self.posture
+                if self.pipeline.hold_posture(group[0], now) is None:
+                    yield from self._take_posture(group[0], now, tokens)
                 end = began + group[0].until
                 # what is last is cut where all of it ends
                 spare = -TRANSITIONS[-1] if end >= tokens else TRANSITIONS[1] if self.tokens else 0
                 left = end - self.tokens - spare
                 group = [replace(group[0], tokens=max(MIN_TOKENS, min(left, CHUNK)))]
-            for clause, candidates in zip(group, self.pipeline.candidates(group), strict=True):
+            made: list[list[Candidate]] = []  # of the group, once one of its clauses is done as it is
+            for row, clause in enumerate(group):
                 yield from self._come_down(clause, tokens)
-                held = self.pipeline.hold_posture(clause, self.posture)
+                now = self.posture
+                held = self.pipeline.hold_posture(clause, now)
                 if held is None and not timed:
-                    yield from self._take_posture(clause, tokens)
+                    yield from self._take_posture(clause, now, tokens)
                 if self.tokens >= tokens:
                     return
-                chosen, motions = held or (clause, candidates)
+                if held is None:
+                    made = made or self.pipeline.candidates(group)
+                chosen, motions = held or (clause, made[row])
                 yield self._verify_clause(self.pipeline.choose(chosen, motions, self.tail, self._detour()))
                 if clause.attributes.get("rise") == "up":
                     self.rose = clause
@@ -390,9 +392,9 @@ class Loop:
         seen = Measures.of(self.stream.tokenizer.decode(self.tail[-CONTEXT:]))
         return seen.posture(len(seen.joints) - 1)
 
-    def _take_posture(self, clause: StepClause, tokens: int) -> Iterator[ClauseCodes]:
-        """What brings the body into the posture in which a clause's clips begin; nothing where none is known."""
-        now, wanted = self.posture, clause.attributes.get("start", "")
+    def _take_posture(self, clause: StepClause, now: str, tokens: int) -> Iterator[ClauseCodes]:
+        """What brings the body from the posture `now` into that in which a clause's clips begin, where one is known."""
+        wanted = clause.attributes.get("start", "")
         pose = POSES.get(wanted)
         if not len(self.tail) or pose is None or pose == POSES[now] or self.tokens >= tokens:
             return

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ Then = Literal["go_on", "first", "again", "instead"]
 THEN: tuple[Then, ...] = get_args(Then)
 ANSWERS = 8  # that are looked at, the likeliest first
 ALIKE_WEIGHT = 0.5  # of how like what an answer answered is to what was seen, beside the answer itself
-FIRST_LAYER = 3  # of the sentence encoder, from which it is tuned
 STATE_SCALE = 10.0  # of a unit vector that is read linearly
 
 
@@ -36,7 +35,7 @@ class ConsequenceNet(nn.Module):
 
     def __init__(self, rank: int = 16, dim: int = 128, dropout: float = 0.1) -> None:
         super().__init__()
-        self.reader = TunedSentences(FIRST_LAYER, rank, dropout)
+        self.reader = TunedSentences(rank, dropout)
         self.then = nn.Sequential(nn.Dropout(0.3), nn.Linear(WIDTH, len(THEN)))
         self.query = nn.Sequential(nn.Dropout(0.2), nn.Linear(4 * WIDTH, dim))
         self.key = nn.Sequential(nn.Dropout(0.2), nn.Linear(3 * WIDTH, dim))
@@ -118,14 +117,11 @@ class Consequences:
         data = stored.arrays
         rows = json.loads(inflate(data["texts"]).decode())
         parts = [StoryPart(str(task), tuple(map(str, steps)), frozenset()) for task, *steps in rows]
-        state = {
-            k.removeprefix("network/"): torch.from_numpy(v.astype(np.float32))
-            for k, v in data.items() if k.startswith("network/")
-        }  # fmt: skip
+        state = {k: torch.from_numpy(v) for k, v in stored.list_named("network/").items()}
         network = ConsequenceNet(len(state["reader.layers.layers.0.query.down"]), len(state["query.1.bias"]))
         network.load_state_dict(state)
         keys, mishaps = data["keys"].astype(np.float32), unpack_units(data["mishaps"])
         fits = keys.shape == (len(parts), len(state["query.1.bias"])) and mishaps.shape == (len(parts), WIDTH)
         if not fits or not all(p.steps for p in parts):
             raise ValueError(f"{len(parts)} answers for {len(keys)} keys and {len(mishaps)} mishaps")
-        return cls(network, parts, keys, mishaps, float(cast("float", stored.about["min_needed"])))
+        return cls(network, parts, keys, mishaps, float(stored.about["min_needed"]))

@@ -157,9 +157,13 @@ class EventPlanner:
                 return list(activity.steps[:MAX_EVENT_STEPS]), after
         return self._plain(event, state), state
 
+    def _is_verb(self, word: str) -> bool:
+        """Whether a stored task begins with this verb, in whatever form."""
+        return third_person(word) in self._verbs
+
     def _with_verb(self, event: SceneEvent) -> SceneEvent:
         """The event as the network writes it, where the words of the scene that it points at have no verb."""
-        if not event.written or any(third_person(w) in self._verbs for w in event.said.lower().split()):
+        if not event.written or any(map(self._is_verb, event.said.lower().split())):
             return event
         return replace(event, words=event.written, said=event.written)
 
@@ -170,9 +174,7 @@ class EventPlanner:
             before: what the person did last, or the scene.
         """
         first, *rest = event.said.lower().split() or [""]
-        if self.consequences is None or third_person(first) in self._verbs:
-            return None
-        if not any(third_person(w) in self._verbs for w in rest):
+        if self.consequences is None or self._is_verb(first) or not any(map(self._is_verb, rest)):
             return None
         read = self.consequences.read([word_for_encoder(before)], event.said, self.retriever.grounder)
         told = (tell(part, event.person, state) for part in read.answers)

@@ -14,7 +14,6 @@ from avatargpt.lm.text_encoder import WIDTH, TunedSentences
 from avatargpt.requests.vector_index import StoredVectors, read_file, write_file, xz
 
 FILE = "kinds.safetensors"
-FIRST_LAYER = 3  # of the sentence encoder, from which it is tuned
 
 
 class KindNet(nn.Module):
@@ -26,7 +25,7 @@ class KindNet(nn.Module):
 
     def __init__(self, kinds: int, rank: int = 16, dropout: float = 0.1) -> None:
         super().__init__()
-        self.reader = TunedSentences(FIRST_LAYER, rank, dropout)
+        self.reader = TunedSentences(rank, dropout)
         self.vectors = nn.Parameter(torch.zeros(kinds, WIDTH))
         self.sharpness = nn.Parameter(torch.tensor(3.0))  # logarithm
 

@@ -553,13 +553,11 @@ class PlanLibrary:
         if len(texts) != s + a + x or len(per_task) != a or len(genders) != s:
             raise ValueError(f"{len(texts)} texts for {s} scenes, {a} activities and {x} steps")
 
-        def list_named(prefix: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(prefix): v.astype(np.float32) for k, v in data.items() if k.startswith(prefix)}
-
         return cls(
             texts[:s], genders, texts[s : s + a], texts[s + a :],
             np.repeat(np.arange(s), per_scene), np.repeat(np.arange(a), per_task),
             stored.vectors(s, "scene_vectors"), stored.vectors(a, "task_vectors"), stored.vectors(x, "step_vectors"),
-            Basis(data["mean"], data["axes"].astype(np.float32)), list_named("projection/"), list_named("scorer/"),
+            Basis(data["mean"], data["axes"].astype(np.float32)), stored.list_named("projection/"),
+            stored.list_named("scorer/"),
             dict(stored.about["figures"]), KindTable.of(data), EventTable.of(data),
         )  # fmt: skip

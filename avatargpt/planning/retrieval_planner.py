@@ -198,8 +198,9 @@ class RetrievalPlanner:
         if consequence.then == "go_on":
             return None
         person, first = self._person(scene, actor), None
+        state = self._remember(list(past)[-MEMORY:], described, person)[0]
         for part in consequence.answers:
-            activity = tell(part, person, self._remember(list(past)[-MEMORY:], described, person)[0])
+            activity = tell(part, person, state.copy())
             if activity is None:
                 continue
             first = first or activity

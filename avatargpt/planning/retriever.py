@@ -146,14 +146,16 @@ class Retriever:
         # words; of kinds `KIND_BONUS` more.
         vector = self.full([scene])[0]
         kinds, written = self._kinds(scene, vector), self._find_written(scene, vector, self.nearest(scene, count))
+        stories = [*kinds, *written]
         if self.kinds is not None:
             shares = self.kinds.shares(scene)
-            kinds, written = (
-                [replace(s, nearness=s.nearness + KIND_WEIGHT * np.log(p / shares.max()), share=float(p))
-                 for s, p in zip(stories, likely, strict=True)]
-                for stories, likely in ((kinds, shares), (written, [WRITTEN_SHARE] * len(written)))
-            )  # fmt: skip
-        return sorted([*kinds, *written], key=lambda s: -s.nearness)
+            likely = [*shares, *[WRITTEN_SHARE] * len(written)]
+            costs = KIND_WEIGHT * np.log(likely / shares.max())
+            stories = [
+                replace(s, nearness=s.nearness + cost, share=float(share))
+                for s, cost, share in zip(stories, costs, likely, strict=True)
+            ]
+        return sorted(stories, key=lambda s: -s.nearness)
 
     def _kinds(self, scene: str, vector: np.ndarray) -> list[plans.Story]:
         table, shares = self.library.kinds, self.common.shares(scene)

@@ -184,6 +184,11 @@ class StoredVectors:
     about: Any
     arrays: Mapping[str, np.ndarray]
 
+    def list_named(self, prefix: str) -> dict[str, np.ndarray]:
+        """Float32 arrays whose names begin so, by the rest of their names."""
+        named = {k: v for k, v in self.arrays.items() if k.startswith(prefix)}
+        return {k.removeprefix(prefix): v.astype(np.float32) for k, v in named.items()}
+
     def vectors(self, count: int, name: str = "vectors") -> np.ndarray:
         """(count, w) float32 of `pack_vectors`, or unit vectors of `round_vectors` rows; raises as `read_reduced`."""
         stored = self.read_reduced(count, name)

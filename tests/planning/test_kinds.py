@@ -33,6 +33,16 @@ def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
         KindReader.load(tmp_path)
 
 
+def test_a_text_is_read_alike_whatever_was_read_beside_it_before() -> None:
+    # a training that is resumed reads its texts beside others than one that was not stopped
+    texts = [SCENE, *(f"{SCENE} And then {'something else happens ' * n}" for n in range(1, 12))]
+    one, other = (KindNet(3, 2).eval() for _ in range(2))
+    other.load_state_dict(one.state_dict())
+    one.reader(texts)
+    for text in texts:
+        assert torch.equal(one.reader([text]), other.reader([text]))
+
+
 def test_the_packaged_reader_knows_the_packaged_kinds() -> None:
     reader = KindReader.load(resources.weights())
     assert reader is not None and reader.names == PlanLibrary.load(resources.weights()).kinds.names
