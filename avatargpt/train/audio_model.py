@@ -46,6 +46,8 @@ ACTION_UNITS = {
 }  # fmt: skip
 # Weights of frames with these phones: they are rare and their lip shapes conspicuous.
 VISIBLE = {"F": 4.0, "V": 4.0, "P": 2.0, "B": 2.0, "M": 2.0} | dict.fromkeys("W UW SH ZH CH JH".split(), 1.5)
+# Sounds that are taken for closures of the lips, and for contacts of lip and teeth
+NASAL, FRICATIVE = ("N", "NG"), ("S", "Z", "TH", "DH", "SH")
 # Channels that close the lips.
 SEAL = tuple(INDEX[n] for name in ("jawOpen", "mouthClose", "mouthPress") for n in expand(name))
 _MOVEMENTS = movements(np.eye(CURVES))  # (55, 3): they are a linear map
@@ -71,6 +73,8 @@ class DriverLosses(Strict):
     shut: Rate = 1.0
     # Of the gate that closes the lips (if there is one), with missed p, b, m frames `shut` times as dear
     seal: Rate = 0.5
+    # How dear it is to close the lips for another nasal, n or ng, and to bite for another fricative
+    confused: Rate = 1.0
     # Of the gate that brings the lower lip to the teeth in f and v, with missed ones `teeth` times as dear
     bite: Rate = 0.5
     teeth: Rate = 25.0
@@ -150,14 +154,16 @@ def driver_losses(
     out["action_units"] = weights.action_units * (binary * taught).sum() / total
     shut, rolled = press > CLOSED_PRESS, curves[..., INDEX["mouthRollLower"]] > CONTACT_ROLL
     gates = {
-        "seal": (output.seal, find_closing(phones) & shut, weights.seal, weights.shut),
-        "bite": (output.bite, find_closing(phones, LABIODENTAL) & rolled & ~shut, weights.bite, weights.teeth),
-    }
-    for name, (gate, active_frames, weight, miss_cost) in gates.items():
+        "seal": (output.seal, find_closing(phones) & shut, weights.seal, weights.shut, NASAL),
+        "bite": (output.bite, find_closing(phones, LABIODENTAL) & rolled & ~shut, weights.bite, weights.teeth,
+                 FRICATIVE),
+    }  # fmt: skip
+    for name, (gate, active_frames, weight, miss_cost, alike) in gates.items():
         if gate is not None:
             target = active_frames.to(error)
             binary = F.binary_cross_entropy_with_logits(gate.float(), target, reduction="none")
-            out[name] = weight * (binary * (1 + (miss_cost - 1) * target) * taught).sum() / total
+            dear = torch.where(find_closing(phones, alike) & ~active_frames, weights.confused, 1.0)
+            out[name] = weight * (binary * (dear + (miss_cost - 1) * target) * taught).sum() / total
     has_phone = (phones >= 0) * taught[..., None]
     cross = F.cross_entropy(output.phones.float().flatten(0, 2), phones.clamp(min=0).flatten(), reduction="none")
     out["phones"] = weights.phones * (cross * has_phone.flatten()).sum() / has_phone.sum().clamp(min=1)
@@ -344,7 +350,7 @@ class DriverStage(Stage):
         t = self.schedule
         b = self.batches.draw(self.rows, t.window, self.network.config.look_ahead, context.row_seed)
         with self.runtime.autocast():
-            output = module(b.features, b.style, b.text)
+            output = module(b.features, b.style, b.text, b.told)
         losses = driver_losses(output, b.curves, b.phones, b.mask, b.paired, *self.scales, t.losses)
         total = torch.stack(list(losses.values())).sum()
         return total, {**losses, "loss": total}

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from avatargpt.face.audio_model import network as networks
 from avatargpt.face.audio_model.conditioning import HEADS, MAX_WORD_PIECES, Direction
 from avatargpt.face.audio_model.idle import LidClosing
-from avatargpt.face.audio_model.visemes import SPOKEN, STYLE, WIDTH, make_spoken_curves
+from avatargpt.face.audio_model.visemes import STYLE, WIDTH, place_phones
 from avatargpt.lm.checkpoint import driver_folder, in_eight_bits, load_part, remove_part, save_part
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.features import SpeechFeatures
@@ -83,12 +83,13 @@ class FaceStream:
         style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`; None = usual.
         head: ``rule``, curves learnt from rules, every channel; ``recorded``, the mouth as in recorded pairs, all other
             channels by the rule head.
-        words: of the speech, with times in the stream. Aligned phones that are trusted (`visemes.make_spoken_curves`)
-            shape the mouth in place of what the network hears; with head ``recorded`` they only close the lips and
-            bring the lower one to the teeth.
+        words: of the speech, with times in the stream. Their phones, where they are trusted (`visemes.place_phones`),
+            are told to the network; with head ``recorded`` it then closes the lips and brings the lower one to the
+            teeth wherever it is sure.
 
     Raises:
-        UserError: a rate, style or head that is not accepted, or a head that was never trained.
+        UserError: a rate, style or head that is not accepted, a head that was never trained, or words for a network
+            that was never told any.
     """
 
     # Every frame is computed by the same operations on arrays of the same shape; a complete file is one push.
@@ -103,11 +104,11 @@ class FaceStream:
             raise UserError(f"{driver.source}: has seen no recorded pairs; accepted: --lips rule, or a folder packed "
                             "with --paired")  # fmt: skip
         self._net, self._pairs = driver.network, driver.paired
-        gates = self._net.gates() if head == "rule" else []
+        gates = self._net.gates()
         # One product for the curves and all that is needed beside them.
         heads = [self._net.curves, *(layer for layer, _, _ in gates)]
         if head == "recorded":
-            heads += [self._net.phones, self._net.seal] if self._net.config.seal else [self._net.phones]
+            heads.append(self._net.phones)
         self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
         self._heads = torch.cat([h.weight for h in heads]).detach(), torch.cat([h.bias for h in heads]).detach()
         self._blocks = FrameBlocks(rate)
@@ -125,15 +126,13 @@ class FaceStream:
         self.frames = 0  # video frames returned so far
         self._finished = False
         self._closing = LidClosing()
-        # Of each frame: how far its words are trusted, its curves by the rules, and what p, b, m, f, v hold of them.
-        self._known = self._said = self._held = np.zeros(0, np.float32)
-        if (spoken := make_spoken_curves(words, usual)) is not None:
-            rules, self._known = spoken
-            self._said = rules.curves
-            self._held = np.maximum(rules.closure[:, None] * self._net.sealing.numpy(),
-                                    rules.contact[:, None] * self._net.biting.numpy())  # fmt: skip
-            if head == "recorded":
-                self._said[:, PRESSING] *= LIGHT_PRESS
+        self._told = np.zeros((0, networks.TOLD), np.int64)  # phones of each video frame
+        if (phones := place_phones(words)) is not None:
+            if not self._net.config.told:
+                raise UserError(f"{driver.source}: was told no phones in training; accepted: no words, or a network "
+                                "with `model: told`")  # fmt: skip
+            after = np.full((networks.TOLD_FRAMES, 2), -1)
+            self._told = networks.tell_ahead(np.concatenate([phones, after]))[: len(phones)]
         self.direct(direction or Direction())
 
     @property
@@ -149,8 +148,7 @@ class FaceStream:
     def direct(self, direction: Direction) -> None:
         """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
         self._directed = bool(len(direction.seconds) or len(direction.spans))
-        plain = self._mouth is not None or len(self._known)
-        if plain and self._undirected is self._backbone and self._directed:
+        if self._mouth is not None and self._undirected is self._backbone and self._directed:
             self._undirected = self._backbone.copy()
         self._direction = direction
         self._closing.direct(direction)
@@ -190,32 +188,27 @@ class FaceStream:
     def _step(self, block: np.ndarray) -> np.ndarray | None:
         """One feature frame through the network -> a video frame, or None while there is none."""
         net, features = self._net, self._features(block)
-        time = max((self._feature_frames - net.config.look_ahead) / FPS, 0.0)
-        h, extra = self._backbone.step(features, (lambda x: self._add_text(x, time)) if self._directed else None)
-        plain = h if self._undirected is self._backbone else self._undirected.step(features)[0]
+        number = max(self._feature_frames - net.config.look_ahead, 0)  # of the newest video frame
+        time, told = number / FPS, self._told[number] if number < len(self._told) else None
+        h, extra = self._backbone.step(features, (lambda x: self._add_text(x, time)) if self._directed else None, told)
+        plain = h if self._undirected is self._backbone else self._undirected.step(features, None, told)[0]
         mouth = None if self._mouth is None else self._mouth.step(features)[0]
         self._feature_frames += 1
         if self._feature_frames <= net.config.look_ahead:
             return None
         out = F.linear(h, *self._heads)
         row = (out[:WIDTH] if extra is None else out[:WIDTH] + extra).numpy()
-        undirected = out if plain is h else F.linear(plain, *self._heads)
-        known = float(self._known[self.frames]) if self.frames < len(self._known) else 0.0
+        shares = [networks.gate_share(float(x)) for x in out[WIDTH : WIDTH + len(self._gates)]]
         if mouth is not None:
-            paired = self._pairs.paired(mouth).numpy()
-            mixed = self._recorded.step(row, undirected[: WIDTH + PHONES], float(out[-1]), paired, 1 - known)
+            undirected = out if plain is h else F.linear(plain, *self._heads)
+            known, paired = told is not None and bool((told[:2] >= 0).all()), self._pairs.paired(mouth).numpy()
+            rule, phones = undirected[:WIDTH].numpy(), undirected[-PHONES:]
+            mixed = self._recorded.step(row, rule, phones, shares, paired, known)
             if mixed is None:
                 return None
             row = mixed
-        added = row - undirected[:WIDTH].numpy() if known else row
-        for column, (acting, pose) in enumerate(self._gates, WIDTH):
-            if (share := networks.gate_share(float(out[column]))) > 0:
-                row = row + share * acting * (pose - row)
-        if known:
-            said, held = self._said[self.frames], self._held[self.frames]
-            # What a direction adds stays, except where the sound holds the lips.
-            change = held * (said - row) if mouth is not None else SPOKEN * (said + (1 - held) * added - row)
-            row = row + known * change
+        else:
+            row = apply_gates(row, shares, self._gates)
         row = self._closing(np.minimum(np.maximum(row, MIN_ROW), MAX_ROW), self.frames / FPS)
         self.frames += 1
         return row
@@ -323,11 +316,14 @@ class Backbone:
         twin._spectrum = None if self._spectrum is None else self._spectrum.copy()
         return twin
 
-    def step(self, features: np.ndarray, add_text: TextBranch | None = None) -> tuple[Tensor, Tensor | None]:
+    def step(
+        self, features: np.ndarray, add_text: TextBranch | None = None, told: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """One frame's features (332,) -> the hidden state (D,), and what text adds to the curves (55,).
 
         Args:
             add_text: changes the state where text is added, and returns what it adds to the curves.
+            told: (12,) phones, see `DriverNetwork.tell`; None = none is known.
         """
         normal = (features - self._mean) / self._std
         # Half the time of `clip`.
@@ -335,6 +331,8 @@ class Backbone:
         if self._spectrum is not None:
             normal = np.concatenate((normal, self._spectrum(normal)))
         x: Tensor = F.linear(torch.from_numpy(normal), *self._enter)
+        if told is not None:
+            x = x + self.network.tell(torch.from_numpy(told))
         extra: Tensor | None = None
         for number, (layer, past) in enumerate(zip(self._layers, self._past, strict=True), 1):
             y = torch.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias).to(self._dtype)
@@ -405,6 +403,17 @@ def list_paired_channels(own: Sequence[str]) -> tuple[int, ...]:
     return tuple(INDEX[n] for n in own) if own else PAIRED_CHANNELS
 
 
+Gates = Sequence[tuple[np.ndarray, np.ndarray]]  # (55,) 1 where a gate acts, and its pose (55,)
+
+
+def apply_gates(row: np.ndarray, shares: Sequence[float], gates: Gates) -> np.ndarray:
+    """A frame's curves (55,) -> with each gate as far closed as its share says, in order."""
+    for share, (acting, pose) in zip(shares, gates, strict=True):
+        if share > 0:
+            row = row + share * acting * (pose - row)
+    return row
+
+
 class RecordedMouth:
     """Curves with a mouth as in recorded pairs, for one speaker, frame after frame.
 
@@ -416,38 +425,38 @@ class RecordedMouth:
 
     def __init__(self, network: networks.DriverNetwork, behind: int, own: Sequence[str] = ()) -> None:
         self._speaking, self._behind, self._columns = VoiceActivity(), behind, list(list_paired_channels(own))
-        self._own = bool(own)
-        self._waiting: deque[tuple[np.ndarray, np.ndarray, float]] = deque()
-        self._closure = None
-        if network.config.seal:
-            _, acting, pose = network.gates()[-1]
-            self._closure = acting.numpy(), light_closure(pose.numpy())
+        self._own, self._seals = bool(own), network.config.seal
+        self._waiting: deque[tuple[np.ndarray, np.ndarray, Sequence[float], bool]] = deque()
+        self._gates = [(acting.numpy(), light_closure(pose.numpy())) for _, acting, pose in network.gates()]
 
     def step(
-        self, row: np.ndarray, undirected: Tensor, logit: float, paired: np.ndarray, heard: float = 1.0
-    ) -> np.ndarray | None:
+        self, row: np.ndarray, undirected: np.ndarray, phones: Tensor, shares: Sequence[float], paired: np.ndarray,
+        known: bool = False,
+    ) -> np.ndarray | None:  # fmt: skip
         """The next frame.
 
         Args:
             row: curves (55,) of the rule head's newest frame; changed in place when its turn comes.
-            undirected: its curves and phone logits (55 + 80,) without a direction.
-            logit: of its closed lips; not used where it has no such gate.
+            undirected: its curves (55,) without a direction. phones: its phone logits (80,).
+            shares: how far each of its gates is closed, 0 to 1.
             paired: curves (55,) of the pairs' network, `behind` frames before.
-            heard: how far that frame's closures are those that the network hears, 0 to 1.
+            known: whether the network was told the phones of the newest frame.
 
         Returns:
             Curves (55,) of that earlier frame; None while there is none.
         """
-        self._speaking.step(undirected[WIDTH:].view(2, -1))
-        self._waiting.append((row, undirected[:WIDTH].numpy(), logit))
+        self._speaking.step(phones.view(2, -1))
+        self._waiting.append((row, undirected, shares, known))
         if len(self._waiting) <= self._behind:
             return None
-        row, rule, logit = self._waiting.popleft()
+        row, rule, shares, known = self._waiting.popleft()
         # Where nobody speaks, the mouth is that of the rule head. Instructions in `row` move both mouths alike.
         learnt = paired if self._own else open_jaw(undershoot(paired, self._speaking.connected))
         difference = self._speaking.share * (learnt - rule)
         row[self._columns] += difference[self._columns]
-        return row if self._closure is None else press_lips(row, heard * networks.gate_share(logit), *self._closure)
+        if known:
+            return apply_gates(row, shares, self._gates)
+        return press_lips(row, shares[-1], *self._gates[-1]) if self._seals else row
 
 
 NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files

@@ -2,7 +2,8 @@
 
 One backbone with a bounded look-ahead: the hidden state after feature frame n gives video frame n - look_ahead. The
 same weights run over complete windows (`forward`, training) and frame by frame (`avatargpt.face.audio_model.driver`).
-Two branches add text: feelings as pooled vectors, and facial actions as clauses with their words and times.
+Two branches add text: feelings as pooled vectors, and facial actions as clauses with their words and times. Where the
+words are known, so are the phones around a frame, a further input.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, silence
 from avatargpt.speech.features import WIDTH as FEATURES
-from avatargpt.speech.phones import ARPABET
+from avatargpt.speech.phones import ARPABET, SILENCE
 from instruct_data.face.actions import action_names
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
@@ -41,6 +42,9 @@ PRESSED = 0.45  # of mouthPress in a closure, to begin with
 # The lower lip at the teeth, as the viseme rules have it in the middle of an f or v.
 BITTEN = {"jawOpen": 0.08, "mouthRollLower": 0.4, "mouthPress": 0.0}
 MAX_DEVIATION = 6.0  # standard deviations of a feature
+# Phones that a frame is told, two a frame: from its own time on, and so many frames ahead, for lips are round early.
+TOLD_FRAMES = 6
+TOLD = 2 * TOLD_FRAMES
 SENTENCE = 384  # width of the sentence encoder's states
 PERIODS = 10  # of the clause clock
 HARMONICS = 3  # of the beat
@@ -69,6 +73,7 @@ class DriverConfig(Strict):
     # slow: seconds of the long-term spectral average that is a further input, 0 = none. It tells a short backbone
     # about room, line and noise.
     slow: Rate = 0.0
+    told: Flag = False  # phones of known words are a further input (`DriverNetwork.tell`)
     # own: channels that the head of recorded pairs learnt from a speaker's own recordings, which are connected speech;
     # none = the mouth of the packaged pairs, which are single words
     own: list[str] = []
@@ -146,7 +151,7 @@ class DriverNetwork(nn.Module):
             biting[columns], bitten[columns] = 1, level
         self.register_buffer("biting", biting, persistent=False)
         self.register_buffer("bitten", bitten, persistent=False)
-        self.config = config.replace_fields(seal=False, bite=False, slow=0.0)
+        self.config = config.replace_fields(seal=False, bite=False, slow=0.0, told=False)
         self.grow(config)
 
     def begin_text(self, gates: Gates) -> None:
@@ -180,6 +185,10 @@ class DriverNetwork(nn.Module):
             self.config = self.config.replace_fields(slow=shape.slow)
             self.around = nn.Linear(2 * BANDS, self.config.width, bias=False)
             nn.init.zeros_(self.around.weight)
+        if shape.told and not self.config.told:
+            self.config = self.config.replace_fields(told=True)
+            self.told = nn.Embedding(TOLD * len(ARPABET), self.config.width)
+            nn.init.zeros_(self.told.weight)
 
     def _open_gate(self) -> nn.Linear:
         """The logit of a gate that is practically open at first."""
@@ -221,26 +230,49 @@ class DriverNetwork(nn.Module):
             x = x + self.around(long_term_spectrum(normal, self.config.slow))
         return torch.where(missing, self.nothing.to(x.dtype), x) if any_missing else x
 
-    @torch.no_grad()
-    def clip_output(self, features: np.ndarray, text: TextBatch | None = None) -> DriverOutput:
-        """Features (T, 332) of a clip, followed by silence -> outputs (1, T, ..) of the video's frames."""
-        return self.apply_heads(*self.clip_states(features, text))
+    def tell(self, told: Tensor) -> Tensor:
+        """Phones (.., 12) of a video frame and of those after it, -1 = unknown -> (.., D) for its hidden state."""
+        places = told.clamp(min=0) + len(ARPABET) * torch.arange(TOLD, device=told.device)
+        return (self.told(places) * (told >= 0)[..., None]).sum(-2)
 
-    def clip_states(self, features: np.ndarray, text: TextBatch | None = None) -> tuple[Tensor, Tensor | None]:
+    @torch.no_grad()
+    def clip_output(
+        self, features: np.ndarray, text: TextBatch | None = None, told: np.ndarray | None = None
+    ) -> DriverOutput:
+        """Features (T, 332) of a clip, followed by silence -> outputs (1, T, ..) of the video's frames.
+
+        Args:
+            told: (T, 2) phones of the video's frames, -1 = unknown; None = all are.
+        """
+        return self.apply_heads(*self.clip_states(features, text, told))
+
+    def clip_states(
+        self, features: np.ndarray, text: TextBatch | None = None, told: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """The same before `apply_heads`: hidden states (1, T, D), and what text adds to the curves."""
         ahead = self.config.look_ahead
         padded = np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(ahead, 0)])
         x = torch.from_numpy(padded).to(self.mean.device)[None]
-        h, extra = self.states(x, torch.zeros(1, len(STYLE), device=x.device), text)
+        known = None
+        if told is not None and self.config.told:
+            rows = np.concatenate([np.full((ahead, TOLD), -1), tell_ahead(told)])
+            known = torch.from_numpy(rows).to(x.device)[None]
+        h, extra = self.states(x, torch.zeros(1, len(STYLE), device=x.device), text, known)
         return h[:, ahead:], None if extra is None else extra[:, ahead:]
 
-    def forward(self, features: Tensor, style: Tensor, text: TextBatch | None = None) -> DriverOutput:
-        """(B, T, 332) features as extracted, (B, 8) styles."""
-        return self.apply_heads(*self.states(features, style, text))
+    def forward(
+        self, features: Tensor, style: Tensor, text: TextBatch | None = None, told: Tensor | None = None
+    ) -> DriverOutput:
+        """(B, T, 332) features as extracted, (B, 8) styles, (B, T, 12) phones, see `tell`."""
+        return self.apply_heads(*self.states(features, style, text, told))
 
-    def states(self, features: Tensor, style: Tensor, text: TextBatch | None) -> tuple[Tensor, Tensor | None]:
+    def states(
+        self, features: Tensor, style: Tensor, text: TextBatch | None, told: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Hidden states (B, T, D) of the features' frames, and what text adds to the curves (B, T, 55)."""
         x = self.embed(features) + self.style(style)[:, None]
+        if told is not None:
+            x = x + self.tell(told)
         extra: Tensor | None = None
         for i, block in enumerate(self.blocks):
             x = block(x)
@@ -256,6 +288,13 @@ class DriverNetwork(nn.Module):
         # The lips last: a p, b or m is shut even next to an f.
         curves, seal = self.apply_seal(h, curves)
         return DriverOutput(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))), seal, bite)
+
+
+def tell_ahead(phones: np.ndarray) -> np.ndarray:
+    """Phones (T, 2) of frames, -1 = unknown -> (T, 12) int64 as `DriverNetwork.tell` takes them; silence follows."""
+    after = np.full((TOLD_FRAMES - 1, 2), SILENCE)
+    flat = np.concatenate([phones.astype(np.int64), after]).ravel()
+    return np.lib.stride_tricks.sliding_window_view(flat, TOLD)[::2].copy()
 
 
 def _gate_shares(logits: Tensor) -> Tensor:

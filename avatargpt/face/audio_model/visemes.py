@@ -74,15 +74,10 @@ _KIND = np.array([0, 1, 1, 2, 2, 2, 2, 2])  # of each blended channel
 RAMP = 0.05  # s in which the lips close and open
 REST_AFTER = 0.12  # s after which silence is rest, exactly
 BLOCK, REACH = 30 * FPS, 2.0  # frames blended at once, and s from them beyond which no phone pulls
-SPOKEN = np.zeros(WIDTH, np.float32)  # 1 for channels that speech moves by the rules, brows and head apart
-SPOKEN[[CHANNEL[n] for name in (
-    "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthStretch", "mouthSmile", "mouthPress", "mouthRollLower",
-    "mouthRollUpper", "mouthShrugLower", "mouthLowerDown", "mouthUpperUp", "tongueOut",
-) for n in expand(name)]] = 1  # fmt: skip
 # Confidence of an aligned word, and the median of it and of `AROUND` words on each side, from which its phones are
 # trusted: 0.94 of 765 words of 40 recordings with their own transcripts, 0.07 with another's.
 MIN_CONFIDENCE, MIN_AROUND, AROUND = 0.1, 0.4, 2
-FADE = 0.15  # s beyond trusted words in which what they say of the mouth fades
+MAX_PAUSE = 0.3  # s between trusted words that are known to be silent
 
 
 @dataclass(frozen=True)
@@ -91,8 +86,6 @@ class VisemeCurves:
 
     curves: np.ndarray  # (T, 55) ARKit weights in [0, 1] and head yaw, pitch, roll in radians
     phones: np.ndarray  # (T, 2) uint8 index into `ARPABET` at each frame's time and half a frame later
-    closure: np.ndarray  # (T,) in [0, 1], how far p, b or m closes the lips
-    contact: np.ndarray  # (T,) in [0, 1], how far f or v brings the lower lip to the teeth
 
 
 # Curves of a clip
@@ -151,36 +144,33 @@ def viseme_curves(
     put("browInnerUp", 0.14 * size[6] * accent)
     put("browOuterUp", 0.10 * size[6] * accent)
     curves[:, len(NAMES) + 1] = -0.035 * size[7] * accent
-    track = phone_track(phones, frames)
-    return VisemeCurves(curves, track, closure.astype(np.float32), contact.astype(np.float32))
+    return VisemeCurves(curves, phone_track(phones, frames))
 
 
-def make_spoken_curves(
-    words: Iterable[TimedWord], style: np.ndarray | None = None
-) -> tuple[VisemeCurves, np.ndarray] | None:
-    """Curves of words that were aligned with their sound, and how far (T,) they are trusted in each frame, 0 to 1.
+def place_phones(words: Iterable[TimedWord]) -> np.ndarray | None:
+    """(T, 2) phones of words as `phone_track` has them, -1 where they are not known; None where no word has any.
 
-    None where no word is trusted; the frames end with the last that is.
+    Words of an aligner are trusted where they and those around them fit the sound; the times of others were given.
     """
     known = list(words)
-    sure = np.array([getattr(w, "confidence", None) or 0.0 for w in known])
+    sure = np.array([1.0 if c is None else c for c in (getattr(w, "confidence", None) for w in known)])
     phones = [p for w in known for p in getattr(w, "phones", ())]
     spans: list[tuple[float, float]] = []
     last = -1
     for k, word in enumerate(known):
         around = np.median(sure[max(k - AROUND, 0) : k + AROUND + 1])
         if getattr(word, "phones", ()) and sure[k] >= MIN_CONFIDENCE and around >= MIN_AROUND:
-            joins = last == k - 1 and spans and word.start - spans[-1][1] <= 2 * FADE
+            joins = last == k - 1 and spans and word.start - spans[-1][1] <= MAX_PAUSE
             spans.append((spans.pop()[0] if joins else word.start, word.end))
             last = k
     if not spans:
         return None
-    frames = int(np.ceil((spans[-1][1] + FADE) * FPS))
-    at = np.arange(frames) / FPS
+    track = phone_track(phones, int(np.ceil(spans[-1][1] * FPS))).astype(np.int16)
+    at = np.arange(2 * len(track)) / (2 * FPS)
     starts, ends = np.array(spans).T
-    after = np.searchsorted(starts, at, "right")  # spans that have begun
-    away = np.minimum(np.append(starts, np.inf)[after] - at, np.maximum(at - np.append(-np.inf, ends)[after], 0))
-    return viseme_curves(phones, frames, style=style), np.clip(1 - away / FADE, 0, 1).astype(np.float32)
+    begun = np.searchsorted(starts, at, "right")  # spans that have begun
+    track.ravel()[at >= np.append(-np.inf, ends)[begun]] = -1
+    return track
 
 
 def _split(phones: Sequence[Phone], seconds: float) -> list[Phone]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avatargpt.face.audio_model.conditioning import Direction
-from avatargpt.face.audio_model.network import SENTENCE, TIMING, TextBatch
+from avatargpt.face.audio_model.network import SENTENCE, TIMING, TOLD, TextBatch
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.speech.audio import FPS
@@ -22,8 +22,11 @@ from vqvae.errors import UserError
 from vqvae.strict import Rate, Share, Strict, Weights
 
 WARM_UP = 10  # first frames of a window from the middle of a clip, in which the network lacks its context
+# Half frames by which told phones are early or late (standard deviation), and frames between independent errors.
+TIME_ERROR, ERROR_FRAMES = 1.5, 12
 # Sources of clips of recorded speech with aligned text.
 RECORDED = ("lj", "real")
+SILENT = ("still", "sound")  # sources of clips without speech
 
 
 class SpeechSampling(Strict):
@@ -35,6 +38,8 @@ class SpeechSampling(Strict):
     # Of the rows with rule-based curves, by source (the first part of a clip's name); sources without a share divide
     # the rest
     shares: Weights = {}
+    # told: share of the rows with speech whose phones are told, with errors of their times; half of these in part
+    told: Share = 0.0
     masks: Share = 0.3  # share of rows with a masked frequency band
     level: Rate = 0.25  # standard deviation of the change in loudness, nepers of power
     # formants, colour, echo, noise, sounds: shares of disturbed rows, see `Disturber`; `sounds` by clips of the source
@@ -57,6 +62,7 @@ class SpeechBatch:
     mask: Tensor  # (B, T)
     paired: Tensor  # (B,)
     text: TextBatch | None = None
+    told: Tensor | None = None  # (B, T, 12) phones that are known of words, -1 unknown
 
 
 @dataclass
@@ -140,9 +146,32 @@ class SpeechBatches:
             features, style, curves, phones, torch.from_numpy(mask).to(self.device, torch.float32),
             torch.from_numpy(paired).to(self.device),
         )  # fmt: skip
+        if s.told:
+            spoken = [not p and self.clips[c].source not in SILENT for p, c in zip(paired, chosen, strict=True)]
+            batch.told = self._tell(target, self._first[chosen], self._lengths[chosen], np.array(spoken), rng)
         if self.expressions and s.directed > 0:
             self._direct(batch, rng, look_ahead)
         return batch
+
+    def _tell(
+        self, target: np.ndarray, first: np.ndarray, lengths: np.ndarray, spoken: np.ndarray, rng: np.random.Generator
+    ) -> Tensor:
+        """(B, T, 12) the phones around frames (B, T) as an aligner would have them; -1 in rows that are not told."""
+        rows, window = target.shape
+        points = rng.normal(0, TIME_ERROR, (rows, window // ERROR_FRAMES + 2))
+        at = np.arange(window) / ERROR_FRAMES
+        late = np.stack([np.interp(at, np.arange(points.shape[1]), p) for p in points])
+        half = 2 * target[..., None] + np.arange(TOLD) + np.rint(late)[..., None].astype(np.int64)
+        inside = (half >= 0) & (half < 2 * lengths[:, None, None])
+        places = torch.from_numpy(np.where(inside, 2 * first[:, None, None] + half, 2 * (len(self._phones) - 1)))
+        told = self._phones.flatten()[places.to(self.device)].long()
+        hidden = ~spoken | (rng.random(rows) >= self.sampling.told)
+        unknown = np.repeat(hidden[:, None], window, 1)
+        for row in np.flatnonzero(~hidden & (rng.random(rows) < 0.5)):  # of some words the times are not known
+            a, b = np.sort(rng.integers(0, window, 2))
+            unknown[row, a:b] = True
+        told[torch.from_numpy(unknown).to(self.device)] = -1
+        return told
 
     def _augment_features(self, features: Tensor, rng: np.random.Generator) -> Tensor:
         rows = len(features)
@@ -182,6 +211,8 @@ class SpeechBatches:
                 batch.features[row] = quiet.to(batch.features)
                 batch.curves[row] = torch.from_numpy(expressed).to(self.device)
                 batch.phones[row] = 0
+                if batch.told is not None:
+                    batch.told[row] = -1
                 batch.style[row] = 0
             else:
                 both = compose(batch.curves[row].cpu().numpy(), expressed)

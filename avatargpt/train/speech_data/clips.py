@@ -29,6 +29,7 @@ from avatargpt.train.speech_data.labels import Labeller
 from avatargpt.train.speech_data.recordings import ARCHIVE, TRANSCRIBED, Sentence, dialogue, load_transcribed, stamps
 from avatargpt.train.speech_data.steel_sky import INDEX, steel_sky
 from avatargpt.train.speech_data.synthesizers import VOICES
+from avatargpt.train.speech_data.telephone import DIGIT, TEXTS, announcements, spoken_digits
 from instruct_data.factory.text.everyday import everyday_requests
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
@@ -456,7 +457,7 @@ def join_sentences(
 
 # Pattern of a file -> what reads a folder with such a file; all others are sounds with transcripts.
 READERS: dict[str, Callable[[Path, Any], Iterator[Sentence]]] = {
-    "*_desc*.ogg": stamps, ARCHIVE: dialogue, INDEX: steel_sky,
+    "*_desc*.ogg": stamps, ARCHIVE: dialogue, INDEX: steel_sky, DIGIT: spoken_digits, TEXTS: announcements,
 }  # fmt: skip
 
 

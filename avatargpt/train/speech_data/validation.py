@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.driver import RecordedMouth
-from avatargpt.face.audio_model.network import DriverNetwork
+from avatargpt.face.audio_model.network import DriverNetwork, gate_share
 from avatargpt.metrics.face import Lips, channel, correlation, measure_pressing, measure_rounding
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.features import silence
@@ -36,15 +36,15 @@ MEASURED = {
 @torch.no_grad()
 def predict(
     network: DriverNetwork, features: np.ndarray, device: torch.device, head: str = "rule",
-    direction: Direction | None = None,
+    direction: Direction | None = None, told: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """(T, 332) -> (T, 55) in one pass, equal to the stream up to rounding."""
+    """(T, 332) -> (T, 55) in one pass, equal to the stream up to rounding. `told`: (T, 2) phones, -1 = unknown."""
     text = None
     if direction is not None:
         ahead = network.config.look_ahead
         frames = len(features) + ahead
         text = text_of({0: (direction, np.maximum(np.arange(frames) - ahead, 0) / FPS)}, 1, frames, device)
-    output = network.clip_output(features, text)
+    output = network.clip_output(features, text, told)
     return _clip_curves(output.curves if head == "rule" else output.paired)
 
 
@@ -55,11 +55,12 @@ def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     behind = paired.config.look_ahead - net.config.look_ahead
     h = net.clip_states(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(behind, 0)]))[0]
     output, taught = net.apply_heads(h, None), net.curves(h)[0]
-    undirected = torch.cat([taught, output.phones[0].flatten(1)], -1)
-    logits = [0.0] * len(taught) if output.seal is None else output.seal[0].tolist()
+    gates = [x[0] for x in (output.bite, output.seal) if x is not None]
+    shares = [[gate_share(float(x[t])) for x in gates] for t in range(len(taught))]
     later = np.pad(paired.clip_output(features).paired[0].numpy(), ((behind, 0), (0, 0)))
     mouth = RecordedMouth(net, behind, paired.config.own)
-    rows = [mouth.step(*frame) for frame in zip(taught.numpy(), undirected, logits, later, strict=True)]
+    frames = zip(taught.numpy(), taught.numpy().copy(), output.phones[0].flatten(1), shares, later, strict=True)
+    rows = [mouth.step(*frame) for frame in frames]
     return _clip_curves(torch.from_numpy(np.stack([row for row in rows if row is not None]))[None])
 
 
@@ -128,15 +129,17 @@ def validate(network: DriverNetwork, clips: Sequence[SpeechClip], device: torch.
                 rows["press"].append(correlation(measure_pressing(predicted), measure_pressing(target)))
             figures |= {f"{source}_{k}": float(np.nanmean(v)) for k, v in rows.items() if np.isfinite(v).any()}
             continue
-        lips, r = Lips(), []
-        for clip in group:
-            predicted, target = predict(network, clip.features, device), clip.curves.astype(np.float32)
-            lips.add(predicted, [Phone(*p) for p in clip.phone_times], target)
-            r.append(correlation(measure_rounding(predicted), measure_rounding(target)))
-        pairs = {
-            "hit": lips.closure, "vowel": lips.closure_vowel, "consonant": lips.closure_consonant,
-            "contact": lips.contact, "silence": lips.silence, "round": r,
-        }
-        figures |= {f"{source}_{k}": float(np.nanmean(v)) for k, v in pairs.items() if len(v)}
+        for name in (source, f"{source}_told") if network.config.told else (source,):
+            lips, r = Lips(), []
+            for clip in group:
+                told = clip.phones if name != source else None
+                predicted, target = predict(network, clip.features, device, told=told), clip.curves.astype(np.float32)
+                lips.add(predicted, [Phone(*p) for p in clip.phone_times], target)
+                r.append(correlation(measure_rounding(predicted), measure_rounding(target)))
+            pairs = {
+                "hit": lips.closure, "vowel": lips.closure_vowel, "consonant": lips.closure_consonant,
+                "contact": lips.contact, "bitten": lips.contact_consonant, "silence": lips.silence, "round": r,
+            }
+            figures |= {f"{name}_{k}": float(np.nanmean(v)) for k, v in pairs.items() if len(v)}
     network.train()
     return figures
