@@ -138,10 +138,15 @@ class Director:
         return True
 
     def in_manner(self, step: str) -> str:
-        """The step, with the scene's manner unless it has its own."""
-        if not self.manner or (self.phrase_index is not None and self.phrase_index.style(step)):
+        """The step, with the scene's manner unless it has its own, or would be read as another action with it."""
+        index = self.phrase_index
+        if not self.manner or (index is not None and index.style(step)):
             return step
-        return f"{step.rstrip(' .')} {self.manner}"
+        said = f"{step.rstrip(' .')} {self.manner}"
+        if index is None:
+            return said
+        plain, styled = ([clause.name for clause in index.read(text).done] for text in (step, said))
+        return said if plain == styled else step
 
     def _new(self, described: str, posture: str) -> Activity:
         best: tuple[float, Activity] | None = None
@@ -458,7 +463,7 @@ class Loop:
         judged = self.verifier.judge_step(motion, activity.steps[step], [p.clause for p in parts], codes)
         notes = [p.note for p in parts if p.note] or [unseen(activity.steps[step], judged.verdict)]
         if activity.reason and not step:
-            notes.insert(0, f"not planned: {activity.reason!r} was seen instead of what was said")
+            notes.insert(0, f"not as said: an answer to {activity.reason!r}")
         seen, (place, facing, _) = Measures.of(motion), self.stream.here()
         x, z = (round(float(v), 2) for v in place)
         per = tokenizer.downsample

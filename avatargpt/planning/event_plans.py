@@ -174,6 +174,8 @@ class EventPlanner:
             before: what the person did last, or the scene.
         """
         first, *rest = event.said.lower().split() or [""]
+        if event.person.noun.split()[-1] in (first, *rest):  # it is the person who acts
+            return None
         if self.consequences is None or self._is_verb(first) or not any(map(self._is_verb, rest)):
             return None
         read = self.consequences.read([word_for_encoder(before)], event.said, self.retriever.grounder)

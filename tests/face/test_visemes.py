@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt.face.audio_model import visemes
-from avatargpt.face.audio_model.visemes import FADE, STYLE, make_spoken_curves, phone_track, viseme_curves
+from avatargpt.face.audio_model.visemes import STYLE, phone_track, place_phones, viseme_curves
 from avatargpt.metrics.face import (
     MOUTH,
     Lips,
@@ -118,22 +118,24 @@ def test_phone_track_and_names() -> None:
     assert [from_arpabet(s) for s in ("AE1", "sp", "zh", "QQ")] == ["AE", "SIL", "ZH", None]
 
 
-def spoken(*words: tuple[float, float, float | None]) -> np.ndarray:
-    """How far words with a start, an end and a confidence are trusted in each frame."""
-    known = make_spoken_curves(
+def place(*words: tuple[float, float, float | None]) -> np.ndarray:
+    """Whether the phones of words with a start, an end and a confidence are known in each half frame."""
+    placed = place_phones(
         [Word("pa", a, b, (Phone("P", a, a + 0.1), Phone("AA", a + 0.1, b)), c) for a, b, c in words]
     )
-    return np.zeros(0) if known is None else known[1]
+    return np.zeros(0, bool) if placed is None else placed.ravel() >= 0
 
 
-def test_words_are_trusted_where_they_fit() -> None:
-    share = spoken((0.5, 1.0, 0.9), (1.2, 1.5, 0.2), (1.5, 2.0, 0.8), (3.0, 3.4, 0.9))
-    assert (share[15:61] == 1).all() and (share[90:103] == 1).all()  # a short pause and a doubtful word among good ones
-    assert not share[:11].any() and not share[65:86].any() and 0 < share[62] < 1 and len(share) <= (3.4 + FADE) * 30 + 1
-    missed = spoken((0.5, 1.0, 0.9), (1.0, 1.5, 0.05), (1.5, 2.0, 0.8))
-    assert not missed[35:41].any() and missed[46] == 1  # another word was said there
-    assert not len(spoken((0.5, 1.0, 0.1), (1.0, 1.5, 0.3), (1.5, 2.0, 0.9)))
-    assert not len(spoken((0.5, 1.0, None))) and make_spoken_curves([Word("pa", 0.5, 1.0, (), 0.9)]) is None
+def test_phones_of_words_are_known_where_they_fit() -> None:
+    known = place((0.5, 1.0, 0.9), (1.2, 1.5, 0.2), (1.5, 2.0, 0.8), (3.0, 3.4, 0.9))
+    assert known[30:120].all() and known[180:204].all()  # a short pause and a doubtful word among good ones
+    assert not known[:30].any() and not known[121:180].any() and len(known) == 204
+    missed = place((0.5, 1.0, 0.9), (1.0, 1.5, 0.05), (1.5, 2.0, 0.8))
+    assert not missed[60:90].any() and missed[90:].all()  # another word was said there
+    assert not len(place((0.5, 1.0, 0.1), (1.0, 1.5, 0.3), (1.5, 2.0, 0.9)))
+    assert place((0.5, 1.0, None))[30:].all() and place_phones([Word("pa", 0.5, 1.0, (), 0.9)]) is None
+    track = place_phones([Word("pa", 0.1, 0.4, (Phone("P", 0.1, 0.2), Phone("AA", 0.2, 0.4)))])
+    assert track is not None and track.ravel()[6:12].tolist() == [INDEX["P"]] * 6
 
 
 def test_long_clips_are_blended_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

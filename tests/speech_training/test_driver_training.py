@@ -75,6 +75,38 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert (tmp_path / "parts" / "driver.safetensors").is_file()
 
 
+def test_phones_that_are_told_are_learnt_and_only_help_where_they_are_known(tmp_path: Path) -> None:
+    told = {**MODEL, "told": True}
+    shares = {"sampling": {"told": 0.7, "paired": 0.0}}
+    whole = train(tmp_path / "one", model=told, **shares)
+    train(tmp_path / "parts", model=told, until=3, **shares)
+    parts = train(tmp_path / "parts", model=told, **shares)
+    assert torch.equal(whole.network.told.weight, parts.network.told.weight) and whole.network.told.weight.any()
+    clip, network = speech_clip("val"), whole.network.eval()
+    unknown = np.full_like(clip.phones, -1, dtype=np.int16)
+    heard, hidden, known = (network.clip_output(clip.features, None, t).curves for t in (None, unknown, clip.phones))
+    # silence is known to follow the clip
+    assert torch.equal(heard[:, :-6], hidden[:, :-6]) and not torch.equal(heard, known)
+
+
+def test_told_phones_are_those_of_the_clip_about_when_they_are_spoken() -> None:
+    batches = SpeechBatches([speech_clip(seed=1)], sampling=SpeechSampling(told=1.0, paired=0.0))
+    told, track = [], batches.clips[0].phones.ravel()
+    for seed in range(20):
+        batch = batches.draw(4, 40, 0, [seed])
+        assert batch.told is not None and batch.told.shape == (4, 40, 12)
+        told.append(batch.told)
+    rows = torch.cat(told).flatten(0, 1)
+    known = rows[(rows >= 0).all(1)].numpy()
+    assert 0.4 < len(known) / len(rows) < 0.95  # of some words the times are not known
+    windows = {tuple(w) for w in np.lib.stride_tricks.sliding_window_view(np.append(track, [0] * 12), 12).tolist()}
+    assert np.mean([tuple(w) in windows for w in known.tolist()]) > 0.7  # the others lie before the clip
+    rested = SpeechBatches(
+        [dataclasses.replace(speech_clip(seed=1), name="still/1")], sampling=SpeechSampling(told=1.0, paired=0.0)
+    ).draw(4, 40, 0, [1])
+    assert rested.told is not None and (rested.told == -1).all()
+
+
 def test_training_reduces_the_loss(tmp_path: Path) -> None:
     train(tmp_path, steps=60, log_every=10, lr=5e-3)
     rows = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -178,6 +210,18 @@ def test_a_missed_closure_costs_more_than_a_false_one() -> None:
     missed, false = cost(2, 0.0, 1.0), cost(6, 0.4, 1.0)
     assert missed == pytest.approx(false)
     assert cost(2, 0.0, 5.0) == pytest.approx(5 * missed) and cost(6, 0.4, 5.0) == pytest.approx(false)
+
+
+def test_a_sound_that_is_easily_confused_costs_more_to_close_for() -> None:
+    phones = torch.full((1, 20, 2), INDEX_OF["N"])
+    curves, gate = torch.zeros(1, 20, 55), torch.full((1, 20), 2.0)
+    output = DriverOutput(curves, curves, torch.zeros(1, 20, 2, 40), gate, gate)
+    cost = {}
+    for confused in (1.0, 3.0):
+        weights = audio_model.DriverLosses(confused=confused)
+        rows, ones = torch.zeros(1, dtype=torch.bool), torch.ones(55)
+        cost[confused] = audio_model.driver_losses(output, curves, phones, torch.ones(1, 20), rows, ones, ones, weights)
+    assert cost[3.0]["seal"] == pytest.approx(3 * float(cost[1.0]["seal"])) and cost[3.0]["bite"] == cost[1.0]["bite"]
 
 
 def test_concordance_depends_on_course_and_size() -> None:

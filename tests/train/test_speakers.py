@@ -56,13 +56,13 @@ def test_a_head_gains_the_channels_that_were_measured() -> None:
     assert set(learnt) == {*PAIRED_CHANNELS, BROW}
     assert float(head.paired.bias[BROW].detach()) == pytest.approx(0.3, abs=0.05) and not head.paired.weight[BROW].any()
     assert torch.equal(head.paired.weight[list(PAIRED_CHANNELS)], before[list(PAIRED_CHANNELS)])
-    loud = torch.zeros(55 + 80)
-    loud[55 + 1] = loud[55 + 41] = 50.0  # somebody speaks
-    said = np.full(55, 0.4, np.float32)
+    phones = torch.zeros(80)
+    phones[1] = phones[41] = 50.0  # somebody speaks
+    rest, said = np.zeros(55, np.float32), np.full(55, 0.4, np.float32)
     for own, brow, jaw in ((head.config.own, 0.4, 0.4), ([], 0.0, None)):
         mouth = RecordedMouth(head, 0, own)
         for _ in range(9):
-            row = mouth.step(np.zeros(55, np.float32), loud, 0.0, said)
+            row = mouth.step(rest.copy(), rest, phones, [], said)
         assert row is not None and row[BROW] == pytest.approx(brow, abs=1e-3)
         assert (row[JAW] == pytest.approx(0.4, abs=1e-3)) == (jaw is not None)  # own jaws stay as they are
 
