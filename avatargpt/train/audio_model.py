@@ -243,7 +243,8 @@ def speech_data_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     further = [Path(p) for p in args.spoken.split(",")] if args.spoken else []
     if missing := [str(p) for p in further if not p.is_dir()]:
         raise UserError(f"--spoken: {missing[0]}: no such folder")
-    # recorded speech first: it fails at once where pocketsphinx is not installed
+    if options.flite:
+        Flite()  # before hours of work: it fails at once where it is not installed, and so does pocketsphinx
     clips = list(_label_clips(faces, further, options)) if further else []
     clips += _synthetic(faces, args.texts, options)
     corpus.save(clips, args.output)
