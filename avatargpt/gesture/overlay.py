@@ -38,6 +38,32 @@ MEAN_STEP = 1 / (3 * FPS)  # share by which the running mean follows
 TRUNK_SHARES = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
 
 
+# The corpus' trunks and necks sway less than people's (head travels 0.04 m/s, in BEAT2's take 0.12): what the network
+# does with them is made larger, without what lasts longer than seconds, and the head stays as level as it was.
+SWAY, SOFT, SLOW, LEVEL = 4.0, 3, 90, 0.6  # times; frames of smoothing, and of the mean around which; share of the turn
+
+
+class Sway:
+    """Larger movements of trunk and neck, frame by frame, before anything is laid over the network's motion."""
+
+    def __init__(self) -> None:
+        self._means: np.ndarray | None = None  # (3, 5, 3) rotation vectors: smoothed, smoothed again, over seconds
+
+    def push(self, features: np.ndarray) -> np.ndarray:
+        """(k, 270) -> (k, 270)."""
+        out = np.array(features, np.float32)
+        for row in out[:, : 6 * len(TRUNK)]:
+            turns = rot.from_6d(row.astype(np.float64).reshape(-1, 6))
+            now = rot.to_axis_angle(turns)
+            once, twice, slow = np.repeat(now[None], 3, 0) if self._means is None else self._means
+            once = once + (now - once) / SOFT
+            self._means = np.stack([once, twice + (once - twice) / SOFT, slow + (now - slow) / SLOW])
+            added = SWAY * (self._means[1] - self._means[2])
+            added[-1] = -LEVEL * added[:-1].sum(0)
+            row[:] = rot.to_6d(rot.multiply(turns, rot.from_axis_angle(added))).reshape(-1)
+        return out
+
+
 class VoiceActivity:
     """Speech activity of a voice in frames of 1/30 s, from samples in chunks of any size."""
 

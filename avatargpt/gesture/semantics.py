@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from avatargpt.gesture.choice import hides_face
 from avatargpt.gesture.features import TimedWord, stress_time
 from avatargpt.requests.vector_index import inflate, xz
 from instruct_data.gesture.plan import BEAT, MARKS, Found, Placed, WordClasses
@@ -148,7 +149,11 @@ def _unpack_arrays(strokes: Sequence[Stroke], arrays: dict[str, np.ndarray]) -> 
 
 
 MIN_ENERGY, MAX_ENERGY = 0.2, 2.0
-MIN_SPACING = 20  # frames between emphases, so that each gesture can be seen
+MIN_SPACING = 20  # frames from a cue's emphasis to any other, so that each gesture can be seen
+# Strokes of words are farther apart: between them, and only there, hands follow the voice.
+WORD_SPACING = 60
+# Frames from the stress to a stroke's emphasis, where the hand arrives: it is fastest, as in a beat, on the stress.
+ARRIVAL = 4
 LEFT_SHARE = 0.2  # of one-handed gestures made by the left hand
 SIZE_PER_DEVIATION = 0.09  # for each standard deviation of loudness
 SIZE_RANGE = 0.7, 1.12
@@ -288,11 +293,13 @@ class StrokePlanner:
             if draw < self.manner.share:
                 stroke = self._place(words, run, name, first, loudness, rng)
                 guess = GUESS_PRIORITY * (run.first in guesses)
-                candidates.append((kind.share + guess + 0.2 * float(rng.random()), stroke))
+                if not hides_face(stroke.stroke):
+                    candidates.append((kind.share + guess + 0.2 * float(rng.random()), stroke))
         strokes: list[Placed] = []
         # The most important first: the others need a distance from those.
         for _, stroke in sorted(candidates, key=lambda candidate: -candidate[0]):
-            if all(abs(stroke.frame - f) >= MIN_SPACING for f in (*occupied, *(s.frame for s in strokes))):
+            spacing = MIN_SPACING if stroke.kind == "cue" else WORD_SPACING
+            if all(abs(stroke.frame - f) >= spacing for f in (*occupied, *(s.frame for s in strokes))):
                 strokes.append(stroke)
         return sorted(strokes, key=lambda s: s.frame)
 
@@ -339,4 +346,4 @@ class StrokePlanner:
         stroke = strokes[int(rng.integers(len(strokes)))]
         deviation = float(loudness[at]) if len(loudness) else 0.0
         size = float(np.clip(1 + SIZE_PER_DEVIATION * deviation, *SIZE_RANGE))
-        return Placed(stroke, round(stress_time(words[at]) * FPS), TEMPO, size, 0, first + at, run.kind)
+        return Placed(stroke, round(stress_time(words[at]) * FPS) + ARRIVAL, TEMPO, size, 0, first + at, run.kind)

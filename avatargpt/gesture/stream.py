@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatargpt.gesture.choice import DRAWS, DrawChooser
 from avatargpt.gesture.features import (
     MAX_LENGTH_DIFFERENCE,
     PROSODY,
@@ -28,6 +29,7 @@ from avatargpt.gesture.features import (
     unequal_lengths,
 )
 from avatargpt.gesture.network import DEFAULT_OPTIONS, HEADS, UNKNOWN, GestureDriver, GestureInput, GestureOptions
+from avatargpt.gesture.overlay import Sway
 from avatargpt.gesture.speech_file import NAME as FEATURES_BY_FILE
 from avatargpt.gesture.speech_file import SpeechFile
 from avatargpt.speech.audio import FPS, RATE
@@ -104,6 +106,12 @@ class WindowedDecoder:
         """(k, R) -> (j * n, F)."""
         self._codes = np.concatenate([self._codes, codes])
         return self._decode_until((self._first + len(self._codes) - AFTER) // BATCH * BATCH)
+
+    def preview(self, codes: np.ndarray) -> np.ndarray:
+        """(K, j, R) continuations -> (K, 1 + j * n, F) the frame before them and theirs, as far as they are known."""
+        past = np.repeat(self._codes[None, -BEFORE:], len(codes), 0)
+        out = self._decoder.decode_features(np.concatenate([past, codes], 1))
+        return out[:, -codes.shape[1] * self._frames - 1 :]
 
     def end(self) -> np.ndarray:
         """The frames of the last tokens, which have no context after them."""
@@ -186,8 +194,11 @@ class GestureStream:
     def __init__(
         self, driver: GestureDriver, options: GestureOptions = DEFAULT_OPTIONS, words: bool = False,
         other: bool = False, other_words: bool = False, frames: int | None = None, start: np.ndarray | None = None,
+        chooser: DrawChooser | None = None,
     ) -> None:  # fmt: skip
-        """`frames` of the sound, where that is known; `start`: (F,) the pose before the first frame, None = at rest."""
+        """`frames` of the sound, where that is known; `start`: (F,) the pose before the first frame, None = at rest;
+        `chooser`: chooses among several draws, None = a single one.
+        """
         if options.head not in HEADS:
             raise UserError(f"head {options.head!r}; accepted: {', '.join(HEADS)}")
         if other_words and not other:
@@ -206,13 +217,16 @@ class GestureStream:
         self._waiting = {name: np.zeros((0, width), np.float32) for name, width in self._widths.items()}
         self._pushed = dict.fromkeys(self._widths, 0)
         self._no_words = torch.zeros(1, c.downsample, wide)
-        self._before = torch.full((1, 1, c.levels), UNKNOWN)
+        self._chooser = chooser if self._decoder is not None else None
+        self._draws = 1 if self._chooser is None else DRAWS
+        self._drawn: list[np.ndarray] = []  # (draws, R) of the tokens that wait for a choice
+        self._before = torch.full((self._draws, 1, c.levels), UNKNOWN)
         if self._decoder is not None:
             pose = self._net.rest.numpy() if start is None else start
             held = np.repeat(np.asarray(pose, np.float32)[None], BEFORE * c.downsample, 0)
             past = driver.tokenizer.encode_features(held)
             self._decoder.follow(past)
-            self._before = torch.from_numpy(past[None, -1:].astype(np.int64))
+            self._before = torch.from_numpy(past[-1:].astype(np.int64)).expand(self._draws, 1, -1)
         self.end = frames  # of the sound, None = not known
         self._last: dict[str, np.ndarray] = {}  # the last processed row of each kind
         self._smoothing = Smoothing() if options.smooth else None
@@ -220,9 +234,9 @@ class GestureStream:
         self._unsmoothed = 0  # frames before smoothing
         self.finished = False  # whether the stream has ended
         self.frames = 0  # given out so far
-        self._unknown = torch.full_like(self._before, UNKNOWN)
+        self._unknown = torch.full((1, 1, c.levels), UNKNOWN)
         with torch.inference_mode():
-            self._state = self._net.initial_state(1, 1 if self._decoder is None else 2)
+            self._state = self._net.initial_state(1, 1 if self._decoder is None else self._draws + 1)
 
     @property
     def latency(self) -> float:
@@ -294,21 +308,26 @@ class GestureStream:
         n = self._config.downsample
         tokens = min(len(rows) for rows in self._waiting.values()) // n
         frames = [np.zeros((0, self._config.features), np.float32)]
-        codes = []
+        codes = [np.zeros((0, self._config.levels), np.int64)]
         # Token by token: equal shapes, and so equal bits, for chunks of any size.
         for token in range(tokens):
             rows = {name: torch.from_numpy(x[token * n : token * n + n])[None] for name, x in self._waiting.items()}
             h = self._step(rows)
             if h is not None and self._decoder is not None:
-                codes.append(self._draw(h))
+                self._draw(h)
+                if len(self._drawn) == BATCH:
+                    codes.append(self._choose())
+                    frames.append(self._decoder.push(codes[-1]))
             elif h is not None:
                 frames.append(self._net.motion(h, self._before)[0].numpy())
         if tokens:
             self._last = {name: x[tokens * n - 1 : tokens * n].copy() for name, x in self._waiting.items()}
             self._waiting = {name: x[tokens * n :].copy() for name, x in self._waiting.items()}
-        drawn = np.stack(codes) if codes else np.zeros((0, self._config.levels), np.int64)
-        if self._decoder is not None:
-            frames += [self._decoder.push(drawn), *([self._decoder.end()] if due is not None else [])]
+        if due is not None and self._decoder is not None:
+            if self._drawn:
+                codes.append(self._choose())
+                frames.append(self._decoder.push(codes[-1]))
+            frames.append(self._decoder.end())
         features = np.concatenate(frames)
         if due is not None:
             features = features[: due - self._unsmoothed]
@@ -316,7 +335,7 @@ class GestureStream:
         if self._smoothing is not None:
             features = self._smoothing.push(features)
         self.frames += len(features)
-        return GestureChunk(features, drawn)
+        return GestureChunk(features, np.concatenate(codes))
 
     def _step(self, rows: dict[str, Tensor]) -> Tensor | None:
         # One token's rows -> hidden states (1 or 2, n, D); None before the first predicted token.
@@ -325,6 +344,8 @@ class GestureStream:
             n, ahead = self._config.downsample, self._config.ahead
             at = self._tokens * n + np.arange(n) - ahead
             left = torch.from_numpy(((self.end - at) / FPS).astype(np.float32))[None]
+        if self._chooser is not None:
+            self._chooser.hear(rows["audio"][0].numpy())
         inputs = GestureInput(rows["audio"], rows.get("words", self._no_words), self._style, rows.get("other_audio"),
                               rows.get("other_words"), left=left)  # fmt: skip
         h, self._state = self._net.states(inputs, self._get_preceding(), self._state)
@@ -332,21 +353,35 @@ class GestureStream:
         return h if self._tokens > self._config.look_ahead else None
 
     def _get_preceding(self) -> Tensor:
-        # The code before, and an unknown one, in two rows; for the mean motion an unknown one.
+        # The code before in each draw, and an unknown one; for the mean motion an unknown one.
         return self._before if self._decoder is None else torch.cat((self._before, self._unknown))
 
-    def _draw(self, h: Tensor) -> np.ndarray:
-        # (2, n, D) states -> (R,) codes of a token, fed back to the next one.
-        codes = np.full(self._config.levels, UNKNOWN, np.int64)
+    def _draw(self, h: Tensor) -> None:
+        # (draws + 1, n, D) states -> (draws, R) codes of a token, fed back to the next one.
+        codes = np.full((self._draws, self._config.levels), UNKNOWN, np.int64)
         z = self._net.token_states(h, self._get_preceding())
-        share = FOLLOW * float(self._net.kind_logits(z)[1, 0].softmax(-1)[-1])
-        for level in range(len(codes)):
-            following, free = self._net.level_logits(level, z)[:, 0].log_softmax(-1)
-            codes[level] = self._sampler((share * following + (1 - share) * free).numpy())
-            if level + 1 < len(codes):
-                z = self._net.level_state(level, z, torch.from_numpy(codes[None, None, level]))
-        self._before = torch.from_numpy(codes)[None, None]
-        return codes
+        share = FOLLOW * float(self._net.kind_logits(z)[-1, 0].softmax(-1)[-1])
+        z = torch.cat((z[:-1], z[-1:].expand(self._draws, -1, -1)))
+        for level in range(codes.shape[1]):
+            following, free = self._net.level_logits(level, z)[:, 0].log_softmax(-1).chunk(2)
+            logits = (share * following + (1 - share) * free).numpy()
+            codes[:, level] = [self._sampler(row) for row in logits]
+            if level + 1 < codes.shape[1]:
+                z = self._net.level_state(level, z, torch.from_numpy(np.tile(codes[:, level], 2))[:, None])
+        self._before = torch.from_numpy(codes)[:, None]
+        self._drawn.append(codes)
+
+    def _choose(self) -> np.ndarray:
+        # (k, R) codes of the draw that goes on; all others go on from it, too.
+        drawn, best = np.stack(self._drawn, 1), 0
+        if self._chooser is not None and self._decoder is not None:
+            best = self._chooser(self._decoder.preview(drawn))
+            ways = torch.tensor([best] * self._draws + [self._draws])
+            for memory in self._state.memory[self._config.layers :]:
+                memory[:] = [m[ways] for m in memory]
+            self._before = self._before[best].expand(self._draws, 1, -1)
+        self._drawn = []
+        return drawn[best]
 
 
 def _check_heard(driver: GestureDriver, heard: Sequence[SpeechFile], voices: int) -> None:
@@ -392,7 +427,8 @@ class SpeechGestureStream:
         self._words = [] if encoder is None else [WordRows(encoder, w, c.ahead) for w in (words, other_words)[:voices]]
         self._beyond = c.ahead + c.downsample
         with_words = encoder is not None
-        self.gestures = GestureStream(driver, options, with_words, other, other and with_words, frames, start)
+        chooser = DrawChooser() if c.audio == PROSODY and c.features == GestureFeatures.dim else None
+        self.gestures = GestureStream(driver, options, with_words, other, other and with_words, frames, start, chooser)
 
     @property
     def latency(self) -> float:
@@ -467,7 +503,7 @@ class GestureMotionStream:
         self, speech: SpeechGestureStream, overlay: SemanticOverlay | None = None, edges: Edges | None = None
     ) -> None:
         self._speech, self._overlay, self._layout = speech, overlay, GestureFeatures()
-        self._edges, self._offsets = edges, np.zeros((0, TURNED, 3))
+        self._sway, self._edges, self._offsets = Sway(), edges, np.zeros((0, TURNED, 3))
         self._ending = END  # frames of going over to rest
         self.frames = 0  # given out so far
 
@@ -523,7 +559,8 @@ class GestureMotionStream:
         return self._decode(self._speech.finish())
 
     def _decode(self, chunk: GestureChunk) -> Motion | None:
-        rows = chunk.features if self._overlay is None else self._overlay.push(chunk.features)
+        rows = self._sway.push(chunk.features)
+        rows = rows if self._overlay is None else self._overlay.push(rows)
         if self._edges is not None and len(rows):
             rows = self._with_edges(rows, self._edges)
         self.frames += len(rows)

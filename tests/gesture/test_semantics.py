@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from avatargpt.gesture.choice import cover_face, hides_face
 from avatargpt.gesture.features import loudness
 from avatargpt.gesture.overlay import ListenerBehaviour, SemanticOverlay
 from avatargpt.gesture.semantics import (
-    MIN_SPACING,
+    ARRIVAL,
+    WORD_SPACING,
     ClassGuesser,
     GestureBank,
     Manner,
@@ -23,15 +26,15 @@ from avatargpt.speech.words import Word
 from instruct_data.factory.gesture.bank import make_keyed_strokes
 from instruct_data.gesture.performing import stroke_poses
 from instruct_data.gesture.plan import WordClasses
-from instruct_data.gesture.strokes import ARM, LIMB, SIDES, motion_of, within, wrists
+from instruct_data.gesture.strokes import ARM, LIMB, SIDES, Stroke, motion_of, within, wrists
 from tests.gesture import made_up
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features import GestureFeatures
+from vqvae.features import GestureFeatures, gesture_joints
 
 SENTENCE = [Word("It", 1.0, 1.2), Word("was", 1.2, 1.4), Word("big", 1.4, 1.8), Word("and", 1.8, 2.0),
-            Word("never", 3.0, 3.5, (Phone("N", 3.0, 3.1), Phone("EH", 3.1, 3.25, 1), Phone("V", 3.25, 3.3),
-                                     Phone("ER", 3.3, 3.5, 0)))]  # fmt: skip
+            Word("never", 3.6, 4.1, (Phone("N", 3.6, 3.7), Phone("EH", 3.7, 3.85, 1), Phone("V", 3.85, 3.9),
+                                     Phone("ER", 3.9, 4.1, 0)))]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +112,14 @@ def test_damaged_banks_are_refused(bank: GestureBank, tmp_path: Path) -> None:
 def test_words_get_their_gestures_on_the_stress(bank: GestureBank, classes: WordClasses) -> None:
     strokes = planner(bank, classes)(SENTENCE)
     assert [(p.kind, p.stroke.name, p.word) for p in strokes] == [("size", "big", 2), ("negation", "weigh", 4)]
-    assert strokes[1].frame == round(3.1 * 30)
+    assert strokes[1].frame == round(3.7 * 30) + ARRIVAL
     assert 1.4 < stress_time(SENTENCE[2]) < 1.8  # from the dictionary's phones
     assert planner(bank, classes, semantic=0.0)(SENTENCE) == []
     half = [planner(bank, classes, k, semantic=0.5)(SENTENCE) for k in range(40)]
     assert 0.3 < np.mean([len(s) for s in half]) / 2 < 0.7
     loud = planner(bank, classes)(SENTENCE, (), (0, 0, 1.0, 0, -1.0))
     assert loud[0].size > 1 > loud[1].size
-    occupied = [strokes[0].frame + MIN_SPACING - 1]
+    occupied = [strokes[0].frame - WORD_SPACING + 1]
     assert [p.kind for p in planner(bank, classes)(SENTENCE, occupied)] == ["negation"]
 
 
@@ -148,7 +151,7 @@ def test_words_take_the_class_of_their_neighbour(classes: WordClasses) -> None:
 
 
 def test_a_stroke_arrives_by_its_emphasis_without_a_jump(bank: GestureBank, classes: WordClasses) -> None:
-    features = restless(bank, 200)
+    features = restless(bank, 220)
     whole = overlay(bank, classes)
     strokes = whole.strokes
     out = whole.push(features)
@@ -165,7 +168,21 @@ def test_a_stroke_arrives_by_its_emphasis_without_a_jump(bank: GestureBank, clas
     assert np.abs(np.diff(wrists(after), n=3, axis=0)).max() < 0.03
     assert np.array_equal(out[:12], features[:12]) and np.array_equal(out[-20:], features[-20:])
     chunks = overlay(bank, classes)
-    assert np.array_equal(np.concatenate([chunks.push(features[i : i + 7]) for i in range(0, 200, 7)]), out)
+    assert np.array_equal(np.concatenate([chunks.push(features[i : i + 7]) for i in range(0, 220, 7)]), out)
+
+
+def test_strokes_that_hide_the_face_are_for_cues_alone(bank: GestureBank, classes: WordClasses) -> None:
+    turns = at_rest(bank, 60)
+    pose = turns[0].copy()
+    pose[ARM["r"][1]] = rot.from_axis_angle(np.array([-1.0, 2.8, -0.8]))
+    pose[ARM["r"][2]] = rot.from_axis_angle(np.array([-0.7, -1.6, -0.5]))
+    joints = gesture_joints(torch.from_numpy(rot.to_6d(pose).reshape(1, -1).astype(np.float32))).numpy()
+    assert cover_face(joints)[0]
+    turns[20:40] = pose
+    brief, lasting = (Stroke("big", "", "", t, 0, 10, 59, ("r",)) for t in (turns[:25], turns))
+    assert not hides_face(brief) and hides_face(lasting)
+    hiding = planner(GestureBank.of([lasting], bank.rest), classes)
+    assert hiding(SENTENCE[:3]) == [] and hiding.cue("big", SENTENCE[2]).kind == "cue"
 
 
 def test_the_free_arm_goes_on(bank: GestureBank, classes: WordClasses) -> None:
