@@ -25,7 +25,7 @@ from avatargpt.avatar.poise import Poise
 from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, spans_after, with_eye_contact
-from avatargpt.face.audio_model.idle import Span, calm_spans, idle_share, jaw_spans, lid_spans
+from avatargpt.face.audio_model.idle import Span, Spans, idle_share
 from avatargpt.face.instructions.scores import cut_score
 from avatargpt.face.pipeline import FacePipeline, driver_folder
 from avatargpt.gesture.pipeline import GesturePipeline
@@ -376,8 +376,8 @@ def finish_face(
     if gestures is None or audio is None:
         return pipeline.with_controls(clip, controls, score, seed)
     lively = pipeline.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
-    _, calm, jaw = pipeline.spans(score)
-    return with_head(lively, gestures.perform(audio, seed=seed), controls.eye_contact, calm, jaw)
+    spans = Spans.of(score)
+    return with_head(lively, gestures.perform(audio, seed=seed), controls.eye_contact, spans.calm, spans.jaw)
 
 
 class AvatarPipeline:
@@ -444,11 +444,11 @@ class AvatarPipeline:
         # Eye contact depends on the combined head: `compose_clip` adds it.
         face = self.face.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
         source = None if isinstance(audio, np.ndarray) else Path(audio)
-        _, calm, jaw = self.face.spans(score)
+        spans = Spans.of(score)
         poise = Poise(face.fps) if gestures.get("other") is None else None
         return compose_clip(
-            _sway_body(body or Standing(seed), controls), motion, face, 0, source, text, controls.eye_contact, calm,
-            poise, jaw,
+            _sway_body(body or Standing(seed), controls), motion, face, 0, source, text, controls.eye_contact,
+            spans.calm, poise, spans.jaw,
         )  # fmt: skip
 
     def stream(
@@ -468,13 +468,14 @@ class AvatarPipeline:
             score = self.read_face(text, feelings, seconds, body)
             self.face.warn(text, score)
         direction = self.face.direction(score, feelings, seconds)
-        spans = self.face.spans(score)
-        lively = LiveControls(replace(controls, eye_contact=0.0), sound.FPS, seed, *spans)
+        spans, upper = Spans.of(score), self.face.upper if controls.upper else None
+        lively = LiveControls(replace(controls, eye_contact=0.0), sound.FPS, seed, *spans, upper)
         timed = None if words is None else list(words)
         return AvatarStream(
             self.face.driver.stream(rate, direction=direction, head=lips, words=timed or ()),
             self.gestures.stream(rate, timed, seed=seed, seconds=seconds, **gestures),
-            _sway_body(body or Standing(seed), controls), lively, controls.eye_contact, spans[1], direction, spans[2],
+            _sway_body(body or Standing(seed), controls), lively, controls.eye_contact, spans.calm, direction,
+            spans.jaw,
         )  # fmt: skip
 
 
@@ -535,9 +536,9 @@ class AvatarStream:
         self._direction = self._direction.follow_with(direction, at, instructed)
         self._face.direct(self._direction)
         if instructed:
-            self._lively.direct(at, lid_spans(score), calm_spans(score), jaw_spans(score))
-            self._calm = spans_after(self._calm, calm_spans(score), at)
-            self._jaw = spans_after(self._jaw, jaw_spans(score), at)
+            spans = Spans.of(score)
+            self._lively.direct(at, *spans)
+            self._calm, self._jaw = spans_after(self._calm, spans.calm, at), spans_after(self._jaw, spans.jaw, at)
         return frame
 
     @property

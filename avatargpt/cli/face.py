@@ -231,6 +231,8 @@ def _by_language(job: FaceJob, controls: Controls, setup: common.Setup) -> tuple
             scores = loaded.face_tokens.scores(job.texts, [job.length] * len(job.texts))
     read = [*scores, *[None] * (len(clips) - len(scores))]
     report_scores(read, [c.caption for c in clips], setup.quiet, lambda text, score: "")
+    # These faces have an upper face of their own: another one is added only where it is asked for.
+    controls = replace(controls, upper=job.request.upper or 0.0)
     shaped = [apply_controls(m, controls, seed + k) for k, m in enumerate(clips)]
     return [replace(m, notes=c.notes) for m, c in zip(shaped, clips, strict=True)], read
 
@@ -311,7 +313,7 @@ def _perform_live(
 
         from avatargpt.face import pipeline as face_live
         from avatargpt.face.audio_model.controls import LiveControls
-        from avatargpt.face.audio_model.idle import calm_spans, jaw_spans, lid_spans
+        from avatargpt.face.audio_model.idle import Spans
         from avatargpt.face.pipeline import FacePipeline
 
         torch.set_num_threads(1)
@@ -325,9 +327,9 @@ def _perform_live(
         pipeline.driver.stream(rate, direction=warm_up, head=lips).push(np.zeros(rate // 2, np.float32))
         stream = pipeline.driver.stream(rate, direction=direction, head=lips)
         take, sheet_take = face_live.LiveTake(), face_live.LiveTake()
-        spans = lid_spans(score), calm_spans(score), jaw_spans(score)
-        lively = LiveControls(controls, FPS, job.request.seed, *spans)
-        plain = None if sheet is None else LiveControls(sheet, FPS, job.request.seed, *spans)
+        spans, seed = Spans.of(score), job.request.seed
+        lively = LiveControls(controls, FPS, seed, *spans, pipeline.upper)
+        plain = None if sheet is None else LiveControls(sheet, FPS, seed, *spans, pipeline.upper)
 
         def change(frame: FaceMotion) -> FaceMotion:
             if plain is not None:

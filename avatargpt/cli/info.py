@@ -130,6 +130,7 @@ def _presets() -> dict[str, list[str]]:
 FACE = {
     "driver": ("driver/driver.safetensors", "speech, feelings and actions to curves: a network"),
     "recorded": ("driver/paired.safetensors", "the mouth as in recorded pairs of speech and face: a network"),
+    "upper": ("driver/upper.safetensors", "brows, lids, cheeks and nose of who speaks: a network"),
     "parser": ("driver/reader.safetensors", "instructions in words to actions and feelings with times: a network"),
     "tokens": ("face_language", "the face's own language model (`--by language`), both ways"),
 }

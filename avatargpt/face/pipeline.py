@@ -18,7 +18,7 @@ import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Direction, Feeling, parse_emotions
 from avatargpt.face.audio_model.controls import Controls, apply_controls
-from avatargpt.face.audio_model.idle import Span, calm_spans, jaw_spans, lid_spans
+from avatargpt.face.audio_model.idle import Spans
 from avatargpt.face.instructions import scores as score_times
 from avatargpt.face.instructions.scores import WordTimes, anchor_time, arrange, is_beyond, is_timed
 from avatargpt.options import UnheededText, is_text
@@ -31,6 +31,7 @@ from vqvae.face import FaceMotion
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.controls import LiveControls
     from avatargpt.face.audio_model.driver import Driver, FaceStream
+    from avatargpt.face.audio_model.upper import UpperNetwork
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.requests.reader import RequestReader
     from instruct_data.face.score import Score
@@ -202,13 +203,16 @@ class FacePipeline:
                 out[k] = score_times.place_score(score, length, spreads, bool(feelings))
         return out
 
-    def spans(self, score: Score | None) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
-        """Spans in which a score moves the lids, head or eyes, and the jaw: blinks and idle motion keep off them."""
-        return lid_spans(score), calm_spans(score), jaw_spans(score)
+    @property
+    def upper(self) -> UpperNetwork:
+        """The network of the upper face."""
+        from avatargpt.face.audio_model.upper import load_upper
+
+        return load_upper(self._folder)
 
     def with_controls(self, clip: FaceMotion, controls: Controls, score: Score | None, seed: int = 0) -> FaceMotion:
         """A clip of `perform` with controls, whose blinks and idle motion keep off the score."""
-        return apply_controls(clip, controls, seed, *self.spans(score))
+        return apply_controls(clip, controls, seed, *Spans.of(score), self.upper if controls.upper else None)
 
     def doubt(self, text: str, score: Score | None) -> str:
         """Why a score may not be what the text means (`parser.doubt`); empty = no reason, or nothing was read."""
@@ -462,7 +466,7 @@ class CommandReader:
             self._stream.direct(self._direction)
             if has_text:
                 for controls in self._controls:
-                    controls.direct(at, lid_spans(change.score), calm_spans(change.score), jaw_spans(change.score))
+                    controls.direct(at, *Spans.of(change.score))
             change.reply({"told": change.details["told"], "frame": self._stream.frames, **change.details})
 
     def _describe(self, command: Command, score: Score | None) -> dict[str, Any]:

@@ -161,6 +161,13 @@ STAGES: dict[str, StageEntry] = {
         expressions=Option("folder of the expressions stage"),
         start=Option("driver folder to begin from, or several with commas between: their mean"),
     ),
+    "upper-face": make_training_entry(
+        "upper_face:upper_face_stage", "train the upper face of who speaks, on recorded faces",
+        "upper_face:UpperRecipe",
+        takes=Option("folder of Live Link Face takes", needed=True),
+        faces=Option("folder of recorded speech, for which the driver's mouth is measured", needed=True),
+        driver=Option("driver folder; default: the packaged one"),
+    ),
     "gesture-corpus": StageEntry(
         "gesture.corpus_stage:gesture_corpus_stage",
         "speech with gestures made from a library of strokes: takes for the gesture stage, motions for its tokenizer",
@@ -229,6 +236,7 @@ STAGES: dict[str, StageEntry] = {
             "consequences": Option("folder of the consequences stage, or the packaged weights"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
+            "upper": Option("folder of the upper-face stage"),
             "parser": Option("folder of the parser stage, or several likewise"),
             "portrait": Option("folder of the portrait stage"),
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),

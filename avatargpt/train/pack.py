@@ -19,6 +19,7 @@ import torch
 
 from avatargpt.body.judge import StepJudge
 from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.upper import load_upper, save_upper
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.portrait import FOLDER as PORTRAIT
 from avatargpt.face.portrait import Portrait
@@ -190,6 +191,8 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         mean_of(args.driver, Driver.load).save(out / "driver", torch.int8)
     if args.recorded:
         mean_of(args.recorded, Driver.load).save_paired(out / "driver", torch.int8)
+    if args.upper:
+        save_upper(load_upper(Path(args.upper)), out / "driver", torch.int8)
     if args.parser:
         network = mean_of(args.parser, InstructionParser.load).network
         InstructionParser(network.with_rank(args.rank or network.config.rank)).save(out / "driver", torch.int8)

@@ -52,6 +52,7 @@ class ActFaceRequest:
     )
     blink_rate: speech.Blinks = speech.BLINKS
     idle: speech.Idle = speech.IDLE
+    upper: speech.Upper = speech.UPPER
     eye_contact: speech.EyeContact = speech.EYE_CONTACT
     rate: Annotated[int, InPython] = Field(default=SOUND_RATE, description="Samples a second of `sound`.")
     files: Annotated[bool, InPython] = Field(default=True, description="Whether a transcript may name a file.")
@@ -75,7 +76,8 @@ class ActFaceRequest:
 
         controls = Controls(
             read_shapes("gain", self.gain), read_shapes("offset", self.offset), self.mouth, self.brow, self.symmetry,
-            self.smooth, self.blink_rate, self.idle or 0.0, self.eye_contact,
+            self.smooth, self.blink_rate, self.idle or 0.0, self.upper or 0.0,
+            self.eye_contact,
         )  # fmt: skip
         controls.check()
         return controls
@@ -83,8 +85,8 @@ class ActFaceRequest:
     @property
     def controls(self) -> Controls:
         """The controls with the usual blinks and idle movement."""
-        usual = speech.lively(self.blink_rate, self.idle, self.eye_contact)
-        return replace(self.explicit, blink_rate=usual.blink_rate, idle=usual.idle)
+        usual = speech.lively(self.blink_rate, self.idle, self.upper, self.eye_contact)
+        return replace(self.explicit, blink_rate=usual.blink_rate, idle=usual.idle, upper=usual.upper)
 
 
 def read_shapes(name: str, values: list[str] | None) -> dict[str, float]:

@@ -37,6 +37,8 @@ Blinks = Annotated[Number, Field(ge=0, le=60), Flag("--blink-rate N")] | None
 BLINKS = Field(default=None, description="Blinks a minute of its own accord; usually 15.")
 Idle = Annotated[Number, Field(ge=0, le=3), Flag("--idle X")] | None
 IDLE = Field(default=None, description="Small movements of head and eyes: 0 none, usually 1.")
+Upper = Annotated[Number, Field(ge=0, le=2), Flag("--upper X")] | None
+UPPER = Field(default=None, description="Brows, lids, cheeks and nose with the speech: 0 none, usually 1.")
 EyeContact = Annotated[Share, Flag("--eye-contact 0..1")]
 EYE_CONTACT = Field(default=0.0, description="1: eyes on the viewer whatever the head does.")
 
@@ -154,6 +156,7 @@ class SpeakRequest(VoiceRequest):
     lips: Lips = LIPS
     blink_rate: Blinks = BLINKS
     idle: Idle = IDLE
+    upper: Upper = UPPER
     eye_contact: EyeContact = EYE_CONTACT
 
     def check(self) -> None:
@@ -165,7 +168,7 @@ class SpeakRequest(VoiceRequest):
     @property
     def controls(self) -> Controls:
         """How the face lives."""
-        return lively(self.blink_rate, self.idle, self.eye_contact)
+        return lively(self.blink_rate, self.idle, self.upper, self.eye_contact)
 
 
 def read_feelings(emotion: str, seconds: float | None) -> list[Feeling]:
@@ -175,13 +178,14 @@ def read_feelings(emotion: str, seconds: float | None) -> list[Feeling]:
     return parse_emotions(emotion, seconds, "emotion") if emotion.strip() else []
 
 
-def lively(blink_rate: float | None, idle: float | None, eye_contact: float) -> Controls:
+def lively(blink_rate: float | None, idle: float | None, upper: float | None, eye_contact: float) -> Controls:
     """The usual controls of a face with others where they are given."""
     from avatargpt.face.audio_model.controls import LIVELY
 
     return replace(
         LIVELY, blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate,
-        idle=LIVELY.idle if idle is None else idle, eye_contact=eye_contact,
+        idle=LIVELY.idle if idle is None else idle, upper=LIVELY.upper if upper is None else upper,
+        eye_contact=eye_contact,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from avatargpt import resources
 from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.upper import load_upper
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.portrait import Portrait
 from avatargpt.gesture.network import GestureDriver
@@ -35,6 +36,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "driver/driver.safetensors": Driver.load,
     "driver/paired.safetensors": Driver.load,
     "driver/reader.safetensors": InstructionParser.load,
+    "driver/upper.safetensors": load_upper,
     "evaluator.safetensors": MotionEvaluator.load,
     "face_language/face/tokenizer.safetensors": MotionTokenizer.load,
     "face_language/model.int8.safetensors": load_network,

@@ -1,8 +1,11 @@
 """Controls of a finished face clip, by rules: gains, symmetry, smoothing, blinks, idle motion and eye contact."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +16,10 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.rotations import conjugate
 
-MAX_GAIN, MAX_STRENGTH, MAX_SMOOTH, MAX_BLINKS, MAX_IDLE = 5.0, 3.0, 1.0, 60.0, 3.0
+if TYPE_CHECKING:
+    from avatargpt.face.audio_model.upper import UpperFace, UpperNetwork
+
+MAX_GAIN, MAX_STRENGTH, MAX_SMOOTH, MAX_BLINKS, MAX_IDLE, MAX_UPPER = 5.0, 3.0, 1.0, 60.0, 3.0, 2.0
 MOUTH = tuple(n for n in arkit.NAMES if n.startswith(("jaw", "mouth")) or n == "tongueOut")
 BROWS = tuple(n for n in arkit.NAMES if n.startswith("brow"))
 _EYES = tuple(n for n in arkit.NAMES if n.startswith(("eyeBlink", "eyeLook")))
@@ -34,6 +40,7 @@ class Controls:
     # blink_rate: blinks a minute that replace the clip's own, except those of a score; None keeps the clip's
     blink_rate: float | None = None
     idle: float = 0.0  # small movements of head and eyes that are added, 0 none, 1 as usual, to 3 (`Idler`)
+    upper: float = 0.0  # brows, lids, cheeks, nose that live with speech, 0 none, 1 as learnt, to 2 (`UpperFace`)
     eye_contact: float = 0.0  # 0 the clip's own gaze, 1 eyes to the viewer whatever the head does
 
     def check(self) -> None:
@@ -47,15 +54,15 @@ class Controls:
         limits: tuple[tuple[str, float | None, float], ...] = (
             ("mouth", self.mouth, MAX_STRENGTH), ("brow", self.brow, MAX_STRENGTH), ("symmetry", self.symmetry, 1),
             ("smooth", self.smooth, MAX_SMOOTH), ("blink rate", self.blink_rate, MAX_BLINKS),
-            ("idle", self.idle, MAX_IDLE), ("eye contact", self.eye_contact, 1),
+            ("idle", self.idle, MAX_IDLE), ("upper", self.upper, MAX_UPPER), ("eye contact", self.eye_contact, 1),
         )  # fmt: skip
         for label, number, high in limits:
             if number is not None:
                 _range(label, number, 0, high)
 
 
-# The usual controls: the driver by itself blinks only where a score says so, and holds head and eyes still.
-LIVELY = Controls(blink_rate=idle.USUAL_RATE, idle=idle.USUAL_IDLE)
+# The usual controls: the driver by itself blinks only where a score says so, and holds head, eyes and brows still.
+LIVELY = Controls(blink_rate=idle.USUAL_RATE, idle=idle.USUAL_IDLE, upper=1.0)
 
 
 def _range(label: str, value: float, low: float, high: float) -> None:
@@ -65,15 +72,16 @@ def _range(label: str, value: float, low: float, high: float) -> None:
 
 def apply_controls(
     motion: FaceMotion, controls: Controls, seed: int = 0, lids: Sequence[Span] | None = None,
-    calm: Sequence[Span] = (), jaw: Sequence[Span] = (),
+    calm: Sequence[Span] = (), jaw: Sequence[Span] = (), held: Sequence[Span] = (), upper: UpperNetwork | None = None,
 ) -> FaceMotion:  # fmt: skip
-    """All controls: symmetry, smoothing, idle motion, blinks, strengths with gains and offsets, eye contact.
+    """All controls: symmetry, smoothing, idle motion, upper face, blinks, strengths, gains and offsets, eye contact.
 
     Args:
         seed: of new blinks and of idle motion.
         lids: spans without new blinks (`idle.lid_spans`); no blink is removed then, for all are the score's. None where
             nothing is known of the clip.
-        calm: spans with little idle motion (`idle.calm_spans`). jaw: spans without speech (`idle.jaw_spans`).
+        calm, jaw, held: spans with little idle motion, without speech, in which the upper face is set (`idle.Spans`).
+        upper: the network of the upper face; None = the packaged one.
     """
     controls.check()
     rate = controls.blink_rate
@@ -87,10 +95,23 @@ def apply_controls(
         weights, head = (gaussian_filter1d(x, sigma, axis=0, mode="nearest") for x in (motion.weights, motion.head))
         motion = replace(motion, weights=weights, head=head)
     motion = idle.Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
+    if (face := _start_upper(controls, motion.fps, seed, held, jaw, upper)) is not None:
+        motion = replace(motion, weights=np.array([face(row) for row in motion.weights]))
     if rate is not None:
         motion = replace(motion, weights=idle.add_blinks(motion.weights, motion.fps, rate, seed, lids))
     motion = scale_face(motion, controls)
     return with_eye_contact(motion, controls.eye_contact)
+
+
+def _start_upper(
+    controls: Controls, fps: float, seed: int, held: Sequence[Span], jaw: Sequence[Span], network: UpperNetwork | None
+) -> UpperFace | None:
+    """The upper face as the controls have it, None where it does not move by itself."""
+    if not controls.upper:
+        return None
+    from avatargpt.face.audio_model.upper import UpperFace, load_upper  # loads torch
+
+    return UpperFace(network or load_upper(), fps, controls.upper, seed, held, jaw)
 
 
 class LiveControls:
@@ -98,25 +119,31 @@ class LiveControls:
 
     def __init__(
         self, controls: Controls, fps: float, seed: int = 0, lids: Sequence[Span] = (), calm: Sequence[Span] = (),
-        jaw: Sequence[Span] = (),
+        jaw: Sequence[Span] = (), held: Sequence[Span] = (), upper: UpperNetwork | None = None,
     ) -> None:  # fmt: skip
         controls.check()
         if controls.smooth:
             raise UserError("smoothing needs the whole clip; accepted where the face is not live")
         self._controls = controls
+        self._upper = _start_upper(controls, fps, seed, held, jaw, upper)
         self._idler = idle.Idler(fps, controls.idle, seed, calm, jaw)
         self._blinker = idle.Blinker(fps, controls.blink_rate or 0.0, seed, lids)
 
-    def direct(self, at: float, lids: Sequence[Span], calm: Sequence[Span], jaw: Sequence[Span]) -> None:
+    def direct(
+        self, at: float, lids: Sequence[Span], calm: Sequence[Span], jaw: Sequence[Span], held: Sequence[Span] = ()
+    ) -> None:
         """Other spans from second `at` on, from which their seconds count; earlier ones end there."""
         self._blinker.spans = spans_after(self._blinker.spans, lids, at)
         self._idler.calm = spans_after(self._idler.calm, calm, at)
         self._idler.jaw = spans_after(self._idler.jaw, jaw, at)
+        if self._upper is not None:
+            self._upper.held, self._upper.jaw = spans_after(self._upper.held, held, at), self._idler.jaw
 
     def __call__(self, frame: FaceMotion) -> FaceMotion:
         """The next frame, a clip of one."""
         frame = self._idler(symmetric(frame, self._controls.symmetry))
-        frame = replace(frame, weights=self._blinker(frame.weights[0])[None])
+        weights = frame.weights[0] if self._upper is None else self._upper(frame.weights[0])
+        frame = replace(frame, weights=self._blinker(weights)[None])
         return with_eye_contact(scale_face(frame, self._controls), self._controls.eye_contact)
 
 

@@ -4,9 +4,12 @@ The driver learns from rendered clips, in which blinks and small movements fall 
 which is none. How far a head moves is our choice: the takes at hand were made with heads held still.
 """
 
+from __future__ import annotations
+
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,6 +56,8 @@ _SPEAKING_SWAY = np.array([1.2, 1.8, 1.5])  # growth of the drift with speaking:
 _DIP_DEGREES = 14.0  # of the head for a jaw fully open, while speaking
 _MIN_FIXATION = 0.12  # s between two jumps of the eyes
 _CALM, _BEFORE, _AFTER, _FADE = 0.7, 0.2, 0.3, 0.2  # share taken off around a span, s before and after it, s of fading
+_UPPER = [k for k, n in enumerate(arkit.NAMES) if n.startswith(("brow", "eyeSquint", "eyeWide", "cheekSq", "nose"))]
+_SETS = 0.15  # of a shape of the upper face: less than that goes together with speech
 _OPENS = 0.1  # of the jaw: smaller poses, such as a broad smile's, may last as long as somebody speaks
 
 # Weights of the positive and of the negative direction: left eye and right eye, sideways and up.
@@ -62,6 +67,20 @@ _PLUS, _MINUS = (np.array([[arkit.INDEX[n] for n in eye] for eye in x]) for x in
 
 
 # Spans of a score that blinks and idle motion keep off
+class Spans(NamedTuple):
+    """What a score moves, and when; the defaults: nothing."""
+
+    lids: Sequence[Span] = ()
+    calm: Sequence[Span] = ()
+    jaw: Sequence[Span] = ()
+    held: Sequence[Span] = ()
+
+    @classmethod
+    def of(cls, score: Score | None) -> Spans:
+        """The spans of a score."""
+        return cls(lid_spans(score), calm_spans(score), jaw_spans(score), held_spans(score))
+
+
 def lid_spans(score: Score | None) -> tuple[Span, ...]:
     """Spans around a score's actions of the lids, in which no other blink may fall; all where it denies blinks."""
     if score is not None and "blink" in score.denied:
@@ -80,6 +99,13 @@ def calm_spans(score: Score | None) -> tuple[Span, ...]:
 def jaw_spans(score: Score | None) -> tuple[Span, ...]:
     """Spans of a score's actions that open the jaw, which is no speech then."""
     return _action_spans(score, lambda pose: bool(pose[_JAW] > _OPENS))
+
+
+def held_spans(score: Score | None) -> tuple[Span, ...]:
+    """Spans of a score's actions that set the upper face; all where nothing is to move."""
+    if score is not None and "still" in score.denied:
+        return ALWAYS
+    return _action_spans(score, lambda pose: bool((pose[_UPPER] > _SETS).any()))
 
 
 def _action_spans(score: Score | None, moves: Callable[[np.ndarray], bool]) -> tuple[Span, ...]:
