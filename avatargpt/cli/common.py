@@ -18,7 +18,7 @@ import typer
 from avatargpt.options import is_text
 from avatargpt.verbs import VERBS
 from vqvae.errors import UserError, printable
-from vqvae.io.files import read_text, real_path
+from vqvae.io.files import parsing, read_text, real_path
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
@@ -494,6 +494,14 @@ class Worn:
             return {}
         from avatargpt.export.character import load_character, notes_of
 
+        if modality == "face":  # needs no skeleton
+            if self.root != "hips":
+                raise UserError(f"--root {self.root}: accepted with a body")
+            from avatargpt.export.face_making import make_talk, open_gltf
+
+            with parsing(self.character, "a head"):
+                note(f"{self.character}: face: {make_talk(*open_gltf(self.character)).line}")
+            return {"character": self.character}
         character = load_character(self.character, self.root)
         for line in notes_of(character, modality):
             note(f"{self.character}: {line}")

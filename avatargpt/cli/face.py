@@ -136,6 +136,7 @@ def face(
     text: Annotated[str | None, option("--text TEXT", "What the face does; @FILE gives one per line.")] = None,
     score: Annotated[Path | None, option("--score FILE", "What TEXT would be read as, edited; see --json.")] = None,
     by: Annotated[str, option("--by NAME", _BY)] = "driver",
+    worn: common.Worn,
     layout: Annotated[str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/avatar_formats.md.")] = None,
     names: live.Names = None,
     avatar: live.AvatarOption = None,
@@ -195,7 +196,7 @@ def face(
     explicit, controls = how.explicit, how.controls if by == "driver" else how.explicit
     sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
     many_files = many and not line.live
-    out = Output.check(output, "face", setup, None, sources, many_files, len(texts), layout, size, audio, file_names)
+    out = Output.check(output, "face", setup, worn, sources, many_files, len(texts), layout, size, audio, file_names)
     if by not in NETWORKS:
         raise UserError(f"--by {by}: unknown; accepted {', '.join(NETWORKS)}")
     job = FaceJob(texts, scores, feelings, how, length)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.bones import unity_name
+from avatargpt.export.character_face import CharacterFace, face_of
 from avatargpt.export.expressions import PRESETS, VRM0, choose_names
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -38,6 +39,7 @@ class AvatarFile:
             targets.
         bones: names of Unity's ``HumanBodyBones``; empty without VRM.
         places: of each bone, Unity's coordinates, metres from the bone above at rest (of the hips from the ground).
+        face: how its face follows ours.
         hips, head: heights of both bones, metres; 0 where there is none.
     """
 
@@ -46,6 +48,7 @@ class AvatarFile:
     expressions: Mapping[str, int]
     bones: tuple[str, ...]
     places: Mapping[str, np.ndarray]
+    face: CharacterFace
     hips: float
     head: float
 
@@ -96,7 +99,7 @@ def read_avatar(path: str | os.PathLike[str]) -> AvatarFile:
             return _avatar(source, gltf, VRM_1, _expressions(new), humanoid_bones(new))
         if isinstance(old, dict):
             return _avatar(source, gltf, VRM_0, _groups(old), humanoid_bones(old))
-        targets = [n for mesh in gltf.meshes for n in mesh.extras.get("targetNames", ()) if isinstance(n, str)]
+        targets = [n for mesh in gltf.meshes for n in mesh.target_names]
         return _avatar(source, gltf, PLAIN, dict.fromkeys(targets, 1), {})
 
 
@@ -136,7 +139,7 @@ def _avatar(
         # the bones of VRM 0 are Unity's
         places[unity_name(bone) if kind == VRM_1 else arkit.pascal(bone)] = offset * mirror
     height = {bone: float(world[bone][1]) if bone in world else 0.0 for bone in ("hips", "head")}
-    return AvatarFile(path, kind, expressions, tuple(places), places, height["hips"], height["head"])
+    return AvatarFile(path, kind, expressions, tuple(places), places, face_of(gltf), height["hips"], height["head"])
 
 
 def _place(gltf: Document, path: Sequence[int]) -> np.ndarray:

@@ -7,33 +7,24 @@ joints are turned on the character's is in `vqvae.transfer`.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.face_making import TalkingFile, make_talk, open_gltf, write_face
 from avatargpt.export.fbx import as_glb, write_as_fbx
 from avatargpt.export.formats import CHARACTERS, ROOTS
-from avatargpt.export.gltf_animation import add_animation, add_skin, face_targets, face_tracks, node_tracks
+from avatargpt.export.gltf_animation import add_animation, add_skin, face_tracks, node_tracks
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import bvh
-from vqvae.io.files import parsing, read_bytes, read_text, regular_file
-from vqvae.io.gltf import (
-    ACCEPTED,
-    MAX_GLTF_BYTES,
-    check_readable,
-    is_binary,
-    pack_glb,
-    read_gltf,
-    self_contained,
-    unpack_glb,
-)
+from vqvae.io.files import parsing, read_text, regular_file
+from vqvae.io.gltf import ACCEPTED, pack_glb
 from vqvae.io.gltf_rigs import GltfSkeleton
 from vqvae.motion import Motion, atomic_write
 from vqvae.retarget import RigReading, add_hands, understand
@@ -47,14 +38,13 @@ class Character(ABC):
     """A file's skeleton, as far as it is understood; a path of that file, too.
 
     Attributes:
-        path: the file. reading: what is understood. unit: of lengths in a written file, plural. has_face: whether its
-            face is moved, too.
+        path: the file. reading: what is understood. unit: of lengths in a written file, plural.
     """
 
     path: Path
     reading: RigReading
 
-    unit, has_face = "metres", False
+    unit = "metres"
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -62,6 +52,11 @@ class Character(ABC):
     @abstractmethod
     def write(self, motion: Motion, path: Path, on_ground: bool, face: FaceMotion | None = None) -> Path:
         """Write the file with the motion, and with a face as long where it has one."""
+
+    @property
+    def face_line(self) -> str:
+        """What of a face is moved on it, and what is not."""
+        return "the face is left out: no mesh"
 
     @abstractmethod
     def check_ground(self) -> None:
@@ -100,8 +95,8 @@ def _load(path: Path) -> Character:
 def notes_of(character: Character, modality: str) -> list[str]:
     """What a user should know before a motion of `modality` is put on a character."""
     notes, reading = list(character.reading.notes), character.reading
-    if modality == "avatar" and not character.has_face:
-        notes.append("the face is left out: no morph targets of ARKit's or Oculus' names")
+    if modality == "avatar":
+        notes.append(character.face_line)
     if modality in ("avatar", "gesture"):
         try:
             if not add_hands(reading.rig, dict(reading.joints), reading.rig.rest_joints):
@@ -116,7 +111,7 @@ def write_character(
 ) -> Path:
     """Write the file of a character with a motion added; see `avatargpt.export.save`."""
     if isinstance(motion, FaceMotion):
-        raise UserError(f"{path}: a face on a character; accepted a motion with a body")
+        return write_face(motion, path, character)
     body, face = body_and_face(motion)
     assert body is not None
     return load_character(character, root).write(body.with_caption(motion.caption), path, root == "ground", face)
@@ -169,16 +164,9 @@ class _GltfCharacter(Character):
     """The humanoid of a .glb, .gltf or .vrm."""
 
     def __init__(self, path: Path) -> None:
-        self.path, document = path, read_gltf(path)
-        raw = read_bytes(path, MAX_GLTF_BYTES, ACCEPTED)
+        self.path = path
+        self.gltf, self.blob, document = open_gltf(path)
         with parsing(path, "a humanoid", ACCEPTED):
-            check_readable(path, document.extensionsRequired)
-            self.gltf: dict[str, Any]
-            if is_binary(raw):
-                text, self.blob = unpack_glb(raw)
-                self.gltf = json.loads(text)
-            else:
-                self.gltf, self.blob = self_contained(path, raw, document)
             self.skeleton = GltfSkeleton(document, hands=True)
             # the rest by an animation where the nodes are stored as in no rest pose, the bones as stored
             stored = self.skeleton.read_stored_rig()
@@ -191,7 +179,20 @@ class _GltfCharacter(Character):
             self.hips = self.skeleton.nodes[carrier_of(self.reading)]
             if self.hips < 0:
                 raise UserError("the legs have no joint in common; accepted a skeleton with hips")
-        self.above, self.has_face = document.parents.get(self.hips, -1), bool(face_targets(document))
+        self.document, self.above = document, document.parents.get(self.hips, -1)
+
+    @cached_property
+    def talk(self) -> TalkingFile | UserError:
+        """The file with a face that can be moved, or why it has none."""
+        try:
+            with parsing(self.path, "a head", ACCEPTED):
+                return make_talk(self.gltf, self.blob, self.document)
+        except UserError as e:
+            return UserError(str(e).removeprefix(f"{self.path}: "))
+
+    @property
+    def face_line(self) -> str:
+        return f"the face is left out: {self.talk}" if isinstance(self.talk, UserError) else f"face: {self.talk.line}"
 
     def check_ground(self) -> None:
         if self.above < 0:
@@ -204,9 +205,11 @@ class _GltfCharacter(Character):
         if on_ground:
             level = _level(self.reading, world(rig)[0][:, hips] - self.skeleton.read_stored_pose(self.above)[2])
         tracks = node_tracks(self.skeleton, rig, hips, level)
-        if face is not None:
-            tracks |= face_tracks(self.skeleton.gltf, face)
-        gltf, blob = add_animation(self.gltf, self.blob, tracks, motion.fps, motion.caption or motion.modality)
+        gltf, blob = self.gltf, self.blob
+        if face is not None and not isinstance(self.talk, UserError):
+            gltf, blob = self.talk.gltf, self.talk.blob
+            tracks |= face_tracks(self.talk.document, face)
+        gltf, blob = add_animation(gltf, blob, tracks, motion.fps, motion.caption or motion.modality)
         if path.suffix.lower() != ".fbx":
             content = pack_glb(gltf, blob)
             return atomic_write(path, lambda temporary: temporary.write_bytes(content))

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from avatargpt.export.viseme_files import OCULUS, poses
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.rates import FACE_FPS
@@ -17,6 +18,7 @@ VISEMES = ("aa", "ih", "ou", "ee", "oh")
 BLINKS = ("blink", "blinkLeft", "blinkRight")
 MOODS = ("happy", "angry", "sad", "surprised")
 PRESETS = (*VISEMES, *BLINKS, *MOODS)  # of VRM 1
+POSED, NEUTRAL = (*VISEMES, *BLINKS), "neutral"  # what is held as a pose; moods are feelings of the same names
 VRM0 = {
     "aa": "A", "ih": "I", "ou": "U", "ee": "E", "oh": "O", "blink": "Blink", "blinkLeft": "Blink_L",
     "blinkRight": "Blink_R", "happy": "Joy", "angry": "Angry", "sad": "Sorrow", "surprised": "Surprised",
@@ -89,6 +91,39 @@ class PresetMixer:
             self._usual = min(float(press[k]), self._usual + rates[2] * (float(press[k]) - self._usual))
             yielding[k], usual[k] = self._talking, self._usual
         return yielding, _ramp(press - usual, *_PRESS) * (1 - _ramp(jaw, *_JAW))
+
+
+class HeldPresets:
+    """Presets of lids and vowels that somebody holds on a face, frame after frame, beside what it does by itself."""
+
+    def __init__(self, fps: float = FACE_FPS) -> None:
+        self._rate = 1 - float(np.exp(-1 / (ATTACK * fps)))
+        self._wanted, self._pose = np.zeros(arkit.COUNT), np.zeros(arkit.COUNT)
+        self._held: dict[str, float] = {}
+
+    def hold(self, preset: str, weight: float) -> None:
+        """From the next frame on, until 0 lets it go. Raises UserError for another preset than `POSED`."""
+        if preset not in POSED:
+            raise UserError(f"preset {preset[:40]!r}: accepted {', '.join((*POSED, *MOODS, NEUTRAL))}")
+        self._held[preset] = weight
+        self._wanted = np.max([w * _pose_of(name) for name, w in self._held.items()], 0)
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        """The next frames (T, 52), each weight at least what the held presets say."""
+        out = weights.copy()
+        for row in out:
+            self._pose += self._rate * (self._wanted - self._pose)
+            np.maximum(row, self._pose, out=row)
+        return out
+
+
+def _pose_of(preset: str) -> np.ndarray:
+    """(52,) of one of `POSED`."""
+    if preset in VISEMES:
+        return np.asarray(poses()[OCULUS.index("E" if preset == "ee" else preset)])
+    out = np.zeros(arkit.COUNT)
+    out[[arkit.INDEX[n] for n in arkit.expand("eyeBlink") if n.endswith(preset.removeprefix("blink"))]] = 1
+    return out
 
 
 def _raw(weights: np.ndarray) -> dict[str, np.ndarray]:

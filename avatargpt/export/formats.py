@@ -64,6 +64,7 @@ CHARACTERS = {
     ".bvh": (".bvh",), ".fbx": (".fbx", ".glb"), ".glb": (".glb", ".fbx"), ".gltf": (".glb", ".fbx"),
     ".vrm": (".vrm", ".glb", ".fbx"),
 }  # fmt: skip
+FACES = {".glb": (".glb",), ".gltf": (".glb",), ".vrm": (".vrm", ".glb")}  # the same of faces alone
 CHARACTER_WRITER = "avatargpt.export.character:write_character"
 ROOTS = ("hips", "ground")  # where a character's way is put
 # Suffix -> place of ``f(path, **options) -> Motion``.
@@ -115,11 +116,11 @@ def check_target(
     files, form = [path], path.suffix.lower()
     if character is not None:
         files = [character := Path(character), path]
-        if modality == "face":
-            raise UserError(f"{path}: a face on a character; accepted a motion with a body")
-        forms = CHARACTERS.get(character.suffix.lower())
+        table = FACES if modality == "face" else CHARACTERS
+        forms = table.get(character.suffix.lower())
         if forms is None:
-            raise UserError(f"{character}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
+            what = "character with a face" if modality == "face" else "character"
+            raise UserError(f"{character}: no {what}; accepted a file in one of {' '.join(table)}")
         if form not in forms:
             raise UserError(f"{path}: the character is a {character.suffix}; accepted output as {' or '.join(forms)}")
     else:

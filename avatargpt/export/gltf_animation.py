@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.export.character_face import face_of
 from avatargpt.export.gltf_write import BufferBuilder, drop_empty_fields, xyzw
-from avatargpt.export.viseme_files import oculus_columns, visemes_of
-from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
 from vqvae.io.gltf import FLOAT, Document, Node, node_transform
@@ -58,27 +57,15 @@ def node_tracks(skeleton: GltfSkeleton, rig: Rig, hips: int, level: np.ndarray |
     return out
 
 
-def face_targets(gltf: Document) -> dict[int, dict[int, int]]:
-    """Nodes with morph targets of a face -> our number of each -> its place: of the 52 shapes, and from 52 on, where no
-    mesh has a jaw, of Oculus' visemes: a mouth that has both would open twice."""
-    names = [[str(n) for n in mesh.extras.get("targetNames", ())] for mesh in gltf.meshes]
-    found = [arkit.columns(row) for row in names]
-    if not any(arkit.INDEX["jawOpen"] in columns for columns in found):
-        for columns, row in zip(found, names, strict=True):
-            columns |= {arkit.COUNT + k: place for k, place in oculus_columns(row).items()}
-    return {n: found[node.mesh] for n, node in enumerate(gltf.nodes) if node.mesh is not None and found[node.mesh]}
-
-
 def face_tracks(gltf: Document, face: FaceMotion) -> Tracks:
-    """The weights of `face_targets`; other targets stay as they are."""
-    out, targets, table = Tracks(), face_targets(gltf), face.weights
-    if any(number >= arkit.COUNT for columns in targets.values() for number in columns):
-        table = np.concatenate([table, visemes_of(table)], 1)
-    for node, columns in targets.items():
-        mesh = gltf.meshes[gltf.nodes[node].mesh or 0]
-        values = np.zeros((len(face), len(mesh.extras["targetNames"])), np.float32)
-        values[:, : len(mesh.weights)] = mesh.weights[: values.shape[1]]
-        values[:, [*columns.values()]] = table[:, [*columns]]
+    """The weights of a character's face; targets that nothing of ours moves stay as they are."""
+    out, ours = Tracks(), face_of(gltf)
+    for node, values in ours.weights(face).items():
+        still: np.ndarray = np.logical_not(np.any(ours.tables[node], 0))
+        rest = np.zeros(len(still), np.float32)
+        stored = gltf.meshes[gltf.nodes[node].mesh or 0].weights[: len(still)]
+        rest[: len(stored)] = stored
+        values[:, still] = rest[still]
         out[node, "weights"] = values
     return out
 
@@ -109,7 +96,7 @@ def add_animation(
         parts["rotation"] = xyzw(parts["rotation"])
         kept = {k: v for k, v in nodes[node].items() if k != "matrix"}
         nodes[node] = kept | {k: parts[k].tolist() for k in ("translation", "rotation", "scale")}
-    out, blob = _extend_accessors(gltf, blob, data)
+    out, blob = extend_accessors(gltf, blob, data)
     return out | {"nodes": nodes, "animations": [*gltf.get("animations", ()), animation]}, blob
 
 
@@ -122,11 +109,11 @@ def add_skin(skeleton: GltfSkeleton, gltf: Mapping[str, Any], blob: bytes) -> tu
         _, matrix[:3, :3], matrix[:3, 3] = skeleton.read_stored_pose(node)
     data = BufferBuilder()
     number = len(gltf["accessors"]) + data.add(np.linalg.inv(bind).transpose(0, 2, 1).reshape(-1, 16), FLOAT)
-    out, blob = _extend_accessors(gltf, blob, data)
+    out, blob = extend_accessors(gltf, blob, data)
     return out | {"skins": [{"joints": joints, "inverseBindMatrices": number}]}, blob
 
 
-def _extend_accessors(gltf: Mapping[str, Any], blob: bytes, data: BufferBuilder) -> tuple[dict[str, Any], bytes]:
+def extend_accessors(gltf: Mapping[str, Any], blob: bytes, data: BufferBuilder) -> tuple[dict[str, Any], bytes]:
     """JSON and binary chunk with further accessors, numbered after those that are there."""
     views, accessors = list(gltf.get("bufferViews", ())), list(gltf.get("accessors", ()))
     buffers, number, start, added = list(gltf.get("buffers", ())), 0, 0, bytes(data.blob)
@@ -138,6 +125,10 @@ def _extend_accessors(gltf: Mapping[str, Any], blob: bytes, data: BufferBuilder)
         start, blob = len(blob), blob + added
         buffers[:1] = [(buffers[0] if buffers else {}) | {"byteLength": len(blob)}]
     new_views = [drop_empty_fields(v) | {"buffer": number, "byteOffset": v.byteOffset + start} for v in data.views]
-    new_accessors = [drop_empty_fields(a) | {"bufferView": len(views) + a.bufferView} for a in data.accessors]
+    new_accessors = [drop_empty_fields(a) for a in data.accessors]
+    for row in new_accessors:
+        for place in (row, *(row["sparse"][part] for part in ("indices", "values") if "sparse" in row)):
+            if "bufferView" in place:
+                place["bufferView"] += len(views)
     parts = {"buffers": buffers, "bufferViews": views + new_views, "accessors": accessors + new_accessors}
     return {**gltf, **parts}, blob

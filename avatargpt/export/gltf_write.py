@@ -43,7 +43,11 @@ class BufferBuilder:
         limits = {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()} if bounds else {}
         self.accessors.append(
             Accessor(
-                bufferView=view, byteOffset=0, componentType=component, count=len(data), type=TYPES[flat.shape[1]],
+                bufferView=view,
+                byteOffset=0,
+                componentType=component,
+                count=len(data),
+                type=TYPES[flat.shape[1]],
                 **limits,
             )  # fmt: skip
         )
@@ -57,6 +61,31 @@ class BufferBuilder:
         self.views.append(BufferView(buffer=0, byteOffset=len(self.blob), byteLength=len(raw), target=target))
         self.blob += raw + b"\0" * (-len(raw) % 4)
         return len(self.views) - 1
+
+    def targets(self, moves: np.ndarray, normals: np.ndarray) -> list[dict[str, int]]:
+        """Append displacements (K, V, 3) and changes of normals as sparse accessors, which store only the vertices that
+        a target moves; K targets' accessors by attribute."""
+        from pygltflib import Accessor, AccessorSparseIndices, AccessorSparseValues, Sparse
+
+        out = []
+        for moved, bent in zip(moves, normals, strict=True):
+            vertices = np.flatnonzero(moved.any(1) | bent.any(1))
+            index = self.view(vertices.astype(np.uint32)) if len(vertices) else -1
+            pair = {}
+            for name, values in (("POSITION", moved), ("NORMAL", bent)):
+                form = {"componentType": FLOAT, "count": len(values), "type": "VEC3", "byteOffset": None}
+                if len(vertices):  # without any all are zeros
+                    form["sparse"] = Sparse(
+                        count=len(vertices),
+                        indices=AccessorSparseIndices(bufferView=index, byteOffset=0, componentType=UINT32),
+                        values=AccessorSparseValues(bufferView=self.view(values[vertices].astype("<f4")), byteOffset=0),
+                    )  # fmt: skip
+                if name == "POSITION":
+                    form |= {"min": values.min(0).tolist(), "max": values.max(0).tolist()}
+                self.accessors.append(Accessor(**form))
+                pair[name] = len(self.accessors) - 1
+            out.append(pair)
+        return out
 
 
 class _Animation:
@@ -101,9 +130,7 @@ def _write_body(motion: Motion, path: Path) -> Path:
 
     mesh, data = body_mesh(motion.fingers is not None), BufferBuilder()
     joints = list(range(len(motion.with_fingers[0].names)))
-    primitive = _build_skin(
-        data, mesh.points, mesh.normals, mesh.colours, mesh.joints, mesh.weights, mesh.triangles
-    )
+    primitive = _build_skin(data, mesh.points, mesh.normals, mesh.colours, mesh.joints, mesh.weights, mesh.triangles)
     bind = data.add(_inverse_binds(mesh.bind), FLOAT)
     animation = _Animation(data, len(motion), motion.fps)
     animation.body(motion)
@@ -222,28 +249,11 @@ def _face_mesh(motion: FaceMotion, primitive: Primitive) -> Mesh:
 
 
 def _morph_targets(data: BufferBuilder) -> list[Attributes]:
-    """The morph targets as sparse accessors: only the vertices that a target moves are stored."""
     import pygltflib as gl
 
     from avatargpt.export.head import head
 
-    out = []
-    for moved, bent in zip(head().morphs, head().morph_normals, strict=True):
-        vertices = np.flatnonzero(moved.any(1) | bent.any(1))
-        index = data.view(vertices.astype(np.uint32))
-        pair = {}
-        for name, values in (("POSITION", moved), ("NORMAL", bent)):
-            sparse = gl.Sparse(
-                count=len(vertices),
-                indices=gl.AccessorSparseIndices(bufferView=index, byteOffset=0, componentType=UINT32),
-                values=gl.AccessorSparseValues(bufferView=data.view(values[vertices]), byteOffset=0),
-            )  # fmt: skip
-            limits = {"min": values.min(0).tolist(), "max": values.max(0).tolist()} if name == "POSITION" else {}
-            form = {"componentType": FLOAT, "count": len(values), "type": "VEC3", "byteOffset": None}
-            data.accessors.append(gl.Accessor(**form, sparse=sparse, **limits))
-            pair[name] = len(data.accessors) - 1
-        out.append(gl.Attributes(**pair))
-    return out
+    return [gl.Attributes(**pair) for pair in data.targets(head().morphs, head().morph_normals)]
 
 
 def _material(name: str, roughness: float) -> Material:

@@ -31,7 +31,7 @@ from vqvae.rates import FACE_FPS
 LAYOUTS = ("oculus", "azure", "azure_shapes")
 OCULUS = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
 # Their numbers by names in small letters; Ready Player Me calls the last three otherwise.
-_NUMBERS = {n.lower(): k for k, n in enumerate(OCULUS)} | {"i": 12, "o": 13, "u": 14}
+VISEME_NUMBERS = {n.lower(): k for k, n in enumerate(OCULUS)} | {"i": 12, "o": 13, "u": 14}
 # Poses of the mouth at full weight; both sides where a name has none.
 _POSES: dict[str, dict[str, float]] = {
     "sil": {}, "PP": {"mouthPress": 0.52, "mouthRollLower": 0.22, "mouthRollUpper": 0.22, "jawOpen": 0.02},
@@ -70,12 +70,6 @@ def poses() -> np.ndarray:
         for shape, value in _POSES[name].items():
             out[k, [arkit.INDEX[n] for n in arkit.expand(shape)]] = value
     return out
-
-
-def oculus_columns(names: list[str]) -> dict[int, int]:
-    """Where visemes of Oculus stand among names such as ``viseme_aa``: the number of each -> its place."""
-    found = [n.lower().partition("viseme_") for n in names]
-    return {_NUMBERS[name]: k for k, (_, prefix, name) in enumerate(found) if prefix and name in _NUMBERS}
 
 
 def visemes_of(weights: np.ndarray) -> np.ndarray:
@@ -161,9 +155,9 @@ def _azure_shapes(chunks: Sequence[dict[str, Any]], path: Path) -> FaceMotion:
 
 def _oculus(name: str, path: Path) -> np.ndarray:
     """(52,) of a viseme."""
-    if name.lower() not in _NUMBERS:
+    if name.lower() not in VISEME_NUMBERS:
         raise UserError(f"{path}: viseme {name!r}; accepted {', '.join(OCULUS)}")
-    return np.asarray(poses()[_NUMBERS[name.lower()]])
+    return np.asarray(poses()[VISEME_NUMBERS[name.lower()]])
 
 
 def _azure(key: Any, path: Path) -> np.ndarray:

@@ -134,8 +134,8 @@ class Agent(Client):
                 await self._call(event["name"], event)
             case "start":
                 asked = parse_message(message, EVENTS)
-                if self.talks or self.live is None or asked.motion or asked.body not in STANDS:
-                    raise bad("start: accepted after ready, between talks, without body and motion", "type")
+                if self.talks or self.live is None or asked.motion or asked.body not in STANDS or asked.presets:
+                    raise bad("start: accepted after ready, between talks, without body, motion and presets", "type")
                 await self._stop_playing()
                 self.live = None
                 try:

@@ -18,6 +18,8 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
+from avatargpt.export.expressions import MOODS, NEUTRAL, PRESETS, HeldPresets, PresetMixer
+from avatargpt.export.face_names import read_preset
 from avatargpt.options import check_text
 from avatargpt.server.core import Server, server_of
 from avatargpt.server.errors import Refusal, bad, body, busy, refusal_of
@@ -67,6 +69,7 @@ class Start(SpeakRequest):
     sound: Sound = Field(default=None, description="Comes in messages.")
     rate: int = Field(default=RATE, description="Samples a second, 16 bit mono.")
     words: bool = Field(default=False, description="Whether words with their times will come.")
+    presets: bool = Field(default=False, description="Whether rows end with the weights of VRM's presets.")
     type: Literal["start"] = "start"
 
 
@@ -82,6 +85,14 @@ class Emotion(Body):
 
     type: Literal["emotion"]
     emotion: str = Field(min_length=1, max_length=400)
+
+
+class Preset(Body):
+    """A preset of VRM from now on: a mood, or lids or a vowel held on top of what the face does; 0 ends it."""
+
+    type: Literal["preset"]
+    preset: str = Field(min_length=1, max_length=40)
+    weight: float = Field(default=1.0, ge=0, le=1)
 
 
 class Word(Body):
@@ -125,7 +136,7 @@ class Stop(Body):
     type: Literal["stop"]
 
 
-Event = Start | Text | Emotion | Words | End | Long | Ack | Stop
+Event = Start | Text | Emotion | Preset | Words | End | Long | Ack | Stop
 EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 
@@ -223,6 +234,8 @@ class Client:
         self.live: AvatarStream | None = None
         self.samples = self.frames = 0
         self.rate, self.with_words = 16_000, False
+        self.held = HeldPresets()
+        self.mixer: PresetMixer | None = None  # of rows with presets
         self.long: asyncio.Task[None] | None = None
         self.acked, self.room = 0, asyncio.Event()
         self.mistakes = 0
@@ -325,6 +338,8 @@ class Client:
                 await self._start(event)
             case Text() | Emotion():
                 await self._direct(event)
+            case Preset():
+                await self._hold(event)
             case Words():
                 await self._say(event)
             case End():
@@ -365,8 +380,10 @@ class Client:
         self.live = await self.studio.read(make)
         self.samples = self.frames = 0
         self.rate, self.with_words = event.rate, event.words
+        self.held, self.mixer = HeldPresets(), PresetMixer() if event.presets else None
         latency = round(self.live.latency, 4)
-        await self._send({"type": "ready", "fps": FPS, "latency": latency, **columns(SMPL52, True)})
+        row = {"presets": list(PRESETS)} if event.presets else {}
+        await self._send({"type": "ready", "fps": FPS, "latency": latency, **columns(SMPL52, True), **row})
 
     def _check_free(self) -> None:
         if self.live is not None or (self.long is not None and not self.long.done()):
@@ -385,14 +402,36 @@ class Client:
         self.samples += len(pcm)
         if len(pcm):
             async with self._using:
-                result = await self.studio.run(lambda: _rows(live.push(pcm)))
+                result = await self.studio.run(lambda: self._rows(live.push(pcm)))
             await self._frames(*result)
+
+    def _rows(self, piece: AvatarMotion | None) -> tuple[int, bytes]:
+        """Number of frames and their bytes, with presets that are held, and presets after the face where asked for."""
+        if piece is None:
+            return 0, b""
+        rows = frame_rows(piece)[1]
+        rows[:, -arkit.COUNT :] = face = self.held(rows[:, -arkit.COUNT :])
+        if self.mixer is not None:
+            presets = self.mixer(face)
+            rows = np.concatenate([rows, np.stack([presets[n] for n in PRESETS], 1).astype("<f4")], 1)
+        return len(piece), rows.tobytes()
+
+    async def _hold(self, event: Preset) -> None:
+        self._start_playing()
+        name = read_preset(event.preset)
+        if name in MOODS or name == NEUTRAL:
+            feeling = f"{name}:{event.weight:.2f}" if event.weight >= 0.01 and name != NEUTRAL else NEUTRAL
+            await self._direct(Emotion(type="emotion", emotion=feeling))
+            return
+        async with self._using:
+            self.held.hold(name, event.weight)
+        await self._send({"type": "directed", "frame": self.frames})
 
     async def _frames(self, count: int, data: bytes, **about: Any) -> None:
         """Frames that are ready, to the client, and what else there is to say about them."""
         if count:
             row = {"type": "frames", "fps": FPS, "start": self.frames, "frames": count, "joints": len(SMPL52.names),
-                   "channels": arkit.COUNT, **about}  # fmt: skip
+                   "channels": arkit.COUNT, **({"presets": len(PRESETS)} if self.mixer else {}), **about}  # fmt: skip
             self.frames += count
             await self._send(row, data)
 
@@ -436,7 +475,7 @@ class Client:
         if not self.samples:
             raise bad("end: no sound has come", "type")
         async with self._using:
-            result = await self.studio.run(lambda: _rows(live.finish()))
+            result = await self.studio.run(lambda: self._rows(live.finish()))
             self.live = None
         await self._frames(*result)
         await self._close_talk()
@@ -486,11 +525,6 @@ def parse_message(message: str, kinds: TypeAdapter[Any]) -> Any:
         first = e.errors()[0]
         place = ".".join(map(str, first["loc"][len(first["loc"]) > 1 :])) or "type"  # without the name of its kind
         raise bad(f"{place}: {first['msg']}", place) from None
-
-
-def _rows(piece: AvatarMotion | None) -> tuple[int, bytes]:
-    """Number of frames and their bytes."""
-    return (0, b"") if piece is None else (len(piece), frame_rows(piece)[1].tobytes())
 
 
 def _read_face(face: Any, text: str, feelings: Any) -> tuple[Score | None, Any]:

@@ -23,6 +23,7 @@ from websockets.sync.client import connect  # noqa: E402
 from avatargpt import export  # noqa: E402
 from avatargpt.avatar.pipeline import AvatarPipeline  # noqa: E402
 from avatargpt.export.avatar import AvatarMotion  # noqa: E402
+from avatargpt.export.expressions import PRESETS  # noqa: E402
 from avatargpt.face.audio_model.conditioning import parse_emotions  # noqa: E402
 from avatargpt.gesture.semantics import Manner  # noqa: E402
 from avatargpt.server.frames import frame_rows  # noqa: E402
@@ -287,6 +288,28 @@ def test_events_direct_a_live_avatar_and_mistakes_are_told(address: str) -> None
         socket.send(json.dumps({"type": "end"}))
         rows = np.concatenate([r for _, r in messages(socket) if r is not None])
         assert rows[:, 3 + 4 * 52 + arkit.INDEX["eyeBlinkLeft"]].max() > 0.5
+
+
+def test_presets_are_sent_both_ways(address: str) -> None:
+    with connect(address.replace("http", "ws") + "/v1/stream") as socket:
+        socket.send(json.dumps({"type": "preset", "preset": "happy"}))
+        assert "no stream" in json.loads(socket.recv(timeout=60))["message"]
+        socket.send(json.dumps({"type": "start", "presets": True}))
+        assert json.loads(socket.recv(timeout=60))["presets"] == list(PRESETS)
+        socket.send(json.dumps({"type": "preset", "preset": "grin"}))
+        assert "accepted aa, ih, ou" in json.loads(socket.recv(timeout=60))["message"]
+        for name, weight in (("Blink_L", 1), ("Joy", 0.9)):  # names of VRM 0
+            socket.send(json.dumps({"type": "preset", "preset": name, "weight": weight}))
+            assert json.loads(socket.recv(timeout=60)) == {"type": "directed", "frame": 0}
+        socket.send(voice(2.0).tobytes())
+        socket.send(json.dumps({"type": "end"}))
+        got = [(row, r) for row, r in messages(socket) if r is not None]
+        assert all(row["presets"] == len(PRESETS) for row, _ in got)
+        rows = np.concatenate([r for _, r in got])
+        face = rows[:, -len(PRESETS) - arkit.COUNT : -len(PRESETS)]
+        left, right, smile = (face[20:, arkit.INDEX[n]] for n in ("eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft"))
+        assert left.min() > 0.98 and right.min() < 0.5 and smile.max() > 0.3
+        assert rows[20:, -len(PRESETS) + PRESETS.index("blinkLeft")].max() > 0.5
 
 
 def test_long_motion_waits_for_its_client(address: str) -> None:

@@ -108,6 +108,7 @@ class Node(_Part):
     scale: Three | None = None
     matrix: Annotated[list[Number], Field(min_length=16, max_length=16)] | None = None
     mesh: Index | None = None
+    skin: Index | None = None
     camera: Index | None = None
 
 
@@ -116,10 +117,26 @@ class Skin(_Part):
     inverseBindMatrices: Index | None = None
 
 
+class Primitive(_Part):
+    attributes: dict[str, Index] = {}
+    indices: Index | None = None
+    mode: Index = 4
+    targets: list[dict[str, Index]] = []
+    extensions: dict[str, Any] = {}
+    extras: Extras = {}
+
+
 class Mesh(_Part):
     name: Name = ""
+    primitives: list[Primitive] = []
     weights: list[Number] = []
     extras: Extras = {}
+
+    @property
+    def target_names(self) -> list[str]:
+        """Of its morph targets, in order; UniVRM states them with each primitive."""
+        stated = [e.get("targetNames") for e in (self.extras, *(p.extras for p in self.primitives))]
+        return [str(n) for n in next((names for names in stated if isinstance(names, list)), ())]
 
 
 class Sampler(_Part):
@@ -361,6 +378,17 @@ def accessor_values(gltf: Document | GLTF2, index: int) -> np.ndarray:
         rows = _rows(gltf, indices.bufferView, indices.byteOffset, sparse.count, kind.itemsize)
         values[np.frombuffer(rows, kind, sparse.count)] = read(sparse.values, sparse.count)
     return values
+
+
+def accessor_integers(gltf: Document, index: int) -> np.ndarray:
+    """(N k,) int64 values of an accessor of whole numbers: corners of triangles, joints of vertices."""
+    accessor = gltf.accessors[index]
+    kind = np.dtype({UINT8: "<u1", 5123: "<u2", UINT32: "<u4"}[accessor.componentType])
+    width = {name: k for k, name in TYPES.items()}[accessor.type]
+    if accessor.bufferView is None or accessor.sparse is not None:
+        raise ValueError("whole numbers that stand nowhere")
+    rows = _rows(gltf, accessor.bufferView, accessor.byteOffset, accessor.count, kind.itemsize * width)
+    return np.frombuffer(rows, kind).astype(np.int64)
 
 
 def _rows(gltf: Document | GLTF2, view_index: int, offset: int | None, count: int, size: int) -> bytes:
