@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
@@ -26,6 +27,7 @@ from avatargpt.face.audio_model.conditioning import HEADS, MAX_WORD_PIECES, Dire
 from avatargpt.face.audio_model.idle import LidClosing
 from avatargpt.face.audio_model.visemes import STYLE, WIDTH, place_phones
 from avatargpt.lm.checkpoint import driver_folder, in_eight_bits, load_part, remove_part, save_part
+from avatargpt.options import UnheededText
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.phones import ARPABET, SILENCE
@@ -88,8 +90,7 @@ class FaceStream:
             teeth wherever it is sure.
 
     Raises:
-        UserError: a rate, style or head that is not accepted, a head that was never trained, or words for a network
-            that was never told any.
+        UserError: a rate, style or head that is not accepted, or a head that was never trained.
     """
 
     # Every frame is computed by the same operations on arrays of the same shape; a complete file is one push.
@@ -129,8 +130,9 @@ class FaceStream:
         self._told = np.zeros((0, networks.TOLD), np.int64)  # phones of each video frame
         if (phones := place_phones(words)) is not None:
             if not self._net.config.told:
-                raise UserError(f"{driver.source}: was told no phones in training; accepted: no words, or a network "
-                                "with `model: told`")  # fmt: skip
+                phones = phones[:0]
+                warnings.warn(f"{driver.source}: words do not shape its mouth; it was trained without `model: told`",
+                              UnheededText, stacklevel=3)  # fmt: skip
             after = np.full((networks.TOLD_FRAMES, 2), -1)
             self._told = networks.tell_ahead(np.concatenate([phones, after]))[: len(phones)]
         self.direct(direction or Direction())
