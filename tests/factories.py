@@ -308,7 +308,8 @@ def small_driver() -> Driver:
         for head in (network.curves, network.paired):
             head.weight.normal_(std=0.3)
             head.bias.fill_(0.3)
-        network.grow(config.replace_fields(told=True))
+        with torch.random.fork_rng():
+            network.grow(config.replace_fields(told=True))
         network.told.weight.normal_(generator=torch.Generator().manual_seed(5))
     return Driver(network)
 
