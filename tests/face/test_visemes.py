@@ -128,12 +128,13 @@ def place(*words: tuple[float, float, float | None]) -> np.ndarray:
 
 def test_phones_of_words_are_known_where_they_fit() -> None:
     known = place((0.5, 1.0, 0.9), (1.2, 1.5, 0.2), (1.5, 2.0, 0.8), (3.0, 3.4, 0.9))
-    assert known[30:120].all() and known[180:204].all()  # a short pause and a doubtful word among good ones
-    assert not known[:30].any() and not known[121:180].any() and len(known) == 204
+    # a short pause and a doubtful word among good ones, and 0.15 s beside them
+    assert known[21:129].all() and known[171:213].all()
+    assert not known[:21].any() and not known[129:171].any() and not known[213:].any() and len(known) == 214
     missed = place((0.5, 1.0, 0.9), (1.0, 1.5, 0.05), (1.5, 2.0, 0.8))
-    assert not missed[60:90].any() and missed[90:].all()  # another word was said there
+    assert not missed[69:81].any() and missed[21:69].all() and missed[81:129].all()  # another word was said there
     assert not len(place((0.5, 1.0, 0.1), (1.0, 1.5, 0.3), (1.5, 2.0, 0.9)))
-    assert place((0.5, 1.0, None))[30:].all() and place_phones([Word("pa", 0.5, 1.0, (), 0.9)]) is None
+    assert place((0.5, 1.0, None))[21:69].all() and place_phones([Word("pa", 0.5, 1.0, (), 0.9)]) is None
     track = place_phones([Word("pa", 0.1, 0.4, (Phone("P", 0.1, 0.2), Phone("AA", 0.2, 0.4)))])
     assert track is not None and track.ravel()[6:12].tolist() == [INDEX["P"]] * 6
 

@@ -78,7 +78,7 @@ BLOCK, REACH = 30 * FPS, 2.0  # frames blended at once, and s from them beyond w
 # trusted: 0.94 of 765 words of 40 recordings with their own transcripts, 0.07 with another's.
 MIN_CONFIDENCE, MIN_AROUND, AROUND = 0.1, 0.4, 2
 MAX_PAUSE = 0.3  # s between trusted words that are known to be silent
-REACH = 0.15  # s before and after trusted words in which phones are known, too
+BESIDE = 0.15  # s before and after trusted words in which phones are known, too
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def place_phones(words: Iterable[TimedWord]) -> np.ndarray | None:
     for k, word in enumerate(known):
         around = np.median(sure[max(k - AROUND, 0) : k + AROUND + 1])
         if getattr(word, "phones", ()) and sure[k] >= MIN_CONFIDENCE and around >= MIN_AROUND:
-            joins = last == k - 1 and spans and word.start - spans[-1][1] <= MAX_PAUSE - REACH
-            spans.append((spans.pop()[0] if joins else word.start - REACH, word.end + REACH))
+            joins = last == k - 1 and spans and word.start - spans[-1][1] <= MAX_PAUSE - BESIDE
+            spans.append((spans.pop()[0] if joins else word.start - BESIDE, word.end + BESIDE))
             last = k
     if not spans:
         return None
