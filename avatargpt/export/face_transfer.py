@@ -112,9 +112,15 @@ class _Bent:
         return self._map(points), np.einsum("cvj,kvc->kvj", np.stack(stretch), moves)
 
 
+def _tree_of(points: np.ndarray) -> cKDTree:
+    """Of points (N, k)."""
+    # Balanced ones, whose medians may be 0, crash where a program takes the smallest numbers for 0, as training does.
+    return cKDTree(points, balanced_tree=False)
+
+
 def _nearest(sources: np.ndarray, moves: np.ndarray, points: np.ndarray, scale: float) -> np.ndarray:
     """(52, N, 3) of points (N, k): the mean of the displacements (52, V, 3) of the sources (V, k) around each."""
-    away, rows = cKDTree(sources).query(points, min(NEIGHBOURS, len(sources)))
+    away, rows = _tree_of(sources).query(points, min(NEIGHBOURS, len(sources)))
     width = np.maximum(away[:, -1:], 0.02 * scale) / 1.5
     share = np.exp(-((away / width) ** 2))
     share /= share.sum(1, keepdims=True)
@@ -293,9 +299,9 @@ def _move_pieces(
     scale, lips = marks.scale, marks.mouth.middle[len(marks.mouth.middle) // 2]
     inner = {name: bent(*part) for name, part in _ours().inner.items()}
     outside = np.flatnonzero(vertex_normals(*cut)[:, 2] > 0)
-    surface = cKDTree(cut.points[outside])
+    surface = _tree_of(cut.points[outside])
     rims = [at.ravel() for lids in marks.lids if lids is not None for at in (lids.upper_at, lids.lower_at)]
-    edges = (cKDTree(cut.points[np.concatenate(rims)]), np.concatenate(rims)) if rims else None
+    edges = (_tree_of(cut.points[np.concatenate(rims)]), np.concatenate(rims)) if rims else None
     # the teeth make way for corners that are drawn together
     corners = [marks.mouth.middle[k] - lips for k in (0, -1)]
     drawn = sum(on_skin[:, marks.mouth.upper_at[k]].mean(1)[:, 0] / corners[k][0] for k in (0, -1)) / 2
@@ -314,7 +320,7 @@ def _move_pieces(
                 share = 1 - np.clip((place[:, 1] - lips[1]) / (0.1 * scale) + 0.5, 0, 1)
                 moves[:, rows] += share[:, None] * _nearest(*inner["teethLower"], place, 10 * scale)
             else:
-                away = {name: float(cKDTree(p).query(place)[0].mean()) for name, (p, _) in inner.items()}
+                away = {name: float(_tree_of(p).query(place)[0].mean()) for name, (p, _) in inner.items()}
                 moves[:, rows] += _nearest(*inner[min(away, key=lambda name: away[name])], place, 10 * scale)
         else:
             away, near = surface.query(place, 4)
