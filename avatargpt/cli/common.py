@@ -18,7 +18,7 @@ import typer
 from avatargpt.options import is_text
 from avatargpt.verbs import VERBS
 from vqvae.errors import UserError, printable
-from vqvae.io.files import parsing, read_text, real_path
+from vqvae.io.files import read_text, real_path
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
@@ -497,11 +497,11 @@ class Worn:
         if modality == "face":  # needs no skeleton
             if self.root != "hips":
                 raise UserError(f"--root {self.root}: accepted with a body")
-            from avatargpt.export.face_making import make_talk, open_gltf
+            from avatargpt.export.face_making import load_talk
 
-            with parsing(self.character, "a head"):
-                note(f"{self.character}: face: {make_talk(*open_gltf(self.character)).line}")
-            return {"character": self.character}
+            talk = load_talk(self.character)
+            note(f"{self.character}: face: {talk.line}")
+            return {"character": talk}
         character = load_character(self.character, self.root)
         for line in notes_of(character, modality):
             note(f"{self.character}: {line}")

@@ -24,7 +24,7 @@ _INDEX = {name: k for k, name in enumerate(SOURCES)}
 _MOUTH = tuple(n for n in arkit.NAMES if n.startswith(("jaw", "mouth")))
 MANY = 12  # shapes of jaw and mouth from which on these speak, whatever else there is
 # what visemes pose; a smile and a frown are moods beside them
-_SPOKEN = tuple(n for k, n in enumerate(arkit.NAMES) if poses()[:, k].any() and "Smile" not in n)
+_SPOKEN = tuple(arkit.NAMES[k] for k in np.flatnonzero(poses().any(0)) if "Smile" not in arkit.NAMES[k])
 # what each preset reads of our shapes (`expressions`)
 _OF_VOWELS = ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", *arkit.expand("mouthStretch"))
 _OF_MOODS = {"happy": ("mouthSmile", "cheekSquint"), "angry": ("browDown", "noseSneer"),

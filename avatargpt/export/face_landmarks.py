@@ -50,28 +50,9 @@ class Skin(NamedTuple):
     triangles: np.ndarray
 
 
-class _Gap(NamedTuple):
-    """An opening in one plane: a place (3,) of its upper and its lower edge, and the two corners of the skin's edge
-    that each lies on."""
-
-    upper: np.ndarray
-    lower: np.ndarray
-    upper_at: np.ndarray
-    lower_at: np.ndarray
-
-    @property
-    def middle(self) -> np.ndarray:
-        return (self.upper + self.lower) / 2
-
-    @property
-    def height(self) -> float:
-        return float(np.linalg.norm(self.upper - self.lower))
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A mouth or the lids of an eye: upper and lower edge, (N, 3) each, from the person's right to the left, and the
-    numbers (N, 2) of the skin's points beside each."""
+class Opening(NamedTuple):
+    """A mouth or the lids of an eye: upper and lower edge (N, 3), from the person's right to the left, and the numbers
+    (N, 2) of the two points of the skin between which each lies. In one plane: (3,) and (2,)."""
 
     upper: np.ndarray
     lower: np.ndarray
@@ -86,7 +67,7 @@ class Opening:
     @property
     def height(self) -> np.ndarray:
         """(N,)"""
-        return np.asarray(np.linalg.norm(self.upper - self.lower, axis=1))
+        return np.asarray(np.linalg.norm(self.upper - self.lower, axis=-1))
 
     @property
     def width(self) -> float:
@@ -186,7 +167,7 @@ class _Section:
         reach = np.where((h >= low - 1e-9) & (h <= high + 1e-9), z0 + share * (z1 - z0), -np.inf)
         return np.asarray(reach.max(1, initial=-np.inf))
 
-    def openings(self) -> list[_Gap]:
+    def openings(self) -> list[Opening]:
         """Those in this plane, from the top down."""
         scale, kind = self._scale, self._kind
         if len(self.seen) < 2:
@@ -200,22 +181,22 @@ class _Section:
         straight = np.linalg.norm(above - below, axis=1)
         apart = (above[:, 1] - below[:, 1] >= kind.low * scale) & (straight < kind.high * scale)
         found = np.flatnonzero(apart & (way > kind.times * straight + kind.further * scale))
-        out: list[_Gap] = []
+        out: list[Opening] = []
         for k in found:  # lips that touch are seen in turns
             up, down = (self.edges[self.seen[n]] for n in (k, k + 1))
             if out and kind is MOUTH and out[-1].lower[1] - above[k][1] < SAME * scale:
                 out[-1] = out[-1]._replace(lower=below[k], lower_at=down)
             else:
-                out.append(_Gap(above[k], below[k], up, down))
+                out.append(Opening(above[k], below[k], up, down))
         return out
 
 
-def _follow(skin: Skin, scale: float, x: float, start: _Gap, kind: Kind) -> Opening:
+def _follow(skin: Skin, scale: float, x: float, start: Opening, kind: Kind) -> Opening:
     """An opening from plane to plane, to both corners."""
-    sides: list[list[_Gap]] = []
+    sides: list[list[Opening]] = []
     tallest = 1.3 * start.height + SAME * scale
     for way in (-1, 1):
-        last, rows, missed, k = start, list[_Gap](), 0, 0
+        last, rows, missed, k = start, list[Opening](), 0, 0
         while missed < 2 and k < 60:
             k += 1
             found = _Section(skin, x + way * k * STEP * scale, scale, kind).openings()
@@ -257,7 +238,7 @@ def find_landmarks(skin: Skin, eyes: tuple[np.ndarray, np.ndarray]) -> Landmarks
     return Landmarks(scale, mouth, (lids[0], lids[1]), points)
 
 
-def _find_mouth(skin: Skin, scale: float, centre: np.ndarray) -> _Gap:
+def _find_mouth(skin: Skin, scale: float, centre: np.ndarray) -> Opening:
     """Upper and lower edge of the mouth in the middle of the face; the widest where there are several."""
     best, width = None, 0.0
     for gap in _Section(skin, float(centre[0]), scale, MOUTH).openings():

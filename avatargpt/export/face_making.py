@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,17 @@ ENOUGH = arkit.COUNT // 2  # shapes of its own that a head has for none to be ma
 @dataclass(frozen=True)
 class TalkingFile:
     """A character's file whose face can be moved: JSON and binary chunk, with shapes that were made where it had too
-    few; the document; how its face follows ours; and what to say of it in one line."""
+    few; the document; how its face follows ours; what to say of it in one line; and where it was read."""
 
     gltf: dict[str, Any]
     blob: bytes
     document: Document
     face: CharacterFace
     line: str
+    path: Path = Path()
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
 
 def open_gltf(path: Path) -> tuple[dict[str, Any], bytes, Document]:
@@ -60,6 +64,16 @@ def open_gltf(path: Path) -> tuple[dict[str, Any], bytes, Document]:
             return *self_contained(path, raw, document), document
         text, blob = unpack_glb(raw)
         return json.loads(text), blob, document
+
+
+def load_talk(path: str | os.PathLike[str]) -> TalkingFile:
+    """A character's file for any number of faces; one that is loaded already as it is. Raises as `make_talk`."""
+    if isinstance(path, TalkingFile):
+        return path
+    source = Path(path)
+    opened = open_gltf(source)
+    with parsing(source, "a head", ACCEPTED):
+        return replace(make_talk(*opened), path=source)
 
 
 def make_talk(gltf: dict[str, Any], blob: bytes, document: Document, always: bool = False) -> TalkingFile:
@@ -111,10 +125,8 @@ def write_face(motion: FaceMotion, path: Path, character: str | os.PathLike[str]
     Raises:
         UserError: a file that cannot be read, or a head for which no shapes can be made.
     """
-    source = Path(character)
-    opened = open_gltf(source)
-    with parsing(source, "a head", ACCEPTED):
-        talk = make_talk(*opened)
+    talk = load_talk(character)
+    with parsing(talk.path, "a head", ACCEPTED):
         tracks = face_tracks(talk.document, motion)
         bone, local = head_turns(talk.document, turns(motion.head))
         if bone >= 0:

@@ -103,9 +103,14 @@ def read_take(name: str, weights: np.ndarray, fps: float) -> Take:
     straight = np.abs(np.diff(jaw, 2, prepend=0, append=0)) < 1e-7
     lines = np.convolve(straight, np.ones(GAP), "same") >= GAP - 0.5
     missing = np.convolve(lines, np.ones(GAP), "same") > 0
+    speaks = find_speech(np.abs(np.gradient(jaw)) * fps, fps)
+    return Take(name, pose - rest, mouth_of(weights), speaks & ~missing, ~missing)
+
+
+def find_speech(speed: np.ndarray, fps: float) -> np.ndarray:
+    """(T,) weights a second of the jaw -> (T,) whether somebody speaks."""
     window = round(AROUND_SPEECH * fps)
-    speed = np.convolve(np.abs(np.gradient(jaw)) * fps, np.ones(window) / window, "same")
-    return Take(name, pose - rest, mouth_of(weights), (speed > JAW_SPEED) & ~missing, ~missing)
+    return np.asarray(np.convolve(speed, np.ones(window) / window, "same") > JAW_SPEED)
 
 
 def read_takes(folder: str) -> list[Take]:
@@ -140,8 +145,7 @@ def measure_driver(driver: Driver, faces: str, count: int) -> tuple[np.ndarray, 
         rows.append(driver.drive(samples[: int(MAX_SECONDS * rate)], rate).weights)
     mouths = np.concatenate([mouth_of(w) for w in rows])
     jaw = np.concatenate([np.abs(np.gradient(w[:, arkit.INDEX["jawOpen"]])) * 30 for w in rows])
-    window = round(AROUND_SPEECH * 30)
-    return measure_mouth(mouths, np.convolve(jaw, np.ones(window) / window, "same") > JAW_SPEED)
+    return measure_mouth(mouths, find_speech(jaw, 30.0))
 
 
 def log_likelihood(mixture: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:

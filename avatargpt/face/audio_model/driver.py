@@ -191,7 +191,8 @@ class FaceStream:
         """One feature frame through the network -> a video frame, or None while there is none."""
         net, features = self._net, self._features(block)
         number = max(self._feature_frames - net.config.look_ahead, 0)  # of the newest video frame
-        time, told = number / FPS, self._told[number] if number < len(self._told) else None
+        time, phones = number / FPS, self._told[number] if number < len(self._told) else None
+        told = None if phones is None else net.tell(torch.from_numpy(phones))  # the same for both states
         h, extra = self._backbone.step(features, (lambda x: self._add_text(x, time)) if self._directed else None, told)
         plain = h if self._undirected is self._backbone else self._undirected.step(features, None, told)[0]
         mouth = None if self._mouth is None else self._mouth.step(features)[0]
@@ -203,9 +204,9 @@ class FaceStream:
         shares = [networks.gate_share(float(x)) for x in out[WIDTH : WIDTH + len(self._gates)]]
         if mouth is not None:
             undirected = out if plain is h else F.linear(plain, *self._heads)
-            known, paired = told is not None and bool((told[:2] >= 0).all()), self._pairs.paired(mouth).numpy()
-            rule, phones = undirected[:WIDTH].numpy(), undirected[-PHONES:]
-            mixed = self._recorded.step(row, rule, phones, shares, paired, known)
+            known, paired = phones is not None and bool((phones[:2] >= 0).all()), self._pairs.paired(mouth).numpy()
+            rule, heard = undirected[:WIDTH].numpy(), undirected[-PHONES:]
+            mixed = self._recorded.step(row, rule, heard, shares, paired, known)
             if mixed is None:
                 return None
             row = mixed
@@ -319,13 +320,13 @@ class Backbone:
         return twin
 
     def step(
-        self, features: np.ndarray, add_text: TextBranch | None = None, told: np.ndarray | None = None
+        self, features: np.ndarray, add_text: TextBranch | None = None, told: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """One frame's features (332,) -> the hidden state (D,), and what text adds to the curves (55,).
 
         Args:
             add_text: changes the state where text is added, and returns what it adds to the curves.
-            told: (12,) phones, see `DriverNetwork.tell`; None = none is known.
+            told: (D,) what `DriverNetwork.tell` makes of the phones; None = none is known.
         """
         normal = (features - self._mean) / self._std
         # Half the time of `clip`.
@@ -334,7 +335,7 @@ class Backbone:
             normal = np.concatenate((normal, self._spectrum(normal)))
         x: Tensor = F.linear(torch.from_numpy(normal), *self._enter)
         if told is not None:
-            x = x + self.network.tell(torch.from_numpy(told))
+            x = x + told
         extra: Tensor | None = None
         for number, (layer, past) in enumerate(zip(self._layers, self._past, strict=True), 1):
             y = torch.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias).to(self._dtype)
@@ -390,7 +391,7 @@ def press_lips(curves: np.ndarray, certainty: float, acting: np.ndarray, pose: n
     """
     # A mouth open further is left alone: the network that hears these sounds learnt them from other languages.
     share = certainty * min(max((PRESS_JAW - float(curves[JAW])) / (PRESS_JAW - FULL_PRESS_JAW), 0.0), 1.0)
-    return curves + share * acting * (pose - curves) if share > 0 else curves
+    return apply_gates(curves, [share], [(acting, pose)])
 
 
 def light_closure(pose: np.ndarray) -> np.ndarray:
