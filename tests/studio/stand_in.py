@@ -138,9 +138,19 @@ class Model(FakeModel):
     def expected_seconds(self, requests: list[Any], *_: Any) -> list[float]:
         return [2.0 for _ in requests]
 
-    def describe(self, motions: list[Motion], num: int | None = None, **_: Any) -> list[Any]:
-        lines = [f"a person moves for {len(m)} frames" for m in motions]
-        return lines if num is None else [[line] * num for line in lines]
+    def describe(self, motion: list[Motion], **_: Any) -> list[str]:
+        return [f"a person moves for {len(m)} frames" for m in motion]
+
+    def act_face(
+        self, text: str = "", emotion: Any = (), sound: Any = None, seconds: float | None = None, **_: Any
+    ) -> FaceMotion:
+        return self.avatars.face.perform(text, sound, emotion, seconds)
+
+    def speak(self, sound: Any, emotion: Any = (), **_: Any) -> AvatarMotion:
+        return self.avatars.speak(sound, emotion)
+
+    def gesture(self, sound: Any, **_: Any) -> Motion:
+        return self.avatars.speak(sound).body
 
     def actions(self, query: str = "", count: int = 20, offset: int = 0) -> list[KnownAction]:
         """120 moves; the last ones are the nearest to any query."""

@@ -104,9 +104,11 @@ def test_a_dropped_bvh_is_described_and_played(page, clip):
 
 def test_a_dropped_vrm_wears_the_motion(page, clip):
     motion, file = clip
-    drop(page, file.name, file.read_bytes())
     drop(page, "bones.vrm", a_vrm())
     until(page, "studio.studio.avatar.name === 'bones.vrm'")
+    standing = page.evaluate("studio.joints")  # before there is any motion
+    assert abs(standing["l_wrist"][1] - standing["pelvis"][1]) < 0.3 < standing["pelvis"][1] - standing["l_ankle"][1]
+    drop(page, file.name, file.read_bytes())
     limbs = [pair for pair in LIMBS if pair != ("spine1", "spine2")]  # a bone of ours ends within one of the avatar's
     page.evaluate("(studio.studio.player.pause(), studio.studio.player.seek(0), studio.studio.redraw())")
     page.wait_for_timeout(150)

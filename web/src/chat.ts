@@ -3,6 +3,7 @@
 import { request } from "./api";
 import { el, save } from "./dom";
 import { icon } from "./icons";
+import { answersOf } from "./questions";
 import type { Line, Studio } from "./studio";
 
 const HINTS = [
@@ -85,12 +86,3 @@ function remarked(text: string): (Node | string)[] {
     return [`${i ? "\n" : ""}${step ?? line}`, ...(sign ? [sign] : [])];
   });
 }
-
-/** What a question offers: its two readings, or what stands in quotes; else nothing to click. */
-function answersOf(question: string): { label: string; text: string }[] {
-  const [, first, second] = /^Shall I (.+) \(first\), or (.+) \(second\)\?$/.exec(question) ?? [];
-  if (first && second) return [{ label: capital(first), text: "first" }, { label: capital(second), text: "second" }];
-  return [...question.matchAll(/[“"]([^”"]{1,60})[”"]/g)].slice(0, 4).map(([, text = ""]) => ({ label: text, text }));
-}
-
-const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);

@@ -5,7 +5,8 @@ import { Blend, type Layer } from "./blend";
 import { alike, changed, spliced } from "./drafts";
 import { tell } from "./menu";
 import { Player } from "./player";
-import type { Clip, Pose } from "./frames";
+import { answersOf } from "./questions";
+import type { Clip, Pose, Shape } from "./frames";
 import type { Stage } from "./stage";
 import { Moved, Own, parse, Vrm, type Wearer } from "./wear";
 
@@ -181,7 +182,7 @@ export class Studio {
     return this.session.id;
   }
 
-  /** Words of the user. False where they did not arrive, or were refused: then nothing was done, nothing is asked. */
+  /** Words of the user. False where they did not arrive, or were refused: nothing was done, no answers are offered. */
   async send(text: string, line: Line = { kind: "user", text }): Promise<boolean> {
     this.say(line);
     const arrived = await this.turn({ text }, "Reading");
@@ -266,7 +267,7 @@ export class Studio {
 
   private async done({ reply, session }: api.Done): Promise<void> {
     const before = this.session?.segments ?? [];
-    this.refused = !!reply && !reply.ok && !reply.acts.length && !session.question;
+    this.refused = !!reply && !reply.ok && !reply.acts.length && !answersOf(session.question ?? "").length;
     if (reply) {
       const { text, acts, ok, files = [] } = reply;
       this.say({ kind: "reply", text: reply.question && !text ? reply.question : text, acts, ok, files });
@@ -502,10 +503,16 @@ export class Studio {
 const isActs = (turn: api.Turn): boolean => !turn.user || turn.user === turn.acts.join(" | ");
 
 // an avatar that has nothing to do yet
-const AT_REST = { joints: ["pelvis", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow"], parents: [], offsets: [], face: [] };
+const HIPS = 0.925; // metres over the soles
+const AT_REST: Shape = {
+  joints: ["pelvis", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_foot"],
+  parents: [-1, 0, 0, 1, 2, 0],
+  offsets: [[0, 0, 0], [0.17, 0.45, 0], [-0.17, 0.45, 0], [0.26, 0, 0], [-0.26, 0, 0], [0.1, -HIPS, 0]],
+  face: [],
+}; // prettier-ignore
 const turned = (z: number, y = 0): number[] => [0, Math.sin(y / 2), Math.sin(z / 2), Math.cos(Math.hypot(z, y) / 2)];
 const REST_POSE: Pose = {
-  root: new Float32Array([0, 0.925, 0]),
-  turns: new Float32Array([0, 0, 0, 1, ...turned(-1.22), ...turned(1.22), ...turned(0, -0.16), ...turned(0, 0.16)]),
+  root: new Float32Array([0, HIPS, 0]),
+  turns: new Float32Array([0, 0, 0, 1, ...turned(-1.22), ...turned(1.22), ...turned(0, -0.16), ...turned(0, 0.16), 0, 0, 0, 1]),
   face: new Float32Array(0),
 };
