@@ -145,7 +145,7 @@ def test_a_question_of_two_readings_is_answered_by_its_words_or_taken_back(page,
     asked = "!!studio.studio.session.question && !studio.studio.busy"
     at_end = "((log) => log.scrollHeight - log.scrollTop - log.clientHeight)(document.querySelector('.log')) < 2"
     tell("a person strolls")
-    for line in ("question: length", "show timeline", "describe", "show plan", "help", "slower or gone"):
+    for line in ("question: whole", "show timeline", "describe", "show plan", "help", "slower or gone"):
         page.fill("#words", line)
         page.press("#words", "Enter")
         until(page, "!studio.studio.busy && document.querySelector('#words').value === ''")
