@@ -7,7 +7,7 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 
 /** SHA-256 of all that the build is made of; tests/studio/test_build.py computes the same. */
 function sources() {
-  const names = ["index.html", "package-lock.json", "vite.config.mjs", ...readdirSync(`${here}src`).map((n) => `src/${n}`)];
+  const names = ["index.html", "package-lock.json", "vite.config.mjs", "client/index.js", ...readdirSync(`${here}src`).map((n) => `src/${n}`)];
   const hash = createHash("sha256");
   for (const name of names.sort()) hash.update(`${name}\n`).update(readFileSync(here + name));
   return hash.digest("hex");

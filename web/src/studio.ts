@@ -245,7 +245,8 @@ export class Studio {
     const clip = await api.frames(`${frames}?take=${take}`).catch(() => null);
     if (!clip || signal.aborted) return;
     const first = !this.draft;
-    const one: api.Segment = { n, caption, name: "", activity, start, seconds, rounds: 1, note: "", kind: "made", focus: true, draft: true };
+    const one: api.Segment = { n, caption, name: "", activity, start, seconds, rounds: 1, note: "", kind: "made", focus: true, draft: true,
+      seed: null, tempo: 1, mirrored: false, actions: [], clip: null, sound: null };
     const layers = (this.blend?.layers ?? []).filter((l) => l.faceOnly || l.start + l.seconds <= start + 0.01);
     this.draft = { start: this.draft?.start ?? start, segments: [...this.segments.slice(0, n - 1), one] };
     this.player.more = true;

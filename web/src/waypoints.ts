@@ -74,9 +74,10 @@ export class Waypoints {
   private async walk(): Promise<void> {
     const { place, yaw } = this.start();
     const [c, s] = [Math.cos(yaw), Math.sin(yaw)];
-    const waypoints = this.points.map((p) => {
+    const round = (v: number): number => Math.round(v * 100) / 100;
+    const waypoints = this.points.map((p): [number, number] => {
       const [x, z] = [p.x - place.x, p.z - place.z];
-      return [x * c - z * s, x * s + z * c].map((v) => Math.round(v * 100) / 100);
+      return [round(x * c - z * s), round(x * s + z * c)];
     });
     const done = await this.studio.work("Walking the path", async (progress, signal) => {
       const request = { clauses: [{ action: "walk", waypoints }] };
