@@ -10,7 +10,7 @@ Every method is one route; docs/server.md names them with their fields. Work tha
 a job until its end, and a busy server is asked again when it says so.
 """
 
-from avatargpt.client.client import Client, Clip, Session, Upload
-from avatargpt.client.stream import Frames, ServerError
+from .client import Client, Session
+from .results import Clip, Frames, ServerError, Upload
 
 __all__ = ["Client", "Clip", "Frames", "ServerError", "Session", "Upload"]

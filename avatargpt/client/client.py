@@ -2,112 +2,33 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import numpy as np
 
-from avatargpt.client.stream import Frames, ServerError, frames_of, message, send_sound
-from avatargpt.verbs import VERBS
-from avatargpt.verbs.request import PythonOnly, Refers, fields_of, marker_of
-from vqvae.errors import UserError, one_line
-from vqvae.io.files import atomic_write, regular_file
+from .results import Clip, File, Frames, Progress, ServerError, Upload, frames_of, message, send_sound
+from .verbs import Verbs
+
+if TYPE_CHECKING:
+    from . import verbs
 
 URL, KEY = "AVATARGPT_URL", "AVATARGPT_KEY"  # environment variables
 DEFAULT_URL = "http://127.0.0.1:8765"
 WAIT = 30.0  # seconds of one exchange that waits for work
 POLL = 0.2  # seconds between two looks at a job
 ENDED = ("done", "failed", "cancelled")
-# (steps done, steps in all), 0 in all = not known
-Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A motion that the server keeps until it expires."""
-
-    id: str
-    prompt: str
-    kind: str  # body, face, gesture, avatar
-    seconds: float
-    frames: int
-    fps: float
-    caption: str = ""
-    notes: tuple[str, ...] = ()
-    read_as: tuple[str, ...] = ()  # known captions
-    links: dict[str, str] = field(default_factory=dict)  # format -> path on the server
-    about: dict[str, Any] = field(default_factory=dict, repr=False)  # the whole answer
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
-        """From the JSON of the server."""
-        notes, read_as = tuple(row.get("notes") or ()), tuple(row.get("read_as") or ())
-        return cls(row["id"], row.get("prompt") or "", row["kind"], float(row["seconds"]), int(row["frames"]),
-                   float(row["fps"]), row.get("caption") or "", notes, read_as, dict(row["links"]), row)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file on the server, until it expires."""
-
-    id: str
-    kind: str  # motion, sound, film, avatar, picture
-    name: str
-    bytes: int
-    motion: Clip | None = None  # of a motion's file
-
-
-# A file, which is sent, or one that was sent before.
-File = str | os.PathLike[str] | Upload
-
-
-def _clips(answer: dict[str, Any]) -> list[Clip]:
-    """The motions of an answer."""
-    return [Clip.of(row) for row in answer["motions"]]
-
-
-def _posted(route: str, place: str, *first: str, take: Callable[[dict[str, Any]], Any] = _clips) -> Callable[..., Any]:
-    """A method that posts the fields of a request, as they are given, and follows the work; the server checks them.
-
-    Args:
-        place: where the class of the request is. first: fields that come before the others. take: what the method
-            gives, of the answer.
-    """
-    kind = resolve_name(place)
-    fields_sent = {name: f for name, f in fields_of(kind).items() if marker_of(f, PythonOnly) is None}
-    names = [*first, *(name for name in fields_sent if name not in first)]
-    kinds = {name: mark.kind for name, f in fields_sent.items() if (mark := marker_of(f, Refers))}
-
-    def call(client: Client, *args: Any, progress: Progress | None = None, **fields: Any) -> Any:
-        asked = dict(zip(names[: len(args)], args, strict=True)) | fields
-        if isinstance(asked.get("prompt"), dict):
-            asked["request"] = asked.pop("prompt")
-        for name, value in asked.items():
-            if kinds.get(name) in ("sound", "film") and value is not None:
-                asked[name] = client._upload(value)
-        return take(client._work(route, asked, progress))
-
-    rows = "\n".join(f"    {name}: {fields_sent[name].description}" for name in names)
-    call.__doc__ = (
-        f"{inspect.getdoc(kind)}\n\nArgs:\n{rows}\n    progress: called with steps done, and in all.\n\n"
-        "Raises:\n    ServerError: a mistake, or no server."
-    )
-    return call
-
-
-class Client:
+class Client(Verbs):
     """A server. A context manager; without it call `close`.
 
     Args:
@@ -117,7 +38,7 @@ class Client:
         transport: of httpx, for tests.
 
     Raises:
-        UserError: an address that is not http or https.
+        ValueError: an address that is not http or https.
     """
 
     def __init__(
@@ -126,7 +47,7 @@ class Client:
     ) -> None:  # fmt: skip
         address = url or os.environ.get(URL, "").strip() or DEFAULT_URL
         if not address.startswith(("http://", "https://")):
-            raise UserError(f"{address}: no address of a server; accepted http://HOST:PORT or https://HOST")
+            raise ValueError(f"{address}: no address of a server; accepted http://HOST:PORT or https://HOST")
         self.url, self.timeout = address.rstrip("/"), timeout
         self.key = os.environ.get(KEY, "").strip() if key is None else key
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
@@ -143,23 +64,6 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    # Verbs
-
-    generate = _posted("motions", VERBS["generate"])
-    extend = _posted("extend", VERBS["extend"])
-    in_between = _posted("inbetween", VERBS["inbetween"])
-    edit = _posted("edit", "avatargpt.verbs.join:EditRequest")
-    describe = _posted("describe", VERBS["describe"], take=itemgetter("descriptions"))
-    read = _posted("read", VERBS["read"], take=lambda answer: answer.get("request") or answer["score"])
-    actions = _posted("actions", VERBS["actions"], take=itemgetter("actions"))
-    reconstruct = _posted("reconstruct", VERBS["reconstruct"], take=lambda answer: (*_clips(answer), answer["figures"]))
-    run_task = _posted("tasks", VERBS["task"], take=lambda a: a["answers"] if "answers" in a else _clips(a))
-    plan = _posted("plans", VERBS["plan"], take=lambda answer: answer)
-    face = _posted("faces", VERBS["face"], "sound", "text")
-    gesture = _posted("gestures", VERBS["gesture"])
-    speak = _posted("speak", VERBS["speak"])
-    capture = _posted("capture", VERBS["capture"])
-
     def motion(self, id: str) -> Clip:
         """A motion by its id."""
         return Clip.of(self._json("GET", f"/v1/motions/{id}"))
@@ -171,7 +75,7 @@ class Client:
 
         Args:
             blocks: may come as slowly as a microphone; what comes faster waits.
-            fields: text, emotion, body, motion (a `Clip`), speaker, calm, energy, seed.
+            fields: text, emotion, body, motion (a `Clip`), speaker, calm, energy, seed, presets.
 
         Raises:
             ServerError: a mistake in the fields, too many streams, no server.
@@ -196,24 +100,26 @@ class Client:
             from websockets.exceptions import WebSocketException
             from websockets.sync.client import connect
         except ImportError:
-            raise UserError('streams need websockets; install it with pip install "avatargpt[live]"') from None
+            raise ValueError('streams need websockets; install it with pip install "avatargpt[live]"') from None
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         url = f"ws{self.url.removeprefix('http')}/v1/stream"
         try:
             socket = connect(url, additional_headers=headers, max_size=1 << 24)
         except (OSError, WebSocketException) as e:
-            raise ServerError(f"{url}: no stream ({one_line(str(e))})") from None
+            raise ServerError(f"{url}: no stream ({e})") from None
         with socket:
             try:
                 yield socket
             except WebSocketException as e:
-                raise ServerError(f"{url}: the stream has ended ({one_line(str(e))})") from None
+                raise ServerError(f"{url}: the stream has ended ({e})") from None
 
     # Files
 
     def upload(self, path: str | os.PathLike[str]) -> Upload:
         """Send a file."""
-        file = regular_file(path)
+        file = Path(path)
+        if not file.is_file():
+            raise ValueError(f"{file}: no such file")
         # read while it is sent: a film need not fit into the memory
         with file.open("rb") as data:
             headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
@@ -226,18 +132,18 @@ class Client:
         """Send a motion's file, which becomes a motion of the server.
 
         Raises:
-            UserError: a file without motion.
+            ValueError: a file without motion.
         """
         sent = self.upload(path)
         if sent.motion is None:
-            raise UserError(f"{path}: the server takes it for a file of kind {sent.kind}; accepted a motion")
+            raise ValueError(f"{path}: the server takes it for a file of kind {sent.kind}; accepted a motion")
         return sent.motion
 
     def save(self, motion: Clip | str, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a motion in the format of the suffix, with its options; `character`: an `Upload` that wears it."""
         target = Path(path)
         if not target.suffix:
-            raise UserError(f"{target}: no suffix; accepted that of a format, such as .glb")
+            raise ValueError(f"{target}: no suffix; accepted that of a format, such as .glb")
         number = motion.id if isinstance(motion, Clip) else motion
         return self._download(f"/v1/exports/{number}{target.suffix.lower()}", target, options)
 
@@ -250,11 +156,11 @@ class Client:
 
     # Jobs
 
-    def job(self, id: str) -> dict[str, Any]:
+    def job(self, id: str) -> verbs.Job:
         """The state of a job."""
         return self._json("GET", f"/v1/jobs/{id}")
 
-    def cancel(self, id: str) -> dict[str, Any]:
+    def cancel(self, id: str) -> verbs.Job:
         """Cancel a job."""
         return self._json("DELETE", f"/v1/jobs/{id}")
 
@@ -265,7 +171,7 @@ class Client:
         # what takes no time may be done already
         return job if isinstance(job, dict) else {"id": "", "status": "done"} | answer
 
-    def follow(self, id: str, progress: Progress | None = None) -> dict[str, Any]:
+    def follow(self, id: str, progress: Progress | None = None) -> Any:
         """Wait for the end of a job; what it gives.
 
         Raises:
@@ -298,20 +204,20 @@ class Client:
 
     # The server
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> verbs.Health:
         """What ``/healthz`` says."""
         return self._json("GET", "/healthz")
 
     # Exchanges
 
-    def _work(self, route: str, fields: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
+    def _work(self, path: str, fields: dict[str, Any], progress: Progress | None = None) -> Any:
         """The answer of a route that takes time."""
         wait = 0 if progress is not None else min(WAIT, self.timeout)
-        answer = self._json("POST", f"/v1/{route}", params={"wait": wait}, json=_plain(fields))
+        answer = self._json("POST", path, params={"wait": wait}, json=_plain(fields))
         job = answer.get("job")
         return self.follow(job["id"], progress) if isinstance(job, dict) else answer
 
-    def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def _json(self, method: str, path: str, **request: Any) -> Any:
         with self._answer(method, path, **request) as response:
             try:
                 value = json.loads(response.read())
@@ -333,19 +239,20 @@ class Client:
                         return
                     error, pause = _error(response), _pause(response)
             except httpx.HTTPError as e:
-                raise ServerError(f"{self.url}: no answer ({one_line(str(e)) or type(e).__name__})") from None
+                raise ServerError(f"{self.url}: no answer ({str(e) or type(e).__name__})") from None
             # a stream that was read cannot be sent again
             if pause is None or "content" in request or time.monotonic() + pause > until:
                 raise error
             time.sleep(pause)
 
     def _download(self, path: str, target: Path, options: dict[str, Any]) -> Path:
-        def write(temporary: Path) -> None:
-            with self._answer("GET", path, params=_plain(options)) as response, temporary.open("wb") as file:
+        """A file of the server, which appears under its name when it is complete."""
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".avatargpt-") as folder:
+            part = Path(folder) / target.name
+            with self._answer("GET", path, params=_plain(options)) as response, part.open("wb") as file:
                 for block in response.iter_bytes():
                     file.write(block)
-
-        return atomic_write(target, write)
+            return part.replace(target)
 
     def _events(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         with self._answer("GET", path) as response:
@@ -365,30 +272,30 @@ class Client:
 class Session:
     """A conversation over a timeline on a server; `state` is its JSON after the last turn."""
 
-    def __init__(self, client: Client, state: dict[str, Any]) -> None:
+    def __init__(self, client: Client, state: verbs.Session) -> None:
         self._client, self.state = client, state
         self.id: str = state["id"]
 
     @property
-    def segments(self) -> list[dict[str, Any]]:
+    def segments(self) -> list[verbs.Segment]:
         """What stands on the timeline."""
         return list(self.state["segments"])
 
-    def say(self, text: str) -> dict[str, Any]:
+    def say(self, text: str) -> verbs.Reply:
         """A turn in words; the reply."""
         return self._turn({"text": text})
 
-    def do(self, *acts: str) -> dict[str, Any]:
+    def do(self, *acts: str) -> verbs.Reply:
         """A turn of acts, such as ``edit 2: slower``; the reply."""
         return self._turn({"acts": list(acts)})
 
-    def append(self, motion: Clip | str, caption: str = "") -> dict[str, Any]:
+    def append(self, motion: Clip | str, caption: str = "") -> verbs.Session:
         """A motion at the end of the timeline; the session."""
-        answer = self._client._work(f"sessions/{self.id}/motions", {"motion": motion, "caption": caption})
+        answer = self._client._work(f"/v1/sessions/{self.id}/motions", {"motion": motion, "caption": caption})
         self.state = answer.get("session", answer)
         return self.state
 
-    def refresh(self) -> dict[str, Any]:
+    def refresh(self) -> verbs.Session:
         """The state as it is now."""
         self.state = self._client._json("GET", f"/v1/sessions/{self.id}")
         return self.state
@@ -407,10 +314,10 @@ class Session:
         with self._client._answer("GET", f"/v1/sessions/{self.id}/python") as response:
             return response.read().decode()
 
-    def _turn(self, body: dict[str, Any]) -> dict[str, Any]:
-        answer = self._client._work(f"sessions/{self.id}/turns", body)
+    def _turn(self, body: dict[str, Any]) -> verbs.Reply:
+        answer = self._client._work(f"/v1/sessions/{self.id}/turns", body)
         self.state = answer["session"]
-        reply: dict[str, Any] = answer["reply"]
+        reply: verbs.Reply = answer["reply"]
         return reply
 
 
@@ -427,9 +334,7 @@ def _error(response: httpx.Response) -> ServerError:
         message, code, where = str(error["message"]), str(error["code"]), str(error.get("where") or "")
     except (ValueError, KeyError, TypeError):
         message, code, where = f"HTTP {response.status_code}", "", ""
-    return ServerError(
-        f"{response.request.url.copy_with(query=None)}: {one_line(message)}", response.status_code, code, where
-    )
+    return ServerError(f"{response.request.url.copy_with(query=None)}: {message}", response.status_code, code, where)
 
 
 def _pause(response: httpx.Response) -> float | None:

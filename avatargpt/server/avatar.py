@@ -23,7 +23,7 @@ KEPT = "public, max-age=3600"  # by the browser
 
 
 @router.get("/v1/avatar.glb", summary="The studio's avatar", **answers.data("model/gltf-binary"))
-def avatar() -> Response:
+def studio_avatar() -> Response:
     """Binary glTF, see `avatar_glb`."""
     return Response(avatar_glb(), media_type="model/gltf-binary", headers={"Cache-Control": KEPT})
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi import Body as JsonBody
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse
@@ -25,7 +25,7 @@ from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, body, refusal_of
 from avatargpt.server.exports import write_form
-from avatargpt.server.jobs import UNCACHED, follow, wait_for_job
+from avatargpt.server.jobs import follow, wait_for_job
 from avatargpt.server.results import SESSIONS, digest
 from avatargpt.server.tool_calls import Message, NamedFunction, calls_of, last_motion, results_of
 from avatargpt.server.tools import TOOLS
@@ -58,18 +58,17 @@ class CompletionBody(BaseModel):
 
 
 @router.get("/models", summary="The models", response_model=answers.Models)
-async def models(server: AnyServer) -> JSONResponse:
+async def list_models(server: AnyServer) -> Any:
     """One: the model that was loaded."""
-    row = {"id": MODEL, "object": "model", "created": int(server.started), "owned_by": "avatargpt"}
-    return JSONResponse({"object": "list", "data": [row]})
+    return {"object": "list", "data": [await get_model(server, MODEL)]}
 
 
 @router.get("/models/{id}", summary="A model", response_model=answers.Model)
-async def model(server: AnyServer, id: str) -> JSONResponse:
+async def get_model(server: AnyServer, id: Annotated[str, Path(examples=[MODEL])]) -> Any:
     """404 for another name."""
     if id != MODEL:
         raise Refusal(404, f"no model {id[:40]!r}; accepted: {MODEL}", "model", "model_not_found")
-    return JSONResponse({"id": MODEL, "object": "model", "created": int(server.started), "owned_by": "avatargpt"})
+    return {"id": MODEL, "object": "model", "created": int(server.started), "owned_by": "avatargpt"}
 
 
 EXAMPLES = {
@@ -81,8 +80,8 @@ EXAMPLES = {
 
 
 @router.post("/chat/completions", summary="Chat completions, as OpenAI's", response_model=answers.Completion,
-             responses=answers.EVENTS["responses"])  # fmt: skip
-async def completions(
+             responses={**answers.data("text/event-stream", 409, 429)["responses"], 404: {}})  # fmt: skip
+async def complete_chat(
     request: Request, server: AnyServer, row: Annotated[CompletionBody, JsonBody(openapi_examples=EXAMPLES)],
 ) -> Response:  # fmt: skip
     """A turn of a conversation about a timeline. Plain, streamed (SSE), or as calls of declared tools."""
@@ -105,7 +104,8 @@ async def completions(
         job = server.submit("completion", partial(_turn, server, row, turns[-1], base))
     number, created = f"chatcmpl-{secrets.token_urlsafe(16)}", int(time.time())
     if row.stream:
-        return EventSourceResponse(_stream_answer(server, row, job, number, created), headers=UNCACHED)
+        stream = _stream_answer(server, row, job, number, created)
+        return EventSourceResponse(stream, headers={"Cache-Control": "no-store"})
     result = await wait_for_job(request, server, job, server.settings.wait_seconds)
     if result is None:
         job.cancel()
@@ -198,9 +198,7 @@ def _list_declared(row: CompletionBody) -> list[str]:
     return ours
 
 
-def _read_calls(
-    server: Server, row: CompletionBody, last: int, names: list[str], report: Report
-) -> dict[str, Any]:
+def _read_calls(server: Server, row: CompletionBody, last: int, names: list[str], report: Report) -> dict[str, Any]:
     """Reads the last turn as calls of tools."""
     report(0, 1)
     calls, text = calls_of(server, row.messages[last].text, last_motion(row.messages), names)

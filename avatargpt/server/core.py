@@ -21,11 +21,10 @@ from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.scene import OnDraft
 from avatargpt.chat.timeline import Timeline
 from avatargpt.server.avatar import avatar_glb
-from avatargpt.server.drafts import Drafts
 from avatargpt.server.errors import Refusal
 from avatargpt.server.metrics import Metrics
 from avatargpt.server.results import Results
-from avatargpt.server.session_state import Sessions
+from avatargpt.server.session_state import Drafts, Sessions
 from avatargpt.server.settings import ServerSettings
 from avatargpt.server.worker import Function, Job, Report, Worker, job_json
 from vqvae.errors import UserError
@@ -47,7 +46,7 @@ class Server:
             `Worker.submit`. llm: the language model of the settings, None without one.
         jobs: those of this process that clients have not waited for, by id, until their ends are in the store. turns:
             the last one of each session.
-        sessions, drafts: see `avatargpt.server.session_state` and `avatargpt.server.drafts`.
+        sessions, drafts: see `avatargpt.server.session_state`.
 
     Args:
         model: an `avatargpt.AvatarGPT`, or anything with its methods; None = loaded on the worker's thread.

@@ -18,7 +18,7 @@ from vqvae.errors import OutOfTime, UserError, one_line, out_of_memory
 
 CODES = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    408: "timeout", 411: "length_required", 413: "too_large", 415: "unsupported_type", 429: "busy", 500: "internal",
+    408: "timeout", 409: "cancelled", 413: "too_large", 415: "unsupported_type", 429: "busy", 500: "internal",
     501: "not_installed", 503: "unavailable",
 }  # fmt: skip
 MAX_MESSAGE = 500  # characters
@@ -101,20 +101,14 @@ def without(message: str, folders: tuple[Path, ...]) -> str:
     return message
 
 
-_PARTS = (("body",), ("query",), ("path",))  # of a request, before the names of fields
-
-
 def of_validation(error: RequestValidationError) -> Refusal:
     """The first mistake that the schema of a request names."""
     first = error.errors()[0]
-    if first.get("loc") == ("body",):
+    if first["type"] == "json_invalid" or first.get("loc") == ("body",):
         return bad("the body is no JSON object; accepted: JSON with the header Content-Type: application/json", "body")
     # Between names stand the types of a union, as "constrained-float" or "list[...]".
-    loc = first.get("loc", ())
-    if first["type"] == "json_invalid":
-        return bad(f"the body is no JSON ({first.get('ctx', {}).get('error', 'not valid')})", "body")
-    place = [str(p) for p in loc[loc[:1] in _PARTS :] if isinstance(p, int) or p.isidentifier()]
-    return bad(f"{'.'.join(place) or 'the request'}: {first.get('msg', 'not accepted')}", ".".join(place))
+    place = ".".join(str(p) for p in first["loc"][1:] if isinstance(p, int) or p.isidentifier())
+    return bad(f"{place or 'the request'}: {first.get('msg', 'not accepted')}", place)
 
 
 def install(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi import Path as PathField
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -127,8 +128,11 @@ def export_stored(server: Server, number: str, form: str, query: FormQuery = AS_
     return path, f"{entry.about['kind']}-{number[:8]}{suffix}"
 
 
-@router.get("/{name}", summary="A motion as a file", **answers.FILE)
-async def get(server: AnyServer, name: str, query: Annotated[FormQuery, Query()]) -> Response:
+@router.get("/{name}", summary="A motion as a file", **answers.EXPORT)
+async def export_motion(
+    server: AnyServer, name: Annotated[str, PathField(examples=[f"{answers.ID}.glb"])],
+    query: Annotated[FormQuery, Query()],
+) -> Response:  # fmt: skip
     """``ID.EXT`` with the options of the format in the query."""
     number, _, form = name.partition(".")
     work = server.draw_in_thread if f".{form.lower()}" in DRAWN else server.in_thread

@@ -7,8 +7,6 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,7 +23,6 @@ OPEN_FOLDERS = ("/assets/",)
 ALWAYS = ("/healthz", "/metrics")  # answered while the server stops
 UPLOADS = "/v1/uploads"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-METHODS, HEADERS = "GET, POST, DELETE, OPTIONS", "Authorization, Content-Type, X-API-Key"
 POLICY = (
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
@@ -91,11 +88,10 @@ class Gate:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, headers = time.perf_counter(), Headers(scope=scope)
         body = _RequestBody(self.server, scope, headers, receive)
-        answer = _Answer(scope, send, body, self._cors(headers), self._below)
+        share = "cross-origin" if headers.get("origin") in self.server.settings.origins else "same-origin"
+        answer = _Answer(scope, send, body, share, self._below)
         try:
-            if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-                await Response(status_code=204)(scope, receive, answer)
-            elif (login := self._login(scope)) is not None:
+            if (login := self._login(scope)) is not None:
                 await login(scope, receive, answer)
             else:
                 self.check(scope, headers)
@@ -118,16 +114,6 @@ class Gate:
                 "request": answer.number, "method": scope["method"], "route": route, "status": answer.status,
                 "ms": round(seconds * 1000, 1), "in": body.count, "out": answer.count,
             })  # fmt: skip
-
-    def _cors(self, headers: Headers) -> Mapping[str, str]:
-        origin = headers.get("origin", "")
-        if origin not in self.server.settings.origins:
-            return {"Cross-Origin-Resource-Policy": "same-origin"}
-        return {
-            "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Methods": METHODS, "Vary": "Origin",
-            "Access-Control-Allow-Headers": HEADERS, "Access-Control-Expose-Headers": "Location, Retry-After",
-            "Access-Control-Max-Age": "600", "Cross-Origin-Resource-Policy": "cross-origin",
-        }  # fmt: skip
 
     def _login(self, scope: Scope) -> Response | None:
         """The page's address with ``?key=KEY`` gives the browser a cookie and leads to the page without the key."""
@@ -217,8 +203,8 @@ class _RequestBody:
 class _Answer:
     """What is sent: with the headers of every answer; in place of it the refusal of the body, where there is one."""
 
-    def __init__(self, scope: Scope, send: Send, body: _RequestBody, cors: Mapping[str, str], below: str) -> None:
-        self._send, self._body, self._cors, self._below = send, body, cors, below
+    def __init__(self, scope: Scope, send: Send, body: _RequestBody, share: str, below: str) -> None:
+        self._send, self._body, self._share, self._below = send, body, share, below
         self.number, self.status, self.count, self.begun = secrets.token_hex(6), 0, 0, False
 
     async def __call__(self, message: Message) -> None:
@@ -227,8 +213,8 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
-            extra: dict[str, Any] = {**SECURITY, **self._cors, "X-Request-Id": self.number}
-            for name, value in extra.items():
+            extra = {"Cross-Origin-Resource-Policy": self._share, "X-Request-Id": self.number}
+            for name, value in (SECURITY | extra).items():
                 headers.setdefault(name, value)
             if headers.get("location", "").startswith("/"):
                 headers["location"] = self._below + headers["location"]

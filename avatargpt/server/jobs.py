@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, get_type_hints
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse
-from fastapi.sse import EventSourceResponse
+from fastapi.sse import ServerSentEvent
 
 from avatargpt.server import answers
 from avatargpt.server.core import AnyServer, Server
@@ -20,10 +19,8 @@ from avatargpt.server.worker import Cancelled, Job, job_json
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 TICK = 0.1  # seconds between two looks at a job
-SILENCE = 10.0  # seconds after which a line says that the stream lives
 DEAD = 30.0  # seconds after which a job that no process writes of has none
 ENDED = ("done", "failed", "cancelled")
-UNCACHED = {"Cache-Control": "no-store"}
 
 
 Wait = Annotated[float, Query(description="Seconds to wait for the answer; 0 = the job at once.", ge=0)]
@@ -31,13 +28,13 @@ Wait = Annotated[float, Query(description="Seconds to wait for the answer; 0 = t
 
 def post(
     router: APIRouter, path: str, summary: str, submit: Callable[[Server, Any], Job], result: Any = answers.Motions,
-    **examples: Any,
+    refused: Sequence[int] = (), **examples: Any,
 ) -> None:  # fmt: skip
     """Add a route that answers with the result of a job, or with the job (`answer`).
 
     Args:
         submit: takes the server and a `body`, whose type is what the route takes; its first line describes the route.
-        result: what the job gives.
+        result: what the job gives. refused: errors beside those of every job.
         examples: of the body, as FastAPI takes them (``examples``, ``openapi_examples``).
     """
 
@@ -49,7 +46,7 @@ def post(
     route.__annotations__["body"] = Annotated[taken, Body(**examples)]
     does = (submit.__doc__ or "").partition("\n")[0]
     description = f"{does} 202 with the job where it takes longer than `wait`."
-    router.post(path, summary=summary, description=description, **answers.work(result))(route)
+    router.post(path, summary=summary, description=description, **answers.work(result, *refused))(route)
 
 
 async def wait_until_gone(request: Request) -> None:
@@ -120,64 +117,45 @@ async def answer(request: Request, server: Server, job: Job, wait: float) -> JSO
     return JSONResponse({"job": job_json(job)}, 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
-def state(server: Server, number: str) -> dict[str, Any]:
+def state(server: AnyServer, id: answers.PathId) -> dict[str, Any]:
     """The state of a job: this process' own, or what the store has. Raises Refusal (404)."""
-    if (job := server.jobs.get(number)) is not None:
+    if (job := server.jobs.get(id)) is not None:
         return job_json(job)
-    row, at = server.store.job(number)
+    row, at = server.store.job(id)
     if row["status"] not in ENDED and time.time() - at > DEAD:
         message = "the server that worked on it has ended; send the request again"
         row |= {"status": "failed", "error": {"code": "stopping", "message": message, "where": ""}}
     return row
 
 
+State = Annotated[dict[str, Any], Depends(state)]
+
+
 @router.get("/{id}", summary="The state of a job", response_model=answers.Job)
-async def get(server: AnyServer, id: str) -> JSONResponse:
+async def get_job(row: State) -> Any:
     """Its status, progress and, at the end, its motions or its error."""
-    return JSONResponse(state(server, id))
+    return row
 
 
 @router.delete("/{id}", summary="Cancel a job", response_model=answers.Job)
-async def cancel(server: AnyServer, id: str) -> JSONResponse:
+async def cancel_job(server: AnyServer, id: answers.PathId, row: State) -> Any:
     """What has begun ends at its next step."""
-    row = state(server, id)
     if (job := server.jobs.get(id)) is not None:
         job.cancel()
     elif row["status"] not in ENDED:
         server.store.cancel_job(id)  # for the process that works on it
-    return JSONResponse(row)
+    return row
 
 
-@router.get("/{id}/events", summary="The progress of a job, as server-sent events", **answers.EVENTS)
-async def events(server: AnyServer, id: str) -> EventSourceResponse:
+@router.get("/{id}/events", summary="The progress of a job, as server-sent events",
+            **answers.events(**dict.fromkeys(("progress", *ENDED), answers.Job)))  # fmt: skip
+async def watch_job(server: AnyServer, id: answers.PathId, row: State) -> AsyncIterator[ServerSentEvent]:
     """An event ``progress`` for each step, then one ``done``, ``failed`` or ``cancelled`` with the job."""
-    state(server, id)
-
-    async def looks() -> AsyncIterator[list[str]]:
-        last: dict[str, Any] = {}
-        while (row := state(server, id))["status"] not in ENDED:
-            yield [event_text("progress", row)] if row != last else []
-            last = row
-            await asyncio.sleep(TICK)
-        yield [event_text(row["status"], row)]
-
-    return stream_events(looks())
-
-
-def event_text(name: str, row: dict[str, Any]) -> str:
-    """A server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(row)}\n\n"
-
-
-def stream_events(looks: AsyncIterator[list[str]]) -> EventSourceResponse:
-    """What was found in each of many looks, and a comment from time to time where that is nothing."""
-
-    async def lines() -> AsyncIterator[str]:
-        last = time.monotonic()
-        async for found in looks:
-            silent = not found and time.monotonic() - last >= SILENCE
-            for line in [": still here\n\n"] if silent else found:
-                last = time.monotonic()
-                yield line
-
-    return EventSourceResponse(lines(), headers=UNCACHED)
+    last: dict[str, Any] = {}
+    while row["status"] not in ENDED:
+        if row != last:
+            yield ServerSentEvent(event="progress", data=row)
+        last = row
+        await asyncio.sleep(TICK)
+        row = state(server, id)
+    yield ServerSentEvent(event=row["status"], data=row)

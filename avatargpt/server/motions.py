@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
 
 from avatargpt.server import answers, services
 from avatargpt.server.core import AnyServer
@@ -17,18 +18,18 @@ EXAMPLES = {
     "with a face": {"value": {"prompt": "a person waves and smiles", "modalities": "body,face"}},
 }  # fmt: skip
 
-post(router, "/motions", "Make motion", services.motions, openapi_examples=EXAMPLES)
+post(router, "/motions", "Make motion", services.generate, openapi_examples=EXAMPLES)
 post(router, "/extend", "Go on from a motion", services.extend,
      examples=[{"motion": "ID", "text": "a person sits down", "seconds": 3}])  # fmt: skip
-post(router, "/inbetween", "Join two motions", services.inbetween,
+post(router, "/inbetween", "Join two motions", services.in_between,
      examples=[{"start": "ID", "end": "ID", "seconds": 1.5}])  # fmt: skip
 post(router, "/edit", "Change a motion by words", services.edit, examples=[{"motion": "ID", "text": "slower"}])
 
 
 @router.get("/motions/{id}", summary="A motion that was made before", response_model=answers.Motion)
-async def motion(server: AnyServer, id: str) -> JSONResponse:
+async def get_motion(server: AnyServer, id: answers.PathId) -> Any:
     """What is known of it, and the links of its files."""
-    return JSONResponse(server.store.motion_json(server.store.motion(id)))
+    return server.store.motion_json(server.store.motion(id))
 
 
 post(router, "/describe", "Motion to words", services.describe, answers.Descriptions, examples=[{"motion": "ID"}])
@@ -40,5 +41,5 @@ post(router, "/read", "What a text asks for", services.read, answers.Reading,
      examples=[{"text": "walk, then wave twice"}])  # fmt: skip
 post(router, "/actions", "The library of moves", services.actions, answers.Actions,
      examples=[{"query": "open a door", "count": 5}])  # fmt: skip
-post(router, "/plans", "A scene to activities and steps", services.plans, answers.Plan,
+post(router, "/plans", "A scene to activities and steps", services.plan, answers.Plan,
      examples=[{"scene": "a man makes breakfast", "seconds": 60}])  # fmt: skip

@@ -63,15 +63,11 @@ def app(options: dict[str, str]) -> Any:
             raise UserError(f"{name}: no option; accepted {', '.join(OPTIONS)}")
     if not options.get("store"):
         raise UserError("store: needed, a folder that all replicas reach")
-    values: dict[str, Any] = {"store": Path(options["store"]), "api_key": os.environ.get("AVATARGPT_API_KEY") or None}
+    kinds = {"store": Path, "model": Path, "motion_seconds": float, "queue": int, "batch": int, "replicas": int,
+             "cpus": float, "gpus": float}  # fmt: skip
     try:
-        values |= {k: float(options[k]) for k in ("motion_seconds",) if k in options}
-        values |= {k: int(options[k]) for k in ("queue", "batch") if k in options}
-        cpus, gpus = float(options.get("cpus", 1)), float(options.get("gpus", 0))
-        replicas = int(options.get("replicas", 2))
+        values: dict[str, Any] = {k: kinds.get(k, lambda v: tuple(v.split(",")))(v) for k, v in options.items()}
     except ValueError as e:
         raise UserError(f"{e}; accepted a number") from None
-    values |= {k: tuple(options[k].split(",")) for k in ("origins", "hosts") if k in options}
-    if "model" in options:
-        values["model"] = Path(options["model"])
-    return application(ServerSettings(**values), replicas, cpus, gpus)
+    machines = {k: values.pop(k) for k in ("replicas", "cpus", "gpus") if k in values}
+    return application(ServerSettings(**values, api_key=os.environ.get("AVATARGPT_API_KEY") or None), **machines)

@@ -108,7 +108,7 @@ def with_bodies(body: Any, entries: dict[str, Stored]) -> Any:
     return resolve_sources(body, find)
 
 
-def motions(server: Server, body: AdaptedGenerate) -> Job:
+def generate(server: Server, body: AdaptedGenerate) -> Job:
     """Motions by words or by a typed request; the result is ``{"motions": [...]}``."""
     entries = stored_sources(server, body)
     if isinstance(body.seconds, list):
@@ -131,7 +131,6 @@ def motions(server: Server, body: AdaptedGenerate) -> Job:
 
     def together(items: Sequence[GenerationItem], report: Report) -> list[Any]:
         return batch.generate(load_adapted(server, body.adapter), items, report)
-
 
     def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
         return keep_motions(server, "generate", prompt, body.seed, *result)
@@ -167,7 +166,7 @@ def extend(server: Server, body: AdaptedExtend) -> Job:
     return _joined(server, body, "extend", ("motion",), lambda model: model.extend)
 
 
-def inbetween(server: Server, body: AdaptedInbetween) -> Job:
+def in_between(server: Server, body: AdaptedInbetween) -> Job:
     """Two motions with a new one between them; the result is ``{"motions": [Motion]}``."""
     return _joined(server, body, "inbetween", ("start", "end"), lambda model: model.in_between)
 
@@ -317,7 +316,7 @@ def actions(server: Server, body: ActionsRequest) -> Job:
     return server.submit("actions", lambda _: {"actions": [asdict(a) for a in server.model.actions(**values_of(body))]})
 
 
-def plans(server: Server, body: PlanRequest) -> Job:
+def plan(server: Server, body: PlanRequest) -> Job:
     """A scene as activities and steps; the result is ``{"scene", "activities", "seconds", "planner", "notes"}``."""
     check_text(body.scene)
     check_planner(body.planner)
@@ -327,16 +326,16 @@ def plans(server: Server, body: PlanRequest) -> Job:
 
         report(0, 1)
         planner = planning.load_planner(body.planner or "", server.model, None if body.planner else server.llm)
-        plan = planner.plan(body.scene, body.activities, body.temperature, body.seed, body.seconds)
+        made = planner.plan(body.scene, body.activities, body.temperature, body.seed, body.seconds)
         activities = []
-        for activity in plan.activities:
+        for activity in made.activities:
             lengths: Sequence[float | None] = activity.seconds or [None] * len(activity.steps)
             rows = zip(activity.steps, lengths, strict=True)
             steps: list[Any] = [{"text": step, "seconds": seconds, "note": ""} for step, seconds in rows]
             activities.append({"name": activity.task, "steps": steps, "reason": activity.reason})
-        total = sum(s for a in plan.activities for s in a.seconds) or None
-        return {"scene": plan.scene, "activities": activities, "seconds": total, "planner": plan.planner,
-                "notes": list(plan.notes)}  # fmt: skip
+        total = sum(s for a in made.activities for s in a.seconds) or None
+        return {"scene": made.scene, "activities": activities, "seconds": total, "planner": made.planner,
+                "notes": list(made.notes)}  # fmt: skip
 
     return server.submit("plan", work)
 

@@ -1,13 +1,15 @@
-"""A session of the studio: its conversation, whose folder lies in the store, and what clients see of it."""
+"""Sessions of the studio: conversations, whose folders lie in the store, what clients see of them, drafts."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, Session
 from avatargpt.chat.voices import PlacedVoice, key_of
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server.errors import busy, without
+from avatargpt.server.frames import frames
 from avatargpt.server.results import Clip, Results, digest, list_forms, new_id
 from avatargpt.server.worker import Report
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, from_json, write
@@ -180,6 +183,68 @@ class Sessions:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Draft:
+    """The last segment of a timeline, as far as it has come.
+
+    Attributes:
+        row: what clients get of it; its `take` rises with each draft of the process. frames: a ``.frames`` file of it.
+    """
+
+    row: dict[str, Any]
+    frames: bytes
+
+
+class Drafts:
+    """The last draft of every session of which a turn is running, and who waits for the next one."""
+
+    def __init__(self) -> None:
+        self._present: dict[str, Draft] = {}
+        self._count = 0
+        self._watchers: list[tuple[str, Callable[[], object]]] = []
+
+    def of(self, session: str) -> Draft | None:
+        """The draft of a session, None where there is none."""
+        return self._present.get(session)
+
+    @contextmanager
+    def watch(self, session: str) -> Iterator[asyncio.Event]:
+        """An event of the running loop, set by each draft of a session and by each `wake`; the block clears it."""
+        event = asyncio.Event()
+        watcher = session, partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
+        self._watchers.append(watcher)
+        try:
+            yield event
+        finally:
+            self._watchers.remove(watcher)
+
+    def wake(self, session: str) -> None:
+        """Let those who watch a session look at it, from any thread."""
+        for watched, wake in tuple(self._watchers):
+            if watched == session:
+                with suppress(RuntimeError):  # the loop has ended before
+                    wake()
+
+    @contextmanager
+    def open(self, session: str) -> Iterator[Callable[[Timeline], None]]:
+        """Takes the drafts of one turn, on the model's thread."""
+
+        def put(timeline: Timeline) -> None:
+            last, (start, end) = timeline.segments[-1], timeline.spans[-1]
+            self._count += 1
+            row = {
+                "take": self._count, "n": len(timeline.segments), "start": start / FPS, "seconds": (end - start) / FPS,
+                "caption": last.caption, "activity": last.activity, "frames": f"/v1/sessions/{session}/draft.frames",
+            }  # fmt: skip
+            self._present[session] = Draft(row, frames(timeline.motion.slice(start, end)))
+            self.wake(session)
+
+        try:
+            yield put
+        finally:
+            self._present.pop(session, None)
+
+
 def read_state(folder: Path) -> State:
     """The state of a session's folder; that of a new one where there is none."""
     path = folder / STATE
@@ -221,9 +286,7 @@ def _stamp(folder: Path) -> tuple[int, ...]:
     return tuple(out)
 
 
-def edit_motion(
-    model: Any, motion: Motion, about: dict[str, Any], text: str, seed: int, intent: Any = None
-) -> Motion:
+def edit_motion(model: Any, motion: Motion, about: dict[str, Any], text: str, seed: int, intent: Any = None) -> Motion:
     """A motion changed by words, read as a turn of a conversation about its only segment.
 
     Args:

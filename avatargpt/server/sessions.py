@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from fastapi.sse import EventSourceResponse
+from fastapi.sse import ServerSentEvent
 from pydantic import Field
 
 from avatargpt.chat.voices import add_voices
@@ -19,7 +19,7 @@ from avatargpt.server.core import AnyServer, Server
 from avatargpt.server.errors import Refusal, bad, unknown
 from avatargpt.server.exports import DRAWN, FormQuery, check_form, download, write_form
 from avatargpt.server.frames import frames
-from avatargpt.server.jobs import TICK, Wait, answer, event_text, stream_events
+from avatargpt.server.jobs import TICK, Wait, answer
 from avatargpt.server.session_state import FILES, lines_of
 from avatargpt.server.worker import Job, Report
 from instruct_data.dialogue.acts import read
@@ -52,21 +52,20 @@ class StretchQuery(FormQuery):
 
 
 @router.post("", summary="Begin a session", response_model=answers.Session, status_code=201)
-async def create(server: AnyServer, body: services.Body | None = None) -> JSONResponse:
+async def create_session(server: AnyServer, body: services.Body | None = None) -> Any:
     """An empty timeline under a new id; turns are said to it (`POST /v1/sessions/ID/turns`)."""
-    number = await asyncio.to_thread(server.sessions.create)
-    return JSONResponse(server.sessions.json(number), 201)
+    return await asyncio.to_thread(lambda: server.sessions.json(server.sessions.create()))
 
 
 @router.get("/{id}", summary="The state of a session", response_model=answers.Session)
-async def get(server: AnyServer, id: str) -> JSONResponse:
+async def get_session(server: AnyServer, id: answers.PathId) -> Any:
     """Segments, takes, turns, and the open question."""
-    return JSONResponse(await asyncio.to_thread(server.sessions.json, id))
+    return await asyncio.to_thread(server.sessions.json, id)
 
 
 @router.post("/{id}/turns", summary="Say or do something", **answers.work(answers.Replied))
-async def turn(
-    request: Request, server: AnyServer, id: str,
+async def take_turn(
+    request: Request, server: AnyServer, id: answers.PathId,
     body: Annotated[TurnBody, Body(examples=[{"text": "a person walks, then waves"}, {"acts": ["loop x3"]}])],
     wait: Wait = 60,
 ) -> JSONResponse:  # fmt: skip
@@ -99,9 +98,9 @@ def _submit(server: Server, number: str, work: Any) -> Job:
 
 
 @router.post("/{id}/motions", summary="Append a motion", **answers.work(answers.Replied))
-async def append(
-    request: Request, server: AnyServer, id: str, body: Annotated[AppendBody, Body(examples=[{"motion": "ID"}])],
-    wait: Wait = 60,
+async def append_motion(
+    request: Request, server: AnyServer, id: answers.PathId,
+    body: Annotated[AppendBody, Body(examples=[{"motion": answers.ID}])], wait: Wait = 60,
 ) -> JSONResponse:  # fmt: skip
     """A motion of the store, such as an upload, becomes the last segment; an avatar keeps fingers, face and voice."""
     server.store.session(id)
@@ -116,8 +115,8 @@ async def append(
 
 
 @router.get("/{id}/frames", summary="The timeline as frames", **answers.FRAMES)
-async def timeline_frames(
-    server: AnyServer, id: str, first: Annotated[int, Query(alias="from", ge=0, le=10_000_000)] = 0
+async def get_frames(
+    server: AnyServer, id: answers.PathId, first: Annotated[int, Query(alias="from", ge=0, le=10_000_000)] = 0
 ) -> Response:
     """``.frames`` of the timeline from a frame on."""
 
@@ -134,7 +133,7 @@ async def timeline_frames(
 
 @router.get("/{id}/draft.frames", summary="What is being made, as far as it has come", response_class=Response,
             responses=answers.FRAMES["responses"] | {204: {"description": "Nothing"}})  # fmt: skip
-async def draft_frames(server: AnyServer, id: str) -> Response:
+async def get_draft(server: AnyServer, id: answers.PathId) -> Response:
     """``.frames`` of the last `draft` of the session's events; 204 when the turn has ended."""
     server.store.session(id)
     draft = server.drafts.of(id)
@@ -143,8 +142,10 @@ async def draft_frames(server: AnyServer, id: str) -> Response:
     return Response(draft.frames, media_type="application/octet-stream")
 
 
-@router.get("/{id}/exports.{form}", summary="The timeline, or a stretch of it, as a file", **answers.FILE)
-async def exported(server: AnyServer, id: str, form: str, query: Annotated[StretchQuery, Query()]) -> Response:
+@router.get("/{id}/exports.{form}", summary="The timeline, or a stretch of it, as a file", **answers.EXPORT)
+async def export_session(
+    server: AnyServer, id: answers.PathId, form: str, query: Annotated[StretchQuery, Query()]
+) -> Response:
     """`first` and `last` are numbers of segments; the rest of the query as of `/v1/exports`."""
     suffix, first, last = f".{form.lower()}", query.first, query.last
 
@@ -167,10 +168,8 @@ async def exported(server: AnyServer, id: str, form: str, query: Annotated[Stret
     return download(await work(content), f"motion{suffix}")
 
 
-@router.get(
-    "/{id}/clips/{key}.{part}", summary="Face and fingers of a segment as frames, or its voice", **answers.FILE
-)
-async def clip(server: AnyServer, id: str, key: str, part: Literal["frames", "sound"]) -> Response:
+@router.get("/{id}/clips/{key}.{part}", summary="Face and fingers of a segment as frames, or its voice", **answers.FILE)
+async def get_clip(server: AnyServer, id: answers.PathId, key: str, part: Literal["frames", "sound"]) -> Response:
     """What goes with the body of a segment, by the addresses of the session."""
     found = server.sessions.view(id)[0].clips().get(key)
     if not isinstance(found, AvatarMotion) or (part == "sound" and found.sound is None):
@@ -181,7 +180,7 @@ async def clip(server: AnyServer, id: str, key: str, part: Literal["frames", "so
 
 
 @router.get("/{id}/takes/{n}.frames", summary="A take as frames", **answers.FRAMES)
-async def take(server: AnyServer, id: str, n: int) -> Response:
+async def get_take(server: AnyServer, id: answers.PathId, n: int) -> Response:
     """``.frames`` of one of the takes that are open to choice."""
 
     def content() -> bytes:
@@ -194,7 +193,7 @@ async def take(server: AnyServer, id: str, n: int) -> Response:
 
 
 @router.get("/{id}/files/{name:path}", summary="A file that a turn wrote", **answers.FILE)
-async def file(server: AnyServer, id: str, name: str) -> Response:
+async def get_file(server: AnyServer, id: answers.PathId, name: str) -> Response:
     """What the acts `save` and `export` wrote."""
     folder = server.store.session(id) / FILES
     # looked up, for not every name that a client sends is one that a file may have
@@ -204,49 +203,51 @@ async def file(server: AnyServer, id: str, name: str) -> Response:
     return download(files[name], files[name].name)
 
 
-@router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events", **answers.EVENTS)
-async def events(server: AnyServer, id: str) -> EventSourceResponse:
+def known(server: AnyServer, id: answers.PathId) -> str:
+    """The id of a session. Raises Refusal (404) for another one."""
+    server.store.session(id)
+    return id
+
+
+@router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events",
+            **answers.events(progress=answers.Progress, draft=answers.Draft, session=answers.Changed,
+                             idle=answers.Idle))  # fmt: skip
+async def watch_session(server: AnyServer, id: Annotated[str, Depends(known)]) -> AsyncIterator[ServerSentEvent]:
     """``progress`` and ``draft`` while a turn runs, ``session`` with the version where it changed, ``idle`` when a turn
     has ended.
 
     A draft is a segment as far as it has come: its number, start, seconds and words; what the turn keeps may differ.
     """
-    server.store.session(id)
-
-    async def looks() -> AsyncIterator[list[str]]:
-        state, version, take = "", -1, 0
-        with server.drafts.watch(id) as changed:
-            while server.state != "stopping":
-                changed.clear()
-                job = server.turns.get(id)
-                running = job is not None and not job.future.done()
-                out = []
-                if version < 0 or not running:  # a turn that runs holds the session's lock
-                    try:
-                        present = server.sessions.version(id)
-                    except Refusal:  # it has expired
-                        return
-                    if present != version:
-                        version = present
-                        out.append(event_text("session", {"version": version}))
-                draft = server.drafts.of(id) if running else None
-                if draft is not None and draft.take != take:
-                    take = draft.take
-                    out.append(event_text("draft", draft.row))
-                row = {"done": job.done, "total": job.total, "stage": job.stage or job.status} if job else {}
-                text = event_text("progress", row) if running else event_text("idle", {})
-                if text != state:
-                    state = text
-                    out.append(text)
-                yield out
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), TICK if running else LOOK)
-
-    return stream_events(looks())
+    state: tuple[str, dict[str, Any]] = "", {}
+    version, take = -1, 0
+    with server.drafts.watch(id) as changed:
+        while server.state != "stopping":
+            changed.clear()
+            job = server.turns.get(id)
+            running = job is not None and not job.future.done()
+            if version < 0 or not running:  # a turn that runs holds the session's lock
+                try:
+                    present = server.sessions.version(id)
+                except Refusal:  # it has expired
+                    return
+                if present != version:
+                    version = present
+                    yield ServerSentEvent(event="session", data={"version": version})
+            draft = server.drafts.of(id) if running else None
+            if draft is not None and draft.row["take"] != take:
+                take = draft.row["take"]
+                yield ServerSentEvent(event="draft", data=draft.row)
+            row = {"done": job.done, "total": job.total, "stage": job.stage or job.status} if job else {}
+            found = ("progress", row) if running else ("idle", {})
+            if found != state:
+                state = found
+                yield ServerSentEvent(event=state[0], data=state[1])
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), TICK if running else LOOK)
 
 
 @router.get("/{id}/python", summary="What was done, as Python", **answers.data("text/x-python"))
-async def python(server: AnyServer, id: str) -> Response:
+async def get_python(server: AnyServer, id: answers.PathId) -> Response:
     """A script that does the same turns and saves the motion."""
     memory, _ = server.sessions.view(id)
     lines = ["from avatargpt import AvatarGPT", "from avatargpt.chat import Conversation", "",

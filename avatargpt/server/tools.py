@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi import Body as JsonBody
 from fastapi.responses import JSONResponse
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -82,9 +82,9 @@ class Tool:
 
 TOOLS = {tool.name: tool for tool in (
     Tool("make", "Make a motion of a person from words. Gives its id, notes on what could not be shown, and links.",
-         services.AdaptedGenerate, services.motions),
+         services.AdaptedGenerate, services.generate),
     Tool("extend", "Let a motion go on, by words or as it comes.", services.AdaptedExtend, services.extend),
-    Tool("inbetween", "Join two motions by a new one between them.", services.AdaptedInbetween, services.inbetween),
+    Tool("inbetween", "Join two motions by a new one between them.", services.AdaptedInbetween, services.in_between),
     Tool("describe", "Say in words what a motion shows.", DescribeRequest, services.describe),
     Tool("task", "Run one of the model's tasks as it stands, by its name and slots.", TaskRequest, services.run_task),
     Tool("read", "Say what a text asks a body or a face for: actions, sides, counts, what is not known.", ReadRequest,
@@ -94,7 +94,7 @@ TOOLS = {tool.name: tool for tool in (
     Tool("reconstruct", "Let a motion go through its tokens and back.", ReconstructRequest, services.reconstruct),
     Tool("edit", "Change a motion by words: tempo, side, size, another action. Gives a new motion.",
          EditRequest, services.edit),
-    Tool("plan", "Break a scene down into activities and steps, without making motion.", PlanRequest, services.plans),
+    Tool("plan", "Break a scene down into activities and steps, without making motion.", PlanRequest, services.plan),
     Tool("long", "Make motion of minutes from a scene: it is planned, made step by step, and checked.", LongRequest,
          long),
     Tool("speak", "Make an avatar that speaks a recording: lips, face, gestures with fingers, and a body.",
@@ -104,15 +104,15 @@ TOOLS = {tool.name: tool for tool in (
 )}  # fmt: skip
 
 
-@router.get("", summary="The tools, as chat completions take them", response_model=list[dict[str, JsonValue]])
-async def listed() -> JSONResponse:
+@router.get("", summary="The tools, as chat completions take them", response_model=list[answers.ToolSchema])
+async def list_tools() -> Any:
     """For ``tools`` of `/v1/chat/completions`; each is called with POST `/v1/tools/NAME`."""
-    return JSONResponse([tool.schema() for tool in TOOLS.values()])
+    return [tool.schema() for tool in TOOLS.values()]
 
 
-@router.post("/{name}", summary="Call a tool", **answers.work(answers.Called))
-async def called(
-    request: Request, server: AnyServer, name: str,
+@router.post("/{name}", summary="Call a tool", **answers.work(answers.Called, 415))
+async def call_tool(
+    request: Request, server: AnyServer, name: Annotated[str, Path(examples=["make"])],
     arguments: Annotated[dict[str, JsonValue], JsonBody(examples=[{"prompt": "a person waves"}])], wait: Wait = 60,
 ) -> JSONResponse:  # fmt: skip
     """With the arguments of a tool call; the answer is that of the route which does the same."""

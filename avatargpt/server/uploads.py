@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 
 from avatargpt import export
 from avatargpt.export.avatar import AvatarMotion
@@ -73,13 +73,15 @@ def _list_known() -> set[str]:
     return {*export.readable(), *SOUNDS, *FILMS, *PICTURES}
 
 
-@router.post("", summary="Send a file", response_model=answers.Upload, status_code=201, openapi_extra={
-    "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {
-        "type": "string", "format": "binary"}}}}})  # fmt: skip
+BYTES = {"requestBody": {"required": True, "content": answers.FRAMES["responses"][200]["content"]}}
+
+
+@router.post("", summary="Send a file", response_model=answers.Upload, status_code=201, responses={415: {}},
+             openapi_extra=BYTES)  # fmt: skip
 async def upload(
     request: Request, server: AnyServer,
     name: Annotated[str, Query(min_length=1, max_length=255, examples=["walk.bvh"])],
-) -> JSONResponse:  # fmt: skip
+) -> Any:  # fmt: skip
     """The bytes of a motion, a sound, a film, a picture or an avatar; a motion can be exported at once."""
     server.store.check_space()
     name = name.replace("\\", "/").rpartition("/")[2].strip()
@@ -93,7 +95,7 @@ async def upload(
                 file.write(block)
         if not size:
             raise bad("an empty body; accepted: the bytes of a file", "body")
-        return JSONResponse(await server.in_thread(take_file, server, part, name, size), 201)
+        return await server.in_thread(take_file, server, part, name, size)
 
 
 def take_file(server: Server, part: Path, name: str, size: int) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _is_character(path: Path) -> bool:
 
 
 @router.get("/{id}", summary="The bytes of a file again", **answers.FILE)
-async def get(server: AnyServer, id: str) -> Response:
+async def get_upload(server: AnyServer, id: answers.PathId) -> Response:
     """As they were sent."""
     entry, path = server.store.upload(id)
     media = TYPES.get(path.suffix, "application/octet-stream")

@@ -1,9 +1,10 @@
-"""``/v1/faces``, ``/v1/gestures``, ``/v1/speak``: instructions and uploaded speech to faces, gestures and avatars."""
+"""``/v1/faces``, ``/v1/gestures``, ``/v1/speak``, ``/v1/capture``: instructions, speech and films to motion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,12 +13,14 @@ from pydantic import Field, JsonValue
 
 from avatargpt.options import check_text
 from avatargpt.server.core import Server
-from avatargpt.server.errors import bad
+from avatargpt.server.errors import Refusal, bad
 from avatargpt.server.jobs import post
 from avatargpt.server.results import Clip, Stored
 from avatargpt.server.services import body_of, check_json, check_length, keep
 from avatargpt.server.worker import Job, Report
 from avatargpt.verbs.face import ActFaceRequest
+from avatargpt.verbs.files import CaptureRequest
+from avatargpt.verbs.files import capture as capture_film
 from avatargpt.verbs.request import resolve_sources, values_of
 from avatargpt.verbs.speech import MAX_INSTRUCTION, MAX_WORDS, GestureRequest, SpeakRequest, read_feelings
 
@@ -37,6 +40,8 @@ TALKS = {
     "on the way": {"value": {"sound": "UPLOAD", "body": "a person walks forward"}},
 }  # fmt: skip
 STANDS = ("", "idle", None)  # values of `body` that are no words
+PACKAGES = ("av", "mediapipe", "ai_edge_litert")
+INSTALL = 'pip install -e ".[video-in]" && avatargpt data models video-in'
 
 
 class UploadedSound(NamedTuple):
@@ -132,7 +137,7 @@ def one(
     return {"motions": [server.store.motion_json(keep(server, clip, prompt, seed, operation=operation, **about))]}
 
 
-def faces(server: Server, body: ActFaceRequest) -> Job:
+def face(server: Server, body: ActFaceRequest) -> Job:
     """A face of 52 weights and its head, 30 frames a second; the result is ``{"motions": [Motion]}``."""
     sound, load = hear(server, body)
     asked = load()
@@ -152,10 +157,10 @@ def faces(server: Server, body: ActFaceRequest) -> Job:
     return server.submit("face", work)
 
 
-post(router, "/faces", "Instruction, feelings, speech to a face", faces, openapi_examples=FACES)
+post(router, "/faces", "Instruction, feelings, speech to a face", face, openapi_examples=FACES)
 
 
-def gestures(server: Server, body: GestureRequest) -> Job:
+def gesture(server: Server, body: GestureRequest) -> Job:
     """An upper body with fingers, 30 frames a second; the result is ``{"motions": [Motion]}``."""
     sound, load = hear(server, body)
 
@@ -167,7 +172,7 @@ def gestures(server: Server, body: GestureRequest) -> Job:
     return server.submit("gesture", work)
 
 
-post(router, "/gestures", "Speech to gestures", gestures,
+post(router, "/gestures", "Speech to gestures", gesture,
      examples=[{"sound": "UPLOAD", "transcript": "we saw a huge fish"}])  # fmt: skip
 
 
@@ -191,3 +196,33 @@ def speak(server: Server, body: SpeakRequest) -> Job:
 
 
 post(router, "/speak", "Speech to an avatar", speak, openapi_examples=TALKS)
+
+
+def capture(server: Server, body: CaptureRequest) -> Job:
+    """The motion of a person in a film; the result is ``{"motions": [Motion]}``.
+
+    Raises:
+        Refusal: 501 where the extra is missing.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        text = f"films are not read here: the server has no {', '.join(missing)}; {INSTALL}"
+        raise Refusal(501, text, "film", "not_installed")
+    check_json(body)
+    asked = replace(body, body=body.body is not False)
+    asked.check()
+    entry, path = server.store.upload(body.film, "film", ("film",))
+
+    def work(report: Report) -> JsonValue:
+        from avatargpt.video.frames import inspect
+
+        seconds = (body.end or inspect(path).seconds) - body.start
+        check_length(server, seconds, "film")
+        captured = capture_film(None, replace(asked, film=path, progress=report))
+        caption = str(entry.about["name"])
+        return one(server, captured.motion.with_caption(""), caption, 0, "capture", notes=captured.notes)
+
+    return server.submit("capture", work)
+
+
+post(router, "/capture", "A film to motion", capture, refused=(501,), examples=[{"film": "UPLOAD"}])

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from avatargpt.options import SOUND_RATE
 from avatargpt.verbs import speech
-from avatargpt.verbs.request import SEED, Flag, InPython, Number, Seconds, Seed, request
+from avatargpt.verbs.request import NUMBER, SEED, Flag, InPython, PythonOnly, Seconds, Seed, request
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from avatargpt.verbs.model import Voices
     from vqvae.face import FaceMotion
 
-Strength = Annotated[Number, Field(ge=0, le=3)]
+Strength = Annotated[float, Field(ge=0, le=3, allow_inf_nan=False), NUMBER]
 Shapes = Annotated[list[str], Field(max_length=200)] | None
 
 
@@ -54,8 +54,8 @@ class ActFaceRequest:
     idle: speech.Idle = speech.IDLE
     upper: speech.Upper = speech.UPPER
     eye_contact: speech.EyeContact = speech.EYE_CONTACT
-    rate: Annotated[int, InPython] = Field(default=SOUND_RATE, description="Samples a second of `sound`.")
-    files: Annotated[bool, InPython] = Field(default=True, description="Whether a transcript may name a file.")
+    rate: Annotated[int, PythonOnly()] = Field(default=SOUND_RATE, description="Samples a second of `sound`.")
+    files: Annotated[bool, PythonOnly()] = Field(default=True, description="Whether a transcript may name a file.")
     progress: InPython = Field(default=None, description="Called with the number of frames so far.")
 
     def check(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from avatargpt.options import FPS
-from avatargpt.verbs.request import NUMBER, Flag, InPython, Number, Refers, Source, request, values_of
+from avatargpt.verbs.request import NUMBER, Flag, InPython, Refers, Source, request, values_of
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 LATEST = 1e6  # second of a film
 FrameRate = Annotated[float, Field(ge=FPS[0], le=FPS[1], allow_inf_nan=False), NUMBER]
-Second = Annotated[Number, Field(ge=0, le=LATEST)]
+Second = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False), NUMBER]
 
 
 @request
 class CaptureRequest:
     """A film to the motion of a person in it."""
 
-    film: Annotated[Any, Refers("film"), Flag(), WithJsonSchema({"type": "string"})] = Field(
+    film: Annotated[Any, Refers("film"), Flag()] = Field(
         description="A film; in Python and on the command line also a folder of pictures."
     )
     start: Annotated[Second, Flag("--start S")] = Field(default=0.0, description="Second of the film to begin at.")
@@ -40,7 +40,7 @@ class CaptureRequest:
     neutral: Annotated[bool, Flag("--neutral/--raw")] = Field(
         default=True, description="Of the face: take the resting face of the film away, or leave it."
     )
-    focal: Annotated[Number, Field(ge=0.2, le=10), Flag("--focal F")] | None = Field(
+    focal: Annotated[float, Field(ge=0.2, le=10, allow_inf_nan=False), NUMBER, Flag("--focal F")] | None = Field(
         default=None, description="Focal length in lengths of the picture's longer side; usually 0.9."
     )
     picture_rate: Annotated[FrameRate, Flag("--picture-rate F")] = Field(
@@ -100,7 +100,7 @@ class ExportRequest:
         default=None,
         description=".npz: motion, smplx; .npy: hml263, pos7; .json, .csv, .bvh, .vrma: docs/avatar_formats.md.",
     )
-    scale: Annotated[Number, Field(ge=0.001, le=10_000), Flag("--scale X")] | None = Field(
+    scale: Annotated[float, Field(ge=0.001, le=10_000, allow_inf_nan=False), NUMBER, Flag("--scale X")] | None = Field(
         default=None, description=".bvh: units per metre, 100 for centimetres."
     )
     size: Annotated[int, Field(ge=16, le=4096), NUMBER, Flag("--size PIXELS")] | None = Field(

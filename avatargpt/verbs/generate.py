@@ -45,7 +45,7 @@ def _list_values(value: Any) -> Any:
 
 
 Lengths = Annotated[list[Seconds | None], BeforeValidator(_list_values)]  # of several texts
-Pose = Annotated[Any, Refers("pose"), WithJsonSchema({"type": "string"})]
+Pose = Annotated[Any, Refers("pose")]
 
 
 @request

@@ -22,7 +22,7 @@ Planner = Annotated[Any, Flag("--planner NAME"), WithJsonSchema({"type": "string
 Length = Annotated[float, Field(ge=1, le=MAX_LENGTH, allow_inf_nan=False), NUMBER, Flag("--seconds S")]
 PLANNER = Field(default=None, description="Who plans: retrieval, endpoint, or https://...; left out: as is usual.")
 SCENE = Field(
-    description="One or two sentences: who does what, and where; or a script: \"[0-5s] he walks [5-9s] he sits down\"."
+    description='One or two sentences: who does what, and where; or a script: "[0-5s] he walks [5-9s] he sits down".'
 )
 
 
@@ -67,7 +67,7 @@ class LongRequest:
     seconds: Length = Field(default=60.0, description="Length, exact to the frame; a script ends by itself.")
     planner: Planner = PLANNER
     seed: Seed = SEED
-    radius: Annotated[Number, Field(ge=2, le=1000), Flag("--radius R")] | None = Field(
+    radius: Annotated[float, Field(ge=2, le=1000, allow_inf_nan=False), NUMBER, Flag("--radius R")] | None = Field(
         default=None, description="Stay within so many metres of the start."
     )
     activities: Annotated[list[Any], BeforeValidator(_read_activities), Flag()] = Field(

@@ -27,11 +27,10 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 import annotated_types
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticOmit
 
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS
 from avatargpt.verbs.sources import load_source
@@ -63,14 +62,20 @@ class Refers:
     """A field that names something: in Python the thing or its file, on the command line its file, elsewhere its id.
 
     Attributes:
-        kind: ``motion``, ``pose`` (of a motion at a second), ``sound`` or ``film``.
+        kind: ``motion``, ``pose`` (of a motion at a second), ``sound`` or ``film``; ``x-refers`` of its JSON schema.
     """
 
     kind: str
 
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "x-refers": self.kind}
+
 
 class PythonOnly:
     """Marks a field that has no form outside Python."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
+        raise PydanticOmit
 
 
 def _plain_number(value: Any) -> Any:
@@ -85,8 +90,8 @@ Count = Annotated[int, Field(ge=1), NUMBER]
 Number = Annotated[float, Field(allow_inf_nan=False), NUMBER]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED), NUMBER, Flag("--seed N")]
 Seconds = Annotated[float, Field(ge=MIN_SECONDS, le=MAX_SECONDS, allow_inf_nan=False), NUMBER]
-Source = Annotated[Any, Refers("motion"), Flag(), WithJsonSchema({"type": "string"})]
-InPython = Annotated[Any, PythonOnly(), SkipJsonSchema()]
+Source = Annotated[Any, Refers("motion"), Flag()]
+InPython = Annotated[Any, PythonOnly()]
 SEED = Field(default=0, description="Same seed, same result.")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from avatargpt.options import GESTURE_TEMPERATURE, SOUND_RATE
-from avatargpt.verbs.request import NUMBER, SEED, Flag, InPython, Number, Refers, Seed, Source, request
+from avatargpt.verbs.request import NUMBER, SEED, Flag, InPython, Number, PythonOnly, Refers, Seed, Source, request
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 MAX_WORDS, MAX_INSTRUCTION = 20_000, 1000  # characters of a transcript and of an instruction
-Sound = Annotated[Any, Refers("sound"), Flag(), WithJsonSchema({"type": "string"})]
+Sound = Annotated[Any, Refers("sound"), Flag()]
 Transcript = Annotated[Any, Flag(), WithJsonSchema({"type": "string", "maxLength": MAX_WORDS})]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER]
 Emotion = Annotated[str, Field(max_length=400), Flag("--emotion E")]
@@ -33,11 +33,11 @@ TRANSCRIPT = Field(default=None, description="What is said, in English, or word 
 LipsName = Literal["rule", "recorded"]
 LIPS: LipsName = Field(default="rule", description="rule: learnt from rules; recorded: as in recorded pairs.")
 Lips = Annotated[LipsName, Flag("--lips NAME", str)]
-Blinks = Annotated[Number, Field(ge=0, le=60), Flag("--blink-rate N")] | None
+Blinks = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False), NUMBER, Flag("--blink-rate N")] | None
 BLINKS = Field(default=None, description="Blinks a minute of its own accord; usually 15.")
-Idle = Annotated[Number, Field(ge=0, le=3), Flag("--idle X")] | None
+Idle = Annotated[float, Field(ge=0, le=3, allow_inf_nan=False), NUMBER, Flag("--idle X")] | None
 IDLE = Field(default=None, description="Small movements of head and eyes: 0 none, usually 1.")
-Upper = Annotated[Number, Field(ge=0, le=2), Flag("--upper X")] | None
+Upper = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), NUMBER, Flag("--upper X")] | None
 UPPER = Field(default=None, description="Brows, lids, cheeks and nose with the speech: 0 none, usually 1.")
 EyeContact = Annotated[Share, Flag("--eye-contact 0..1")]
 EYE_CONTACT = Field(default=0.0, description="1: eyes on the viewer whatever the head does.")
@@ -76,9 +76,9 @@ class VoiceRequest:
     start_pose: Annotated[Source, Flag("--start-pose FILE")] = Field(
         default=None, description="A motion whose last pose this one sets out from."
     )
-    rate: Annotated[int, InPython] = Field(default=SOUND_RATE, description="Samples a second of `sound`.")
+    rate: Annotated[int, PythonOnly()] = Field(default=SOUND_RATE, description="Samples a second of `sound`.")
     interlocutor_rate: InPython = Field(default=None, description="Those of the interlocutor, None = the same.")
-    files: Annotated[bool, InPython] = Field(default=True, description="Whether a transcript may name a file.")
+    files: Annotated[bool, PythonOnly()] = Field(default=True, description="Whether a transcript may name a file.")
     progress: InPython = Field(default=None, description="Called with the number of frames so far.")
 
     def check(self) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from avatargpt.export.formats import with_article
 from avatargpt.options import MIN_SECONDS, UnheededText, check_number, mix
-from avatargpt.verbs.request import NUMBER, SEED, Count, Flag, Number, Seconds, Seed, request
+from avatargpt.verbs.request import NUMBER, SEED, Count, Flag, Seconds, Seed, request
 from avatargpt.verbs.sources import load_source
 from vqvae.errors import UserError
 
@@ -39,8 +39,8 @@ class TaskRequest:
     seconds: Annotated[Seconds, Flag("--seconds S")] | None = Field(
         default=None, description="Of an answer that is a motion: how long; usually 4."
     )
-    temperature: Annotated[Number, Field(ge=0, le=2), NUMBER, Flag("--temperature X")] | None = Field(
-        default=None, description="Of the draw; 0: the likeliest. Usually that of the task."
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), NUMBER, Flag("--temperature X")] | None = (
+        Field(default=None, description="Of the draw; 0: the likeliest. Usually that of the task.")
     )
     seed: Annotated[Seed, Flag("--seed N")] = SEED
 

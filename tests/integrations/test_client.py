@@ -1,5 +1,9 @@
 """The Python client against a running server."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +12,9 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.client import Client, ServerError
+from avatargpt.client import Client, ServerError, verbs
 from tests.factories import write_character
 from tests.server.running import StandIn
-from vqvae.errors import UserError
 
 
 def test_motions_come_back_as_they_were_made(address: str, model: StandIn, tmp_path: Path) -> None:
@@ -42,7 +45,7 @@ def test_files_go_to_the_server(address: str, model: StandIn, tmp_path: Path) ->
         (tmp_path / "odd.bin").write_bytes(b"\0" * 100)
         with pytest.raises(ServerError):
             client.load(tmp_path / "odd.bin")
-        with pytest.raises(UserError, match="no such file"):
+        with pytest.raises(ValueError, match="no such file"):
             client.upload(tmp_path / "nowhere.npz")
 
 
@@ -68,7 +71,7 @@ def test_refusals_are_one_line_with_code_and_place(address: str) -> None:
         assert e.value.status == 400
     with Client("http://127.0.0.1:9") as client, pytest.raises(ServerError, match="no answer"):
         client.health()
-    with pytest.raises(UserError, match="accepted http"):
+    with pytest.raises(ValueError, match="accepted http"):
         Client("ftp://example.org")
 
 
@@ -89,3 +92,29 @@ def test_a_busy_server_is_asked_again_and_a_key_is_sent() -> None:
     short = Client("http://server", timeout=1, transport=httpx.MockTransport(lambda _: full))
     with short as client, pytest.raises(ServerError, match="busy"):
         client.health()
+
+
+ALONE = """
+import sys
+sys.modules |= dict.fromkeys(("torch", "avatargpt", "vqvae", "instruct_data", "pydantic"))  # not there
+import avatargpt_client
+with avatargpt_client.Client(sys.argv[1]) as client:
+    (walk,) = client.generate("a person walks", seconds=2)
+    client.save(walk, sys.argv[2])
+"""
+
+
+def test_the_client_alone_needs_no_torch(address: str, tmp_path: Path) -> None:
+    """As `integrations/python` packs it: the folder under another name."""
+    shutil.copytree(Path(verbs.__file__).parent, tmp_path / "avatargpt_client")
+    target = tmp_path / "walk.npz"
+    program = [sys.executable, "-c", ALONE, address, target]
+    subprocess.run(program, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=60)
+    assert export.load(target).seconds == 2
+
+
+def test_verbs_are_those_of_the_document() -> None:
+    names = [row[0] for row in verbs.list_verbs()]
+    assert len(names) == 14 and all(getattr(Client, name).__doc__ for name in names)
+    fields = {name: list(fields) for name, _, _, fields, _ in verbs.list_verbs()}
+    assert fields["face"][:2] == ["sound", "text"] and fields["describe"][:2] == ["motion", "num"]

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from avatargpt.client import Client
-from avatargpt.client.stream import ServerError
+from avatargpt.client.results import ServerError
 
 
 def test_a_file_that_was_read_is_not_sent_again(tmp_path: Path) -> None:

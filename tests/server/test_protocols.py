@@ -29,6 +29,7 @@ from avatargpt.gesture.semantics import Manner  # noqa: E402
 from avatargpt.server.frames import frame_rows  # noqa: E402
 from avatargpt.server.mmcp import EFFECTORS  # noqa: E402
 from avatargpt.server.tools import TOOLS  # noqa: E402
+from tests.server.contracts import checked  # noqa: E402
 from tests.server.running import running  # noqa: E402
 from tests.server.sounds import RATE, sound_file, uploaded, voice  # noqa: E402
 from vqvae import arkit  # noqa: E402
@@ -242,7 +243,7 @@ def test_what_mmcp_does_not_hold_is_not_declared_and_refused(address: str) -> No
 def messages(connection: Any) -> Iterator[tuple[dict[str, Any], np.ndarray | None]]:
     """Messages as they come, frames with their rows."""
     while True:
-        row = json.loads(connection.recv(timeout=60))
+        row = checked(json.loads(connection.recv(timeout=60)))
         rows = None
         if row["type"] == "frames":
             rows = np.frombuffer(connection.recv(timeout=60), "<f4").reshape(row["frames"], -1)
@@ -255,7 +256,7 @@ def test_a_live_avatar_is_that_of_the_whole_sound(address: str) -> None:
     sound = voice(2.0)
     with connect(address.replace("http", "ws") + "/v1/stream") as socket:
         socket.send(json.dumps({"type": "start", "seed": 4, "emotion": "joyful:0.8"}))
-        ready = json.loads(socket.recv(timeout=60))
+        ready = checked(json.loads(socket.recv(timeout=60)))
         assert ready["type"] == "ready" and len(ready["joints"]) == 52 and len(ready["face"]) == 52
         for k in range(0, len(sound), 701):
             socket.send(sound[k : k + 701].tobytes())
@@ -277,7 +278,7 @@ def test_events_direct_a_live_avatar_and_mistakes_are_told(address: str) -> None
                                ('{"type": "start", "lips": "none"}', "lips"),
                                ('{"type": "start", "motion": "A"}', "motion")):  # fmt: skip
             socket.send(wrong)
-            error = json.loads(socket.recv(timeout=60))
+            error = checked(json.loads(socket.recv(timeout=60)))
             assert error["type"] == "error" and message in error["message"], error
         socket.send(json.dumps({"type": "start", "words": True}))
         assert json.loads(socket.recv(timeout=60))["type"] == "ready"
@@ -319,7 +320,7 @@ def test_long_motion_waits_for_its_client(address: str) -> None:
         arrived = 0
 
         def take(timeout: float) -> int:
-            row = json.loads(socket.recv(timeout=timeout))
+            row = checked(json.loads(socket.recv(timeout=timeout)))
             if row["type"] == "frames":
                 socket.recv(timeout=60)
             return row.get("frames", 0)

@@ -16,7 +16,7 @@ import pytest
 from avatargpt import export
 from avatargpt.chat.maker import MotionMaker
 from avatargpt.chat.timeline import Timeline, segment_of
-from avatargpt.server.drafts import Drafts
+from avatargpt.server.session_state import Drafts
 from tests.clips import gliding
 
 

@@ -905,6 +905,11 @@ export interface components {
              */
             idle?: number | null;
             /**
+             * Upper
+             * @description Brows, lids, cheeks and nose with the speech: 0 none, usually 1.
+             */
+            upper?: number | null;
+            /**
              * Eye Contact
              * @description 1: eyes on the viewer whatever the head does.
              * @default 0
@@ -2322,6 +2327,11 @@ export interface components {
              * @description Small movements of head and eyes: 0 none, usually 1.
              */
             idle?: number | null;
+            /**
+             * Upper
+             * @description Brows, lids, cheeks and nose with the speech: 0 none, usually 1.
+             */
+            upper?: number | null;
             /**
              * Eye Contact
              * @description 1: eyes on the viewer whatever the head does.

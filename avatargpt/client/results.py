@@ -1,22 +1,21 @@
-"""Frames that come over a socket, and the sound that goes out beside them."""
+"""What the server gives: clips and files that it keeps, errors, frames that come over a socket beside their sound."""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
-from vqvae.errors import UserError
-
 AHEAD = 5.0  # seconds of sound that may be on their way without frames
 
 
-class ServerError(UserError):
+class ServerError(ValueError):
     """An answer of the server other than success.
 
     Attributes:
@@ -24,8 +23,55 @@ class ServerError(UserError):
     """
 
     def __init__(self, message: str, status: int = 0, code: str = "", where: str = "") -> None:
-        super().__init__(message)
+        super().__init__(" ".join(message.split()))
         self.status, self.code, self.where = status, code, where
+
+
+# (steps done, steps in all), 0 in all = not known
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A motion that the server keeps until it expires."""
+
+    id: str
+    prompt: str
+    kind: str  # body, face, gesture, avatar
+    seconds: float
+    frames: int
+    fps: float
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()  # known captions
+    links: dict[str, str] = field(default_factory=dict)  # format -> path on the server
+    about: Any = field(default_factory=dict, repr=False)  # the whole answer
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From the JSON of the server."""
+        same = {key: row[key] for key in ("id", "prompt", "kind", "seconds", "frames", "fps", "links")}
+        return cls(**same, caption=row["caption"] or "", notes=(*row["notes"],), read_as=(*row["read_as"],), about=row)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file on the server, until it expires."""
+
+    id: str
+    kind: str  # motion, sound, film, avatar, picture
+    name: str
+    bytes: int
+    motion: Clip | None = None  # of a motion's file
+
+
+# A file, which is sent, or one that was sent before.
+File = str | os.PathLike[str] | Upload
+
+
+def clips_of(answer: Any) -> list[Clip]:
+    """The motions of an answer."""
+    return [Clip.of(row) for row in answer["motions"]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +82,8 @@ class Frames:
         start: number of the first one. fps: their rate. latency: seconds from a frame's time in the sound to its last
             sample that is needed; 0 for long motion.
         root: (T, 3) metres. rotations: (T, J, 4) local quaternions w, x, y, z of `vqvae.skeleton.SMPL22` or `SMPL52`.
-        weights: (T, 52) of ARKit's shapes in 0..1; (T, 0) without a face.
+        weights: (T, 52) of ARKit's shapes in 0..1; (T, 0) without a face. presets: (T, 12) of VRM in 0..1; (T, 0) where
+            none were asked for.
     """
 
     start: int
@@ -44,17 +91,17 @@ class Frames:
     root: np.ndarray
     rotations: np.ndarray
     weights: np.ndarray
+    presets: np.ndarray
     latency: float = 0.0
 
     @classmethod
     def of(cls, row: dict[str, Any], data: bytes, latency: float = 0.0) -> Self:
         """From the two messages of the server."""
         joints, channels = int(row["joints"]), int(row["channels"] or 0)
-        rows = np.frombuffer(data, "<f4").reshape(int(row["frames"]), 3 + 4 * joints + channels)
-        turns = np.roll(rows[:, 3 : 3 + 4 * joints].reshape(-1, joints, 4), 1, axis=-1)
-        return cls(
-            int(row["start"]), float(row["fps"]), rows[:, :3], turns, rows[:, 3 + 4 * joints :], latency
-        )  # fmt: skip
+        rows = np.frombuffer(data, "<f4").reshape(int(row["frames"]), -1)
+        root, turns, weights, presets = np.split(rows, np.cumsum([3, 4 * joints, channels]), axis=1)
+        rotations = np.roll(turns.reshape(-1, joints, 4), 1, axis=-1)
+        return cls(int(row["start"]), float(row["fps"]), root, rotations, weights, presets, latency)
 
 
 def send_sound(socket: Any, blocks: Iterable[np.ndarray], rate: int, latency: float) -> Iterator[Frames]:
