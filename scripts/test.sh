@@ -3,7 +3,7 @@
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-setup dev,eval,video,video-in,train,deepspeed,align,watch,datasets,smplx,serve
+setup dev,eval,video,video-in,train,deepspeed,align,watch,datasets,smplx,serve,onnx
 cd "$ROOT"
 BIN="$ROOT/.venv/bin"
 
