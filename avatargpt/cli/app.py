@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": "avatargpt.cli.serve:serve",
     "mcp": "avatargpt.cli.mcp:mcp",
     "view": "avatargpt.cli.view:view",
+    "talk-page": "avatargpt.cli.talk_page:talk_page",
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
     "speak": "avatargpt.cli.speak:speak",

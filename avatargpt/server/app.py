@@ -26,7 +26,7 @@ from avatargpt.server.settings import ServerSettings
 # Modules with a `router`, in the order of the documentation.
 ROUTERS = (
     "motions", "uploads", "exports", "jobs", "sessions", "voices", "completions", "stream",
-    "realtime", "mmcp", "tools", "mcp_server", "avatar",
+    "realtime", "mmcp", "tools", "mcp_server", "avatar", "talk",
 )  # fmt: skip
 STATIC = Path(__file__).with_name("static")
 DESCRIPTION = 'Human motion from text, and text from motion. Errors are `{"error": {"code", "message", "where"}}`.'

@@ -18,7 +18,7 @@ from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal, refuse_stopping
 
 COOKIE = "avatargpt_key"
-OPEN = ("/", "/healthz", "/favicon.ico")  # without the key: what is the same for everybody
+OPEN = ("/", "/talk.html", "/healthz", "/favicon.ico")  # without the key: what is the same for everybody
 OPEN_FOLDERS = ("/assets/",)
 ALWAYS = ("/healthz", "/metrics")  # answered while the server stops
 UPLOADS = "/v1/uploads"

@@ -13,6 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+import soundfile
+
+from avatargpt.speech.audio import RATE
+from tests.factories import voice
 
 ROOT = Path(__file__).resolve().parents[2]
 # what Chromium says of software rendering, of a server that a test has ended, and of what a server refuses
@@ -23,16 +27,17 @@ NOISE = (
     "ERR_CONNECTION_REFUSED",
     "ERR_CONNECTION_RESET",
 )
+STATE = "JSON.stringify([studio.studio.state, studio.studio.lines.slice(-3)])"  # what a page says that is waited for
+READY = "!!window.studio && studio.studio.state === 'ready'"
 START = 120.0  # seconds in which a server is there
 
 
-def until(page: Any, expression: str, seconds: float = 30.0) -> float:
+def until(page: Any, expression: str, seconds: float = 30.0, told: str = STATE) -> float:
     """Wait for an expression of the page to hold, and return how long that took."""
     begun = time.monotonic()
     while not page.evaluate(expression):  # the page's policy forbids Playwright's own waiting
         if time.monotonic() - begun > seconds * stretch():
-            told = page.evaluate("JSON.stringify([studio.studio.state, studio.studio.lines.slice(-3)])")
-            raise AssertionError(f"{expression}: not within {seconds:g} s; {told}")
+            raise AssertionError(f"{expression}: not within {seconds:g} s; {page.evaluate(told)}")
         time.sleep(0.02)
     return time.monotonic() - begun
 
@@ -78,13 +83,17 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium; tests of the page are skipped where there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the extra dev")
     path = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
     if path is None:
         pytest.skip("needs Chromium on the path")
-    flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+    # a microphone that says the same over and over
+    heard = tmp_path_factory.mktemp("microphone") / "voice.wav"
+    soundfile.write(heard, voice(4.0), RATE)
+    flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--use-fake-ui-for-media-stream",
+             "--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={heard}"]  # fmt: skip
     with api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=flags)
         yield chromium
@@ -104,7 +113,7 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
     """Opens a page that is ready; whatever goes wrong in its scripts fails the test."""
     contexts, wrong = [], []
 
-    def opened(address: str = "", **options: Any) -> Any:
+    def opened(address: str = "", ready: str = READY, **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 960, "height": 640}, **options})
         context.set_default_timeout(30_000 * stretch())
         contexts.append(context)
@@ -112,7 +121,7 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda e: wrong.append(str(e)))
         page.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
         page.goto(address or server.address)
-        until(page, "!!window.studio && studio.studio.state === 'ready'")
+        until(page, ready, told="document.body.innerText")
         return page
 
     yield opened
