@@ -195,7 +195,7 @@ def test_words_without_sound_are_acted_at_their_speed(face: Any, tmp_path: Path)
 
 
 def test_a_websocket_without_sound_takes_words(face: Any, tmp_path: Path) -> None:
-    with browser(face, "--seconds", 3, "-o", tmp_path / "a.npz") as (connection, results):
+    with browser(face, "--seconds", 10, "-o", tmp_path / "a.npz") as (connection, results):
         hello = json.loads(connection.recv(10))
         for message in ({"text": "close both eyes", "emotion": "sad"}, {"emotion": "hapy"}):
             connection.send(json.dumps(message))
@@ -204,7 +204,7 @@ def test_a_websocket_without_sound_takes_words(face: Any, tmp_path: Path) -> Non
             message = json.loads(connection.recv(10))
             accepted, failed = message if "told" in message else accepted, message if "error" in message else failed
     assert results[0].code == 0 and hello["fps"] == 30, results[0].err
-    assert accepted["told"] == {"text": "close both eyes", "emotion": "sad"} and accepted["frame"] < 90
+    assert accepted["told"] == {"text": "close both eyes", "emotion": "sad"} and accepted["frame"] < 300
     assert accepted["score"]["text"] == "close both eyes" and accepted["read_as"]
     assert "happy" in failed["error"] and "\n" not in failed["error"]
 
