@@ -334,7 +334,9 @@ class Conversation:
 
 
 def _same_step(before: Act, act: Act) -> bool:
-    """Whether an act does to one more segment what the one before it in the turn did: both are one step of undo."""
+    """Whether an act does to one more segment, or take, what the one before it did: both are one step of undo."""
+    if act.do == before.do == "again":
+        return act.segment == before.segment
     return act.do == before.do and act.do in EACH and (act.do == "move" or act.segment != before.segment)
 
 

@@ -163,7 +163,19 @@ def _perform_between(scene: ActContext, act: Act) -> ActResult:
         one = replace(act, start=None, end=None, segment=n, seconds=seconds)
         result = _ACTIONS[act.do](replace(scene, state=result.state), one)
         lines.append(result.text)
+    if act.do == "delete" and (left := result.state).segments:
+        text = f"Cut out {start:g} to {end:g} s; {duration(left.seconds)} are left."
+        return replace(result, state=_follow_cut(left, inside[0] - 1, scene.state), text=text)
     return replace(result, text="\n".join(lines))
+
+
+def _follow_cut(state: Timeline, at: int, before: Timeline) -> Timeline:
+    """The timeline where what a cut left of a segment `at` (index) follows on the one before, and is not made again."""
+    if not 0 < at < len(state.segments) or any(state.segments[at] is s for s in before.segments):
+        return state
+    segments = list(state.segments)
+    segments[at] = replace(segments[at], follows=segments[at - 1].key)
+    return replace(state, segments=tuple(segments))
 
 
 def divide_timeline(state: Timeline, second: float) -> Timeline:

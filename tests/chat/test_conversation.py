@@ -405,6 +405,29 @@ def test_spans_of_time(talk, model):
     assert "within a loop" in talk.say("delete from1s to3s").text
 
 
+def test_what_a_cut_leaves_is_the_same_movement(talk, model):
+    say(talk, "make 4s: a person walks", "then 4s: a person waves")
+    calls, second = len(model.calls), talk.timeline.segments[1].motion
+    reply = say(talk, "delete from4s to5s")
+    first, left = talk.timeline.segments
+    assert reply.text == "Cut out 4 to 5 s; 7 s are left." and len(model.calls) == calls
+    np.testing.assert_allclose(left.motion.rotations[:, 1:], second.rotations[20:, 1:])
+    assert left.follows == first.key, "it is not made again to begin where the first one ends"
+    say(talk, "delete from0s to1s")
+    assert [s.motion.seconds for s in talk.timeline.segments] == [3, 3]
+    assert "Nothing is left" in say(talk, "delete from0s").text
+
+
+def test_takes_of_one_turn_are_one_step_of_undo(talk):
+    say(talk, "make 2s: a person walks")
+    talk.do("again 1 | again 1 | again 1")
+    assert len(talk.timeline.takes) == 4
+    say(talk, "keep b", "undo")
+    assert len(talk.timeline.takes) == 4
+    say(talk, "undo")
+    assert not talk.timeline.takes and captions(talk) == ["a person walks"]
+
+
 def test_acts_are_called_without_words(talk, tmp_path):
     reply = talk.do("make 2s: a person walks | then: a person waves", Act("loop", segment=1, times=2))
     assert reply.ok and reply.understood == "acts" and [a.do for a in reply.acts] == ["make", "then", "loop"]

@@ -26,6 +26,10 @@ const PATHS = {
   note: "M12 8v5M12 16.5v.2M12 3 2.5 20h19z",
   plus: "M12 5v14M5 12h14",
   fit: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  cut_start: "M9 4H6v16h3M13 12h7M17 8l4 4-4 4",
+  cut_end: "M15 4h3v16h-3M11 12H4M7 8l-4 4 4 4",
+  mirror: "M12 3v18M9 7l-6 10h6zM15 7l6 10h-6z",
+  variants: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   open: "M4 7a2 2 0 0 1 2-2h4l2 2h6a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2z",
 } as const;
 

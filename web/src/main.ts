@@ -8,6 +8,7 @@ import { emotionPad } from "./feelings";
 import { ACCEPTED, acceptDrops, addFiles, record } from "./files";
 import { recall } from "./former";
 import { icon } from "./icons";
+import { Inspector } from "./inspector";
 import { listen, sheet, type Shortcut } from "./keys";
 import { ask, tell } from "./menu";
 import { Moves } from "./moves";
@@ -114,6 +115,7 @@ byId("examples").append(
 
 // parts
 const timeline = new Timeline(byId("timeline"), studio);
+const inspector = new Inspector(studio);
 new Chat(byId("chat"), studio, suggest);
 new Takes(studio);
 acceptDrops(studio, byId("drop"));
@@ -170,6 +172,9 @@ const shortcuts: Shortcut[] = [
   { keys: "Ctrl+Z", about: "Undo", run: () => void studio.travel("undo") },
   { keys: "Ctrl+Shift+Z or Ctrl+Y", about: "Redo", run: () => void studio.travel("redo") },
   { keys: "T", about: "Another take of the selected segment", run: chosen((n) => `again ${n}`) },
+  { keys: "V", about: "Four variants of it side by side, of which one is kept", run: () => inspector.vary() },
+  { keys: "[", about: "Cut off what is before the playhead", run: () => inspector.cut("start") },
+  { keys: "]", about: "Cut off what is after the playhead", run: () => inspector.cut("end") },
   { keys: "M", about: "Menu of the segment that has the focus" },
   { keys: "F2", about: "Change its words" },
   { keys: "Delete or Backspace", about: "Delete the selected segment", run: chosen((n) => `delete ${n}`) },

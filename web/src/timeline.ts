@@ -1,15 +1,15 @@
-/** The timeline: transport, activities, segments; click = seek, drag an edge = another length, double click = words. */
+/** The timeline: transport, activities, segments; click = seek, drag an end = cut, double click = words. */
 
 import type { Segment } from "./api";
 import { clock, el, iconButton } from "./dom";
 import { Graphs } from "./graphs";
 import { icon } from "./icons";
+import { cutLine, LEAST } from "./inspector";
 import { ask, showMenu, tell, type Item } from "./menu";
 import type { Studio } from "./studio";
 
 const HUES = 5;
 const STEPS = [0.5, 1, 2, 5, 10, 30, 60, 120];
-const LEAST = 0.4; // seconds that a segment can be dragged to
 const TICK_PX = 70;
 const HINT = "timeline hint";
 
@@ -47,10 +47,10 @@ export class Timeline {
     this.slider.addEventListener("input", () => studio.player.seek(Number(this.slider.value)));
     this.tracks.append(this.lane);
     this.hint.append(
-      "Click a segment to go there, drag its right edge for its length, double click for its words, right click for more.",
+      "Click a segment to go there, drag its ends to cut it (with Shift for its length), double click for its words, right click for more.",
       iconButton("close", "Close the hint", () => this.known()),
     );
-    host.append(transport, this.slider, this.tracks, this.legend, this.hint);
+    host.prepend(transport, this.slider, this.tracks, this.legend, this.hint);
     for (const event of ["session", "clip", "select"] as const) studio.on(event, () => this.draw());
     studio.player.onChange(() => this.state());
     this.tracks.addEventListener("wheel", (event) => {
@@ -234,29 +234,50 @@ export class Timeline {
     });
     item.append(button);
     if (s.draft) return item;
-    const edge = el("span", { class: "edge", title: `${about}\nDrag to change the length`, "aria-hidden": "true" });
-    edge.addEventListener("pointerdown", (event) => this.drag(event, edge, item, s, px));
-    item.append(edge);
+    const titles = { start: "Drag to cut off the beginning", end: "Drag inwards to cut off the end, outwards or with Shift for another length" };
+    for (const side of ["start", "end"] as const) {
+      const edge = el("span", { class: `edge ${side}`, title: `${about}\n${titles[side]}`, "aria-hidden": "true" });
+      edge.addEventListener("pointerdown", (event) => this.drag(event, edge, item, s, px, side));
+      item.append(edge);
+    }
     return item;
   }
 
-  private drag(begun: PointerEvent, edge: HTMLElement, item: HTMLElement, s: Segment, px: number): void {
+  /** An end that is dragged inwards is cut off; outwards, or with Shift, the segment gets another length. */
+  private drag(begun: PointerEvent, edge: HTMLElement, item: HTMLElement, s: Segment, px: number, side: "start" | "end"): void {
     begun.preventDefault();
     edge.setPointerCapture(begun.pointerId);
     edge.classList.add("dragging");
-    let seconds = s.seconds;
+    const { player } = this.studio;
+    const button = item.querySelector(".segment") as HTMLElement;
     const shown = item.querySelector("small") as HTMLElement;
+    const shade = el("i", { class: "cut" });
+    item.append(shade);
+    item.style.zIndex = "2";
+    let [seconds, line] = [s.seconds, ""]; // of what is left, and the act that leaves it
     edge.onpointermove = (event) => {
-      seconds = Math.max(LEAST, s.seconds + (event.clientX - begun.clientX) / px);
-      item.style.width = `${seconds * px}px`;
-      item.style.zIndex = "2";
-      shown.textContent = `${seconds.toFixed(1)} s`;
+      const moved = (event.clientX - begun.clientX) / px;
+      const longer = side === "end" && (begun.shiftKey || moved > 0);
+      seconds = Math.max(LEAST, longer ? s.seconds + moved : Math.min(s.seconds, s.seconds + (side === "end" ? moved : -moved)));
+      const cut = s.seconds - seconds;
+      item.style.width = `${(longer ? seconds : s.seconds) * px}px`;
+      place(shade, side === "end" ? seconds * px : 0, longer ? 0 : cut * px);
+      shade.hidden = longer || cut < 0.05;
+      button.style.paddingLeft = side === "start" ? `${cut * px + 9}px` : ""; // its words stay beside what goes
+      shown.textContent = longer ? `${seconds.toFixed(1)} s` : `${seconds.toFixed(1)} s, ${cut.toFixed(1)} s cut off`;
+      const at = side === "end" ? s.start + seconds : s.start + cut;
+      line = longer ? `retime ${s.n} ${(Math.round(seconds * 20) / 20).toFixed(2)}s` : side === "end" ? cutLine(at, s.start + s.seconds) : cutLine(s.start, at);
+      if (longer) return;
+      player.pause();
+      player.seek(side === "end" ? at - 0.05 : at); // the pose where it is cut
+      this.studio.redraw();
     };
-    edge.onpointerup = () => {
-      edge.onpointermove = edge.onpointerup = null;
+    edge.onpointerup = edge.onpointercancel = (event) => {
+      edge.onpointermove = edge.onpointerup = edge.onpointercancel = null;
       this.known();
-      if (Math.abs(seconds - s.seconds) < 0.05) this.draw();
-      else void this.studio.act(`retime ${s.n} ${(Math.round(seconds * 20) / 20).toFixed(2)}s`).then((ok) => ok || this.draw());
+      this.studio.select(s.n);
+      if (event.type === "pointerup" && line && Math.abs(seconds - s.seconds) >= 0.05) void this.studio.act(line).then((ok) => ok || this.draw());
+      else this.draw();
     };
   }
 
