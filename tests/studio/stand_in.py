@@ -1,6 +1,7 @@
 """A server of the studio whose model answers with clips that can be computed: `python -m tests.studio.stand_in`."""
 
 import argparse
+import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from avatargpt.server.app import create_app
 from avatargpt.server.settings import ServerSettings
 from avatargpt.verbs.actions import KnownAction
 from instruct_data.dialogue.acts import TAKES, Act, read
+from instruct_data.requests.spec import Clause, MotionRequest
 from tests.chat.stand_ins import FakeModel, FakePlanner
 from tests.clips import gliding
 from vqvae import arkit
@@ -151,6 +153,17 @@ class Model(FakeModel):
 
     def gesture(self, sound: Any, **_: Any) -> Motion:
         return self.avatars.speak(sound).body
+
+    def read(self, text: str, **_: Any) -> MotionRequest:
+        """A clause for each part of the words between "and"s; sides, counts and one manner; "flurb" is not known."""
+        clauses = []
+        for words in re.sub("^a person ", "", text).split(" and "):
+            side, times = re.search("left|right", words), re.search(r"(\d+) times", words)
+            style, unknown = re.search("proudly", words), "flurb" in words
+            name = (re.search(r"move_?\s?\d+", words) or [words.split()[0]])[0].replace(" ", "_")
+            clauses.append(Clause(action=words, side=side and side[0], times=times and int(times[1]),  # type: ignore
+                                  style=style[0] if style else "", name=name, known=not unknown))  # fmt: skip
+        return MotionRequest(clauses=clauses, unshown=["loudly"] if "loudly" in text else [])
 
     def actions(self, query: str = "", count: int = 20, offset: int = 0) -> list[KnownAction]:
         """120 moves; the last ones are the nearest to any query."""

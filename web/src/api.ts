@@ -14,6 +14,7 @@ export type Session = Schemas["Session"];
 export type MotionInfo = Schemas["Motion"];
 export type Upload = Schemas["Upload"];
 export type Move = Schemas["KnownAction"];
+export type Clause = Schemas["Clause"];
 export type Progress = Schemas["Progress"];
 export type Done = { reply: Schemas["Reply"] | null; session: Session };
 
@@ -68,6 +69,11 @@ export async function describe(motion: string): Promise<Schemas["Descriptions"]>
 /** Moves that the model knows: the nearest to the words first, without words in order of name. */
 export async function moves(query: string, count: number, offset: number, signal: AbortSignal): Promise<Move[]> {
   return (await server.follow(await data(server.POST("/v1/actions", { body: { query, count, offset }, signal })))).actions;
+}
+
+/** What words ask for, as a typed request. */
+export async function read(text: string): Promise<Schemas["Reading"]["request"]> {
+  return (await server.follow(await data(server.POST("/v1/read", { body: { text, face: false } })))).request;
 }
 
 export async function upload(file: Blob, name: string): Promise<Upload> {

@@ -2,6 +2,7 @@
 
 import * as api from "./api";
 import { Chat } from "./chat";
+import { Chips } from "./chips";
 import { byId, el, iconButton } from "./dom";
 import { exportMenu } from "./exports";
 import { emotionPad } from "./feelings";
@@ -116,6 +117,7 @@ byId("examples").append(
 // parts
 const timeline = new Timeline(byId("timeline"), studio);
 const inspector = new Inspector(studio);
+new Chips(studio);
 new Chat(byId("chat"), studio, suggest);
 new Takes(studio);
 acceptDrops(studio, byId("drop"));

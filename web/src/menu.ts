@@ -40,17 +40,23 @@ export function showMenu(x: number, y: number, label: string, items: (Item | "-"
     });
     node.append(button);
   }
+  place(node, x, y);
+  node.querySelector<HTMLElement>("button:not(:disabled)")?.focus();
+}
+
+/** Show a menu at a place of the page, as far as that leaves it within. */
+function place(node: HTMLElement, x: number, y: number): void {
   const back = document.activeElement;
   document.body.append(node);
   open = { node, back };
   const box = node.getBoundingClientRect();
   node.style.left = `${Math.max(8, Math.min(x, innerWidth - box.width - 8))}px`;
   node.style.top = `${Math.max(8, Math.min(y, innerHeight - box.height - 8))}px`;
-  const buttons = [...node.querySelectorAll("button")].filter((b) => !b.disabled);
-  buttons[0]?.focus();
   node.addEventListener("keydown", (event) => {
-    const at = buttons.indexOf(document.activeElement as HTMLButtonElement);
-    const to: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 };
+    const buttons = [...node.querySelectorAll<HTMLElement>("input, button:not(:disabled)")];
+    const at = buttons.indexOf(document.activeElement as HTMLElement);
+    const typing = event.target instanceof HTMLInputElement;
+    const to: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, ...(typing ? {} : { Home: 0, End: buttons.length - 1 }) };
     if (event.key in to) {
       event.preventDefault();
       buttons[((to[event.key] as number) + buttons.length) % buttons.length]?.focus();
@@ -61,6 +67,42 @@ export function showMenu(x: number, y: number, label: string, items: (Item | "-"
       if (back instanceof HTMLElement) back.focus();
     }
   });
+}
+
+const PAUSE = 250; // ms without a key after which a search begins
+
+/** A menu whose items are looked for: a field, and below it what is found, at first for no words. */
+export function showFinder(x: number, y: number, label: string, hint: string, search: (query: string, signal: AbortSignal) => Promise<Item[]>): void {
+  closeMenu();
+  const field = el("input", { type: "search", placeholder: hint, "aria-label": label, maxlength: "1000", enterkeyhint: "search" });
+  const rows = el("div", { class: "rows" });
+  const node = el("div", { class: "menu finder", role: "dialog", "aria-label": label }, field, rows);
+  let [asking, timer] = [new AbortController(), 0];
+  const look = async (): Promise<void> => {
+    asking.abort();
+    const { signal } = (asking = new AbortController());
+    try {
+      const items = await search(field.value, signal);
+      if (signal.aborted) return;
+      rows.replaceChildren(...items.map((item) => {
+        const run = (): void => (closeMenu(), item.run());
+        return el("button", { type: "button", onclick: run }, el("span", {}, item.label), item.hint ? el("small", {}, item.hint) : null);
+      })); // prettier-ignore
+    } catch (error) {
+      if (!signal.aborted) rows.replaceChildren(el("p", { class: "faint" }, error instanceof Error ? error.message : String(error)));
+    }
+  };
+  field.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(() => void look(), PAUSE);
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") (event.preventDefault(), rows.querySelector("button")?.click());
+  });
+  rows.append(el("p", { class: "faint", role: "status" }, "Looking"));
+  place(node, x, y);
+  field.focus();
+  void look();
 }
 
 addEventListener("pointerdown", (event) => {

@@ -26,7 +26,7 @@ export interface Busy {
   stop: (() => void) | null;
 }
 
-type Event = "session" | "state" | "busy" | "lines" | "clip" | "select";
+type Event = "session" | "state" | "busy" | "lines" | "clip" | "select" | "words";
 
 const CLIPS = 24; // clips that are kept
 const BEAT = 4000; // ms between looks at whether the server is there

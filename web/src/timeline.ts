@@ -52,6 +52,10 @@ export class Timeline {
     );
     host.prepend(transport, this.slider, this.tracks, this.legend, this.hint);
     for (const event of ["session", "clip", "select"] as const) studio.on(event, () => this.draw());
+    studio.on("words", () => {
+      const s = studio.segments.find((one) => one.n === studio.selected);
+      if (s) this.edit(s);
+    });
     studio.player.onChange(() => this.state());
     this.tracks.addEventListener("wheel", (event) => {
       if (!event.ctrlKey) return;
