@@ -3,6 +3,7 @@
 import * as api from "./api";
 import { byId, el, save } from "./dom";
 import { dialog, tell } from "./menu";
+import { lastPreset, presetCards, remember, type Wanted } from "./presets";
 import type { Studio } from "./studio";
 
 const FORMS: [string, string, string][] = [
@@ -18,25 +19,33 @@ const FILM_TYPES = ["video/mp4;codecs=avc1.42E01F,mp4a.40.2", "video/mp4", "vide
 export function exportMenu(studio: Studio): void {
   const has = studio.player.seconds > 0;
   const grid = el("div", { class: "files" });
+  const n = studio.selected;
+  const only = el("input", { type: "checkbox" });
+  const part = studio.viewing || (studio.session?.segments.length ?? 0) < 2 || !n ? "" : el("label", { class: "only" }, only, `Segment ${n} alone`);
+  const stretch = (): Record<string, string> => (only.checked ? { first: String(n), last: String(n) } : {});
+  const attempt = async (run: () => Promise<void>): Promise<void> => {
+    shown.node.close();
+    try {
+      await run();
+    } catch (error) {
+      studio.failed(error);
+    }
+  };
+  const presets = presetCards(studio, !has, (preset, { form, options }) => {
+    remember(preset);
+    void attempt(() => file(studio, { form, options: { ...options, ...stretch() } }));
+  });
   const shown = dialog(
     "Export",
     has ? "" : el("p", { class: "faint" }, "There is nothing to export yet: make a motion first."),
-    grid,
-  );
+    presets, part, el("h3", {}, "Or as a file of your choice"), grid,
+  ); // prettier-ignore
   const add = (name: string, about: string, run: () => Promise<void>): void => {
-    const go = async (): Promise<void> => {
-      shown.node.close();
-      try {
-        await run();
-      } catch (error) {
-        studio.failed(error);
-      }
-    };
-    grid.append(el("button", { type: "button", disabled: !has, onclick: () => void go() }, el("b", {}, name), el("small", {}, about)));
+    grid.append(el("button", { type: "button", disabled: !has, onclick: () => void attempt(run) }, el("b", {}, name), el("small", {}, about)));
   };
   const written = studio.session?.motion;
   const forms = FORMS.filter(([form]) => form === "csv" || !written || form in written); // a .csv is a face's
-  for (const [form, name, about] of forms) add(name, about, () => file(studio, form));
+  for (const [form, name, about] of forms) add(name, about, () => file(studio, { form, options: stretch() }));
   add("Film", "MP4 or WebM, rendered here as it plays", () => film(studio));
   add("Picture", "PNG of what you see", () => picture(studio));
   if (studio.viewing) return;
@@ -47,12 +56,19 @@ export function exportMenu(studio: Studio): void {
 const stem = (studio: Studio): string =>
   (studio.session?.segments[0]?.caption ?? studio.blend?.base.caption ?? "motion").replace(/^a person /, "").replace(/[^a-z0-9]+/gi, "-").slice(0, 40).replace(/^-|-$/g, "").toLowerCase() || "motion";
 
-async function file(studio: Studio, form: string): Promise<void> {
+/** The file of the preset that was used last; the dialog where there was none. */
+export function exportAgain(studio: Studio): void {
+  const wanted = lastPreset(studio);
+  if (!wanted || !studio.player.seconds) return exportMenu(studio);
+  file(studio, wanted).catch((error: unknown) => studio.failed(error));
+}
+
+async function file(studio: Studio, { form, options }: Wanted): Promise<void> {
   tell(`Writing the .${form} …`);
   const spoken = studio.session?.segments.some((s) => s.clip);
   if (form === "csv" && !studio.viewing && !spoken) throw new api.Failure("A .csv holds a face; drop or record a voice first.", 400);
   const path = studio.viewing ? `/v1/exports/${studio.viewing}.${form}` : `/v1/sessions/${studio.session?.id}/exports.${form}`;
-  save(await (await api.request(path)).blob(), `${stem(studio)}.${form}`);
+  save(await (await api.request(`${path}?${new URLSearchParams(options)}`)).blob(), `${stem(studio)}.${form}`);
   tell(`${stem(studio)}.${form} was saved.`);
 }
 

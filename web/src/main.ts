@@ -4,7 +4,7 @@ import * as api from "./api";
 import { Chat } from "./chat";
 import { Chips } from "./chips";
 import { byId, el, iconButton } from "./dom";
-import { exportMenu } from "./exports";
+import { exportAgain, exportMenu } from "./exports";
 import { emotionPad } from "./feelings";
 import { ACCEPTED, acceptDrops, addFiles, record } from "./files";
 import { recall } from "./former";
@@ -192,6 +192,7 @@ const shortcuts: Shortcut[] = [
   { keys: "+ or =", about: "Zoom into the timeline", run: () => timeline.scale(1.5) },
   { keys: "0", about: "Show all of the timeline", run: () => timeline.scale(0) },
   { keys: "Ctrl+E", about: "Export", run: () => exportMenu(studio) },
+  { keys: "Ctrl+Shift+E", about: "Export again, for the same program", run: () => exportAgain(studio) },
   { keys: "?", about: "This sheet", run: () => sheet(shortcuts) },
 ];
 listen(shortcuts);

@@ -57,16 +57,25 @@ export async function reworded(caption: string, reading: Reading, i: number, wis
   const phrase = whole.slice(from, to);
   const tried = new Set(candidates(phrase, clause, wish).map((p) => whole.slice(0, from) + p.trim() + whole.slice(to)));
   if (wish.what === "action" && reading.clauses.length === 1) tried.add(wish.move.caption); // the model knows it by these very words
+  const fit: { text: string; own: boolean }[] = [];
   for (const text of tried) {
-    if (text !== caption && granted(await read(text), reading, i, wish, text)) return text;
+    const now = text === caption ? null : await read(text);
+    if (!now || !granted(now, reading, i, wish, text)) continue;
+    if (wish.what !== "side") return text;
+    // of several limbs the one that the move is done with, as its caption says
+    const limb = LIMBS.find((l) => text.slice(from).includes(`${wish.value} ${l}`));
+    fit.push({ text, own: !limb || !!now.clauses[i]?.nearest?.includes(limb) });
   }
-  return null;
+  return (fit.find((f) => f.own) ?? fit[0])?.text ?? null;
 }
 
 /** Where a clause stands in the caption; a caption that does not hold all of them as they are read is put together anew. */
 function located(caption: string, clauses: Clause[], i: number): [string, [number, number]] {
   const present = spans(caption, clauses)[i];
-  if (present) return [caption, present];
+  if (present) {
+    const [from, to] = present;
+    return [caption, [from + (SUBJECT.exec(caption.slice(from, to))?.[0].length ?? 0), to]];
+  }
   let text = "a person ";
   let span: [number, number] = [0, 0];
   clauses.forEach((c, k) => {

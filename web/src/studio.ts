@@ -91,6 +91,11 @@ export class Studio {
     if (!blend?.shape.face.length && wearer instanceof Own) wearer.lookAt(this.stage.camera.position);
   }
 
+  /** A file of the user's that wears the motion. */
+  get worn(): { id: string; name: string } | null {
+    return this.character;
+  }
+
   get avatar(): Wearer | null {
     return this.wearer;
   }
