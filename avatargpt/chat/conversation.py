@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt import planning
-from avatargpt.chat import motion_acts, pulling, segments  # noqa: F401  the acts register themselves
+from avatargpt.chat import keying, motion_acts, segments  # noqa: F401  the acts register themselves
 from avatargpt.chat.acts import ask_back, relative
 from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
 from avatargpt.chat.maker import MotionMaker

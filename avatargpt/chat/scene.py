@@ -145,7 +145,7 @@ def perform(scene: ActContext, act: Act) -> ActResult:
     """Do one act, all but undo and redo; raises UserError, with nothing changed, where it cannot be done."""
     if act.do not in _ACTIONS:
         raise UserError(f"nobody does {act.do}; accepted: {', '.join(sorted(_ACTIONS))}")
-    if act.start is None and act.end is None:
+    if (act.start is None and act.end is None) or act.do == "repaint":
         return _ACTIONS[act.do](scene, act)
     return _perform_between(scene, act)
 

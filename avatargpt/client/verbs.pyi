@@ -250,6 +250,11 @@ Job = TypedDict("Job", {
     "error": Error | None,
     "motions": list[Motion],
 })
+Keys = TypedDict("Keys", {
+    "places": NotRequired[list[Place]],
+    "poses": NotRequired[list[PoseKey]],
+    "pins": NotRequired[list[Pin]],
+})
 KnownAction = TypedDict("KnownAction", {
     "name": str,
     "caption": str,
@@ -492,6 +497,7 @@ Turn = TypedDict("Turn", {
 TurnBody = TypedDict("TurnBody", {
     "text": NotRequired[str],
     "acts": NotRequired[list[str]],
+    "keys": NotRequired[Keys | None],
 })
 Upload = TypedDict("Upload", {
     "id": str,

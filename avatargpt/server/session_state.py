@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.chat.conversation import Conversation, Reply
+from avatargpt.chat.keying import Keys
 from avatargpt.chat.scene import OnDraft
 from avatargpt.chat.segments import with_segment
 from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, SessionStore, Timeline
@@ -30,6 +31,7 @@ from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
 
 FILES, STATE = "files", "state.json"  # in the folder of a session
+KEYS = "keys.json"  # as acts of clients name the keys of their turn
 RETRY = 2.0  # seconds after which a session that another process works on may be free
 VIEWS = 32  # sessions whose timelines stay in memory
 
@@ -98,10 +100,15 @@ class Sessions:
         return self.view(number)[1].version
 
     def turn(
-        self, number: str, report: Report, text: str, acts: Sequence[Act | str], draft: OnDraft = None
-    ) -> dict[str, Any]:
+        self, number: str, report: Report, text: str, acts: Sequence[Act | str], draft: OnDraft = None,
+        keys: Keys | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """One turn, in words or in acts; its reply and the session as they go out."""
         with self.conversation(number, report, draft) as talk:
+            if keys is not None:  # acts keep the name of the file alone
+                name = f"keys-{digest(rows := keys.model_dump_json())[:12]}.json"
+                atomic_write(talk.outputs / name, lambda p: p.write_text(rows, encoding="utf-8"))
+                acts = [a.replace(KEYS, name) if isinstance(a, str) else a for a in acts]
             reply = talk.do(*acts) if acts else talk.say(text)
             self._keep(number, talk.memory)
         return {"reply": self.reply_json(number, reply), "session": self.json(number)}

@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.sse import ServerSentEvent
 from pydantic import Field
 
+from avatargpt.chat.keying import Keys
 from avatargpt.chat.voices import add_voices
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.server import answers, services
@@ -35,6 +36,7 @@ class TurnBody(services.Body):
 
     text: str = Field(default="", max_length=MAX_CHARACTERS)
     acts: list[str] = Field(default=[], max_length=MAX_ACTS)
+    keys: Keys | None = Field(default=None, description="Of the acts `hold` and `repaint`, whose file is `keys.json`.")
 
 
 class AppendBody(services.Body):
@@ -84,7 +86,7 @@ def turns(server: Server, number: str, body: TurnBody) -> Job:
     def work(report: Report) -> dict[str, Any]:
         report(0, 0)
         with server.drafts.open(number) as draft:
-            return server.sessions.turn(number, report, body.text, body.acts, draft)
+            return server.sessions.turn(number, report, body.text, body.acts, draft, body.keys)
 
     return _submit(server, number, work)
 

@@ -45,7 +45,8 @@ TAKES: dict[str, tuple[str, ...]] = {
     "total": ("seconds",), "speed": ("segment?", *_SPAN, "factor"), "mirror": ("segment?", *_SPAN),
     "again": ("segment?",), "keep": ("choice",), "delete": ("segment?", *_SPAN), "move": ("segment", "to"),
     "loop": ("segment?", *_SPAN, "times"),
-    "pull": ("pin",), "load": ("file",), "plan": ("activities?", "seconds?", "at?", "scene"),
+    "pull": ("pin",), "hold": ("file",), "repaint": (*_SPAN, "text", "file?"), "load": ("file",),
+    "plan": ("activities?", "seconds?", "at?", "scene"),
     "rename": ("segment?", "to?", "name"), "describe": ("segment?", "file?"),
     "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
     "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"),
@@ -54,7 +55,7 @@ TAKES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # acts that are done by hand; no words of a turn ask for them, and the reader of turns does not know them
-BY_HAND = frozenset({"pull"})
+BY_HAND = frozenset({"pull", "hold", "repaint"})
 SPOKEN = tuple(act for act in TAKES if act not in BY_HAND)
 
 
@@ -190,7 +191,7 @@ def _write(act: Act) -> str:
             case "place":
                 head.append(f"@{value}")
             case "from" | "until" | "seconds":
-                head.append(f"{'from' if name == 'start' else 'to' if name == 'end' else ''}{value:.4g}s")
+                head.append(f"{'from' if name == 'start' else 'to' if name == 'end' else ''}{round(value, 3):.7g}s")
             case "factor":
                 head.append(f"x{value:.4g}")
             case "text":

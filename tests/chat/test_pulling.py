@@ -18,7 +18,7 @@ def test_a_hand_is_where_it_was_pulled_to(talk):
     frame, wrist = 90, SMPL22.index("l_wrist")
     goal = before[frame, wrist] + [-0.2, 0.1, 0.1]
     reply = talk.do(f"pull: left_hand {frame / FPS} {' '.join(f'{v:.3f}' for v in goal)}")
-    assert reply.ok and reply.text == "The left hand is led there at 4.5 s, in segment 2."
+    assert reply.ok and reply.text == "1 key is held, in segment 2."
     after = talk.motion.joints
     assert len(after) == len(before) and np.linalg.norm(after[frame, wrist] - goal) < 0.01
     away = np.abs(after - before).max((1, 2))

@@ -1717,6 +1717,27 @@ export interface components {
         };
         JsonValue: unknown;
         /**
+         * Keys
+         * @description What holds at seconds of a timeline, in the frame of its first pose: metres, +Y up, +Z ahead, +X to its left.
+         */
+        Keys: {
+            /**
+             * Places
+             * @default []
+             */
+            places?: components["schemas"]["Place"][];
+            /**
+             * Poses
+             * @default []
+             */
+            poses?: components["schemas"]["PoseKey"][];
+            /**
+             * Pins
+             * @default []
+             */
+            pins?: components["schemas"]["Pin"][];
+        };
+        /**
          * KnownAction
          * @description An action of the library.
          */
@@ -2478,6 +2499,8 @@ export interface components {
              * @default []
              */
             acts?: string[];
+            /** @description Of the acts `hold` and `repaint`, whose file is `keys.json`. */
+            keys?: components["schemas"]["Keys"] | null;
         };
         /** Upload */
         Upload: {
