@@ -26,7 +26,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.motion import Motion
+from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FINGER_NAMES
 
 RATE = 30.0  # frames a second of avatars and faces
@@ -125,6 +125,14 @@ class Model(FakeModel):
         notes = ("no cartwheel is known",) if "cartwheel" in texts[0] else ()
         clip = gliding(max(2, round((seconds or 2.0) * 20)), 0.4 + 0.2 * (seed % 7), caption=texts[0])
         return [Motion(clip.rotations, clip.root, caption=texts[0], notes=notes)]
+
+    def in_between(self, start: Motion, end: Motion, seconds: float, *_: Any, **__: Any) -> Motion:
+        """A middle that leans, and is a mean of both ends in its place."""
+        count = round(seconds * 20)
+        way = start.root[-1] + np.linspace(0, 1, count)[:, None] * (end.root[0] - start.root[-1])
+        middle = Motion(np.broadcast_to(rot.identity((22,)), (count, 22, 4)).copy(), way)
+        middle.rotations[:, 3] = rot.from_axis_angle(np.array([0.4, 0, 0]))
+        return concatenate([start, middle, end])
 
     def along(self, waypoints: list[tuple[float, float]]) -> Motion:
         """From one place to the next, in five seconds each: at a seam a body keeps its pace for a moment."""

@@ -15,6 +15,8 @@ export type MotionInfo = Schemas["Motion"];
 export type Upload = Schemas["Upload"];
 export type Move = Schemas["KnownAction"];
 export type Clause = Schemas["Clause"];
+export type Keys = Schemas["Keys"];
+export type Said = { text: string } | { acts: string[]; keys?: Keys };
 export type Progress = Schemas["Progress"];
 export type Done = { reply: Schemas["Reply"] | null; session: Session };
 
@@ -54,7 +56,7 @@ export async function frames(path: string): Promise<Clip> {
 const WAIT = 60; // seconds that one answer is waited for; longer work is asked for again and again
 const patient = (id: string) => ({ ...at(id), query: { wait: WAIT } });
 
-export async function takeTurn(id: string, body: { text: string } | { acts: string[] }, signal: AbortSignal): Promise<Done> {
+export async function takeTurn(id: string, body: Said, signal: AbortSignal): Promise<Done> {
   return server.follow(await data(server.POST("/v1/sessions/{id}/turns", { params: patient(id), body, signal })), undefined, signal);
 }
 

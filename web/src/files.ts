@@ -53,7 +53,7 @@ async function asks(name: string): Promise<string> {
 
 async function wear(studio: Studio, sent: api.Upload, name: string): Promise<void> {
   await studio.dress(sent.id, name);
-  studio.say({ kind: "about", text: `${name} wears the motion.` });
+  studio.say({ kind: "about", text: `${name} ${studio.player.seconds ? "wears the motion" : "waits for a motion"}. ${studio.face}` });
 }
 
 async function described(studio: Studio, motion: api.MotionInfo | undefined, name: string): Promise<void> {

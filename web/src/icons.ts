@@ -30,6 +30,10 @@ const PATHS = {
   cut_end: "M15 4h3v16h-3M11 12H4M7 8l-4 4 4 4",
   mirror: "M12 3v18M9 7l-6 10h6zM15 7l6 10h-6z",
   variants: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+  key: "M12 4l8 8-8 8-8-8z",
+  pen: "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
+  stretch: "M4 5v14M20 5v14M8 12h8M10.500 9.500 8 12l2.500 2.500M13.500 9.500 16 12l-2.500 2.500",
+  clock: "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16zM12 8v4.500l3 2",
   open: "M4 7a2 2 0 0 1 2-2h4l2 2h6a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2z",
 } as const;
 

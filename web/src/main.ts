@@ -14,10 +14,13 @@ import { listen, sheet, type Shortcut } from "./keys";
 import { ask, tell } from "./menu";
 import { Moves } from "./moves";
 import { Pulls } from "./pulls";
+import { keepSessions, sessionList } from "./sessions";
 import { Stage } from "./stage";
+import { Stretch } from "./stretch";
 import { Studio, type State } from "./studio";
 import { Takes } from "./takes";
 import { Timeline } from "./timeline";
+import { Tracks } from "./tracks";
 import { Waypoints } from "./waypoints";
 
 const EXAMPLES = [
@@ -76,11 +79,12 @@ file.addEventListener("change", () => {
 byId("prompt").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = words.value.trim();
-  if (!text || studio.busy || studio.state === "loading") return;
+  const painting = tracks.ready;
+  if ((!text && !painting) || studio.busy || studio.state === "loading") return;
   words.value = "";
   // who asks by touch wants to see what comes, not the keyboard
   if (matchMedia("(pointer: coarse)").matches) words.blur();
-  void studio.send(text).then((done) => {
+  void (painting ? tracks.make(text) : studio.send(text)).then((done) => {
     if (done || words.value) return;
     words.value = text;
     if (document.activeElement === words) words.select();
@@ -115,9 +119,15 @@ byId("examples").append(
 );
 
 // parts
-const timeline = new Timeline(byId("timeline"), studio);
 const inspector = new Inspector(studio);
 new Chips(studio);
+const stretch = new Stretch(studio);
+const timeline = new Timeline(byId("timeline"), studio, stretch);
+const keysButton = iconButton("key", "Keys: way, poses, hands and feet (K)", () => tracks.toggle(), { "aria-pressed": "false", class: "tool edit" }, "Keys");
+const tracks = new Tracks(studio, stretch, keysButton, () => (timeline.draw(), state()));
+timeline.hold(tracks);
+const stretchButton = iconButton("stretch", "Make a stretch anew (R)", () => stretch.toggle(), { class: "tool edit" }, "Stretch");
+keepSessions(studio);
 new Chat(byId("chat"), studio, suggest);
 new Takes(studio);
 acceptDrops(studio, byId("drop"));
@@ -135,8 +145,9 @@ take.setAttribute("aria-label", "Export");
 const gap = (): HTMLElement => el("span", { class: "gap" });
 const bare = iconButton("body", "Our own avatar again", () => studio.undress(), { id: "own-avatar", hidden: true }, "Own avatar");
 byId("tools").append(
-  undo, redo, gap(), bare, movesButton, iconButton("face", "Emotion (E)", () => emotionPad(studio), { class: "tool edit" }, "Emotion"), pathButton, pullButton, gap(), themeButton,
-  iconButton("help", "Keyboard (?)", () => sheet(shortcuts), { class: "tool wide" }, "Keys"), take,
+  undo, redo, gap(), bare, movesButton, iconButton("face", "Emotion (E)", () => emotionPad(studio), { class: "tool edit" }, "Emotion"), pathButton, pullButton, keysButton, stretchButton, gap(),
+  iconButton("clock", "Sessions (S)", () => sessionList(studio), { class: "tool edit" }, "Sessions"), themeButton,
+  iconButton("help", "Keyboard (?)", () => sheet(shortcuts), { class: "tool wide" }, "Help"), take,
 ); // prettier-ignore
 
 // view
@@ -186,6 +197,10 @@ const shortcuts: Shortcut[] = [
   { keys: "E", about: "Emotion", run: () => emotionPad(studio) },
   { keys: "P", about: "Draw a path on the floor", run: () => waypoints.toggle() },
   { keys: "H", about: "Pull a hand or a foot to a place", run: () => pulls.toggle() },
+  { keys: "K", about: "Keys: way, poses, hands and feet", run: () => tracks.toggle() },
+  { keys: "R", about: "Make a stretch anew", run: () => stretch.toggle() },
+  { keys: "Escape", about: "Leave the stretch", run: () => stretch.set(null) },
+  { keys: "S", about: "Sessions", run: () => sessionList(studio) },
   { keys: "F", about: "Camera follows", run: () => setFollow(!stage.follow) },
   { keys: "1", about: "Whole body", run: () => stage.look(false) },
   { keys: "2", about: "Face", run: () => stage.look(true) },
@@ -209,7 +224,7 @@ function state(): void {
   take.disabled = studio.state === "loading";
   bare.hidden = !studio.avatar || studio.avatar.name === "AvatarGPT";
   byId("welcome").hidden = studio.state === "loading" || !!studio.player.seconds || !!busy || !!studio.viewing;
-  words.placeholder = studio.player.seconds ? "What happens next, or what should change?" : (EXAMPLES[0] as string);
+  words.placeholder = stretch.range ? "What happens there, or nothing" : tracks.ready ? "Make leads it through the keys; with words it is made anew" : studio.player.seconds ? "What happens next, or what should change?" : (EXAMPLES[0] as string);
   const pill = byId("busy");
   pill.hidden = !busy;
   byId("busy-text").textContent = busy?.text ?? "";
@@ -218,6 +233,7 @@ function state(): void {
   if (busy?.share !== null && busy) bar.value = busy.share;
 }
 for (const event of ["state", "busy", "session", "clip"] as const) studio.on(event, state);
+stretch.onChange(state);
 byId("busy-stop").addEventListener("click", () => studio.busy?.stop?.());
 api.onMissingKey(() => ask("Key", "This server asks for its key", "", "password", "Enter"));
 state();
@@ -244,6 +260,8 @@ const about = {
   get cost(): number[] {
     return stage.cost;
   },
+  tracks,
+  stretch,
   get draws(): { calls: number; triangles: number } {
     const { calls, triangles } = stage.renderer.info.render;
     return { calls, triangles };

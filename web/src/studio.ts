@@ -6,9 +6,9 @@ import { alike, changed, spliced } from "./drafts";
 import { tell } from "./menu";
 import { Player } from "./player";
 import { answersOf } from "./questions";
-import type { Clip, Pose, Shape } from "./frames";
+import { emptyPose, type Clip, type Pose, type Shape } from "./frames";
 import type { Stage } from "./stage";
-import { Moved, Own, parse, Vrm, type Wearer } from "./wear";
+import { faceOf, Moved, Own, parse, Vrm, type Wearer } from "./wear";
 
 export type State = "loading" | "ready" | "busy" | "lost";
 
@@ -84,8 +84,9 @@ export class Studio {
   private pose(): void {
     for (const one of this.stand) one.draw(this.player.time);
     if (this.stand.length || !this.wearer) return;
-    const { blend, wearer } = this;
-    if (blend) wearer.wear(blend.shape, blend.at(this.player.time), this.player.time);
+    const { blend, wearer, posed } = this;
+    if (posed) wearer.wear(posed.shape, posed.pose, this.player.time);
+    else if (blend) wearer.wear(blend.shape, blend.at(this.player.time), this.player.time);
     else wearer.wear(AT_REST, REST_POSE, 0);
     // who has no face of his own to show looks at the one who watches
     if (!blend?.shape.face.length && wearer instanceof Own) wearer.lookAt(this.stage.camera.position);
@@ -95,6 +96,34 @@ export class Studio {
   get worn(): { id: string; name: string } | null {
     return this.character;
   }
+
+  /** A pose that is worn in place of that of the timeline. */
+  posed: { shape: Shape; pose: Pose } | null = null;
+
+  /** Our avatar as it stands where there is no motion yet. */
+  atRest(): { shape: Shape; pose: Pose } {
+    const shape = (this.own as Own).shape();
+    const pose = emptyPose(shape);
+    pose.root.set(REST_POSE.root);
+    shape.joints.forEach((name, j) => {
+      const at = AT_REST.joints.indexOf(name);
+      pose.turns.set(at < 0 ? [0, 0, 0, 1] : REST_POSE.turns.subarray(4 * at, 4 * at + 4), 4 * j);
+    });
+    return { shape, pose };
+  }
+
+  /** Seconds behind the end of the motion, for keys of what comes next. */
+  get room(): number {
+    return this.behind;
+  }
+  set room(seconds: number) {
+    this.behind = seconds;
+    this.player.seconds = (this.blend?.seconds ?? 0) + seconds;
+    this.player.seek(this.player.time);
+    this.emit("clip");
+    this.redraw();
+  }
+  private behind = 0;
 
   get avatar(): Wearer | null {
     return this.wearer;
@@ -219,7 +248,13 @@ export class Studio {
   }
   private waiting: ((changed: boolean) => void)[] = [];
 
-  private async turn(turn: { text: string } | { acts: string[] }, text: string): Promise<boolean> {
+  /** An act with keys of the timeline; what comes of it is told by the answer. False where it could not be done. */
+  async paint(act: string, keys: api.Keys | undefined): Promise<boolean> {
+    const arrived = await this.turn({ acts: [act], ...(keys ? { keys } : {}) }, "Making the stretch");
+    return arrived && !this.refused;
+  }
+
+  private async turn(turn: api.Said, text: string): Promise<boolean> {
     return this.work(text, async (progress, signal) => {
       const id = await this.id();
       const watching = new AbortController();
@@ -372,7 +407,7 @@ export class Studio {
     if (!session.segments.length) {
       this.blend = null;
       this.player.pause();
-      this.player.seconds = 0;
+      this.player.seconds = this.behind;
       this.player.setSounds([]);
       this.emit("clip");
       this.redraw();
@@ -404,8 +439,8 @@ export class Studio {
 
   private setBlend(blend: Blend): void {
     this.blend = blend;
-    this.player.seconds = blend.seconds;
-    this.player.time = Math.min(this.player.time, blend.seconds);
+    this.player.seconds = blend.seconds + this.behind;
+    this.player.time = Math.min(this.player.time, this.player.seconds);
     this.redraw();
     this.emit("clip");
   }
@@ -489,6 +524,11 @@ export class Studio {
     this.emit("clip");
   }
 
+  /** Which shapes the face of the present avatar has. */
+  get face(): string {
+    return this.wearer && this.own ? faceOf(this.wearer, this.own.shapes()) : "";
+  }
+
   private async restoreCharacter(): Promise<void> {
     const kept = localStorage.getItem(`avatar ${this.session?.id}`);
     if (!kept) return;
@@ -499,7 +539,11 @@ export class Studio {
   private async wearCharacter(): Promise<void> {
     const { character, session } = this;
     if (!character || /\.vrm$/i.test(character.name)) return;
-    if (!session?.segments.length) throw new Error("The avatar moves as soon as there is a motion for it; make one first.");
+    if (!session?.segments.length) {
+      if (/\.fbx$/i.test(character.name)) throw new Error(`${character.name} is shown as soon as there is a motion for it; make one first.`);
+      const bytes = await (await api.request(`/v1/uploads/${character.id}`)).arrayBuffer();
+      return this.put(new Moved(await parse(bytes), character.name, false));
+    }
     const path = `/v1/sessions/${session.id}/exports.glb?character=${character.id}`;
     this.put(new Moved(await parse(await (await api.request(path)).arrayBuffer()), character.name));
   }

@@ -6,7 +6,9 @@ import { Graphs } from "./graphs";
 import { icon } from "./icons";
 import { cutLine, LEAST } from "./inspector";
 import { ask, showMenu, tell, type Item } from "./menu";
+import type { Stretch } from "./stretch";
 import type { Studio } from "./studio";
+import type { Tracks } from "./tracks";
 
 const HUES = 5;
 const STEPS = [0.5, 1, 2, 5, 10, 30, 60, 120];
@@ -17,6 +19,7 @@ export class Timeline {
   private readonly play = iconButton("play", "Play", () => this.studio.player.toggle(), { class: "tool play" });
   private readonly time = el("span", { class: "time" });
   private readonly tracks = el("div", { class: "tracks" });
+  private keys: Tracks | null = null;
   private readonly lane = el("div", { class: "lane" });
   private readonly head = el("div", { class: "head" });
   private readonly loop = iconButton("loop", "Play over and over", () => this.toggleLoop(), { "aria-pressed": "true" }, "Loop");
@@ -29,6 +32,7 @@ export class Timeline {
   constructor(
     host: HTMLElement,
     private readonly studio: Studio,
+    private readonly stretch: Stretch,
   ) {
     const speed = el("select", { "aria-label": "Speed", class: "wide" });
     for (const s of [0.25, 0.5, 1, 2]) speed.append(el("option", { value: s, selected: s === 1 }, `${s}×`));
@@ -50,7 +54,7 @@ export class Timeline {
       "Click a segment to go there, drag its ends to cut it (with Shift for its length), double click for its words, right click for more.",
       iconButton("close", "Close the hint", () => this.known()),
     );
-    host.prepend(transport, this.slider, this.tracks, this.legend, this.hint);
+    host.prepend(transport, this.slider, stretch.note, this.tracks, this.legend, this.hint);
     for (const event of ["session", "clip", "select"] as const) studio.on(event, () => this.draw());
     studio.on("words", () => {
       const s = studio.segments.find((one) => one.n === studio.selected);
@@ -70,6 +74,12 @@ export class Timeline {
     requestAnimationFrame(move);
     this.draw();
     this.state();
+  }
+
+  /** Have rows of keys, and what sets them above. */
+  hold(keys: Tracks): void {
+    this.keys = keys;
+    this.stretch.note.before(keys.bar);
   }
 
   /** The hint has been read, or what it says was done. */
@@ -129,7 +139,7 @@ export class Timeline {
     }
   }
 
-  private draw(): void {
+  draw(): void {
     const { segments } = this.studio;
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["n"] : undefined;
     if (!this.seconds) {
@@ -159,10 +169,11 @@ export class Timeline {
     }
     const voices = segments.filter((s) => s.sound);
     if (voices.length) parts.push(this.voices(voices, px));
+    parts.push(...(this.keys?.rows(px) ?? []));
     if (this.graphs.shown) parts.push(this.graphs.draw(this.width));
     this.legend.hidden = !this.graphs.shown;
     this.hint.hidden = !segments.length || !!localStorage.getItem(HINT);
-    this.lane.replaceChildren(...parts, this.head);
+    this.lane.replaceChildren(...parts, this.stretch.draw(px), this.head);
     this.last = -1;
     this.moveHead();
     if (focused) this.lane.querySelector<HTMLElement>(`[data-n="${focused}"]`)?.focus();
@@ -213,11 +224,12 @@ export class Timeline {
     ); // prettier-ignore
     button.style.setProperty("--hue", `var(--hue-${(group < 0 ? s.n - 1 : group) % HUES})`);
     button.addEventListener("click", (event) => {
-      if (event.detail > 1) return;
+      if (event.detail > 1 || this.stretch.dragged) return;
       this.studio.select(s.n);
       this.studio.player.seek(event.detail ? (event.clientX - this.lane.getBoundingClientRect().left) / px : s.start);
       this.studio.redraw();
     });
+    button.addEventListener("pointerdown", (event) => this.stretch.press(event, this.lane));
     button.addEventListener("dblclick", () => this.edit(s));
     button.addEventListener("contextmenu", (event) => {
       event.preventDefault();

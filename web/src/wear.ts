@@ -13,8 +13,10 @@ export interface Wearer {
   wear(clip: Shape, pose: Pose, seconds: number): void;
   /** Places of joints under our names, metres in the world. */
   joints(): Record<string, [number, number, number]>;
-  /** Weights of the face that are set, by name. */
+  /** Weights of the face, by name; of a VRM those that are set. */
   morphs(): Record<string, number>;
+  /** Names of the shapes that its face has. */
+  shapes(): string[];
   dispose(): void;
 }
 
@@ -121,6 +123,14 @@ export class Own implements Wearer {
     }
   }
 
+  /** How the body is built, without its fingers; read from bones, parents first. */
+  shape(): Shape {
+    const bones = [...this.nodes].filter(([name, node]) => (node as three.Bone).isBone && OWN_JOINTS.includes(name));
+    const joints = bones.map(([name]) => name);
+    const parents = bones.map(([, node]) => joints.indexOf(node.parent?.name ?? ""));
+    return { joints, parents, offsets: bones.map(([, node]) => node.position.toArray()), face: [] };
+  }
+
   private handsRest = false;
 
   /** Fingers hang a little bent where the motion has none. */
@@ -151,6 +161,10 @@ export class Own implements Wearer {
       }
     }
     return out;
+  }
+
+  shapes(): string[] {
+    return Object.keys(this.morphs());
   }
 
   /** A second body of the same skin. */
@@ -252,6 +266,10 @@ export class Vrm implements Wearer {
     return { ...this.set };
   }
 
+  shapes(): string[] {
+    return [...this.custom.values()];
+  }
+
   dispose(): void {
     dispose(this.object);
   }
@@ -304,29 +322,54 @@ export function presets(w: Record<string, number>): Record<string, number> {
   };
 }
 
-/** A character of another skeleton whose file came back from the server with the motion on it. */
+/** A character of another skeleton whose file came back from the server with the motion on it; without one it stands. */
 export class Moved implements Wearer {
   readonly object: three.Object3D;
   private readonly mixer: three.AnimationMixer;
+  private readonly faces: three.Mesh[] = [];
+  private readonly own: boolean;
+  private hips: three.Object3D | null = null;
+  private top: three.Object3D | null = null;
 
   constructor(
     gltf: GLTF,
     readonly name: string,
+    moves = true,
   ) {
     this.object = gltf.scene;
     prepare(this.object);
+    this.object.updateWorldMatrix(true, true);
+    this.object.traverse((node) => {
+      if ((node as three.Mesh).morphTargetDictionary) this.faces.push(node as three.Mesh);
+      if (!(node as three.Bone).isBone) return;
+      // whatever they are called: legs and spine part at the hips, and at rest nothing is above the head
+      if (!this.hips && node.children.filter((child) => (child as three.Bone).isBone).length > 2) this.hips = node;
+      if (!this.top || placed(node)[1] > placed(this.top)[1]) this.top = node;
+    });
     this.mixer = new three.AnimationMixer(this.object);
-    const clip = gltf.animations.at(-1);
+    const clip = moves ? gltf.animations.at(-1) : undefined;
+    this.own = !!clip?.tracks.some((track) => track.name.includes("morphTargetInfluences"));
     if (clip) this.mixer.clipAction(clip).setLoop(three.LoopOnce, 1).play().clampWhenFinished = true;
   }
 
-  wear(_clip: Shape, _pose: Pose, seconds: number): void {
+  wear(clip: Shape, pose: Pose, seconds: number): void {
     this.mixer.setTime(seconds);
+    if (this.own && !clip.face.length) return;
+    // a face that lies over the timeline is not in the file
+    const weights = new Map(clip.face.map((name, k) => [letters(name), pose.face[k] as number]));
+    for (const mesh of this.faces) {
+      for (const [name, at] of Object.entries(mesh.morphTargetDictionary ?? {})) {
+        const weight = weights.get(letters(name));
+        if (weight !== undefined && mesh.morphTargetInfluences) mesh.morphTargetInfluences[at] = weight;
+      }
+    }
   }
 
   joints(): Record<string, [number, number, number]> {
     this.object.updateWorldMatrix(true, true);
     const out: Record<string, [number, number, number]> = {};
+    if (this.hips) out["pelvis"] = placed(this.hips);
+    if (this.top) out["head"] = placed(this.top);
     this.object.traverse((node) => {
       if ((node as three.Bone).isBone) out[node.name] = placed(node);
     });
@@ -334,11 +377,30 @@ export class Moved implements Wearer {
   }
 
   morphs(): Record<string, number> {
-    return {};
+    const rows = this.faces.flatMap((mesh) => Object.entries(mesh.morphTargetDictionary ?? {}).map(([name, at]) => [name, mesh.morphTargetInfluences?.[at] ?? 0]));
+    return Object.fromEntries(rows) as Record<string, number>;
+  }
+
+  shapes(): string[] {
+    return Object.keys(this.morphs());
   }
 
   dispose(): void {
     this.mixer.stopAllAction();
     dispose(this.object);
   }
+}
+
+const VRM_FACES = new Set(["aa", "ih", "ou", "ee", "oh", "blink", "blinkLeft", "blinkRight", "happy", "angry", "sad", "surprised", "relaxed"]);
+
+/** Which shapes a face has, in a line; `ours` are the names of our 52. */
+export function faceOf(wearer: Wearer, ours: string[]): string {
+  const shapes = wearer.shapes();
+  const known = new Set(shapes.map(letters));
+  const count = ours.filter((name) => known.has(letters(name))).length;
+  if (count) return `Its face has ${count} of the ${ours.length} shapes.`;
+  const presets = shapes.filter((name) => VRM_FACES.has(name));
+  if (presets.length) return `Its face has VRM's presets: ${presets.join(", ")}.`;
+  if (!shapes.length) return "Its face has no shapes, so it stays still.";
+  return `Its face has ${shapes.length} shapes, none of which we move: ${shapes.slice(0, 6).join(", ")}${shapes.length > 6 ? " …" : ""}.`;
 }
