@@ -39,8 +39,10 @@ TRUNK_SHARES = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, ne
 
 
 # The corpus' trunks and necks sway less than people's (head travels 0.04 m/s, in BEAT2's take 0.12): what the network
-# does with them is made larger, without what lasts longer than seconds, and the head stays as level as it was.
+# does with them is made larger, without what lasts longer than seconds, and the head stays as level as it was. Nobody
+# turns away from whom they talk to: of a joint's turn not more than FARTHEST is added.
 SWAY, SOFT, SLOW, LEVEL = 4.0, 3, 90, 0.6  # times; frames of smoothing, and of the mean around which; share of the turn
+FARTHEST = 0.05  # radians
 
 
 class Sway:
@@ -59,6 +61,8 @@ class Sway:
             once = once + (now - once) / SOFT
             self._means = np.stack([once, twice + (once - twice) / SOFT, slow + (now - slow) / SLOW])
             added = SWAY * (self._means[1] - self._means[2])
+            size = np.linalg.norm(added, axis=1, keepdims=True) / FARTHEST
+            added = added * np.tanh(size) / np.maximum(size, 1e-9)
             added[-1] = -LEVEL * added[:-1].sum(0)
             row[:] = rot.to_6d(rot.multiply(turns, rot.from_axis_angle(added))).reshape(-1)
         return out
