@@ -60,6 +60,7 @@ def avatar(
 def _values(file: AvatarFile) -> dict[str, Any]:
     """All figures, notes and options."""
     from avatargpt.export.avatar_file import MAX_HEIGHT, MIN_HEIGHT, PLAIN
+    from avatargpt.export.expressions import BLINKS
 
     notes, options = [], []
     moves_nothing = not any(file.expressions.values())
@@ -67,7 +68,7 @@ def _values(file: AvatarFile) -> dict[str, Any]:
         notes.append("none of its expressions moves anything; a program that shows it may fill them in")
     if file.head and not MIN_HEIGHT <= file.head <= MAX_HEIGHT:
         notes.append(f"the head is at {file.head:g}; VRM counts in metres")
-    if not file.face.speaks:
+    if not file.face.speaks or not {*BLINKS, "eyeBlinkLeft"} & set(file.face.used):
         made = f"MADE{file.path.suffix if file.path.suffix != '.gltf' else '.glb'}"
         options.append(f"avatargpt avatar {file.path.name} -o {made}  # shapes made for its head")
     if file.kind == PLAIN and file.names is not None:

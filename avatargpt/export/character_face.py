@@ -14,7 +14,7 @@ import numpy as np
 
 from avatargpt.export.expressions import BLINKS, MOODS, PRESETS, PresetMixer
 from avatargpt.export.expressions import VISEMES as VOWELS
-from avatargpt.export.face_names import SOURCES, VISEMES, read_name
+from avatargpt.export.face_names import SOURCES, VISEMES, is_own_name, read_name
 from avatargpt.export.viseme_files import poses, visemes_of
 from vqvae import arkit
 from vqvae.face import FaceMotion
@@ -128,12 +128,19 @@ def _count(gltf: Document, node: int) -> int:
 
 
 def _targets(gltf: Document) -> Iterable[tuple[tuple[str, ...], int, int, float]]:
-    """Sources, node, target and weight of every morph target with a known name."""
+    """Sources, node, target and weight of every morph target with a known name.
+
+    Of targets that would move one thing twice the last of the name itself counts, else those of fewest sides: not
+    ``mouthOpen`` beside ``jawOpen``, nor ``BLINK`` beside ``BLINK_L`` and ``BLINK_R``.
+    """
     for number, node in enumerate(gltf.nodes):
-        if node.mesh is not None:
-            for place, name in enumerate(gltf.meshes[node.mesh].target_names):
-                if names := read_name(name):
-                    yield names, number, place, 1.0
+        found = [] if node.mesh is None else [(read_name(n), n) for n in gltf.meshes[node.mesh].target_names]
+        ranks = [(-k if is_own_name(name, names) else 1, len(names)) for k, (names, name) in enumerate(found)]
+        best = {n: min(r for r, (names, _) in zip(ranks, found, strict=True) if n in names)
+                for names, _ in found for n in names}  # fmt: skip
+        for place, (rank, (names, _)) in enumerate(zip(ranks, found, strict=True)):
+            if kept := tuple(n for n in names if rank == best[n]):
+                yield kept, number, place, len(kept) / len(names)
 
 
 def _expressions(gltf: Document) -> Iterable[tuple[tuple[str, ...], int, int, float]]:

@@ -24,6 +24,7 @@ MOUTH_BELOW = (0.45, 2.2)  # the eyes
 CORNER = 0.1  # beyond the last plane that cuts an opening, at most
 SAME = 0.06  # between openings that are one
 ALIKE = 0.2  # cosine between normals of corners that are one
+BROWS = 0.73  # height above the eyes, as a share of that of the eyes above the mouth
 DROP = 0.3  # by which the chin stands before the neck
 LEVELS, ASIDE = ("forehead", "nose", "mouth", "jaw"), (0.0, 0.45, 0.75)  # where points between are taken
 ACCEPTED = "accepted a head with lips that are apart in its mesh"
@@ -204,17 +205,16 @@ def _follow(skin: Skin, scale: float, x: float, start: Opening, kind: Kind) -> O
             near = [gap for gap, (_, up, ahead) in zip(found, off, strict=True) if up < 0.2 * scale
                     and ahead < 0.3 * scale and gap.height < tallest]  # fmt: skip
             missed = 0 if near else missed + 1
-            if near:
-                last = min(near, key=lambda gap: abs(gap.middle[1] - last.middle[1]) if kind is MOUTH else -gap.height)
+            if near:  # the one whose edges go on from the last one's: a crease above a lid is another
+                last = min(near, key=lambda gap: abs(gap.upper[1] - last.upper[1]) + abs(gap.lower[1] - last.lower[1]))
                 rows.append(last)
         sides.append(rows)
     gaps = [*sides[0][::-1], start, *sides[1]]
     opening = Opening(*(np.stack(column) for column in zip(*gaps, strict=True)))
-    for corner, inside in ((0, 2), (-1, -3)):  # where both edges meet, as far on as they run together
-        here, before = opening.middle[corner], opening.middle[max(inside, -len(gaps)) if inside < 0 else
-                                                               min(inside, len(gaps) - 1)]  # fmt: skip
-        heights = [gaps[corner].height, gaps[inside % len(gaps)].height]
-        on = heights[0] / max(heights[1] - heights[0], 1e-9) if heights[1] > heights[0] else 0.0
+    inwards, height = min(2, len(gaps) - 1), opening.height
+    for corner, inside in ((0, inwards), (-1, -1 - inwards)):  # where both edges meet, as far on as they run together
+        here, before = opening.middle[corner], opening.middle[inside]
+        on = height[corner] / max(height[inside] - height[corner], 1e-9) if height[inside] > height[corner] else 0.0
         reach = (here - before) * min(on, CORNER * scale / max(float(np.linalg.norm(here - before)), 1e-9))
         opening.upper[corner] = opening.lower[corner] = here + reach
     return opening
@@ -271,7 +271,8 @@ def _points(skin: Skin, scale: float, centre: np.ndarray, mouth: Opening) -> dic
     last = max((int(end[0]) if len(end) else len(front)) - 1, 0)
     chin = np.array([centre[0], heights[last], front[last]])
     out = {"nose": nose, "chin": chin}
-    levels = {"forehead": centre[1] + 0.8 * scale, "bridge": centre[1], "nose": (nose[1] + centre[1]) / 2 - 0.2 * scale,
+    brows = centre[1] + BROWS * (centre[1] - lips[1])
+    levels = {"forehead": brows, "bridge": centre[1], "nose": (nose[1] + centre[1]) / 2 - 0.2 * scale,
               "mouth": lips[1], "jaw": (lips[1] + chin[1]) / 2}  # fmt: skip
     for x in sorted({s * a for a in ASIDE for s in (-1, 1)}):
         section = _Section(skin, float(centre[0] + x * scale), scale, MOUTH)

@@ -95,3 +95,9 @@ def read_name(name: str, preset: bool = False) -> tuple[str, ...]:
         if letters in _BY_LETTERS:
             return _BY_LETTERS[letters]
     return ()
+
+
+def is_own_name(name: str, names: tuple[str, ...]) -> bool:
+    """Whether a target's name is, behind what stands before it, that of the one shape of ARKit that it follows."""
+    own = names[0].lower() if len(names) == 1 else ""
+    return own != "" and _letters(name).endswith((own, own.replace("left", "l").replace("right", "r")))

@@ -40,9 +40,10 @@ NEIGHBOURS = 12
 FAR = (0.4, 0.9)  # from our skin, where displacements end
 CLINGS = 0.07  # from the skin on average, of pieces that go with it: brows, lashes
 BACK = 0.15  # by which teeth go back under lips drawn together
-LASH = 0.12  # from the edge of a lid
+LASH = 0.09  # from the edge of a lid, half of it
 LID_REACH = 0.3  # above the upper lid's edge, where a blink ends
 LIPS, LID = 9, 7  # landmarks along an edge
+_BLINKS = np.array([arkit.INDEX[n] for n in arkit.expand("eyeBlink")])
 _LOOKS = {"In": (0, -1), "Out": (0, 1), "Up": (-1, 0), "Down": (1, 0)}  # of the left eye: about X, about Y
 
 
@@ -247,6 +248,7 @@ def _eyeballs(
             place = skin.points[piece == n]
             extent, middle = np.ptp(place, 0), (place.min(0) + place.max(0)) / 2
             near = np.linalg.norm((middle - eye)[:2]) < 0.2 * scale and abs(middle[2] - eye[2]) < 0.5 * scale
+            near &= (np.abs(middle - eye) < extent / 2 + 0.02 * scale)[:2].all()  # which a lash is not
             if near and extent[:2].max() < 0.8 * scale and 0.6 < extent[1] / max(extent[0], 1e-9) < 1.7:
                 own.append(n)
         place = skin.points[np.isin(piece, own)]
@@ -326,12 +328,15 @@ def _move_pieces(
             away, near = surface.query(place, 4)
             near = outside[near]
             if away[:, 0].mean() < CLINGS * scale:
-                if edges is not None:  # lashes go with the edge of a lid
+                lash = False
+                if edges is not None:  # lashes go with the edge of a lid, and brows do not blink
                     to_edge, row = edges[0].query(place, 4)
-                    lash = to_edge[:, :1] < LASH * scale
-                    away, near = np.where(lash, to_edge, away), np.where(lash, edges[1][row], near)
+                    if lash := bool(np.median(to_edge[:, 0]) < LASH * scale):
+                        away, near = to_edge, edges[1][row]
                 share = 1 / (away + 0.005 * scale)
                 moves[:, rows] = np.einsum("nk,mnkc->mnc", share / share.sum(1, keepdims=True), on_skin[:, near])
+                if edges is not None and not lash:
+                    moves[_BLINKS[:, None], rows] = 0
 
 
 def _turn_eye(moves: np.ndarray, rows: np.ndarray, place: np.ndarray, which: int, ball: _Ball) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from avatargpt import export
 from avatargpt.cli import app
+from avatargpt.export import face_landmarks
 from avatargpt.export.character_face import face_of
 from avatargpt.export.expressions import HeldPresets
 from avatargpt.export.face_making import make_talk, open_gltf, write_shapes
@@ -93,6 +94,10 @@ def test_a_mouth_is_moved_by_one_kind() -> None:
     np.testing.assert_allclose(values[:, 4:], [[1, 0.7]] * 3, atol=1e-6)
     assert "3 of 52 shapes, 3 of 15 visemes" in spoken.line and "browOuterUp" in spoken.line.split("not shown")[1]
     assert "browDownLeft" not in spoken.line and "browDownRight" in spoken.line
+    twice = face_of(document(["mouthOpen", "BLINK", "BLINK_L", "jaw_open", *arkit.NAMES]))
+    alone = face_of(document(["A", "BLINK", "BLINK_L", "BLINK_R"]))
+    assert not twice.weights(weights)[0][:, :4].any()
+    np.testing.assert_allclose(alone.weights(weights)[0], [[0.8, 0, 1, 1]] * 3, atol=1e-6)
     assert not face_of(document(["hat"])).used and face_of(document(["hat"])).line.startswith("no shapes")
 
 
@@ -102,7 +107,8 @@ def test_presets_of_a_vrm_move_its_targets(tmp_path: Path, version: int) -> None
     face = face_of(read_gltf(avatar))
     assert face.mouth == "presets" and face.speaks and "presets aa, ih, ou" in face.line
     (values,) = face.weights(FaceMotion(face_weights(3, jawOpen=0.5, eyeBlink=1), np.zeros((3, 3)))).values()
-    assert values[0, 0] == pytest.approx(0.8) and values[0, 5] == pytest.approx(1) and not values[:, 1:5].any()
+    assert values[0, 0] == pytest.approx(0.8) and not values[:, 1:5].any()
+    np.testing.assert_allclose(values[0, 5:8], [0, 1, 1])  # of both lids, left and right: not twice
 
 
 @pytest.fixture(scope="module")
@@ -113,18 +119,42 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "made.glb"
 
 
-@pytest.mark.parametrize("shape", [
-    "jawOpen", "mouthClose", "mouthPucker", "mouthSmileLeft", "mouthFrownRight", "mouthLowerDownLeft", "browDownLeft",
-    "browInnerUp", "cheekPuff",
+@pytest.mark.parametrize(("shape", "most"), [
+    ("jawOpen", 0.1), ("mouthClose", 0.25), ("mouthPucker", 0.15), ("mouthSmileLeft", 0.2), ("mouthFrownRight", 0.2),
+    ("mouthLowerDownLeft", 0.25), ("browDownLeft", 0.2), ("browInnerUp", 0.15), ("cheekPuff", 0.15),
+    ("eyeBlinkLeft", 0.3), ("eyeLookDownRight", 0.3), ("eyeSquintLeft", 0.3),
 ])  # fmt: skip
-def test_made_shapes_are_ours_in_other_proportions(made: Path, shape: str) -> None:
+def test_made_shapes_are_ours_in_other_proportions(made: Path, shape: str, most: float) -> None:
     shapes = head()
     wanted = shapes.morphs[arkit.INDEX[shape], shapes.part("skin")] * SIZE
     turned = rot.rotate(
         rot.from_axis_angle(np.array([-np.pi / 2, 0, 0])), moved(made, "skin", shape).astype(np.float64)
     )
     off = np.linalg.norm(turned - wanted, axis=1)
-    assert np.sqrt((off**2).mean() / (np.linalg.norm(wanted, axis=1) ** 2).mean()) < 0.4
+    assert np.sqrt((off**2).mean() / (np.linalg.norm(wanted, axis=1) ** 2).mean()) < most
+
+
+def test_lashes_stay_where_eyes_turn(made: Path) -> None:
+    assert not moved(made, "skin", "eyeLookInLeft").any()
+
+
+def test_lids_are_followed_past_a_crease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the eye's middle a fold above the lid is as near as the lids and taller."""
+
+    class Section:
+        def __init__(self, skin: face_landmarks.Skin, x: float, *about: Any) -> None:
+            self._x = x
+
+        def openings(self) -> list[face_landmarks.Opening]:
+            half = 0.1 * (1 - abs(self._x) / 0.3)
+            edges = [(half, -half)] * (half > 0.01) + [(0.26, 0.1)] * (0.05 < self._x < 0.2)
+            none = np.zeros(2, np.int64)
+            return [face_landmarks.Opening(*(np.array([self._x, y, 0]) for y in pair), none, none) for pair in edges]
+
+    monkeypatch.setattr(face_landmarks, "_Section", Section)
+    (start,) = Section(face_landmarks.Skin(np.zeros((0, 3)), np.zeros((0, 3))), 0.0).openings()
+    lids = face_landmarks._follow(face_landmarks.Skin(*2 * [np.zeros((0, 3))]), 1.0, 0.0, start, face_landmarks.LIDS)
+    assert np.abs(lids.middle[:, 1]).max() < 1e-9 and lids.width > 0.5
 
 
 def test_teeth_tongue_and_eyes_of_a_made_head(made: Path) -> None:
