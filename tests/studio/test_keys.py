@@ -16,11 +16,17 @@ CHOSEN = "studio.tracks.chosen"
 def keyed(page, tell):
     """Four seconds of a walk, and the keys open."""
     tell("a person walks")
-    tell("then a person waves")
+    tell("a person waves")
     page.evaluate("studio.studio.player.pause()")
-    page.locator("body").press("k")
+    press(page, "k")
     assert page.locator(".keybar").is_visible()
     return page
+
+
+def press(page, key):
+    """A shortcut, with the focus nowhere."""
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(key)
 
 
 def place_at(page, kind, second, **numbers):
@@ -44,17 +50,19 @@ def last(page):
 
 
 def test_a_hand_is_held_where_its_key_is(keyed):
-    keyed.evaluate("studio.studio.player.seek(1)")
-    x, y, z = keyed.evaluate("studio.joints.l_wrist")
-    place_at(keyed, "Left hand", 1, x=round(x - 0.2, 2), y=round(y + 0.15, 2))
+    place_at(keyed, "Left hand", 0.8)
+    x, y, _ = keyed.evaluate(f"{CHOSEN}.place")
+    place_at(keyed, "Left hand", 0.8, x=round(x - 0.2, 2), y=round(y + 0.15, 2))
     assert keyed.evaluate("document.querySelector('#words').placeholder").startswith("Make leads it")
     make(keyed)
-    assert last(keyed) == "1 key is held, in segment 1."
-    keyed.evaluate("studio.studio.player.pause(); studio.studio.player.seek(1)")
+    assert last(keyed).startswith("1 key is held, in segment 1.") and "Note" not in last(keyed)
+    keyed.evaluate("studio.studio.player.pause(); studio.studio.player.seek(0.8)")
     until(keyed, f"Math.hypot(studio.joints.l_wrist[0] - {x - 0.2}, studio.joints.l_wrist[1] - {y + 0.15}) < 0.02")
     assert "keys-" in keyed.evaluate("studio.studio.lines.at(-1).acts[0]")
     keyed.click("#undo")
     until(keyed, f"!studio.studio.busy && Math.abs(studio.joints.l_wrist[1] - {y}) < 0.02")
+    keyed.keyboard.press("k")
+    assert keyed.locator(".keybar").is_hidden() and keyed.locator(".key").count() == 0
 
 
 def test_what_is_not_kept_is_said(keyed):
@@ -67,14 +75,14 @@ def test_what_is_not_kept_is_said(keyed):
 def test_a_key_is_led_in_time_and_in_space(keyed):
     place_at(keyed, "Left hand", 1)
     before = keyed.evaluate(f"{CHOSEN}.place")
-    x, y = keyed.evaluate(
+    x, y, arrow = keyed.evaluate(
         """(() => { const at = studio.studio.stage.onPage(...studio.tracks.chosen.place);
           const box = document.querySelector('#stage').getBoundingClientRect();
-          return [at.x + box.left, at.y + box.top]; })()"""
+          return [at.x + box.left, at.y + box.top, 0.09 * box.height]; })()"""
     )
-    keyed.mouse.move(x, y - 30)  # the arrow upwards
+    keyed.mouse.move(x, y - arrow)  # upwards
     keyed.mouse.down()
-    keyed.mouse.move(x, y - 60, steps=6)
+    keyed.mouse.move(x, y - arrow - 30, steps=6)
     keyed.mouse.up()
     after = keyed.evaluate(f"{CHOSEN}.place")
     assert after[1] > before[1] + 0.05 and abs(after[0] - before[0]) < 1e-6
@@ -106,7 +114,7 @@ def test_a_pose_is_worn_while_it_is_keyed(keyed):
 
 
 def test_keys_lead_what_is_made_first(page):
-    page.locator("body").press("k")
+    press(page, "k")
     assert page.evaluate("studio.stretch.range") == [0, 4]
     place_at(page, "Way", 3, x=0.5, z=1)
     make(page, "a person walks")
@@ -116,13 +124,13 @@ def test_keys_lead_what_is_made_first(page):
     id = page.evaluate("studio.studio.session.id")
     page.reload()
     until(page, "!!window.studio && studio.studio.state === 'ready'")
-    page.locator("body").press("k")
+    press(page, "k")
     assert page.locator(".key").count() == 1 and page.evaluate("studio.studio.session.id") == id
 
 
 def test_a_stretch_is_painted_over(page, tell):
     tell("a person walks")
-    tell("then a person waves")
+    tell("a person waves")
     page.evaluate("studio.studio.player.pause()")
     one, two = (page.locator(".segment").nth(i).bounding_box() for i in range(2))
     page.mouse.move(one["x"] + one["width"] / 2, one["y"] + 15)
@@ -141,9 +149,9 @@ def test_a_stretch_is_painted_over(page, tell):
 
 def test_a_stretch_by_keys_of_the_keyboard_and_without_words(page, tell):
     tell("a person walks")
-    tell("then a person waves")
+    tell("a person waves")
     page.evaluate("studio.studio.player.pause(); studio.studio.select(2)")
-    page.locator("body").press("r")
+    press(page, "r")
     assert page.evaluate("studio.stretch.range") == [2, 4]
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Tab")
@@ -151,7 +159,7 @@ def test_a_stretch_by_keys_of_the_keyboard_and_without_words(page, tell):
     assert page.evaluate("studio.stretch.range") == [2.5, 3.5]
     make(page)
     assert "in between" in last(page) and page.evaluate("studio.studio.session.segments.length") == 4
-    page.locator("body").press("r")
+    press(page, "r")
     page.keyboard.press("Escape")
     assert page.evaluate("studio.stretch.range") is None
     page.evaluate("studio.stretch.set([0, 1])")
@@ -192,6 +200,10 @@ def test_a_character_says_which_shapes_its_face_has(page, tell):
           let s = ''; for (const x of new Uint8Array(b)) s += String.fromCharCode(x); return btoa(s); })"""
     )
     tell("a person walks")
+    page.evaluate(
+        """new MutationObserver(() => [...document.querySelectorAll('dialog button')]
+          .find((b) => b.textContent === 'Wear the character')?.click()).observe(document.body, {childList: true})"""
+    )
     drop(page, "hero.glb", base64.b64decode(glb))
     assert last(page) == "hero.glb wears the motion. Its face has 52 of the 52 shapes."
     page.evaluate("studio.studio.player.pause(); studio.studio.player.seek(0)")

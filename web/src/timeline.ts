@@ -293,7 +293,11 @@ export class Timeline {
       this.known();
       this.studio.select(s.n);
       if (event.type === "pointerup" && line && Math.abs(seconds - s.seconds) >= 0.05) void this.studio.act(line).then((ok) => ok || this.draw());
-      else this.draw();
+      else {
+        this.studio.player.seek((event.clientX - this.lane.getBoundingClientRect().left) / px);
+        this.studio.redraw();
+        this.draw();
+      }
     };
   }
 
