@@ -13,6 +13,7 @@ from avatargpt.chat.scene import ActContext, ActResult, divide_timeline, duratio
 from avatargpt.chat.segments import with_segment
 from avatargpt.chat.timeline import FPS, MAX_CUT_SECONDS, Timeline, segment_of
 from instruct_data.dialogue.acts import Act
+from instruct_data.joining import BLEND_SECONDS
 from instruct_data.requests.spec import Pin, Place, PoseKey
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -25,6 +26,7 @@ from vqvae.strict import Strict
 MAX_PLACE = 1000.0  # metres from the origin of the timeline
 MAX_KEYS = 200  # of a kind
 MAX_MISS = 0.04  # metres from a key without a note
+MAX_TURN = 5.0  # degrees of a joint from its key without a note
 ROUNDS = 4  # after which places are where they are wanted
 BETWEEN = "in between"  # the words of a stretch that is made without words
 Key = TypeVar("Key", Pin, Place, PoseKey)
@@ -117,10 +119,11 @@ def _hold_keys(state: Timeline, keys: Keys) -> tuple[Timeline, list[int], list[s
     for at in range(len(state.segments)):
         last = at == len(state.segments) - 1
         here = keys.within(state.spans[at][0], state.spans[at][1] + last)
-        if not here.all:
-            continue
-        held.append(at)
-        for turn in range(ROUNDS if here.places else 1):  # what leads the way changes the seam before it
+        held += [at] * bool(here.all)
+        if not last:  # a seam blends from the end of one segment into the next one: keys there lead both
+            seam = keys.within(state.spans[at][1], state.spans[at][1] + round(BLEND_SECONDS * FPS))
+            here = Keys(places=here.places, poses=[*here.poses, *seam.poses], pins=[*here.pins, *seam.pins])
+        for turn in range(ROUNDS if here.all else 0):  # what is led changes the seam before it
             segment, motion = state.segments[at], state.segments[at].motion
             places, poses = [_local(state, at, k) for k in here.places], [_local(state, at, k) for k in here.poses]
             if places:
@@ -133,17 +136,26 @@ def _hold_keys(state: Timeline, keys: Keys) -> tuple[Timeline, list[int], list[s
                     notes += told
             motion, _ = apply_keys(motion, places, poses, [_local(state, at, k) for k in here.pins])
             state = with_segment(state, at, replace(segment, motion=motion))
+            if not _misses(state.motion, here):
+                break
     return state, held, notes + _misses(state.motion, keys)
 
 
 def _misses(motion: Motion, keys: Keys) -> list[str]:
-    """A line for each place of the body or of a limb that is not where its key has it."""
+    """A line for each place of the body or of a limb, and each pose, that is not as its key has it."""
     rows = [("body", p.second, np.subtract(_root(motion, _at(motion, p)), p.place)) for p in keys.places]
     for pin in keys.pins:
         there = motion.joints[_at(motion, pin), SMPL22.index(PIN_CHAINS[pin.limb][2])]
         rows.append((pin.limb.replace("_", " "), pin.second, there - pin.place))
     found = [(name, second, float(np.linalg.norm(away))) for name, second, away in rows]
-    return [f"{name} at {second:g} s: {away:.2f} m out of reach" for name, second, away in found if away > MAX_MISS]
+    lines = [f"{name} at {second:g} s: {away:.2f} m out of reach" for name, second, away in found if away > MAX_MISS]
+    for pose in keys.poses:
+        joints = [SMPL22.index(name) for name in pose.rotations]
+        goal = rot.normalize(np.array(list(pose.rotations.values()), float))
+        turns = rot.multiply(goal, rot.conjugate(motion.rotations[_at(motion, pose), joints].astype(float)))
+        away = float(np.degrees(np.linalg.norm(rot.to_axis_angle(turns), axis=-1)).max())
+        lines += [f"pose at {pose.second:g} s: a joint {away:.0f} degrees away"] * (away > MAX_TURN)
+    return lines
 
 
 def _local(state: Timeline, at: int, key: Key) -> Key:

@@ -54,6 +54,17 @@ def test_keys_are_held_in_a_movement_that_stands(talk):
     assert "left hand at 4.5 s" in talk.do("hold: keys.json").text and "out of reach" in talk.timeline.segments[1].note
 
 
+def test_a_pose_is_held_where_two_segments_meet(talk):
+    bent = rot.from_axis_angle(np.array([0.0, 0, 0.8])).tolist()
+    for frame in (60, 62, 66):
+        write(talk, poses=[{"second": frame / FPS, "rotations": {"l_shoulder": bent}}])
+        reply = talk.do("hold: keys.json")
+        there = talk.motion.rotations[frame, SMPL22.index("l_shoulder")]
+        assert np.abs(there - bent).max() < 0.05 or "degrees away" in reply.text
+        assert frame != 60 or np.abs(there - bent).max() < 0.05
+        assert talk.say("undo").ok
+
+
 def test_a_stretch_is_made_between_what_stands(talk):
     before = talk.motion
     write(talk, places=[{"second": 3.0, "place": [0.3, float(before.root[60, 2])]}])

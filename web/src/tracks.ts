@@ -77,11 +77,11 @@ export class Tracks {
   }
 
   choose(mark: Mark | null): void {
+    const { player } = this.studio;
+    this.chosen = null; // the play head leaves none behind
+    if (mark && player.playing) player.pause();
+    if (mark && Math.abs(player.time - mark.second) > FRAME / 2) player.seek(mark.second);
     this.chosen = mark;
-    if (mark) {
-      this.studio.player.pause();
-      if (Math.abs(this.studio.player.time - mark.second) > FRAME / 2) this.studio.player.seek(mark.second);
-    }
     this.draw();
   }
 
@@ -102,7 +102,7 @@ export class Tracks {
   /** Another second of the key that is chosen, and the play head with it. */
   private put(mark: Mark, second: number): void {
     this.shift(mark, second);
-    this.chosen = null; // the play head leaves none behind
+    this.chosen = null;
     this.studio.player.seek(mark.second);
     this.chosen = mark;
   }
