@@ -208,8 +208,7 @@ def test_a_character_says_which_shapes_its_face_has(page, tell):
     assert last(page) == "hero.glb wears the motion. Its face has 52 of the 52 shapes."
     page.evaluate("studio.studio.player.pause(); studio.studio.player.seek(0)")
     start = page.evaluate("studio.joints.pelvis")
-    page.evaluate("studio.studio.player.seek(1.5)")
-    until(page, f"studio.joints.pelvis[2] > {start[2]} + 0.2")
+    until(page, f"(studio.studio.player.seek(1.5), studio.studio.redraw(), studio.joints.pelvis[2] > {start[2]} + 0.2)")
 
 
 def test_on_a_phone_in_the_dark_all_is_in_reach(open_page):
