@@ -63,7 +63,7 @@ def hold(scene: ActContext, act: Act) -> ActResult:
     return ActResult(state, f"{text} Note: {note}." if note else text)
 
 
-@performs("repaint")
+@performs("repaint", spans=True)
 def repaint(scene: ActContext, act: Act) -> ActResult:
     """From the end of the timeline on it is what comes next; what stands before and after keeps its poses."""
     keys, state = Keys() if act.file is None else _read(scene, act), scene.state
@@ -87,8 +87,7 @@ def repaint(scene: ActContext, act: Act) -> ActResult:
     if keys != keys.within(a, end + (at == len(state.segments) - 1)):
         raise UserError(f"a key outside of {a / FPS:g} to {end / FPS:g} s; accepted: keys of the stretch")
     state, _, notes = _hold_keys(state, keys)
-    note = "; ".join((*motion.notes, *notes))
-    state = with_segment(state, at, segment := replace(state.segments[at], note=note))
+    state = with_segment(state, at, segment := replace(state.segments[at], note="; ".join((*motion.notes, *notes))))
     told = f"Made from {a / FPS:g} to {end / FPS:g} s: {text or BETWEEN} ({duration((end - a) / FPS)})."
     return ActResult(state, f"{told} {segment.remark}".rstrip())
 
@@ -216,6 +215,5 @@ def _pin(text: str) -> Pin:
     except ValueError:
         raise UserError(f"pull: {text}; accepted a limb, a second and x y z in metres") from None
     if limb not in PIN_CHAINS or not all(abs(v) <= MAX_PLACE for v in (second, x, y, z)):
-        accepted = f"{', '.join(PIN_CHAINS)}, numbers up to {MAX_PLACE:g}"
-        raise UserError(f"pull: {text}; accepted {accepted}")
+        raise UserError(f"pull: {text}; accepted {', '.join(PIN_CHAINS)}, numbers up to {MAX_PLACE:g}")
     return Pin(limb=limb, second=second, place=(x, y, z))  # type: ignore[arg-type]

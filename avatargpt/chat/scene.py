@@ -129,13 +129,15 @@ def plan_lines(state: Timeline, start: int = 0, end: int = MAX_SEGMENTS) -> str:
 
 Action = Callable[[ActContext, Act], ActResult]
 _ACTIONS: dict[str, Action] = {}
+_SPANNING: set[str] = set()  # acts that take a span of time as it is
 
 
-def performs(*names: str) -> Callable[[Action], Action]:
-    """Register a function for these acts."""
+def performs(*names: str, spans: bool = False) -> Callable[[Action], Action]:
+    """Register a function for these acts; `spans`: it does what an act does to a span of time, too."""
 
     def register(function: Action) -> Action:
         _ACTIONS.update(dict.fromkeys(names, function))
+        _SPANNING.update(names if spans else ())
         return function
 
     return register
@@ -145,7 +147,7 @@ def perform(scene: ActContext, act: Act) -> ActResult:
     """Do one act, all but undo and redo; raises UserError, with nothing changed, where it cannot be done."""
     if act.do not in _ACTIONS:
         raise UserError(f"nobody does {act.do}; accepted: {', '.join(sorted(_ACTIONS))}")
-    if (act.start is None and act.end is None) or act.do == "repaint":
+    if (act.start is None and act.end is None) or act.do in _SPANNING:
         return _ACTIONS[act.do](scene, act)
     return _perform_between(scene, act)
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api";
 import type { Segment } from "./api";
-import { byId, el } from "./dom";
+import { byId, capital, el, keepFocus } from "./dom";
 import { icon } from "./icons";
 import { ask, showFinder, showMenu, tell, type Item } from "./menu";
 import { deed, read, reworded, type Clause, type Reading, type Wish } from "./reading";
@@ -25,7 +25,7 @@ export class Chips {
 
   private async draw(): Promise<void> {
     const { studio } = this;
-    const s = studio.viewing ? undefined : studio.segments.find((one) => one.n === studio.selected && !one.draft);
+    const s = studio.segment;
     const key = s ? JSON.stringify([s.n, s.caption, s.seconds, s.note, s.kind]) : "";
     if (key === this.shown) return;
     if (!s || s.kind !== "made") {
@@ -42,9 +42,7 @@ export class Chips {
       this.row.replaceChildren();
       return this.tellOf([reading.message]);
     }
-    const focused = document.activeElement instanceof HTMLElement && this.row.contains(document.activeElement) ? document.activeElement.dataset["chip"] : "";
-    this.row.replaceChildren(...reading.clauses.map((_, i) => this.clause(s, reading, i)), this.whole(s, reading));
-    if (focused) this.row.querySelector<HTMLElement>(`[data-chip="${focused}"]`)?.focus();
+    keepFocus(this.row, "data-chip", () => this.row.replaceChildren(...reading.clauses.map((_, i) => this.clause(s, reading, i)), this.whole(s, reading)));
     this.tellOf(doubts(s, reading));
   }
 
@@ -144,7 +142,7 @@ export class Chips {
       { label: "Quickly", disabled: tempo === "fast", run: () => change({ what: "tempo", value: "fast" }, "quickly") },
     ];
     if (tempo) items.push({ label: "At the usual pace", run: () => change({ what: "tempo", value: null }, "at the usual pace") });
-    items.push("-", ...STYLES.filter((w) => w !== style).map((w): Item => ({ label: w.slice(0, 1).toUpperCase() + w.slice(1), run: () => change({ what: "style", value: w }, w) })));
+    items.push("-", ...STYLES.filter((w) => w !== style).map((w): Item => ({ label: capital(w), run: () => change({ what: "style", value: w }, w) })));
     items.push({ label: "Another manner…", run: () => void other() });
     if (style) items.push({ label: `Not “${style}”`, run: () => change({ what: "style", value: "" }, `not ${style}`) });
     menuAt(chip, "Manner", items);
@@ -182,7 +180,7 @@ const list = (words: string[]): string => words.map((w) => `“${w}”`).join(",
 
 /** A sentence for each thing that the words of a segment say and that was not understood, or is not shown. */
 function doubts({ note }: Segment, { clauses, unshown, unread = [] }: Reading): string[] {
-  const lines = note ? [`${note.slice(0, 1).toUpperCase()}${note.slice(1)}.`] : [];
+  const lines = note ? [`${capital(note)}.`] : [];
   for (const { known, words, nearest } of clauses) {
     if (known || note.includes(words)) continue;
     lines.push(`“${words}” is not known${nearest ? `; the nearest move is “${deed(nearest)}”` : ""}.`);

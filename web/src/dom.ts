@@ -41,6 +41,15 @@ export function iconButton(
   return button;
 }
 
+export const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+
+/** Redraw what is in a host; what had the focus there gives it to its successor, which has the same attribute. */
+export function keepFocus(host: HTMLElement, attribute: string, redraw: () => void): void {
+  const value = host.contains(document.activeElement) ? document.activeElement?.getAttribute(attribute) : null;
+  redraw();
+  if (value) [...host.querySelectorAll<HTMLElement>(`[${attribute}]`)].find((node) => node.getAttribute(attribute) === value)?.focus();
+}
+
 export const clock = (seconds: number): string => {
   const s = Math.max(0, seconds);
   return `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;

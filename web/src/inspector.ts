@@ -1,7 +1,7 @@
 /** The bar of the selected segment: what an animator changes of it, each by an act of the conversation. */
 
 import type { Segment } from "./api";
-import { byId, el, iconButton } from "./dom";
+import { byId, el, iconButton, keepFocus } from "./dom";
 import { tell } from "./menu";
 import type { Studio } from "./studio";
 
@@ -23,26 +23,19 @@ export class Inspector {
     this.draw();
   }
 
-  /** The selected segment, where there is one that can be changed. */
-  private get segment(): Segment | undefined {
-    return this.studio.viewing ? undefined : this.studio.segments.find((s) => s.n === this.studio.selected && !s.draft);
-  }
-
   private drawn = "";
 
   private draw(): void {
-    const s = this.segment;
+    const s = this.studio.segment;
     this.host.hidden = !s;
     const key = s ? JSON.stringify([s, !!this.studio.busy]) : "";
     if (key === this.drawn) return;
     this.drawn = key;
     if (!s) return this.bar.replaceChildren();
-    const focused = document.activeElement instanceof HTMLElement && this.bar.contains(document.activeElement) ? document.activeElement.dataset["act"] : "";
-    this.bar.replaceChildren(...this.controls(s));
-    for (const node of this.bar.querySelectorAll<HTMLButtonElement | HTMLSelectElement>("button, select")) {
-      node.disabled ||= !!this.studio.busy;
-      if (focused && node.dataset["act"] === focused) node.focus();
-    }
+    keepFocus(this.bar, "data-act", () => {
+      this.bar.replaceChildren(...this.controls(s));
+      for (const node of this.bar.querySelectorAll<HTMLButtonElement | HTMLSelectElement>("button, select")) node.disabled ||= !!this.studio.busy;
+    });
   }
 
   private controls(s: Segment): HTMLElement[] {
@@ -74,7 +67,7 @@ export class Inspector {
 
   /** Cut away one side of the playhead. */
   cut(side: "start" | "end"): void {
-    const s = this.segment;
+    const s = this.studio.segment;
     if (!s) return;
     const { time } = this.studio.player;
     const end = s.start + s.seconds;
@@ -86,7 +79,7 @@ export class Inspector {
 
   /** Others like the selected segment, beside it. */
   vary(): void {
-    const s = this.segment;
+    const s = this.studio.segment;
     if (!s || this.studio.busy) return;
     const open = this.studio.session?.takes.length && this.studio.session.chosen === s.n ? this.studio.session.takes.length : 1;
     void this.studio.act(...Array.from({ length: Math.max(1, VARIANTS - open) }, () => `again ${s.n}`));

@@ -16,13 +16,17 @@ export interface Mark {
   turns?: Record<string, Four>;
 }
 
+/** The joint that leads each limb. */
+export const LIMBS = { left_hand: "l_wrist", right_hand: "r_wrist", left_foot: "l_ankle", right_foot: "r_ankle" } as const;
+type Limb = keyof typeof LIMBS;
+
 export const KINDS = {
   place: { name: "Way", joint: "pelvis", colour: "#3f68f0" },
   pose: { name: "Pose", joint: "pelvis", colour: "#8a4fd3" },
-  left_hand: { name: "Left hand", joint: "l_wrist", colour: "#d9620f" },
-  right_hand: { name: "Right hand", joint: "r_wrist", colour: "#b3366b" },
-  left_foot: { name: "Left foot", joint: "l_ankle", colour: "#12845a" },
-  right_foot: { name: "Right foot", joint: "r_ankle", colour: "#0a7f93" },
+  left_hand: { name: "Left hand", joint: LIMBS.left_hand, colour: "#d9620f" },
+  right_hand: { name: "Right hand", joint: LIMBS.right_hand, colour: "#b3366b" },
+  left_foot: { name: "Left foot", joint: LIMBS.left_foot, colour: "#12845a" },
+  right_foot: { name: "Right foot", joint: LIMBS.right_foot, colour: "#0a7f93" },
 } as const;
 export type Kind = keyof typeof KINDS;
 export const BODY = 22; // joints of it; those behind are fingers
@@ -76,8 +80,8 @@ export function asKeys(marks: Mark[]) {
       second: second(m), height: y(m),
       rotations: Object.fromEntries(Object.entries(m.turns ?? {}).map(([name, [a, b, c, w]]) => [name, [w, a, b, c].map(round) as Four])),
     })),
-    pins: of("left_hand", "right_hand", "left_foot", "right_foot").map((m) => ({
-      limb: m.kind as "left_hand" | "right_hand" | "left_foot" | "right_foot", second: second(m), place: [x(m), y(m), z(m)] as Three,
+    pins: of(...(Object.keys(LIMBS) as Limb[])).map((m) => ({
+      limb: m.kind as Limb, second: second(m), place: [x(m), y(m), z(m)] as Three,
     })),
   }; // prettier-ignore
 }

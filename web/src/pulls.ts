@@ -2,10 +2,10 @@
 
 import * as three from "three";
 import { byId, el } from "./dom";
-import { emptyPose, sample, worldOf } from "./frames";
+import { worldOf } from "./frames";
+import { LIMBS, momentOf } from "./marks";
 import type { Studio } from "./studio";
 
-const LIMBS: Record<string, string> = { left_hand: "l_wrist", right_hand: "r_wrist", left_foot: "l_ankle", right_foot: "r_ankle" };
 const REACH = 18; // pixels around a handle that take hold of it
 const SIZE = 0.055; // metres
 
@@ -13,7 +13,7 @@ export class Pulls {
   on = false;
   private readonly group = new three.Group();
   private readonly host = byId("paths");
-  private handles: { limb: string; mesh: three.Mesh }[] = [];
+  private handles: { limb: keyof typeof LIMBS; mesh: three.Mesh }[] = [];
   private held: { limb: string; mesh: three.Mesh; plane: three.Plane } | null = null;
 
   constructor(
@@ -24,7 +24,7 @@ export class Pulls {
     stage.scene.add(this.group);
     const shape = new three.SphereGeometry(SIZE, 24, 16);
     const colour = new three.MeshBasicMaterial({ color: "#3f68f0", transparent: true, opacity: 0.75, depthTest: false });
-    for (const limb of Object.keys(LIMBS)) {
+    for (const limb of Object.keys(LIMBS) as (keyof typeof LIMBS)[]) {
       const mesh = new three.Mesh(shape, colour);
       mesh.renderOrder = 2;
       this.handles.push({ limb, mesh });
@@ -55,9 +55,9 @@ export class Pulls {
   private draw(): void {
     const clip = this.studio.blend?.base;
     if (!this.on || !clip) return;
-    const { places } = worldOf(clip, sample(clip, this.studio.player.time, emptyPose(clip)));
+    const { places } = worldOf(clip, momentOf(clip, this.studio.player.time).pose);
     for (const { limb, mesh } of this.handles) {
-      const j = clip.joints.indexOf(LIMBS[limb] as string);
+      const j = clip.joints.indexOf(LIMBS[limb]);
       mesh.position.fromArray(places, 3 * j);
     }
     this.studio.redraw();

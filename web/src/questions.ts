@@ -1,6 +1,6 @@
 /** Questions of the conversation. */
 
-const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+import { capital } from "./dom";
 
 /** What a question offers: its two readings, or what stands in quotes; else nothing to click. */
 export function answersOf(question: string): { label: string; text: string }[] {

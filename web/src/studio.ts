@@ -87,7 +87,10 @@ export class Studio {
     const { blend, wearer, posed } = this;
     if (posed) wearer.wear(posed.shape, posed.pose, this.player.time);
     else if (blend) wearer.wear(blend.shape, blend.at(this.player.time), this.player.time);
-    else wearer.wear(AT_REST, REST_POSE, 0);
+    else {
+      const rest = this.atRest();
+      wearer.wear(rest.shape, rest.pose, 0);
+    }
     // who has no face of his own to show looks at the one who watches
     if (!blend?.shape.face.length && wearer instanceof Own) wearer.lookAt(this.stage.camera.position);
   }
@@ -104,11 +107,8 @@ export class Studio {
   atRest(): { shape: Shape; pose: Pose } {
     const shape = (this.own as Own).shape();
     const pose = emptyPose(shape);
-    pose.root.set(REST_POSE.root);
-    shape.joints.forEach((name, j) => {
-      const at = AT_REST.joints.indexOf(name);
-      pose.turns.set(at < 0 ? [0, 0, 0, 1] : REST_POSE.turns.subarray(4 * at, 4 * at + 4), 4 * j);
-    });
+    pose.root[1] = HIPS;
+    shape.joints.forEach((name, j) => pose.turns.set(HANGING[name] ?? [0, 0, 0, 1], 4 * j));
     return { shape, pose };
   }
 
@@ -273,6 +273,11 @@ export class Studio {
 
   /** What is being made: where it begins, and the segments with it in place. */
   private draft: { start: number; segments: api.Segment[] } | null = null;
+
+  /** The selected segment, where there is one that can be changed. */
+  get segment(): api.Segment | undefined {
+    return this.viewing ? undefined : this.segments.find((s) => s.n === this.selected && !s.draft);
+  }
 
   /** The segments as the timeline shows them: while something is made, as far as it has come. */
   get segments(): api.Segment[] {
@@ -554,15 +559,7 @@ const isActs = (turn: api.Turn): boolean => !turn.user || turn.user === turn.act
 
 // an avatar that has nothing to do yet
 const HIPS = 0.925; // metres over the soles
-const AT_REST: Shape = {
-  joints: ["pelvis", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_foot"],
-  parents: [-1, 0, 0, 1, 2, 0],
-  offsets: [[0, 0, 0], [0.17, 0.45, 0], [-0.17, 0.45, 0], [0.26, 0, 0], [-0.26, 0, 0], [0.1, -HIPS, 0]],
-  face: [],
-}; // prettier-ignore
 const turned = (z: number, y = 0): number[] => [0, Math.sin(y / 2), Math.sin(z / 2), Math.cos(Math.hypot(z, y) / 2)];
-const REST_POSE: Pose = {
-  root: new Float32Array([0, HIPS, 0]),
-  turns: new Float32Array([0, 0, 0, 1, ...turned(-1.22), ...turned(1.22), ...turned(0, -0.16), ...turned(0, 0.16), 0, 0, 0, 1]),
-  face: new Float32Array(0),
-};
+const HANGING: Record<string, number[]> = {
+  l_shoulder: turned(-1.22), r_shoulder: turned(1.22), l_elbow: turned(0, -0.16), r_elbow: turned(0, 0.16),
+}; // prettier-ignore

@@ -57,7 +57,7 @@ export class Timeline {
     host.prepend(transport, this.slider, stretch.note, this.tracks, this.legend, this.hint);
     for (const event of ["session", "clip", "select"] as const) studio.on(event, () => this.draw());
     studio.on("words", () => {
-      const s = studio.segments.find((one) => one.n === studio.selected);
+      const s = studio.segment;
       if (s) this.edit(s);
     });
     studio.player.onChange(() => this.state());
@@ -190,7 +190,7 @@ export class Timeline {
       node.append(mark, label);
     }
     const seek = (event: PointerEvent): void => {
-      this.studio.player.seek((event.clientX - this.lane.getBoundingClientRect().left) / px);
+      this.studio.player.seek(this.secondAt(event, px));
       this.studio.redraw();
     };
     node.addEventListener("pointerdown", (event) => {
@@ -226,7 +226,7 @@ export class Timeline {
     button.addEventListener("click", (event) => {
       if (event.detail > 1 || this.stretch.dragged) return;
       this.studio.select(s.n);
-      this.studio.player.seek(event.detail ? (event.clientX - this.lane.getBoundingClientRect().left) / px : s.start);
+      this.studio.player.seek(event.detail ? this.secondAt(event, px) : s.start);
       this.studio.redraw();
     });
     button.addEventListener("pointerdown", (event) => this.stretch.press(event, this.lane));
@@ -257,6 +257,11 @@ export class Timeline {
       item.append(edge);
     }
     return item;
+  }
+
+  /** The second of the timeline under a pointer. */
+  private secondAt(event: MouseEvent, px: number): number {
+    return (event.clientX - this.lane.getBoundingClientRect().left) / px;
   }
 
   /** An end that is dragged inwards is cut off; outwards, or with Shift, the segment gets another length. */
@@ -294,7 +299,7 @@ export class Timeline {
       this.studio.select(s.n);
       if (event.type === "pointerup" && line && Math.abs(seconds - s.seconds) >= 0.05) void this.studio.act(line).then((ok) => ok || this.draw());
       else {
-        this.studio.player.seek((event.clientX - this.lane.getBoundingClientRect().left) / px);
+        if (event.type === "pointerup") this.studio.player.seek(this.secondAt(event, px));
         this.studio.redraw();
         this.draw();
       }

@@ -1,7 +1,7 @@
 /** Tracks of keys under the timeline: set at the play head, led in time and in space, held by what is made. */
 
 import * as three from "three";
-import { el, iconButton } from "./dom";
+import { el, iconButton, keepFocus } from "./dom";
 import { Handles } from "./handles";
 import { asKeys, BODY, KINDS, markOf, momentOf, same, type Kind, type Mark, type Moment } from "./marks";
 import { tell } from "./menu";
@@ -266,7 +266,6 @@ export class Tracks {
   private controls(): void {
     if (!this.on) return;
     const { chosen } = this;
-    const focused = this.bar.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;
     const kinds = (Object.keys(KINDS) as Kind[]).map((kind) => {
       const { name, colour } = KINDS[kind];
       const node = el("button", { type: "button", class: "plain set", "aria-label": `Set at the play head: ${name}`, onclick: () => this.add(kind) }, el("i"), name);
@@ -276,10 +275,11 @@ export class Tracks {
     const room = el("button", { type: "button", class: "plain", title: "Four seconds behind the end, for what is made next", onclick: () => this.makeRoom() }, "+ 4 s");
     const close = iconButton("close", "Close the keys (K)", () => this.toggle(false));
     this.fields = [];
-    this.bar.replaceChildren(el("div", { class: "row" }, el("span", { class: "faint" }, "Set here:"), ...kinds, room, close));
-    if (chosen) this.bar.append(this.numbers(chosen));
-    this.fill();
-    if (focused) [...this.bar.querySelectorAll<HTMLElement>("[aria-label]")].find((n) => n.getAttribute("aria-label") === focused)?.focus();
+    keepFocus(this.bar, "aria-label", () => {
+      this.bar.replaceChildren(el("div", { class: "row" }, el("span", { class: "faint" }, "Set here:"), ...kinds, room, close));
+      if (chosen) this.bar.append(this.numbers(chosen));
+      this.fill();
+    });
   }
 
   private numbers(mark: Mark): HTMLElement {

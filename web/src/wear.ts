@@ -154,13 +154,7 @@ export class Own implements Wearer {
   }
 
   morphs(): Record<string, number> {
-    const out: Record<string, number> = {};
-    for (const mesh of this.faces) {
-      for (const [name, at] of Object.entries(mesh.morphTargetDictionary ?? {})) {
-        out[name] = mesh.morphTargetInfluences?.[at] ?? 0;
-      }
-    }
-    return out;
+    return weightsOf(this.faces);
   }
 
   shapes(): string[] {
@@ -377,8 +371,7 @@ export class Moved implements Wearer {
   }
 
   morphs(): Record<string, number> {
-    const rows = this.faces.flatMap((mesh) => Object.entries(mesh.morphTargetDictionary ?? {}).map(([name, at]) => [name, mesh.morphTargetInfluences?.[at] ?? 0]));
-    return Object.fromEntries(rows) as Record<string, number>;
+    return weightsOf(this.faces);
   }
 
   shapes(): string[] {
@@ -391,7 +384,12 @@ export class Moved implements Wearer {
   }
 }
 
-const VRM_FACES = new Set(["aa", "ih", "ou", "ee", "oh", "blink", "blinkLeft", "blinkRight", "happy", "angry", "sad", "surprised", "relaxed"]);
+/** Weights of the morph targets of a face, by name. */
+function weightsOf(meshes: three.Mesh[]): Record<string, number> {
+  return Object.fromEntries(meshes.flatMap((mesh) => Object.entries(mesh.morphTargetDictionary ?? {}).map(([name, at]) => [name, mesh.morphTargetInfluences?.[at] ?? 0])));
+}
+
+const VRM_FACES = new Set([...Object.keys(presets({})), "relaxed"]);
 
 /** Which shapes a face has, in a line; `ours` are the names of our 52. */
 export function faceOf(wearer: Wearer, ours: string[]): string {
