@@ -82,9 +82,12 @@ class Server:
         self.process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium; tests of the page are skipped where there is none."""
+    """Chromium for the tests of this folder, which are skipped where there is none.
+
+    It ends with the folder: while Playwright runs, no other test of the process can start an event loop.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the extra dev")
     path = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
     if path is None:
@@ -100,7 +103,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the stand-in."""
     running = Server(tmp_path_factory.mktemp("store"))

@@ -1,0 +1,1 @@
+"""Tests of the page: a package, so that the browser ends with its last test."""
