@@ -34,7 +34,7 @@ from avatargpt.planning.consequences import Consequences
 from avatargpt.planning.events import MIN_EVENTS, EventReader
 from avatargpt.planning.language_planner import CheckedPlanner
 from avatargpt.planning.situation import POSES
-from avatargpt.planning.types import Activity, Planner, plan_script
+from avatargpt.planning.types import Activity, Planner, plan_activities, plan_script
 from avatargpt.reading.reader import MIN_KNOWN
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -75,7 +75,9 @@ class Director:
     ) -> None:  # fmt: skip
         self.planner, self.scene, self.seed, self.temperature = planner, scene, seed, temperature
         self.seconds, self.consequences, self.grounder = seconds, consequences, grounder
-        self.first: deque[Activity] | None = deque(first) if first else None
+        # what is done next; then what is still to come of the plan, which begins once it is asked for
+        self.first = deque(first)
+        self._coming: Iterator[Activity] | None = iter(()) if first else None
         self.manner, self.phrase_index = manner, phrase_index
         self.past: deque[Activity] = deque(maxlen=MEMORY)
         self.count = 0
@@ -90,18 +92,20 @@ class Director:
         """
         if self.past and self.past[-1].reason:  # nothing is answered twice
             described = ""
-        if self.first is None:
-            plan = self.planner.plan(self.scene, None, self.temperature, self.seed, self.seconds)
-            self.first = deque(plan.activities)
-        if self.first:
-            activity = self.first.popleft()
-        else:
-            activity = self._new(described, posture)
+        if self._coming is None:
+            self._coming = self._plan()
+        following = self.first.popleft() if self.first else next(self._coming, None)
+        activity = self._new(described, posture) if following is None else following
         self.count += 1
         self.past.append(activity)
         return activity
 
-    def react(self, activity: Activity, span: Span, known: float = 1.0) -> bool:
+    def _plan(self) -> Iterator[Activity]:
+        if self.seconds is None:
+            return plan_activities(self.planner, self.scene, self.temperature, self.seed)
+        return iter(self.planner.plan(self.scene, None, self.temperature, self.seed, self.seconds).activities)
+
+    def react(self, activity: Activity, span: Span, known: float = 1.0, reached: int = -1) -> bool:
         """Whether a step that is not shown changes the plan: the rest of `activity` is to end then.
 
         What was seen is answered before the rest, the step is done once more, or the answer takes the place of the rest
@@ -110,6 +114,7 @@ class Director:
 
         Args:
             known: probability that the step's movements are known ones; others gain little by being made again.
+            reached: the last step that is done; -1 = that of `span`.
         """
         # what is seen in part is often only described in other words
         if self.consequences is None or self.grounder is None or span.verdict != "not" or activity.reason:
@@ -120,7 +125,8 @@ class Director:
         if then == "go_on":
             return False
         at, times = span.step, activity.seconds
-        rest = replace(activity, steps=activity.steps[at + 1 :], seconds=times[at + 1 :])
+        left = max(at, reached) + 1
+        rest = replace(activity, steps=activity.steps[left:], seconds=times[left:])
         if then == "again":
             answer = Activity(activity.task, (span.text,), times[at : at + 1], span.described)
         else:
@@ -133,7 +139,9 @@ class Director:
             except UserError:  # nothing new is left
                 return False
             answer = replace(answer, reason=span.described, seconds=(ANSWER_SECONDS,) * len(answer.steps))
-        following = [*([rest] if rest.steps and then != "instead" else []), *(self.first or ())]
+        if times:  # all of them give time up
+            self.first.extend(self._coming or ())
+        following = [*([rest] if rest.steps and then != "instead" else []), *self.first]
         self.first = deque(make_room(answer, following) if times else [answer, *following])
         return True
 
@@ -344,12 +352,20 @@ class Loop:
         clauses = self.pipeline.clauses(steps, seed, tokens - self.tokens, activity.seconds)
         first: int = self.tokens
         parts: list[ClauseCodes] = []  # of one step
+        unseen_yet: list[tuple[float, Callable[[], Span]]] = []  # steps that are done: how well known, and their spans
         for result in chain(self._results(clauses, tokens, bool(activity.seconds)), (None,)):
             if parts and (result is None or parts[-1].clause.step != result.clause.step):
-                span = self._span(activity, number, parts, first)
-                yield span
-                if self.director.react(activity, span, min(p.clause.known for p in parts)):
-                    return
+                end, known = (self.tokens, self.stream.here()), min(p.clause.known for p in parts)
+                unseen_yet.append((known, partial(self._span, activity, number, parts, first, *end)))
+                if self.out or result is None:  # the first frames are not kept waiting for what they show
+                    changed = False
+                    for known, look in unseen_yet:
+                        span = look()
+                        yield span
+                        changed = changed or self.director.react(activity, span, known, parts[0].clause.step)
+                    if changed:
+                        return
+                    unseen_yet = []
                 first, parts = self.tokens, []
             if result is None:
                 return
@@ -455,8 +471,15 @@ class Loop:
 
         return cost
 
-    def _span(self, activity: Activity, number: int, parts: list[ClauseCodes], first: int) -> Span:
-        """The span of one step with its outcome, described from its codes without transitions."""
+    def _span(
+        self, activity: Activity, number: int, parts: list[ClauseCodes], first: int, end: int,
+        here: tuple[np.ndarray, float, float],
+    ) -> Span:  # fmt: skip
+        """The span of one step with its outcome, described from its codes without transitions.
+
+        Args:
+            first, end: its tokens. here: place, facing and ground at its end, as `MotionStream.here`.
+        """
         tokenizer, step = self.stream.tokenizer, parts[0].clause.step
         codes = np.concatenate([p.codes[p.transition :] for p in parts])
         motion = tokenizer.decode(codes)
@@ -464,11 +487,11 @@ class Loop:
         notes = [p.note for p in parts if p.note] or [unseen(activity.steps[step], judged.verdict)]
         if activity.reason and not step:
             notes.insert(0, f"not as said: an answer to {activity.reason!r}")
-        seen, (place, facing, _) = Measures.of(motion), self.stream.here()
+        seen, (place, facing, _) = Measures.of(motion), here
         x, z = (round(float(v), 2) for v in place)
         per = tokenizer.downsample
         return Span(
-            first * per, self.tokens * per, number, activity.task, step, activity.steps[step],
+            first * per, end * per, number, activity.task, step, activity.steps[step],
             then([p.clause.caption for p in parts]), parts[0].transition * per, self.pipeline.describe(codes),
             "; ".join(dict.fromkeys(notes)), judged.verdict, max(p.takes for p in parts),
             seen.posture(len(seen.joints) - 1), seen.hand, x, z, round(facing, 1),

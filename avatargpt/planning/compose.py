@@ -2,7 +2,7 @@
 # Rules, not a network. Texts carry marks in place of the actor until `ScenePerson.says` fills them in.
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -367,18 +367,17 @@ class ActivityChooser:
         self.worth = story.fits + noise - REFUSAL_COST * np.array(refused)
         self.chosen: list[int] = []
 
-    def activities_of(self, count: int, state: PlanState) -> list[Activity]:
+    def activities_of(self, count: int, state: PlanState) -> Iterator[Activity]:
         """At most `count` activities: a beginning, middles, an end; of a written scene in its order."""
         if self.story.ordered:
-            rows = self._of_written(count, state)
-            retold_parts = [tell(self.story.parts[i], self.person, state) for i in rows]
-            return [a for a in retold_parts if a is not None]
+            for i in self._of_written(count, state):
+                if (retold := tell(self.story.parts[i], self.person, state)) is not None:
+                    yield retold
+            return
         places = [{FIRST, MIDDLE}] if count == 1 else [{FIRST}, *({MIDDLE} for _ in range(count - 2)), {LAST}]
-        activities: list[Activity] = []
         for places_here in places:
-            activity = self._best(places_here, state)
-            activities += [activity] if activity is not None else []
-        return activities
+            if (activity := self._best(places_here, state)) is not None:
+                yield activity
 
     def next(self, state: PlanState, past: np.ndarray) -> Activity | None:
         """The next activity of this plan, None after its end; `past`: (n, 384) activities before."""

@@ -18,7 +18,7 @@ from avatargpt.planning.events import SceneEvent, SceneText
 from avatargpt.planning.library import actor_of, gender_of, normalize_text, word_for_encoder
 from avatargpt.planning.retriever import recall
 from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
-from avatargpt.planning.types import Activity, Plan, Planner, plan_script
+from avatargpt.planning.types import Activity, Plan, Planner, plan_activities, plan_script
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.fidelity import HIGHEST, MIN_FIDELITY, fidelities
 from avatargpt.requests.phrase_index import OVERLAP_WEIGHT, TOKENS_PER_SECOND, PhraseIndex
@@ -530,6 +530,12 @@ class CheckedPlanner:
             raise UserError("a script has its own times; accepted: neither seconds nor a number of activities")
         self.notes = (*plan.notes, *self._notes([s for a in plan.activities for s in a.steps]))
         return replace(plan, notes=self.notes)
+
+    def plan_lazily(self, scene: str, temperature: float = 0.7, seed: int = 0) -> Iterator[Activity]:
+        """See `avatargpt.planning.types.LazyPlanner`; without notes."""
+        if plan_script(scene) is not None:
+            return iter(self.plan(scene, None, temperature, seed).activities)
+        return plan_activities(self.planner, scene, temperature, seed)
 
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,

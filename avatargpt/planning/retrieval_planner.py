@@ -114,7 +114,6 @@ class RetrievalPlanner:
         A note of the plan says where these have too few activities, or nothing is near.
         """
         line = check_plan(scene, activities, seconds)
-        person = self._person(line)
         text = self.read(line)
         seconds = seconds or text.seconds
         if len(text.events) >= MIN_EVENTS:
@@ -122,39 +121,49 @@ class RetrievalPlanner:
             more = (activities or 0) > len(named)
             note = f"{len(named)} activities instead of {activities}: the scene names so many events."
             return Plan(scene, tuple(named), self.name, (note,) if more else ())
-        chosen, notes = self._of_library(line, person, activities or DEFAULT_ACTIVITIES, temperature, seed, text.events)
+        notes: list[str] = []
+        chosen = [*self._of_library(line, activities or DEFAULT_ACTIVITIES, temperature, seed, text.events, notes)]
         if seconds is not None:
             chosen = self.time_activities(line, chosen, seconds, temperature, seed)
         return Plan(scene, tuple(chosen), self.name, tuple(notes))
 
+    def plan_lazily(self, scene: str, temperature: float = 0.7, seed: int = 0) -> Iterator[Activity]:
+        """See `avatargpt.planning.types.LazyPlanner`."""
+        line = check_scene(scene)
+        text = self.read(line)
+        if len(text.events) >= MIN_EVENTS or text.seconds:
+            return iter(self.plan(scene, None, temperature, seed).activities)
+        return self._of_library(line, DEFAULT_ACTIVITIES, temperature, seed, text.events, [])
+
     def _of_library(
-        self, scene: str, person: plans.ScenePerson, activities: int, temperature: float, seed: int,
-        events: Sequence[SceneEvent],
-    ) -> tuple[list[Activity], list[str]]:  # fmt: skip
-        """Activities of whole plans, the one event of the scene among them, and notes."""
-        state, rng = PlanState.fresh(), self._rng(scene, temperature, seed)
+        self, scene: str, activities: int, temperature: float, seed: int, events: Sequence[SceneEvent],
+        notes: list[str],
+    ) -> Iterator[Activity]:  # fmt: skip
+        """Activities of whole plans, the one event of the scene among them; adds to `notes`."""
+        person, state, rng = self._person(scene), PlanState.fresh(), self._rng(scene, temperature, seed)
         stories = self._draw_stories(self.retriever.stories(scene), rng, temperature)
-        chosen: list[Activity] = []
-        notes = []
+        count = 0
         if events and not self._shows(stories[0], events[0]):
             # the event itself, then what all plans have near it
             chosen = self.events.activities(scene, events)
-            state = self._remember(chosen, "", person)[0]
+            yield from chosen
+            count, state = len(chosen), self._remember(chosen, "", person)[0]
             stories = [self.retriever.loose(f"a person {events[0].words}")]
             notes.append(f"No stored plan is about {events[0].words!r}; it is shown with activities that are near it.")
         elif not about(stories[0]):
             notes.append("No stored plan is about such a scene; activities that are near its words are taken.")
             stories = [self.retriever.loose(scene)]
         for story in stories:
-            if len(chosen) >= activities or (
-                chosen and story.nearness and story.nearness < max(stories[0].nearness - MAX_DISTANCE, MIN_USABLE)
+            if count >= activities or (
+                count and story.nearness and story.nearness < max(stories[0].nearness - MAX_DISTANCE, MIN_USABLE)
             ):
                 break
             chooser = ActivityChooser(story, person, rng, temperature, self.showable)
-            chosen += map(self._showable, chooser.activities_of(activities - len(chosen), state))
-        if len(chosen) < activities:
-            notes.append(f"{len(chosen)} activities instead of {activities}: the stored plans have no more that fit.")
-        return chosen, notes
+            for activity in chooser.activities_of(activities - count, state):
+                yield self._showable(activity)
+                count += 1
+        if count < activities:
+            notes.append(f"{count} activities instead of {activities}: the stored plans have no more that fit.")
 
     def _shows(self, story: plans.Story, event: SceneEvent) -> bool:
         """Whether an activity of a plan is about an event, in whatever words."""

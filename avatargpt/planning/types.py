@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from avatargpt.requests.english import check_words, looks_english
 from instruct_data import registry
@@ -159,6 +159,22 @@ class Planner(Protocol):
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """Any planning direction by the name of its task, e.g. ``activity_to_steps``: steps, or one sentence."""
         ...
+
+
+@runtime_checkable
+class LazyPlanner(Protocol):
+    """A planner whose first activity is known before the others."""
+
+    def plan_lazily(self, scene: str, temperature: float = 0.7, seed: int = 0) -> Iterator[Activity]:
+        """The activities of `Planner.plan`, each once it is asked for; of a scene without a length."""
+        ...
+
+
+def plan_activities(planner: Planner, scene: str, temperature: float, seed: int) -> Iterator[Activity]:
+    """The activities of `Planner.plan`, one by one where the planner can."""
+    if isinstance(planner, LazyPlanner):
+        return planner.plan_lazily(scene, temperature, seed)
+    return iter(planner.plan(scene, None, temperature, seed).activities)
 
 
 def check_scene(scene: str) -> str:

@@ -390,8 +390,10 @@ class ReadingNetwork(nn.Module):
         x = self.even(torch.cat([first, fed], 1) + self.place.weight[: before.shape[1] + 1])
         size = x.shape[1]
         ahead = torch.ones(size, size, dtype=torch.bool, device=x.device).triu(1)
+        # (B * heads, I + 1, N); not a mask of keys, to check whose shape torch imports a computer algebra system
+        unread = (mask == 0).repeat_interleave(self.config.heads, 0)[:, None].expand(-1, size, -1)
         for layer in self.decoder:
-            x = layer(x, states, tgt_mask=ahead, memory_key_padding_mask=mask == 0, tgt_is_causal=True)
+            x = layer(x, states, tgt_mask=ahead, memory_mask=unread, tgt_is_causal=True)
         out: Tensor = self.leave(x)
         return out
 
