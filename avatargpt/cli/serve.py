@@ -20,6 +20,7 @@ def serve(
     host: Annotated[str, option("--host ADDRESS", "Address to listen at; others than this machine's need a key.")]
     = "127.0.0.1",
     api_key: Annotated[str | None, option("--api-key KEY", f"That clients must send; or the variable {KEY}.")] = None,
+    keys: Annotated[Path | None, option("--keys FILE", "Keys by name, with limits (YAML): docs/server.md.")] = None,
     no_key: Annotated[bool, option("--no-key", "Let other machines in without a key.")] = False,
     origin: Annotated[list[str] | None, option("--origin URL", "Another web page that may call. Repeatable.")] = None,
     public_url: Annotated[str, option("--public-url URL", "Where a proxy has it: https://example.org/avatar.")] = "",
@@ -42,8 +43,8 @@ def serve(
     check_range("--grace", grace, 0, 3600)
     key = api_key or os.environ.get(KEY) or None
     local = host in LOOPBACK
-    if not (local or key or no_key):
-        raise UserError(f"--host {host}: other machines reach that; accepted with --api-key KEY, {KEY} or --no-key")
+    if not (local or key or keys or no_key):
+        raise UserError(f"--host {host}: other machines reach that; accepted with --api-key, {KEY}, --keys or --no-key")
     for page in origin or ():
         if urlsplit(page).scheme not in ("http", "https") or urlsplit(page).path not in ("", "/"):
             raise UserError(f"--origin {page}: accepted such as https://example.org")
@@ -51,13 +52,15 @@ def serve(
         raise UserError(f"--public-url {public_url}: accepted such as https://example.org/avatar")
     with common.extra_serve("a server needs"):
         from avatargpt.lm.checkpoint import check_model
+        from avatargpt.server.keys import load_keys
         from avatargpt.server.run import run
         from avatargpt.server.settings import ServerSettings, default_store
     check_model(model)
     hosts = (*LOOPBACK, *(urlsplit(o).hostname or "" for o in (*(origin or ()), public_url) if o))
     settings = ServerSettings(
         store=store or default_store(), model=model, device=device, dtype=dtype, threads=threads, llm=llm,
-        api_key=key, public_url=public_url.rstrip("/"), origins=tuple(o.rstrip("/") for o in origin or ()),
+        api_key=key, keys=load_keys(keys) if keys else {}, public_url=public_url.rstrip("/"),
+        origins=tuple(o.rstrip("/") for o in origin or ()),
         queue=queue, batch=batch, result_seconds=keep * 3600, grace_seconds=grace, motion_seconds=motion_seconds,
         hosts=hosts if local else (),
     )  # fmt: skip

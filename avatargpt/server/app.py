@@ -101,7 +101,7 @@ def create_app(settings: ServerSettings | None = None, model: Any = None, intent
         redoc_url=None, openapi_url="/openapi.json", generate_unique_id_function=attrgetter("name"),
         servers=[{"url": server.settings.public_url}] if server.settings.public_url else None,
     )  # fmt: skip
-    app.state.server, app.has_key = server, server.settings.api_key is not None
+    app.state.server, app.has_key = server, bool(server.settings.all_keys)
     errors.install(app)
     for name in ROUTERS:
         app.include_router(import_module(f"{__package__}.{name}").router)

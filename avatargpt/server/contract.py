@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from avatargpt.server import answers
 from avatargpt.server.errors import CODES
-from avatargpt.server.gate import COOKIE
+from avatargpt.server.gate import COOKIE, SAFE_METHODS
 
 ALWAYS, OF_IDS, OF_BODIES, OF_WORK = {400, 401, 403, 500, 503}, {404}, {408, 413}, {404, 409, 429}
+OF_ASKING = {429}  # of methods that a key's limit counts
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -36,8 +37,8 @@ class Api(FastAPI):
             document["components"] = {"schemas": kept | shapes, "responses": refusals, "securitySchemes": KEYS}
             document["security"] = [{name: []} for name in KEYS] + ([] if self.has_key else [{}])
             for path, methods in document["paths"].items():
-                for operation in methods.values():
-                    _name_errors(path, operation)
+                for method, operation in methods.items():
+                    _name_errors(path, method, operation)
             document["paths"]["/healthz"]["get"]["security"] = []
         assert self.openapi_schema is not None
         return self.openapi_schema
@@ -49,12 +50,13 @@ def _refusal(word: str) -> dict[str, Any]:
     return {"description": word, "content": content}
 
 
-def _name_errors(path: str, operation: dict[str, Any]) -> None:
+def _name_errors(path: str, method: str, operation: dict[str, Any]) -> None:
     """The errors that a route may answer with: those of all, of its kind, and those that it names itself."""
     rows = operation["responses"]
     rows.pop("422", None)
     statuses = ALWAYS | (OF_IDS if "{" in path else set()) | (OF_WORK if "202" in rows else set())
     statuses |= OF_BODIES if "requestBody" in operation else set()
+    statuses |= set() if method.upper() in SAFE_METHODS else OF_ASKING
     for status in statuses | {int(n) for n in rows if n >= "400"}:
         if "content" not in rows.get(f"{status}", {}):
             rows[f"{status}"] = {"$ref": f"#/components/responses/{CODES[status]}"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import secrets
 import time
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avatargpt.server.core import Server
 from avatargpt.server.errors import Refusal, refuse_stopping
+from avatargpt.server.keys import Keys
 
 COOKIE = "avatargpt_key"
 OPEN = ("/", "/talk.html", "/healthz", "/favicon.ico")  # without the key: what is the same for everybody
@@ -39,7 +39,7 @@ class Gate:
     """Middleware of ASGI."""
 
     def __init__(self, app: ASGIApp, server: Server) -> None:
-        self.app, self.server = app, server
+        self.app, self.server, self.keys = app, server, Keys(server.settings.all_keys)
         self._below = urlsplit(server.settings.public_url).path
         self._origin = server.settings.public_url.removesuffix(self._below)
 
@@ -55,8 +55,12 @@ class Gate:
 
     # What is refused
 
-    def check(self, scope: Scope, headers: Headers) -> None:
-        """Raises Refusal: 403 for another name or origin, 401 without the key, 503 while the server stops."""
+    def check(self, scope: Scope, headers: Headers) -> str:
+        """The name of the key, empty without one.
+
+        Raises:
+            Refusal: 403 for another name or origin, 401 without a key, 429 beyond its limit, 503 while it ends.
+        """
         settings, path = self.server.settings, scope["path"]
         host = headers.get("host", "")
         if settings.hosts and _name(host) not in settings.hosts:
@@ -68,25 +72,27 @@ class Gate:
             raise Refusal(403, f"a page of {origin[:99]}; accepted {accepted[0]} (--public-url) and --origin", "Origin")
         if self.server.state == "stopping" and path not in ALWAYS:
             raise refuse_stopping()
-        is_open = path in OPEN or path.startswith(OPEN_FOLDERS)
-        if settings.api_key is not None and not is_open and not self._has_key(scope, headers):
+        if path in OPEN or path.startswith(OPEN_FOLDERS) or not settings.all_keys:
+            return ""
+        name = self._find_name(scope, headers)
+        if name is None:
             raise Refusal(401, "the API key is needed: Authorization: Bearer KEY", "Authorization",
                           headers={"WWW-Authenticate": "Bearer"})  # fmt: skip
+        if scope.get("method") not in SAFE_METHODS:  # sockets, too
+            self.keys.spend(name)
+        return name
 
-    def _has_key(self, scope: Scope, headers: Headers) -> bool:
+    def _find_name(self, scope: Scope, headers: Headers) -> str | None:
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         given = [bearer.strip() if kind.lower() == "bearer" else "", headers.get("x-api-key", "")]
         given.append(HTTPConnection(scope).cookies.get(COOKIE, ""))
-        return any([self._is_key(value) for value in given])
-
-    def _is_key(self, value: str) -> bool:
-        key = self.server.settings.api_key or ""
-        return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), key.encode())
+        names = [self.keys.find_name(value) for value in given]
+        return next((name for name in names if name is not None), None)
 
     # Requests
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun, headers = time.perf_counter(), Headers(scope=scope)
+        begun, headers, key = time.perf_counter(), Headers(scope=scope), ""
         body = _RequestBody(self.server, scope, headers, receive)
         share = "cross-origin" if headers.get("origin") in self.server.settings.origins else "same-origin"
         answer = _Answer(scope, send, body, share, self._below)
@@ -94,7 +100,7 @@ class Gate:
             if (login := self._login(scope)) is not None:
                 await login(scope, receive, answer)
             else:
-                self.check(scope, headers)
+                key = self.check(scope, headers)
                 body.check()
                 await self.app(scope, body, answer)
                 if body.refusal is not None:
@@ -110,20 +116,22 @@ class Gate:
             route = getattr(scope.get("route"), "path", "other")
             self.server.metrics.requests.labels(scope["method"], route, answer.status).inc()
             self.server.metrics.latency.labels(route).observe(seconds)
+            if key:
+                self.server.metrics.by_key.labels(key).inc()
             log.info("request", extra={
                 "request": answer.number, "method": scope["method"], "route": route, "status": answer.status,
-                "ms": round(seconds * 1000, 1), "in": body.count, "out": answer.count,
+                "ms": round(seconds * 1000, 1), "in": body.count, "out": answer.count, "key": key,
             })  # fmt: skip
 
     def _login(self, scope: Scope) -> Response | None:
         """The page's address with ``?key=KEY`` gives the browser a cookie and leads to the page without the key."""
         if not scope["path"]:  # the page's own addresses are relative to one with a slash
             return RedirectResponse(f"/?{scope['query_string'].decode('latin-1')}")
-        if scope["path"] != "/" or scope["method"] != "GET" or self.server.settings.api_key is None:
+        if scope["path"] != "/" or scope["method"] != "GET" or not self.server.settings.all_keys:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         key = dict(query).get("key")
-        if key is None or not self._is_key(key):
+        if key is None or self.keys.find_name(key) is None:
             return None
         secure = "https" in (scope["scheme"], self._origin.partition(":")[0])
         rest = urlencode([(k, v) for k, v in query if k != "key"])

@@ -36,6 +36,7 @@ class Metrics:
         self.motion = Counter("avatargpt_motion_seconds", "Seconds of motion made", ["kind"], registry=registry)
         self.left = Counter("avatargpt_clients_gone", "Clients that left before their answer", registry=registry)
         self.refused = Counter("avatargpt_refused", "Requests refused before a route", ["code"], registry=registry)
+        self.by_key = Counter("avatargpt_key_requests", "Answered requests of named keys", ["key"], registry=registry)
         self.sockets = Gauge("avatargpt_sockets", "Open WebSockets", registry=registry)
         gauges = {
             "avatargpt_queue": ("Requests that wait for the model", queue),

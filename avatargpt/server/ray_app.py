@@ -15,7 +15,7 @@ from typing import Any
 
 from vqvae.errors import UserError
 
-OPTIONS = ("store", "model", "replicas", "cpus", "gpus", "origins", "hosts", "motion_seconds", "queue", "batch")
+OPTIONS = ("store", "model", "replicas", "cpus", "gpus", "origins", "hosts", "motion_seconds", "queue", "batch", "keys")
 
 
 def application(
@@ -56,6 +56,7 @@ def app(options: dict[str, str]) -> Any:
     Raises:
         UserError: an unknown option, a value that is no number, or no store.
     """
+    from avatargpt.server.keys import load_keys
     from avatargpt.server.settings import ServerSettings
 
     for name in options:
@@ -63,8 +64,10 @@ def app(options: dict[str, str]) -> Any:
             raise UserError(f"{name}: no option; accepted {', '.join(OPTIONS)}")
     if not options.get("store"):
         raise UserError("store: needed, a folder that all replicas reach")
-    kinds = {"store": Path, "model": Path, "motion_seconds": float, "queue": int, "batch": int, "replicas": int,
-             "cpus": float, "gpus": float}  # fmt: skip
+    kinds: dict[str, Callable[[str], Any]] = {
+        "store": Path, "model": Path, "motion_seconds": float, "queue": int, "batch": int, "replicas": int,
+        "cpus": float, "gpus": float, "keys": lambda v: load_keys(Path(v)),
+    }  # fmt: skip
     try:
         values: dict[str, Any] = {k: kinds.get(k, lambda v: tuple(v.split(",")))(v) for k, v in options.items()}
     except ValueError as e:

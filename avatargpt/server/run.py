@@ -144,5 +144,5 @@ def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], No
     server = uvicorn_of(app, settings)
     address = f"http://{host if host not in ('0.0.0.0', '::') else 'localhost'}:{listener.getsockname()[1]}/"
     if tell is not None:
-        tell(f"The studio: {address}{'?key=KEY' if settings.api_key else ''}   API: {address}docs   Ctrl-C stops it.")
+        tell(f"The studio: {address}{'?key=KEY' if settings.all_keys else ''}   API: {address}docs   Ctrl-C stops it.")
     server.run(sockets=[listener])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, check_number
+from avatargpt.server.keys import ApiKey, check_key
 from vqvae.errors import UserError
 from vqvae.io.files import user_cache
 
@@ -31,7 +33,8 @@ class ServerSettings:
     dtype: str | None = None
     threads: int | None = None
     llm: str = ""  # a language model that reads turns and plans, see `avatargpt.llm`
-    api_key: str | None = None  # that every request but those of the page itself must carry
+    api_key: str | None = None  # that every request but those of the page itself must carry, or one of `keys`
+    keys: Mapping[str, ApiKey] = field(default_factory=dict)  # of people and programs by name
     origins: tuple[str, ...] = ()  # other web pages that may call, such as ``https://example.org``
     public_url: str = ""  # of the server behind a proxy, such as ``https://example.org/avatar``, without a final slash
     hosts: tuple[str, ...] = ()  # accepted names of this server in the header Host; empty = every one
@@ -64,5 +67,12 @@ class ServerSettings:
             check_number(name, getattr(self, name), (0, 3600))
         for name in ("json_bytes", "upload_bytes", "store_bytes", "queue", "batch", "connections"):
             check_number(name, getattr(self, name), (1, 1 << 50))
-        if self.api_key is not None and (len(self.api_key) < 8 or not self.api_key.isascii()):
-            raise UserError("api key: accepted 8 or more ASCII characters")
+        try:
+            _ = self.api_key is None or check_key(self.api_key)
+        except ValueError as e:
+            raise UserError(f"api key: {e}") from None
+
+    @property
+    def all_keys(self) -> dict[str, ApiKey]:
+        """With `api_key`, whose name is empty."""
+        return {**self.keys, **({} if self.api_key is None else {"": ApiKey(key=self.api_key)})}

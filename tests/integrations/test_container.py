@@ -57,3 +57,18 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
     sources = {s for row in re.findall(r"^COPY (?!--from)(.*)$", text, re.M) for s in row.split()[:-1]}
     accepted = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert sources == accepted and all((ROOT / s).exists() for s in sources)
+
+
+def test_the_compose_file_starts_that_image_behind_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    import yaml
+
+    from avatargpt.__main__ import main
+
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    service = compose["services"]["avatargpt"]
+    assert (ROOT / service["build"]["context"] / "Dockerfile").is_file()
+    assert service["read_only"] and service["cap_drop"] == ["ALL"] and "environment" not in service
+    assert [row.partition(":")[0] for row in service["volumes"]] == list(compose["volumes"])
+    assert service["volumes"][0].endswith(json.loads(dict(instructions())["VOLUME"])[0])
+    assert service["secrets"] == list(compose["secrets"]) and "/run/secrets/keys" in service["command"]
+    assert main(["serve", *service["command"]]) == 2 and "/run/secrets/keys" in capsys.readouterr().err

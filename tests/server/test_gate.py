@@ -7,6 +7,9 @@ import re
 import pytest
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from avatargpt.server.keys import load_keys
+from vqvae.errors import UserError
+
 KEY = "correct-horse"
 
 
@@ -147,3 +150,31 @@ def test_an_answer_may_take_longer_than_a_body(serve):
     serve().post(f"/v1/sessions/{number}/turns", json={"acts": ["make 1s: a person walks"]})
     answer = serve(body_seconds=0.01).get(f"/v1/sessions/{number}/exports.png")
     assert answer.status_code == 200 and answer.content.endswith(b"IEND\xaeB`\x82")
+
+
+def test_named_keys_and_their_limits(serve, tmp_path):
+    path = tmp_path / "keys.yaml"
+    path.write_text('anna: {key: annas-own-key, limit: 2/hour}\nfarm: {key: keys-of-the-farm}\n')
+    client = serve(api_key=KEY, keys=load_keys(path))
+    anna, farm, own = ({"X-API-Key": key} for key in ("annas-own-key", "keys-of-the-farm", KEY))
+    assert [client.post("/v1/sessions", headers=anna).status_code for _ in range(3)] == [201, 201, 429]
+    refused = client.post("/v1/sessions", headers=anna)
+    assert 3500 < int(refused.headers["Retry-After"]) <= 3600 and "2 per 1 hour" in refused.json()["error"]["message"]
+    assert client.get("/v1/models", headers=anna).status_code == 200  # what asks for nothing is not counted
+    assert {client.post("/v1/sessions", headers=h).status_code for h in (farm, own) for _ in range(4)} == {201}
+    assert client.post("/v1/sessions", headers={"X-API-Key": "nobodys"}).status_code == 401
+    lines = client.get("/metrics", headers=own).text
+    assert 'avatargpt_key_requests_total{key="anna"} 3.0' in lines and 'key="farm"} 4.0' in lines
+
+
+@pytest.mark.parametrize("text, words", [
+    ("anna: short", "mapping with the keys key, limit"), ("anna: {key: short}", "8 or more ASCII characters"),
+    ("anna: {key: annas-own-key, limit: often}", "accepted such as 60/minute"), ("[]", "accepted names"),
+    ("a: {key: annas-own-key}\nb: {key: annas-own-key}", "one key"), ("a: {key: long-enough, per: 2}", "per"),
+])  # fmt: skip
+def test_wrong_files_of_keys_are_refused(tmp_path, text, words):
+    path = tmp_path / "keys.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=words) as refused:
+        load_keys(path)
+    assert str(path) in str(refused.value) and "\n" not in str(refused.value)

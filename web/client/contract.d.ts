@@ -3333,6 +3333,7 @@ export interface operations {
             408: components["responses"]["timeout"];
             413: components["responses"]["too_large"];
             415: components["responses"]["unsupported_type"];
+            429: components["responses"]["busy"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
         };
@@ -3459,6 +3460,7 @@ export interface operations {
             401: components["responses"]["unauthorized"];
             403: components["responses"]["forbidden"];
             404: components["responses"]["not_found"];
+            429: components["responses"]["busy"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
         };
@@ -3519,6 +3521,7 @@ export interface operations {
             403: components["responses"]["forbidden"];
             408: components["responses"]["timeout"];
             413: components["responses"]["too_large"];
+            429: components["responses"]["busy"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
         };
