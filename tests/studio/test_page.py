@@ -360,3 +360,11 @@ def test_undo_waits_for_what_is_being_done(page, tell):
     until(page, "!studio.studio.busy && studio.studio.lines.at(-1).text.includes('no segment 9')")
     time.sleep(0.3)
     assert page.evaluate("studio.studio.session.segments.length") == 1
+
+
+def test_nothing_is_cut_off_at_any_width(page):
+    """With every tool that may be there."""
+    page.evaluate("document.querySelectorAll('#tools [hidden]').forEach((tool) => (tool.hidden = false))")
+    for width in range(390, 1700, 60):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
