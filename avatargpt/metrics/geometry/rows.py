@@ -95,6 +95,7 @@ SIDED: dict[str, Callable[[Signals, str], Any]] = {
     "shrug": lambda s, h: s.joints[:, _joint("shoulder", h), 1] - s.joints[:, 9, 1],
     "knee_y": lambda s, h: s.joints[:, _joint("knee", h), 1], "hip_y": lambda s, h: s.joints[:, _joint("hip", h), 1],
     "ankle_y": lambda s, h: s.joints[:, _joint("ankle", h), 1],
+    "toe_y": lambda s, h: s.joints[:, 10 + (h == "r"), 1],
     "ankle_ahead": lambda s, h: s.local[:, _joint("ankle", h), 2],
     "before_ankle": lambda s, h: s.local[:, :, 2].mean(1) - s.local[:, _joint("ankle", h), 2],
     "in_front": lambda s, h: s.local[:, _joint("ankle", h), 2] - s.local[:, 15 - _joint("ankle", h), 2],
