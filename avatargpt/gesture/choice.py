@@ -22,25 +22,29 @@ WRISTS = [UPPER.index("l_wrist"), UPPER.index("r_wrist")]
 HEAD = UPPER.index("head")
 # A hand: its wrist, the middle finger's knuckle and its last joint. A face, from the head's joint, metres: half its
 # width, chin, forehead; and how near to it a drawn hand is too near.
-FACE_WIDTH, CHIN, FOREHEAD, MARGIN = 0.1, -0.05, 0.18, 0.04
+FACE_WIDTH, CHIN, FOREHEAD, MARGIN = 0.1, -0.05, 0.18, 0.1
 MIDDLE = [len(UPPER) + k * HALF + j for k in range(2) for j in (6, 8)]
-COVERED = 2.0  # what a whole stretch with a hand before the face takes from a correlation: more than it can be
+COVERED = 2.0  # what a whole stretch with a hand before the face takes from a correlation
+BANNED = 60  # tokens for which a code that has brought a hand there is not drawn
 GLIMPSE = 9  # frames for which a stroke may have a hand before the face
 
 
-def cover_face(joints: np.ndarray, margin: float = 0.0) -> np.ndarray:
-    """(..., 43, 3) joints of upper body and fingers -> (...) whether a hand is before the face, seen from the front."""
+def measure_face_gap(joints: np.ndarray) -> np.ndarray:
+    """(..., 43, 3) joints of upper body and fingers -> (...) metres of the nearer hand from the box before the face.
+
+    Seen from the front; below 0 inside.
+    """
     hands = joints[..., [*WRISTS, *MIDDLE], :] - joints[..., HEAD, None, :]
     x, y, z = np.moveaxis(hands, -1, 0)
-    inside = (np.abs(x) < FACE_WIDTH + margin) & (y > CHIN - margin) & (y < FOREHEAD + margin) & (z > 0)
-    return np.asarray(inside.any(-1))
+    gaps = np.stack([np.abs(x) - FACE_WIDTH, CHIN - y, y - FOREHEAD, -z])
+    return np.asarray(gaps.max(0).min(-1))
 
 
 @cache
 def hides_face(stroke: Stroke) -> bool:
     """Whether a stroke has a hand before the face for more than 0.3 s."""
     turns = torch.from_numpy(rot.to_6d(stroke.turns).reshape(len(stroke.turns), -1).astype(np.float32))
-    covered = cover_face(gesture_joints(turns).numpy())
+    covered = measure_face_gap(gesture_joints(turns).numpy()) < 0
     return any(stop - start > GLIMPSE for start, stop in runs_of(covered))
 
 
@@ -50,19 +54,34 @@ class DrawChooser:
     def __init__(self) -> None:
         self._level = np.zeros(0)  # amplitude of each frame that is heard, from the first of `_speed` on
         self._speed = np.zeros(0)  # m/s of both wrists in the frames that are chosen
+        self._banned: dict[int, int] = {}  # codes, and the token up to which they are banned
+        self._count = 0  # tokens so far
 
     def hear(self, audio: np.ndarray) -> None:
         """(k, A) rows of prosody of the next frames."""
         quarters = audio[:, : QUARTERS * PER_QUARTER].reshape(len(audio), QUARTERS, PER_QUARTER)[..., BANDS]
         self._level = np.concatenate([self._level, np.exp(0.5 * quarters.astype(np.float64)).mean(1)])
 
-    def __call__(self, features: np.ndarray) -> int:
-        """(K, 1 + m, 270) the frame before and the next m frames of each continuation -> the number of the best."""
+    @property
+    def banned(self) -> list[int]:
+        """Codes of level 0 that have lately been seen to bring a hand before the face: not to be drawn."""
+        return [code for code, until in self._banned.items() if until > self._count]
+
+    def __call__(self, features: np.ndarray, codes: np.ndarray) -> int:
+        """The number of the best continuation.
+
+        Args:
+            features: (K, 1 + m, 270) the frame before each continuation and its m frames. codes: (K, j, R) its tokens.
+        """
         joints = gesture_joints(torch.from_numpy(features)).numpy().astype(np.float64)
         moved = np.linalg.norm(np.diff(joints[:, :, WRISTS], axis=1), axis=-1).mean(-1) * FPS  # (K, m)
         speed = np.concatenate([np.repeat(self._speed[None], len(moved), 0), moved], 1)
         level = average_window(self._level, 2 * HALF_WINDOW + 1)[: speed.shape[1]]
-        score = _correlate(speed, level) - COVERED * cover_face(joints[:, 1:], MARGIN).mean(1)
+        gap = measure_face_gap(joints[:, 1:])  # (K, m)
+        score = _correlate(speed, level) - COVERED * np.clip(1 - gap / MARGIN, 0, 2).mean(1)
+        self._count += codes.shape[1]
+        hiding = gap.reshape(*codes.shape[:2], -1).min(2) < 0
+        self._banned.update(dict.fromkeys(codes[..., 0][hiding].tolist(), self._count + BANNED))
         best = int(score.argmax())
         self._speed = speed[best]
         drop = max(len(self._speed) - PAST, 0)

@@ -38,11 +38,12 @@ MEAN_STEP = 1 / (3 * FPS)  # share by which the running mean follows
 TRUNK_SHARES = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
 
 
-# The corpus' trunks and necks sway less than people's (head travels 0.04 m/s, in BEAT2's take 0.12): what the network
-# does with them is made larger, without what lasts longer than seconds, and the head stays as level as it was. Nobody
-# turns away from whom they talk to: of a joint's turn not more than FARTHEST is added.
-SWAY, SOFT, SLOW, LEVEL = 4.0, 3, 90, 0.6  # times; frames of smoothing, and of the mean around which; share of the turn
-FARTHEST = 0.05  # radians
+# The corpus' trunks and necks sway less than people's (head travels 0.04 m/s, in BEAT2's take 0.12): the nodding and
+# tilting that the network does with them is made larger, without what lasts longer than seconds, and the head stays as
+# level as it was. Nobody turns away from whom they talk to: turning is not made larger, and that of the trunk bounded.
+SWAY, FARTHEST = np.array([6.0, 0.0, 6.0]), 0.05  # times of nodding, turning, tilting; radians added to a joint at most
+SOFT, SLOW, LEVEL = 3, 90, 0.6  # frames of smoothing, and of the mean around which; share of the turn
+SPINE, ASIDE = 3, np.radians(10)  # joints of the trunk below the neck; radians that they turn together at most
 
 
 class Sway:
@@ -64,6 +65,8 @@ class Sway:
             size = np.linalg.norm(added, axis=1, keepdims=True) / FARTHEST
             added = added * np.tanh(size) / np.maximum(size, 1e-9)
             added[-1] = -LEVEL * added[:-1].sum(0)
+            aside = now[:SPINE, 1].sum()
+            added[:SPINE, 1] += (ASIDE * np.tanh(aside / ASIDE) - aside) / SPINE
             row[:] = rot.to_6d(rot.multiply(turns, rot.from_axis_angle(added))).reshape(-1)
         return out
 

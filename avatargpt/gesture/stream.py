@@ -365,6 +365,8 @@ class GestureStream:
         for level in range(codes.shape[1]):
             following, free = self._net.level_logits(level, z)[:, 0].log_softmax(-1).chunk(2)
             logits = (share * following + (1 - share) * free).numpy()
+            if level == 0 and self._chooser is not None:
+                logits[:, self._chooser.banned] = -np.inf
             codes[:, level] = [self._sampler(row) for row in logits]
             if level + 1 < codes.shape[1]:
                 z = self._net.level_state(level, z, torch.from_numpy(np.tile(codes[:, level], 2))[:, None])
@@ -375,7 +377,7 @@ class GestureStream:
         # (k, R) codes of the draw that goes on; all others go on from it, too.
         drawn, best = np.stack(self._drawn, 1), 0
         if self._chooser is not None and self._decoder is not None:
-            best = self._chooser(self._decoder.preview(drawn))
+            best = self._chooser(self._decoder.preview(drawn), drawn)
             ways = torch.tensor([best] * self._draws + [self._draws])
             for memory in self._state.memory[self._config.layers :]:
                 memory[:] = [m[ways] for m in memory]

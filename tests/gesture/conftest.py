@@ -72,6 +72,8 @@ class Decoder:
         return np.zeros((-(-len(features) // self._n), len(self._table)), np.int64)
 
     def decode_features(self, codes: np.ndarray) -> np.ndarray:
+        if codes.ndim == 3:
+            return np.stack([self.decode_features(c) for c in codes])
         frames = self._table[np.arange(codes.shape[1]), codes].sum(1)
         padded = np.pad(frames, ((2, 2), (0, 0)))
         total = sum(padded[k : k + len(frames)] for k in range(5))

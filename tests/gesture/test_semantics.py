@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from avatargpt.gesture.choice import cover_face, hides_face
+from avatargpt.gesture.choice import hides_face, measure_face_gap
 from avatargpt.gesture.features import loudness
 from avatargpt.gesture.overlay import ListenerBehaviour, SemanticOverlay
 from avatargpt.gesture.semantics import (
@@ -177,7 +177,7 @@ def test_strokes_that_hide_the_face_are_for_cues_alone(bank: GestureBank, classe
     pose[ARM["r"][1]] = rot.from_axis_angle(np.array([-1.0, 2.8, -0.8]))
     pose[ARM["r"][2]] = rot.from_axis_angle(np.array([-0.7, -1.6, -0.5]))
     joints = gesture_joints(torch.from_numpy(rot.to_6d(pose).reshape(1, -1).astype(np.float32))).numpy()
-    assert cover_face(joints)[0]
+    assert measure_face_gap(joints)[0] < 0
     turns[20:40] = pose
     brief, lasting = (Stroke("big", "", "", t, 0, 10, 59, ("r",)) for t in (turns[:25], turns))
     assert not hides_face(brief) and hides_face(lasting)

@@ -1,11 +1,13 @@
 """The network and its streams: memory, causality, feedback of tokens, equality of chunks, checks."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from avatargpt.gesture.choice import DRAWS
 from avatargpt.gesture.features import WIDTH, row_width
 from avatargpt.gesture.network import (
     UNKNOWN,
@@ -113,6 +115,34 @@ def test_chunks_of_any_size_give_the_same_bits(
     for chunk in (1, 3, 4, 11, 64):
         part = perform(driver, chunk, head, smooth, words, other)
         assert np.array_equal(part.features, whole.features) and np.array_equal(part.codes, whole.codes)
+
+
+class Loudest:
+    """Chooses the continuation whose features are largest, and bans what it began with."""
+
+    def __init__(self) -> None:
+        self.banned: list[int] = []
+
+    def hear(self, audio: np.ndarray) -> None:
+        assert audio.shape == (4, 12)
+
+    def __call__(self, features: np.ndarray, codes: np.ndarray) -> int:
+        assert features.shape == (DRAWS, 1 + 4 * codes.shape[1], 15) and codes.shape[::2] == (DRAWS, 2)
+        self.banned = [int(codes[0, 0, 0])]
+        return int(features.mean((1, 2)).argmax())
+
+
+def test_the_chosen_draw_goes_on_whatever_the_chunks(driver: GestureDriver) -> None:
+    def perform(chunk: int, chooser: Any) -> GestureChunk:
+        stream = GestureStream(driver, GestureOptions(seed=3), chooser=chooser)
+        parts = [stream.push(rows(FRAMES, 12)[i : i + chunk]) for i in range(0, FRAMES, chunk)]
+        return GestureChunk.concatenate([*parts, stream.finish()])
+
+    whole, single = perform(FRAMES, Loudest()), perform(FRAMES, None)
+    for chunk in (1, 5, 16):
+        part = perform(chunk, Loudest())
+        assert np.array_equal(part.features, whole.features) and np.array_equal(part.codes, whole.codes)
+    assert whole.codes.shape == single.codes.shape and whole.features.mean() > single.features.mean()
 
 
 def test_a_stream_equals_the_training_pass(driver: GestureDriver) -> None:
