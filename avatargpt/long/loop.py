@@ -493,7 +493,7 @@ class Loop:
         return Span(
             first * per, end * per, number, activity.task, step, activity.steps[step],
             then([p.clause.caption for p in parts]), parts[0].transition * per, self.pipeline.describe(codes),
-            "; ".join(dict.fromkeys(notes)), judged.verdict, max(p.takes for p in parts),
+            "; ".join(n for n in dict.fromkeys(notes) if n), judged.verdict, max(p.takes for p in parts),
             seen.posture(len(seen.joints) - 1), seen.hand, x, z, round(facing, 1),
         )  # fmt: skip
 

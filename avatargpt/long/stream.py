@@ -39,6 +39,8 @@ LEAD_FRAMES = 12
 MAX_YAW_RATE = 0.1
 # metres: the side of the turn changes only for so much more room
 SIDE_MARGIN = 0.3
+# metres of ground below which who walks, faster than so many metres a frame, comes down by so many a frame
+MAX_LOW, MIN_WALK, EASE = 0.3, 0.02, 1.1 * MIN_RISE_RATE
 
 
 class StreamDecoder:
@@ -215,15 +217,21 @@ class MotionStream:
         return self._on_feet(rotations, root)
 
     def _above_floor(self, features: np.ndarray) -> np.ndarray:
-        """Features (F, 270) whose ground falls no lower than the floor: who climbs down there steps on the spot."""
+        """Features (F, 270) whose ground falls no lower than the floor: who climbs down there steps on the spot.
+
+        Who walks on, not much above the floor, comes down to it by and by.
+        """
         channel = self.spec.slices().get("rise")
         if channel is None or self.state is None:
             return features
         start, rise = self.state.position[1], features[:, channel][:, 0]
-        level = start + np.cumsum(np.where(np.abs(rise) < MIN_RISE_RATE, 0, rise))
-        level -= np.minimum(np.minimum.accumulate(level), 0)
+        walks = np.hypot(*features[:, self.spec.slices()["velocity"]].T) > MIN_WALK
+        level, levels = start, []
+        for step, goes in zip(np.where(np.abs(rise) < MIN_RISE_RATE, 0, rise), walks, strict=True):
+            level = max(0.0, level + (-EASE if goes and not step and level < MAX_LOW else step))
+            levels.append(level)
         out = features.copy()
-        out[:, channel] = np.diff(level, prepend=start)[:, None]
+        out[:, channel] = np.diff(levels, prepend=start)[:, None]
         return out
 
     def _on_feet(self, rotations: np.ndarray, root: np.ndarray) -> BodyFrames:

@@ -75,6 +75,17 @@ def test_a_lifted_stream_equals_the_lifted_whole(sizes: tuple[int, ...]) -> None
     assert np.abs(np.diff(got - root, 3, axis=0)).max() < 0.1 * 0.25, "smooth"
 
 
+def test_who_walks_on_comes_down_from_what_is_left_of_a_step(tokenizer: MotionTokenizer) -> None:
+    stream = MotionStream(tokenizer)
+    stream.spec = spec = BodyFeatures()
+    for ground, speed, left in ((0.12, 0.05, 0.0), (0.12, 0.0, 0.12), (0.5, 0.05, 0.5)):
+        stream.state = RootState(0.0, np.array([0.0, ground, 0.0]))
+        features = np.zeros((60, spec.dim), np.float32)
+        features[:, spec.slices()["velocity"]] = speed, 0
+        end = spec.decode_chunk(stream._above_floor(features), stream.state)[2].position[1]
+        assert end == pytest.approx(left, abs=0.004)
+
+
 @pytest.mark.parametrize("pieces", [1, 6])
 def test_who_climbs_down_on_the_floor_stays_on_it(tokenizer: MotionTokenizer, pieces: int) -> None:
     stream = MotionStream(tokenizer)
