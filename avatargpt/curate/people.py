@@ -15,7 +15,7 @@ from avatargpt.video.paths import motion_of
 from avatargpt.video.people import Person, people_of
 from avatargpt.video.weights import WEIGHTS
 
-VERSION = 3  # of how landmarks become motion
+VERSION = 4  # of how landmarks become motion
 SEEN = 0.5  # visibility of a landmark from which on it counts for a person's box
 
 

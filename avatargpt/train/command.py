@@ -214,6 +214,16 @@ STAGES: dict[str, StageEntry] = {
         "text_motion:text_motion_stage", "train the evaluator of text and motion", "text_motion:EvaluatorRecipe",
         store=_STORE,
     ),
+    "film-detector": StageEntry(
+        "film_detector:film_detector_stage", "how the detector of films errs, on clips that our renderer films",
+        options={"corpus": Option("folders of quantised clips, with commas between", needed=True)},
+    ),
+    "film-bodies": make_training_entry(
+        "film_bodies:film_bodies_stage", "train the network that reads bodies off the landmarks of films",
+        "film_bodies:FilmRecipe", corpus=Option("folders of quantised clips, with commas between", needed=True),
+        detector=Option("folder of the film-detector stage", needed=True),
+        start=Option("folder of such a network that is trained on"),
+    ),
     "portrait": make_training_entry(
         "portrait:portrait_stage", "train a portrait: a picture of a face, moved by landmarks",
         "portrait:PortraitRecipe", clips=Option("folder of videos with landmarks; default: our own head"),
@@ -238,6 +248,7 @@ STAGES: dict[str, StageEntry] = {
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "upper": Option("folder of the upper-face stage"),
             "parser": Option("folder of the parser stage, or several likewise"),
+            "film-bodies": Option("folder of the film-bodies stage, or several likewise"),
             "portrait": Option("folder of the portrait stage"),
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "evaluator": Option("folder of the text-motion stage: the judge of the suite `retrieval`"),

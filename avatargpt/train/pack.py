@@ -45,6 +45,7 @@ from avatargpt.requests.reader import RequestReader
 from avatargpt.train.data.corpus import read_tokenizers
 from avatargpt.train.language import ADAPTER
 from avatargpt.train.reporting import origin_of
+from avatargpt.video.body_network import FilmReader
 from instruct_data.factory.gesture.bank import read_bank
 from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
 from instruct_data.registry import MODEL_TASKS
@@ -126,7 +127,7 @@ def _runs_of(values: str) -> dict[str, Path]:
 
 
 def mean_of(folders: str, load: Callable[[str], S]) -> S:
-    """The mean of weights of drivers, parsers or gesture networks that go on from one another (arXiv 2203.05482).
+    """The mean of weights of networks that go on from one another (arXiv 2203.05482).
 
     Args:
         folders: one or more, with commas between; the configuration is that of the last. load: reads one.
@@ -142,7 +143,7 @@ def mean_of(folders: str, load: Callable[[str], S]) -> S:
 
 
 def _pack_parts(args: SimpleNamespace, out: Path) -> None:
-    """Phrase index, readers, plans, scorer, evaluator, gestures, driver, parser, portrait, as the options say."""
+    """Phrase index, readers, plans, scorer, evaluator, gestures, driver, parser, films, portrait: as options say."""
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
@@ -196,6 +197,8 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.parser:
         network = mean_of(args.parser, InstructionParser.load).network
         InstructionParser(network.with_rank(args.rank or network.config.rank)).save(out / "driver", torch.int8)
+    if args.film_bodies:
+        mean_of(args.film_bodies, FilmReader.load).save(out)
     if args.portrait:
         Portrait.load(args.portrait).save(out / PORTRAIT, torch.int8)
 

@@ -14,7 +14,6 @@ from avatargpt.export.avatar import AvatarMotion
 from avatargpt.video import faces, poses
 from avatargpt.video.faces import FaceTrack, face_motion, faces_of
 from avatargpt.video.frames import FOLDER_RATE, Film, Frame, frames, inspect
-from avatargpt.video.lifting import with_head
 from avatargpt.video.paths import motion_of
 from avatargpt.video.people import Person, people_of
 from avatargpt.video.poses import AT
@@ -22,11 +21,12 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
 from vqvae.motion import Motion
-from vqvae.skeleton import FINGER_NAMES
+from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 DEFAULT = "mediapipe"
 Progress = Callable[[int, int], None]
 Track = TypeVar("Track", Person, FaceTrack)
+MAX_NECK = np.radians(75)  # of the head against the chest
 MAX_FACES = 4  # that are looked for where one of several is chosen
 
 
@@ -65,7 +65,7 @@ def capture_body(
         path: a film, or a folder of pictures. start, end: seconds of the film.
         person: 1 is the one who is largest for longest.
         pose_model: the estimator, of `avatargpt.video.poses.ESTIMATORS`.
-        focal: focal length in lengths of the picture's longer side; None = as of a phone, corrected by the floor.
+        focal: focal length in lengths of the picture's longer side; None = as of a phone.
         rate: frames a second of a folder of pictures. progress: called with frames done and in all.
 
     Raises:
@@ -154,6 +154,17 @@ def read_film(
             raise nobody from None
     assert isinstance(motion, Motion | FaceMotion)
     return motion
+
+
+def with_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Local rotations (T, 22, 4) whose head is turned like `head` (T, 4) in the world, half of it by the neck."""
+    chest = rot.from_matrix(SMPL22.fk_full(rotations, np.zeros((len(rotations), 3)))[1][:, SMPL22.index("spine3")])
+    turn = rot.to_axis_angle(rot.multiply(rot.conjugate(chest), head))
+    size = np.linalg.norm(turn, axis=-1, keepdims=True)
+    half = rot.from_axis_angle(turn * np.minimum(1, MAX_NECK / np.maximum(size, 1e-9)) / 2)
+    out = np.array(rotations, np.float64)
+    out[:, SMPL22.index("neck")] = out[:, SMPL22.index("head")] = half
+    return out
 
 
 def _choose_person(film: Film, tracks: Sequence[Track], person: int) -> tuple[Track, list[str]]:

@@ -10,9 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from avatargpt.video.camera import FOCAL
-from avatargpt.video.frames import Frame, FrameRows, Shots
-from avatargpt.video.paths import even
+from avatargpt.video.frames import FOCAL, Frame, FrameRows, Shots
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -178,3 +176,28 @@ def _track(rows: list[tuple[float, Face]]) -> FaceTrack:
 def _distance(a: Face, b: Face) -> float:
     """Between the middles, in sides of the larger face."""
     return float(np.linalg.norm(a.box[:2] + a.box[2:] - b.box[:2] - b.box[2:]) / 2 / max(a.side, b.side, 1e-6))
+
+
+def even(times: np.ndarray, values: np.ndarray, weight: np.ndarray, grid: np.ndarray, sigma: float) -> np.ndarray:
+    """(G, J, C) values at the times `grid` (G,) from (N, J, C) at `times` (N,), weighted by (N, J).
+
+    A parabola is fitted around every time under a Gaussian of `sigma` seconds (Savitzky and Golay 1964, on uneven
+    times); over gaps values go along a line.
+    """
+    out = np.empty((len(grid), *values.shape[1:]))
+    for g, t in enumerate(grid):
+        first, last = np.searchsorted(times, [t - 4 * sigma, t + 4 * sigma])
+        close = np.abs(times[first:last] - t) < 2 * sigma
+        if close.sum() < 3 or not times[first] - 1e-9 <= t <= times[last - 1] + 1e-9:
+            after = min(int(np.searchsorted(times, t)), len(times) - 1)
+            before = max(after - 1, 0)
+            share = np.clip((t - times[before]) / max(times[after] - times[before], 1e-9), 0, 1)
+            out[g] = values[before] + (values[after] - values[before]) * share
+            continue
+        x = (times[first:last] - t) / sigma
+        w = np.exp(-0.5 * x * x)[:, None] * weight[first:last]
+        basis = np.stack([np.ones_like(x), x, x * x], -1)
+        ridge = np.diag([1e-9, 1e-3, 3e-2]) * w.sum(0)[:, None, None]
+        normal = np.einsum("nj,na,nb->jab", w, basis, basis) + ridge
+        out[g] = np.linalg.solve(normal, np.einsum("nj,na,njc->jac", w, basis, values[first:last]))[:, 0]
+    return out

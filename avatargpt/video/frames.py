@@ -27,6 +27,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 INSTALL = 'pip install "avatargpt[video-in]"'
 MIN_SIDE, MAX_SIDE = 32, 8192  # pixels of a film
 LONGEST = 1280  # pixels of the longer side of the frames that are looked at
+FOCAL = 0.9  # focal length in lengths of the longer side: that of phones and webcams, 0.7 to 1.2
 MAX_SECONDS = 3600.0  # of the stretch that is read
 AT_ONCE = f"accepted {MAX_SECONDS:.0f} s at once, see --start and --end"
 MAX_RATE = 30.0  # frames a second that are looked at

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avatargpt.speech.audio import silent_stderr
-from avatargpt.video.camera import FOCAL
 from avatargpt.video.canonical import BUNDLE, pose
 from avatargpt.video.faces import Face
-from avatargpt.video.frames import INSTALL
+from avatargpt.video.frames import FOCAL, INSTALL
 from avatargpt.video.weights import weights
 from vqvae import arkit
 from vqvae.errors import UserError

@@ -1,7 +1,7 @@
 """From the landmarks of one person over a film to a motion: even frames, level, on the floor, with feet that stand.
 
-The film's times become 20 frames a second by weighted local parabolas, which keep speeds that a running mean would
-flatten. The path is that of the picture over seconds, and that of the standing foot within them.
+What the body does the network says (`body_network`). Its path is the network's within a second and the picture's
+beyond, and feet that the network finds standing stay where they are.
 """
 
 from __future__ import annotations
@@ -10,39 +10,27 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from avatargpt.body.contact import shift_feet
-from avatargpt.video.camera import FOCAL, lens, level_camera, place_origin, upright
-from avatargpt.video.lifting import lift
+from avatargpt.video.body_network import FPS, LEGS, LEGS_SECONDS, LEGS_SEEN, Landmarks, packaged_reader, turn_about_y
+from avatargpt.video.frames import FOCAL
 from avatargpt.video.people import Person
-from avatargpt.video.poses import AT
 from vqvae import rotations as rot
 from vqvae.ground import without_penetration
 from vqvae.motion import Motion
-from vqvae.posture import unit
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import ANKLES, TOES
 from vqvae.smoothing import gaussian, runs_of
 
-FPS = 20.0
-SIGMA = 0.08  # s of the window of a parabola
-HIDDEN = 0.03  # weight of a landmark that is not visible
-SOLES = {7: 0.085, 8: 0.085, 10: 0.02, 11: 0.02}  # m of ankles and toes above the floor, where a foot is flat on it
-OTHERS = 0.05  # m of other joints above what they lie on
-HOLD = 0.035  # m above the lowest joint of the feet, over which a foot's weight falls by e
-BLEND_SECONDS = 0.3  # beyond which the path is the picture's
-TREND_SECONDS = 0.8  # over which the floor may climb
-AIR, AIR_SECONDS = 0.08, 0.6  # m from which on a rise of the body is a jump, and over which the floor is looked for
-CONTACT_SPEED, CONTACT_SHARE = 0.35, 0.75  # m/s of a foot that stands, and share of the body's speed
-CONTACT_HEIGHT, CONTACT_FRAMES = 0.05, 3  # m of a foot that stands, and frames for which it does at least
+NEAR_SECONDS = 0.06  # between a frame of the motion and one of the film, beyond which there is none
+SETTLED = 0.7, 1.5  # frames over which rotations, and heights, are smoothed
+PATH_SECONDS = 0.5  # beyond which the path is the picture's
+STANDS = 0.5  # probability of a foot that stands
+CONTACT_FRAMES = 3  # for which a foot stands at least
 TOGETHER = 2000  # frames whose feet are moved at once: an hour's at once take 0.7 GB
 MAX_STRIDE = 0.3  # m by which a foot is moved at most
-LEGS_SEEN, LEGS_SECONDS = 0.65, 0.4  # mean of knees and ankles, from which on legs are read, and over which
-FADE_SECONDS = 0.15  # between legs that are read and legs that are not
-SITS = 0.5  # cosine between thighs and the vertical, below which unseen legs sit
-_SHINS = [AT[f"{s}_{n}"] for s in "lr" for n in ("knee", "ankle")]
-_LEGS = [j for j, name in enumerate(SMPL22.names) if name[2:] in ("hip", "knee", "ankle", "foot")]
-_HEAD, _TRUNK = ["nose", "l_ear", "r_ear"], ["l_shoulder", "r_shoulder", "l_hip", "r_hip"]
-_BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+RELIABLE = 0.12  # m of an expected error, at which a joint is reliable by half
+SITS = 0.8  # m of the pelvis above the floor, below which people with unseen legs sit
 
 
 class Lifted(NamedTuple):
@@ -52,136 +40,57 @@ class Lifted(NamedTuple):
     start: float  # second of the film of the first frame
     tilt: float  # degrees by which the camera looks down
     notes: tuple[str, ...]  # where the legs are not seen, and what they do there
-    reliability: np.ndarray  # (22,) 0..1, how far each joint is seen
+    reliability: np.ndarray  # (22,) 0..1, how sure the network is of each joint
 
 
 def motion_of(person: Person, focal: float | None = None) -> Lifted:
-    """The motion of a person at 20 frames a second; while the legs are not seen, they stand or sit in one place.
+    """The motion of a person at 20 frames a second; what is not seen is what the network takes for likely.
 
     Args:
-        focal: focal length in lengths of the picture's longer side; None = the usual one, corrected by the floor.
+        focal: focal length in lengths of the picture's longer side; None = the usual one.
     """
-    times, size = person.times, person.size
+    marks, start = landmarks_of(person, focal or FOCAL)
+    seen, body = packaged_reader().read(marks)
+    heading = seen.heading[0].double().numpy()
+    turns = rot.from_matrix(body.rotations[0].double().numpy())
+    turns[:, 0] = rot.multiply(rot.about_y(heading), turns[:, 0])
+    turns = np.stack([rot.continuous(turns[:, j]) for j in range(turns.shape[1])], 1)
+    turns = rot.normalize(gaussian(turns.reshape(len(turns), -1), SETTLED[0]).reshape(turns.shape))
+    error = np.exp(body.doubt[0].double().numpy())
+    error[:, 0] = error[:, 1:4].mean(1)
+    sure = 1 / (1 + (error / RELIABLE) ** 2)
+    up = (turn_about_y(body.up, seen.heading)[0].double().numpy() * sure.mean(1)[:, None]).sum(0)
+    level = rot.between(up / np.linalg.norm(up), np.array([0.0, 1, 0]))
+    walked = turn_about_y(body.velocity, seen.heading)[0].double().numpy().cumsum(0)
+    place = rot.rotate(level, seen.place[0].double().numpy())
+    root = walked + _trend(place - walked, PATH_SECONDS * FPS)
+    height = body.height[0].double().numpy()
+    root[:, 1] = gaussian(place[:, 1], SETTLED[1]) + _trend((height - place[:, 1])[:, None], PATH_SECONDS * FPS)[:, 0]
+    stands = gaussian(torch.sigmoid(body.contacts[0]).double().numpy(), SETTLED[1]) > STANDS
+    motion = plant_feet(Motion(turns, root, FPS), stands)
+    hidden = gaussian(marks.visible[0][:, LEGS].mean(1).double().numpy(), LEGS_SECONDS * FPS) < LEGS_SEEN
+    spans = ", ".join(f"{a / FPS + start:.1f} to {b / FPS + start:.1f} s" for a, b in runs_of(hidden, 1))
+    does = "sit" if spans and np.median(motion.root[hidden, 1]) < SITS else "stand"
+    notes = (f"the legs are not seen from {spans}: there they {does}",) if spans else ()
+    return Lifted(motion, start, float(np.degrees(np.arctan2(up[2], up[1]))), notes, sure.mean(0))
+
+
+def landmarks_of(person: Person, focal: float) -> tuple[Landmarks, float]:
+    """A person's landmarks at 20 frames a second, and the second of the first; focal length in longer sides."""
+    times = person.times
     start = float(np.ceil(times[0] * FPS - 1e-6) / FPS)
     grid = np.arange(start, max(times[-1], start) + 1e-6, 1 / FPS)
-    weight = HIDDEN + person.visible
-    world, points = (even(times, values, weight, grid) for values in (person.world, person.points))
-    visibility = even(times, person.visible[..., None], np.ones_like(weight), grid)[..., 0].clip(0, 1)
-    up = upright(world, visibility)
-    level = level_camera(up)
-    rotations = lift(rot.rotate(level, world), visibility, FPS)
-    legs, sits = _legs_of(rot.rotate(level, world), visibility)
-    rotations = rot.slerp(_rest_pelvis(rotations, sits), rotations, legs[:, None])
-    joints, _ = SMPL22.fk_full(rotations, np.zeros((len(grid), 3)))
-    low = lowest(joints)
-    before = place_origin(points, world, HIDDEN + visibility, size, (focal or FOCAL) * max(size))
-    before = before * body_scale(world, visibility)
-    stretch = 1.0 if focal is not None else lens(before, -low, up)
-    before = rot.rotate(level, before * [1, 1, stretch])
-    root = path(joints, before, low)
-    root[:, 1] = legs * root[:, 1] - (1 - legs) * low
-    steps = np.diff(root, axis=0) * [1, 0, 1] * legs[1:, None]
-    root = root * [0, 1, 0] + np.concatenate([np.zeros((1, 3)), steps.cumsum(0)])
-    spans = ", ".join(f"{a / FPS + start:.1f} to {b / FPS + start:.1f} s" for a, b in runs_of(legs < 0.5, 1))
-    note = f"the legs are not seen from {spans}: there they {'sit' if sits else 'stand'}"
-    tilt, sure = float(np.degrees(np.arctan2(up[2], up[1]))), _reliability(visibility)
-    return Lifted(plant_feet(Motion(rotations, root, FPS)), start, tilt, (note,) if spans else (), sure)
+    after = np.searchsorted(times, grid).clip(1, len(times) - 1)
+    gaps = np.stack([grid - times[after - 1], times[after] - grid])
+    share = (gaps[0] / np.maximum(gaps.sum(0), 1e-9)).clip(0, 1)
 
+    def at(values: np.ndarray) -> torch.Tensor:
+        part = share.reshape(-1, *[1] * (values.ndim - 1))
+        mixed = values[after - 1] + (values[after] - values[after - 1]) * part
+        return torch.from_numpy(mixed.astype(np.float32))[None]
 
-def even(
-    times: np.ndarray, values: np.ndarray, weight: np.ndarray, grid: np.ndarray, sigma: float = SIGMA
-) -> np.ndarray:
-    """(G, J, C) values at the times `grid` (G,) from (N, J, C) at `times` (N,), weighted by (N, J).
-
-    A parabola is fitted around every time under a Gaussian of `sigma` seconds (Savitzky and Golay 1964, on uneven
-    times); over gaps values go along a line.
-    """
-    out = np.empty((len(grid), *values.shape[1:]))
-    for g, t in enumerate(grid):
-        first, last = np.searchsorted(times, [t - 4 * sigma, t + 4 * sigma])
-        close = np.abs(times[first:last] - t) < 2 * sigma
-        if close.sum() < 3 or not times[first] - 1e-9 <= t <= times[last - 1] + 1e-9:
-            after = min(int(np.searchsorted(times, t)), len(times) - 1)
-            before = max(after - 1, 0)
-            share = np.clip((t - times[before]) / max(times[after] - times[before], 1e-9), 0, 1)
-            out[g] = values[before] + (values[after] - values[before]) * share
-            continue
-        x = (times[first:last] - t) / sigma
-        w = np.exp(-0.5 * x * x)[:, None] * weight[first:last]
-        basis = np.stack([np.ones_like(x), x, x * x], -1)
-        ridge = np.diag([1e-9, 1e-3, 3e-2]) * w.sum(0)[:, None, None]
-        normal = np.einsum("nj,na,nb->jab", w, basis, basis) + ridge
-        out[g] = np.linalg.solve(normal, np.einsum("nj,na,njc->jac", w, basis, values[first:last]))[:, 0]
-    return out
-
-
-def _legs_of(world: np.ndarray, visibility: np.ndarray) -> tuple[np.ndarray, bool]:
-    """(T,) 0..1 whether the legs are read, and whether they sit where they are not, by what the hips say."""
-    seen = gaussian(visibility[:, _SHINS].mean(1), LEGS_SECONDS * FPS) >= LEGS_SEEN
-    thighs = np.stack([unit(world[:, AT[f"{s}_knee"]] - world[:, AT[f"{s}_hip"]]) for s in "lr"])
-    sits = bool(not seen.all() and np.median(-thighs[:, ~seen, 1].mean(0)) < SITS)
-    return gaussian(seen.astype(np.float64), FADE_SECONDS * FPS), sits
-
-
-def _rest_pelvis(rotations: np.ndarray, sits: bool) -> np.ndarray:
-    """The rotations (T, 22, 4) with a pelvis that is level and turned as it is, and legs that hang from it, or sit."""
-    out = rotations.copy()
-    ahead = rot.rotate(out[:, 0], np.array([0.0, 0, 1]))
-    yaw = np.unwrap(np.arctan2(ahead[:, 0], ahead[:, 2]))
-    out[:, 0] = rot.about_y(gaussian(yaw, 0.3 * FPS))
-    out[:, 3] = rot.multiply(rot.conjugate(out[:, 0]), rot.multiply(rotations[:, 0], rotations[:, 3]))
-    out[:, _LEGS] = rot.identity((len(out), len(_LEGS)))
-    for part, angle in (("hip", -np.pi / 2), ("knee", np.pi / 2)) if sits else ():
-        out[:, [SMPL22.index(f"{s}_{part}") for s in "lr"]] = rot.from_axis_angle(np.array([angle, 0.0, 0]))
-    return out
-
-
-def _reliability(visibility: np.ndarray) -> np.ndarray:
-    """(22,) 0..1: how far each joint is seen, by the landmarks (T, 33) that it is read from."""
-    near = {"neck": _HEAD, "head": _HEAD}
-    for side in "lr":
-        near |= {f"{side}_collar": [f"{side}_shoulder"], f"{side}_foot": [f"{side}_toe"]}
-    mean = visibility.mean(0)
-    marks = [near.get(name, [name] if name in AT else _TRUNK) for name in SMPL22.names]
-    return np.array([mean[[AT[m] for m in names]].mean() for names in marks])
-
-
-def body_scale(world: np.ndarray, visibility: np.ndarray) -> float:
-    """Our bones' lengths in units of the person's."""
-    theirs, ours = [], []
-    for side in "lr":
-        for a, b in _BONES:
-            first, last = AT[f"{side}_{a}"], AT[f"{side}_{b}"]
-            weight = visibility[:, first] * visibility[:, last] + 1e-6
-            theirs.append(np.average(np.linalg.norm(world[:, last] - world[:, first], axis=-1), weights=weight))
-            ours.append(np.linalg.norm(SMPL22.offsets[SMPL22.index(f"{side}_{b}")]))
-    return float(np.sum(ours) / max(np.sum(theirs), 1e-6))
-
-
-def lowest(joints: np.ndarray) -> np.ndarray:
-    """(T,) metres: what touches the floor, of joints (T, 22, 3)."""
-    above = np.array([SOLES.get(j, OTHERS) for j in range(joints.shape[1])])
-    return np.asarray((joints[..., 1] - above).min(1))
-
-
-def path(joints: np.ndarray, before: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """(T, 3) metres: the root's path over the floor y = 0.
-
-    Args:
-        joints: (T, 22, 3) about the root. before: (T, 3) the root's place as the picture has it, level.
-        low: (T,) height of what touches the floor, about the root.
-    """
-    feet = joints[:, list(SOLES)]
-    height = feet[..., 1] - np.array(list(SOLES.values()))
-    both = np.maximum(height[1:], height[:-1])
-    weight = np.exp(-(both - both.min(1, keepdims=True)) / HOLD)
-    weight /= weight.sum(1, keepdims=True)
-    steps = -(weight[..., None] * np.diff(feet, axis=0)).sum(1)
-    walked = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, 0)])
-    slow = BLEND_SECONDS * FPS
-    root = walked + _trend(before - walked, slow)
-    root[:, 1] = gaussian(-low, 1.0) + jumps(before[:, 1] + low)
-    return root
+    here = torch.from_numpy((np.abs(gaps).min(0) <= NEAR_SECONDS).astype(np.float32))[None]
+    return Landmarks(at(person.world), at(person.rays(focal)), at(person.inside.visible), here), start
 
 
 def _trend(x: np.ndarray, sigma: float) -> np.ndarray:
@@ -193,32 +102,13 @@ def _trend(x: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian(extended, sigma)[length : length + len(x)]
 
 
-def jumps(height: np.ndarray) -> np.ndarray:
-    """(T,) metres by which the body is in the air, from the height (T,) of its lowest point as the picture has it."""
-    # a camera's tilt that is not quite right makes the floor climb slowly
-    slow = TREND_SECONDS * FPS
-    level = height - _trend(height[:, None], slow)[:, 0]
-    reach = round(AIR_SECONDS * FPS)
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(level, reach, "edge"), 2 * reach + 1)
-    floor = gaussian(np.percentile(around, 30, axis=-1), reach / 2)
-    rise = level - floor
-    return gaussian(np.where(rise > AIR, rise, 0.0), 1.0)
-
-
-def plant_feet(motion: Motion) -> Motion:
-    """The motion with feet that stay where they touch the floor, and nothing below it."""
-    feet = motion.joints[:, list(SOLES)].astype(np.float64)
-    height = feet[..., 1] - np.array(list(SOLES.values()))
-    count = len(motion)
-    offsets = np.zeros((count, 2, 3))
-    root = gaussian(np.gradient(motion.root[:, [0, 2]].astype(np.float64), axis=0), 3.0) * FPS if count > 1 else 0
-    allowed = CONTACT_SPEED + CONTACT_SHARE * np.linalg.norm(root, axis=-1)
+def plant_feet(motion: Motion, stands: np.ndarray) -> Motion:
+    """The motion with feet that stay in place while they stand (T, 2), and nothing below the floor."""
+    feet = motion.joints[:, [ANKLES, TOES]].astype(np.float64).mean(1)
+    offsets = np.zeros((len(motion), 2, 3))
     for side in (0, 1):
-        foot = feet[:, [side, side + 2]][..., [0, 2]].mean(1)
-        low = height[:, [side, side + 2]].min(1)
-        speed = gaussian(np.linalg.norm(np.gradient(foot, axis=0), axis=-1) * FPS, 1.0) if count > 1 else np.zeros(1)
-        offsets[:, side, ::2] = _hold_foot(foot, (low < CONTACT_HEIGHT) & (speed < allowed))
-    parts = [slice(k, k + TOGETHER) for k in range(0, count, TOGETHER)]
+        offsets[:, side, ::2] = _hold_foot(feet[:, side, ::2], stands[:, side])
+    parts = [slice(k, k + TOGETHER) for k in range(0, len(motion), TOGETHER)]
     rotations = np.concatenate([shift_feet(motion.rotations[p], motion.root[p], offsets[p]) for p in parts])
     return without_penetration(replace(motion, rotations=rotations))
 

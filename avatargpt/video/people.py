@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import torch
 
-from avatargpt.video.camera import mismatch
-from avatargpt.video.frames import Frame, FrameRows, Shots
-from avatargpt.video.poses import AT, LANDMARKS, MIRROR, PoseEstimator
+from avatargpt.video.body_network import HIDDEN, find_place, look_aside
+from avatargpt.video.frames import FOCAL, Frame, FrameRows, Shots
+from avatargpt.video.poses import AT, LANDMARKS, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
 MIN_VISIBLE = 0.5  # mean visibility of shoulders, hips and elbows
@@ -25,9 +26,7 @@ MIN_PIXELS = 24  # from the shoulders to the hips
 MIN_SECONDS = 0.4
 MAX_SPEED, SETTLED = 12.0, 5  # trunks a second that a person moves at most, and frames between leaps at least
 UPSIDE_DOWN = 0.3  # heights of the trunk by which shoulders are lower than hips of somebody upside down
-EXCHANGED = 1.0  # m/s of the limbs, by which the other sides have to be smoother
 _UPPER = [AT[f"{s}_{n}"] for s in "lr" for n in ("shoulder", "hip", "elbow")]
-_LIMBS = _UPPER + [AT[f"{s}_{n}"] for s in "lr" for n in ("knee", "ankle")]
 _BONES = [
     (AT[f"{s}_{a}"], AT[f"{s}_{b}"])
     for s in "lr"
@@ -58,6 +57,10 @@ class Person(FrameRows):
         """With nothing visible outside the picture, where the network guesses and may be sure of it."""
         return replace(self, visible=self.visible * ((self.points >= 0) & (self.points <= self.size)).all(-1))
 
+    def rays(self, focal: float) -> np.ndarray:
+        """(N, 33, 2) right and up of the picture's middle, at depth 1; focal length in lengths of the longer side."""
+        return np.asarray((self.points - np.array(self.size) / 2) * [1, -1] / (focal * max(self.size)))
+
     @property
     def trunk(self) -> np.ndarray:
         """(N, 2) pixels from the middle of the hips to that of the shoulders, y down."""
@@ -81,28 +84,6 @@ class Person(FrameRows):
         """The parts between gaps that are too long to be filled, and between leaps, which lead to somebody else."""
         ends = [0, *self._leaps.tolist(), len(self.times)]
         return [part for a, b in pairwise(ends) for part in super(Person, self.rows(slice(a, b))).stretches()]
-
-    @property
-    def sided(self) -> Person:
-        """With left and right exchanged where that makes the limbs move least, at a price for each second of it.
-
-        The network exchanges them for some frames. Of all courses over the track the cheapest is taken (Viterbi 1967),
-        so that an event that is misread costs its own frames alone; exchanges of more than about 0.7 s stay.
-        """
-        limbs = np.stack([self.world, self.world[:, MIRROR]])[:, :, _LIMBS]  # as the network has them, exchanged
-        steps = np.linalg.norm(limbs[:, None, 1:] - limbs[None, :, :-1], axis=-1).mean(-1)
-        cost, before = np.zeros(2), []
-        for step, seconds in zip(np.moveaxis(steps, -1, 0), np.diff(self.times), strict=True):
-            before.append((cost + step).argmin(1))
-            cost = (cost + step).min(1) + [0, EXCHANGED * seconds]
-        course = [cost.argmin()]
-        for came in reversed(before):
-            course.append(came[course[-1]])
-        other = np.array(course[::-1], bool)
-        parts = {name: getattr(self, name).copy() for name in ("points", "world", "visible")}
-        for values in parts.values():
-            values[other] = values[other][:, MIRROR]
-        return replace(self, **parts)
 
     @property
     def _leaps(self) -> np.ndarray:
@@ -135,9 +116,11 @@ class Person(FrameRows):
         change = np.sqrt(np.average((lengths - mean) ** 2, 0, weight)) / np.maximum(mean, 1e-6)
         if (stretch := float(np.average(change, weights=weight.mean(0)))) > MAX_STRETCH:
             return f"the lengths of the bones change by {stretch:.2f} of them, at most {MAX_STRETCH}"
-        off = float(np.median(mismatch(self.points, self.world, self.visible + 0.03, self.size)))
-        if off > MAX_MISMATCH:
-            return f"landmarks lie {off:.2f} m off the body, at most {MAX_MISMATCH}"
+        parts = self.world, self.rays(FOCAL), self.visible + HIDDEN
+        world, rays, seen = (torch.from_numpy(x.astype(np.float32))[None] for x in parts)
+        off = look_aside(world, rays, find_place(world, rays, seen)).norm(dim=-1)
+        if (apart := float(((off * seen).sum(-1) / seen.sum(-1)).median())) > MAX_MISMATCH:
+            return f"landmarks lie {apart:.2f} m off the body, at most {MAX_MISMATCH}"
         return None
 
 
@@ -157,7 +140,7 @@ def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[P
     for key in list(rows):
         track = rows.pop(key)  # an hour of several people is large: what is stacked goes
         if len(track) > 1:
-            people.append(_person(track, size, shots.is_moving(key[0])).sided.steady)
+            people.append(_person(track, size, shots.is_moving(key[0])).steady)
     return sorted(people, key=lambda p: -float(p.height.sum())), count
 
 

