@@ -32,7 +32,7 @@ def python() -> str:
     return sys.executable
 
 
-def test_a_prompt_becomes_an_action_on_the_selected_armature(
+def test_a_prompt_becomes_a_strip_on_the_selected_armature(
     python: str, address: str, model: StandIn, tmp_path: Path
 ) -> None:
     character, out = write_character(tmp_path / "child.glb"), tmp_path / "places.npz"
@@ -52,4 +52,8 @@ def test_a_prompt_becomes_an_action_on_the_selected_armature(
     assert np.abs(after[0] - before[0]).max() < 1e-4  # what was there plays until the new one begins,
     assert np.linalg.norm((after[1] - before[1])[:2]) < 0.1  # where the character is then
     assert np.linalg.norm(before[1, :2]) > 0.3
+    assert places["spans/missed"].max() < 0.01  # the ends of an in-between are the animator's poses,
+    assert places["spans/outside"].max() < 1e-4  # and strips keep to their frames
+    assert places["spans/inside"].max() > 0.01
     assert "empty" in str(places["error"])
+    assert "joints not found: l_shoulder, l_elbow, l_hip" in str(places["missing"])

@@ -48,8 +48,8 @@ class StandIn:
     def describe_face(self, motions: list[Any], **_: Any) -> list[str]:
         return ["a face" for _ in motions]
 
-    def in_between(self, start: Motion, end: Motion, seconds: float = 1.0, text: str = "", seed: int = 0) -> Motion:
-        return concatenate([start, self.motion(text, seconds), end])
+    def in_between(self, start: Motion, end: Motion, seconds: float = 1.0, text: str = "", **_: Any) -> Motion:
+        return concatenate([start.resampled(20), self.motion(text, seconds), end.resampled(20)])
 
     def extend(self, motion: Motion, seconds: float = 3.0, text: str = "", seed: int = 0) -> Motion:
         return concatenate([motion, self.motion(text, seconds)])

@@ -1,112 +1,113 @@
-"""Armatures to files, and motions in files to actions."""
+"""Motions in files to strips on an armature."""
 
+import math
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import bpy
-from mathutils import Matrix, Vector
+from mathutils import Matrix, Quaternion, Vector
+
+from .rigs import Follow, Rig, choose
+
+TRACK = "AvatarGPT"
+STILL = (5e-4, 2e-3)  # metres and radians, up to which a bone has not moved
+Poses = dict[str, Matrix]  # by shown bone where it is in the world
 
 
-def write_character(context, armature, path: Path) -> None:
-    """Write an armature in its rest pose as .glb, with the meshes that it moves."""
-    chosen, active = [*context.selected_objects], context.view_layer.objects.active
-    parts = [armature, *(o for o in context.scene.objects if o.type == "MESH" and _moves(armature, o))]
-    _choose(context, parts, armature)
+class Piece(NamedTuple):
+    """What becomes a strip of its own."""
+
+    name: str
+    first: int  # frames
+    last: int
+
+
+@contextmanager
+def undisturbed(context):
+    """What is selected, the mode, the frame and the scene's range are afterwards as they were."""
+    scene, active = context.scene, context.view_layer.objects.active
+    chosen, mode = [*context.selected_objects], active.mode if active is not None else "OBJECT"
+    kept = scene.frame_current, scene.frame_start, scene.frame_end
+    if mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
     try:
-        bpy.ops.export_scene.gltf(
-            filepath=str(path), export_format="GLB", use_selection=True, export_animations=False, export_morph=False,
-            export_materials="NONE", export_rest_position_armature=True, export_current_frame=False,
-        )  # fmt: skip
+        yield
     finally:
-        _choose(context, chosen, active)
+        choose(context, chosen, active)
+        scene.frame_start, scene.frame_end = kept[1:]
+        scene.frame_set(kept[0])
+        if mode != "OBJECT":
+            bpy.ops.object.mode_set(mode=mode)
 
 
-def _moves(armature, mesh) -> bool:
-    return any(m.type == "ARMATURE" and m.object == armature for m in mesh.modifiers)
-
-
-def _choose(context, objects, active) -> None:
-    for one in context.scene.objects:
-        one.select_set(one in objects)
-    context.view_layer.objects.active = active
-
-
+@contextmanager
 def _imported(path: Path):
-    """The armature in a .glb, and all objects that came with it."""
-    before = set(bpy.data.objects)
+    """The armature in a .glb for a while; it leaves nothing behind."""
+    kinds = (bpy.data.objects, bpy.data.actions, bpy.data.meshes, bpy.data.armatures)
+    before = [set(kind) for kind in kinds]
     bpy.ops.import_scene.gltf(filepath=str(path))
-    new = [o for o in bpy.data.objects if o not in before]
-    return next(o for o in new if o.type == "ARMATURE"), new
+    try:
+        yield next(o for o in bpy.data.objects if o not in before[0] and o.type == "ARMATURE")
+    finally:
+        for kind, had in zip(kinds, before, strict=True):
+            for one in [x for x in kind if x not in had]:
+                kind.remove(one)
 
 
 def import_character(path: Path, name: str) -> None:
     """Import our own character with its action."""
-    armature, _ = _imported(path)
+    before = set(bpy.data.objects)
+    bpy.ops.import_scene.gltf(filepath=str(path))
+    armature = next(o for o in bpy.data.objects if o not in before and o.type == "ARMATURE")
     armature.name = name
     if armature.animation_data is not None and armature.animation_data.action is not None:
         armature.animation_data.action.name = name
 
 
-def put_on(context, armature, path: Path, name: str, first: int) -> int:
-    """Give an armature a new action with the motion of a .glb that has its bones, from frame `first` on, where it
-    stands then; its last frame.
+def read_poses(context, rig: Rig, path: Path, times: list[float]) -> list[Poses]:
+    """Where the shown bones are at times (seconds) of a .glb that has them.
 
-    What the armature had stays below it as a strip, and plays before and after it. The importer turns bones into axes
-    of its own, so poses are carried over as what moves each bone from its rest.
+    The importer turns bones into axes of its own, so poses are carried over as what moves each bone from its rest.
     """
-    scene = context.scene
-    current, span, active = scene.frame_current, (scene.frame_start, scene.frame_end), context.view_layer.objects.active
-    chosen = [o for o in context.selected_objects]
-    actions_before = set(bpy.data.actions)
-    source, new = _imported(path)
-    try:
-        last = max((a.frame_range[1] for a in bpy.data.actions if a not in actions_before), default=0.0)
-        poses = [_movement(scene, source, frame) for frame in range(round(last) + 1)]
-    finally:
-        for one in new:
-            bpy.data.objects.remove(one)
-        for action in [a for a in bpy.data.actions if a not in actions_before]:
-            bpy.data.actions.remove(action)
-        _choose(context, chosen, active)
-        scene.frame_start, scene.frame_end = span
-    moved = [b.name for b in _ordered(armature) if b.name in poses[0]]
-    # the body's way is in the first bone that moves; others may be above it
-    hips = next((n for n in moved if any(p[n] != poses[0][n] for p in poses)), moved[0])
-    start = _standing(scene, armature, hips, first)
-    worlds = [_world(scene, armature, first + number) for number in range(len(poses))]
-    data = armature.animation_data or armature.animation_data_create()
-    _keep(data)
-    data.action = bpy.data.actions.new(name)
-    for number, pose in enumerate(poses):
-        _set_pose(armature, worlds[number], {n: start @ m @ worlds[0] for n, m in pose.items()}, moved, first + number)
-    scene.frame_set(current)
-    return first + len(poses) - 1
+    scene, rests = context.scene, rig.rests()
+    rate, out = scene.render.fps / scene.render.fps_base, []
+    with _imported(path) as source:
+        bones = {b.name: b for b in source.pose.bones if b.name in rests}
+        for time in times:
+            scene.frame_set(int(time * rate), subframe=time * rate - int(time * rate))
+            place = source.matrix_world
+            back = {n: (place @ b.bone.matrix_local).inverted() @ rig.world @ rests[n] for n, b in bones.items()}
+            out.append({n: place @ b.matrix @ back[n] for n, b in bones.items()})
+    return out
 
 
-def _keep(data) -> None:
-    """Put the action of an armature into a strip, so that another one can be above it."""
-    old = data.action
-    if old is not None:
-        old.use_fake_user = True
-        track = data.nla_tracks.new()
-        track.name = old.name
-        strip = track.strips.new(old.name, round(old.frame_range[0]), old)
-        if hasattr(strip, "action_slot"):  # Blender 4.4 and newer
-            strip.action_slot = data.action_slot
-    if data.nla_tracks:
-        data.action_extrapolation = "NOTHING"
+def find_moved(rig: Rig, poses: list[Poses]) -> tuple[list[str], list[str]]:
+    """Bones that are ever turned or placed otherwise than at rest below their parents, and those of them that are
+    placed; parents before their children. The body's way is in the first of these."""
+    rests, turned, placed = rig.rests(), [], []
+    for name in sorted(poses[0], key=lambda n: len(rig.armature.data.bones[rig.shown[n]].parent_recursive)):
+        above = rig.parents.get(name)
+        rest = (rests[above] if above in poses[0] else rig.world.inverted()).inverted() @ rests[name]
+        for pose in poses:
+            carried = pose[above] @ rest if above in poses[0] else rest
+            angle = carried.to_quaternion().rotation_difference(pose[name].to_quaternion()).angle
+            if (carried.translation - pose[name].translation).length > STILL[0]:
+                placed.append(name)
+                break
+            if STILL[1] < angle < 2 * math.pi - STILL[1] and name not in turned:
+                turned.append(name)
+    return [n for n in poses[0] if n in turned or n in placed], placed
 
 
-def _world(scene, armature, frame: int) -> Matrix:
-    scene.frame_set(frame)
-    return armature.matrix_world.copy()
-
-
-def _standing(scene, armature, root: str, frame: int) -> Matrix:
-    """What takes a motion from the middle of the world to where an armature stands, and faces, in a frame."""
-    world = _world(scene, armature, frame)
-    bone = armature.pose.bones[root]
-    moved = world @ bone.matrix @ (world @ bone.bone.matrix_local).inverted()
-    return _level(moved, world @ bone.bone.head_local) @ _level(world, Vector())
+def move(scene, rig: Rig, hips: str, poses: list[Poses], frame: int) -> None:
+    """Take poses from the middle of the world to where the hips of an armature are, and face, in a frame."""
+    pose = rig.poses(scene, frame)[hips]
+    world = rig.armature.matrix_world
+    rest = world @ rig.rests()[hips]
+    start = _level(pose @ rest.inverted(), rest.translation) @ _level(world, Vector())
+    for one in poses:
+        one.update({name: start @ matrix for name, matrix in one.items()})
 
 
 def _level(matrix: Matrix, at: Vector) -> Matrix:
@@ -117,46 +118,128 @@ def _level(matrix: Matrix, at: Vector) -> Matrix:
     return Matrix.Translation((way.x, way.y, 0.0)) @ turned
 
 
-def _movement(scene, source, frame: int) -> dict[str, Matrix]:
-    """By bone what takes it from its rest to its pose, in the world."""
-    scene.frame_set(frame)
-    world = source.matrix_world
-    out = {}
-    for bone in source.pose.bones:
-        rest = world @ bone.bone.matrix_local
-        out[bone.name] = (world @ bone.matrix) @ rest.inverted()
+def meet(poses: list[Poses], start: Poses, end: Poses) -> None:
+    """Lead poses to those of both ends: what is missing there is added, ever less of one and more of the other."""
+    for name in poses[0]:
+        turns, ways = [], []
+        for mine, wanted in ((poses[0][name], start[name]), (poses[-1][name], end[name])):
+            turn = (mine.to_quaternion().inverted() @ wanted.to_quaternion()).normalized()
+            turns.append(turn if turn.w >= 0 else -turn)
+            ways.append(wanted.translation - mine.translation)
+        for number, pose in enumerate(poses):
+            share = number / max(len(poses) - 1, 1)
+            share = share * share * (3 - 2 * share)
+            place, turn, size = pose[name].decompose()
+            place += ways[0].lerp(ways[1], share)
+            pose[name] = Matrix.LocRotScale(place, turn @ turns[0].slerp(turns[1], share), size)
+
+
+def put_on(context, rig: Rig, poses: list[Poses], follows: list[Follow], pieces: list[Piece]) -> None:
+    """Put poses, a frame each from the first piece's first frame on, on an armature as strips.
+
+    What it had stays below: its action becomes a strip, and strips do not reach beyond their frames.
+    """
+    armature, first = rig.armature, pieces[0].first
+    data = armature.animation_data or armature.animation_data_create()
+    data.use_tweak_mode = False
+    if data.action is not None:
+        ours = any(track.name.startswith(TRACK) for track in data.nla_tracks)
+        below = data.nla_tracks.new()
+        below.name = data.action.name
+        strip = _push_down(data, below, below.name)
+        if ours:  # which it would hide before and after its own frames
+            strip.extrapolation = "NOTHING"
+    rows: list = []
+    track = _free_track(data, first, pieces[-1].last)
+    for piece in pieces:
+        data.action = bpy.data.actions.new(piece.name)
+        _key_controls(rig, piece.first)
+        rows = rows or _bake(context, rig, follows, poses, first)
+        for frame in range(piece.first, piece.last + 1):
+            for follow, (turn, place) in zip(follows, rows[frame - first], strict=True):
+                _key(armature.pose.bones[follow.bone], turn, place if follow.place else None, frame)
+        _push_down(data, track, piece.name).extrapolation = "NOTHING"
+
+
+def _key_controls(rig: Rig, frame: int) -> None:
+    """What has to be as at rest, and FK on."""
+    for name in rig.resets:
+        _key(rig.armature.pose.bones[name], Quaternion(), Vector(), frame)
+    for name in rig.switches:
+        bone = rig.armature.pose.bones[name]
+        usual, bone["IK_FK"] = bone["IK_FK"], 1.0
+        bone.keyframe_insert('["IK_FK"]', frame=frame, group=name)
+        bone["IK_FK"] = usual
+
+
+def _push_down(data, track, name: str):
+    """The strip that an armature's action becomes."""
+    action, slot = data.action, getattr(data, "action_slot", None)
+    action.use_fake_user = True
+    data.action = None
+    strip = track.strips.new(name, round(action.frame_range[0]), action)
+    if slot is not None:  # Blender 4.4 and newer
+        strip.action_slot = slot
+    return strip
+
+
+def _free_track(data, first: int, last: int):
+    """Our track where it is the uppermost one and has these frames free, else a new one above all others."""
+    top = data.nla_tracks[-1] if data.nla_tracks else None
+    ours = top is not None and top.name.startswith(TRACK)
+    if not ours or any(s.frame_start < last and s.frame_end > first for s in top.strips):
+        top = data.nla_tracks.new()
+        top.name = TRACK
+    return top
+
+
+def _bake(
+    context, rig: Rig, follows: list[Follow], poses: list[Poses], first: int
+) -> list[list[tuple[Quaternion, Vector]]]:
+    """By frame and bone how it is turned and placed below its parents so that it is where it is led.
+
+    Blender itself solves what is between: helpers lead the bones by constraints while this goes on.
+    """
+    armature, scene = rig.armature, context.scene
+    rests, bones = rig.rests(), armature.data.bones
+    offsets = [(rests[f.turn].inverted() @ bones[f.bone].matrix_local,
+                rests[f.place or f.turn].inverted() @ bones[f.bone].matrix_local) for f in follows]  # fmt: skip
+    helpers = [bpy.data.objects.new("avatargpt", None) for _ in follows]
+    added, out = [], []
+    try:
+        for follow, helper in zip(follows, helpers, strict=True):
+            scene.collection.objects.link(helper)
+            helper.rotation_mode = "QUATERNION"
+            bone = armature.pose.bones[follow.bone]
+            for kind in ["COPY_ROTATION", *["COPY_LOCATION"] * (follow.place is not None)]:
+                constraint = bone.constraints.new(kind)
+                constraint.target = helper
+                added.append((bone, constraint))
+        for number, pose in enumerate(poses):
+            scene.frame_set(first + number)
+            for follow, helper, (turn, place) in zip(follows, helpers, offsets, strict=True):
+                helper.rotation_quaternion = (pose[follow.turn] @ turn).to_quaternion()
+                helper.location = (pose[follow.place or follow.turn] @ place).translation
+            context.view_layer.update()
+            row = []
+            for follow in follows:
+                bone = armature.pose.bones[follow.bone]
+                local = armature.convert_space(pose_bone=bone, matrix=bone.matrix, from_space="POSE", to_space="LOCAL")
+                row.append((local.to_quaternion(), local.translation.copy()))
+            out.append(row)
+    finally:
+        for bone, constraint in added:
+            bone.constraints.remove(constraint)
+        for helper in helpers:
+            bpy.data.objects.remove(helper)
     return out
 
 
-def _ordered(armature):
-    """Bones with parents before their children."""
-    return sorted(armature.pose.bones, key=lambda b: len(b.parent_recursive))
-
-
-def _set_pose(armature, world: Matrix, pose: dict[str, Matrix], names: list[str], frame: int) -> None:
-    back = world.inverted()
-    places: dict[str, Matrix] = {}
-    for bone in _ordered(armature):
-        rest = bone.bone.matrix_local
-        parent = bone.parent
-        carried = rest if parent is None else places[parent.name] @ parent.bone.matrix_local.inverted() @ rest
-        if bone.name not in pose:
-            places[bone.name] = carried
-            continue
-        wanted = back @ pose[bone.name] @ rest
-        turn = (carried.to_quaternion().inverted() @ wanted.to_quaternion()).normalized()
-        place = (carried.inverted() @ wanted).translation if parent is None or parent.name not in names else None
-        _key(bone, turn, place, frame)
-        basis = turn.to_matrix().to_4x4()
-        basis.translation = place if place is not None else (0, 0, 0)
-        places[bone.name] = carried @ basis
-
-
-def _key(bone, turn, place, frame: int) -> None:
+def _key(bone, turn: Quaternion, place: Vector | None, frame: int) -> None:
     """Key frames of a bone, in the way in which it is turned."""
     if bone.rotation_mode == "QUATERNION":
         # the nearer of two equal rotations, or curves between the keys would go the long way round
-        bone.rotation_quaternion = -turn if frame and turn.dot(bone.rotation_quaternion) < 0 else turn
+        bone.rotation_quaternion = -turn if turn.dot(bone.rotation_quaternion) < 0 else turn
         bone.keyframe_insert("rotation_quaternion", frame=frame, group=bone.name)
     elif bone.rotation_mode == "AXIS_ANGLE":
         axis, angle = turn.to_axis_angle()

@@ -24,9 +24,30 @@ class Server:
         if not self.url.startswith(("http://", "https://")):
             raise Failed(f"{url}: no address of a server; accepted http://HOST:PORT")
 
-    def motion(self, asked: dict, character: Path | None, fps: float, target: Path) -> list[str]:
-        """Write the motion of a request as .glb, on a character's own skeleton; notes about it."""
-        answer = self._json("/v1/motions", {"wait": WAIT}, json.dumps(asked).encode(), "application/json")
+    def motion(self, asked: dict) -> dict:
+        """The motion of a request: its id, frames, notes."""
+        return self._made("/v1/motions", asked)
+
+    def between(self, asked: dict, start: Path, end: Path) -> tuple[dict, list[float]]:
+        """A motion from one pose to another, and the seconds at which it is in them."""
+        before, after = (self._upload(path)["motion"]["id"] for path in (start, end))
+        made = self._made("/v1/inbetween", {**asked, "start": before, "end": after, "keep_place": True})
+        middle = max(1, round(asked["seconds"] * made["fps"]))
+        held = (made["frames"] - middle) // 2
+        return made, [(held - 1) / made["fps"], (held + middle) / made["fps"]]
+
+    def export(self, motion: dict, fps: float, character: Path | None, target: Path) -> None:
+        """Write a motion as .glb, on a character's own skeleton."""
+        query = {"fps": fps}
+        if character is not None:
+            query["character"] = self._upload(character)["id"]
+        target.write_bytes(self._exchange(f"/v1/exports/{motion['id']}.glb", query))
+
+    def _upload(self, path: Path) -> dict:
+        return self._json("/v1/uploads", {"name": path.name}, path.read_bytes())
+
+    def _made(self, path: str, asked: dict) -> dict:
+        answer = self._json(path, {"wait": WAIT}, json.dumps(asked).encode(), "application/json")
         until = time.monotonic() + SECONDS
         while "motions" not in answer or answer.get("status", "done") != "done":
             job = answer.get("job", answer)
@@ -37,12 +58,7 @@ class Server:
             time.sleep(0.3)
             answer = self._json(f"/v1/jobs/{job['id']}")
         (motion,) = answer["motions"]
-        query = {"fps": fps}
-        if character is not None:
-            upload = self._json("/v1/uploads", {"name": "character.glb"}, character.read_bytes())
-            query["character"] = upload["id"]
-        target.write_bytes(self._exchange(f"/v1/exports/{motion['id']}.glb", query))
-        return list(motion.get("notes") or ())
+        return motion
 
     def _json(self, path: str, query: dict | None = None, body: bytes | None = None, kind: str = "") -> dict:
         try:
