@@ -116,3 +116,14 @@ def test_four_variants_stand_side_by_side_and_are_one_step_of_undo(page, tell):
     page.keyboard.press("Control+z")
     until(page, f"studio.studio.stand.length === 0 && {DONE}")
     assert captions(page) == ["a person strolls"] and page.evaluate("studio.studio.session.can_undo")
+
+
+def test_the_timeline_stays_where_it_is(page, tell):
+    """With a segment selected or none, whose words are understood or not."""
+    tell("a person walks")
+    top = "document.querySelector('#timeline').getBoundingClientRect().top"
+    until(page, "document.querySelectorAll('.reading .chip').length > 0")
+    before = page.evaluate(top)
+    page.evaluate("studio.studio.select(0)")
+    until(page, "document.querySelector('#inspector').hidden")
+    assert page.evaluate(top) == before

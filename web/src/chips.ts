@@ -31,7 +31,7 @@ export class Chips {
     if (!s || s.kind !== "made") {
       this.shown = key;
       this.row.replaceChildren();
-      return this.tellOf(s ? ["This segment is from a file: there are no words that it was made from."] : []);
+      return this.tellOf(s ? ["This segment was not made from words, so none can be changed."] : []);
     }
     if (studio.busy) return; // the model is at work; the reading would wait for it
     this.shown = key;

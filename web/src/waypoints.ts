@@ -56,7 +56,7 @@ export class Waypoints {
     }
     const walk = el("button", { type: "button", class: "primary", disabled: !this.points.length, onclick: () => void this.walk() }, "Walk it");
     const back = el("button", { type: "button", class: "plain", disabled: !this.points.length, onclick: () => (this.points.pop(), this.draw()) }, "Take back");
-    const text = this.points.length ? `${this.points.length} place${this.points.length > 1 ? "s" : ""}` : "Click the floor where the avatar should walk.";
+    const text = this.points.length ? `${this.points.length} place${this.points.length > 1 ? "s" : ""}` : "Click the floor where the avatar should walk next, at the end.";
     this.host.replaceChildren(el("span", { role: "status" }, text), back, walk, el("button", { type: "button", class: "plain", onclick: () => this.toggle(false) }, "Close"));
     this.host.hidden = !this.on;
     this.studio.redraw();
