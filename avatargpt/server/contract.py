@@ -11,8 +11,8 @@ from avatargpt.server import answers
 from avatargpt.server.errors import CODES
 from avatargpt.server.gate import COOKIE, SAFE_METHODS
 
-ALWAYS, OF_IDS, OF_BODIES, OF_WORK = {400, 401, 403, 500, 503}, {404}, {408, 413}, {404, 409, 429}
-OF_ASKING = {429}  # of methods that a key's limit counts
+ALWAYS, OF_IDS, OF_BODIES, OF_WORK = {400, 401, 403, 500, 503}, {404}, {408, 413}, {404, 409}
+OF_ASKING = {429}  # a full queue, or a key's limit
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

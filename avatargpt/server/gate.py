@@ -72,7 +72,7 @@ class Gate:
             raise Refusal(403, f"a page of {origin[:99]}; accepted {accepted[0]} (--public-url) and --origin", "Origin")
         if self.server.state == "stopping" and path not in ALWAYS:
             raise refuse_stopping()
-        if path in OPEN or path.startswith(OPEN_FOLDERS) or not settings.all_keys:
+        if path in OPEN or path.startswith(OPEN_FOLDERS) or not self.keys:
             return ""
         name = self._find_name(scope, headers)
         if name is None:
@@ -127,7 +127,7 @@ class Gate:
         """The page's address with ``?key=KEY`` gives the browser a cookie and leads to the page without the key."""
         if not scope["path"]:  # the page's own addresses are relative to one with a slash
             return RedirectResponse(f"/?{scope['query_string'].decode('latin-1')}")
-        if scope["path"] != "/" or scope["method"] != "GET" or not self.server.settings.all_keys:
+        if scope["path"] != "/" or scope["method"] != "GET" or not self.keys:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         key = dict(query).get("key")

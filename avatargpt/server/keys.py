@@ -18,7 +18,7 @@ from vqvae.io.data_files import read_yaml
 from vqvae.strict import Strict
 
 if TYPE_CHECKING:
-    from limits import RateLimitItem
+    from limits.strategies import RateLimiter
 
 MIN_KEY = 8  # characters
 
@@ -30,18 +30,23 @@ def check_key(key: str) -> str:
     return key
 
 
+def check_limit(limit: str) -> str:
+    """A limit as it is. Raises ValueError."""
+    from limits import parse_many
+
+    try:
+        _ = limit and parse_many(limit)
+    except ValueError:
+        raise ValueError(f"{limit!r}; accepted such as 60/minute or 60/minute; 2000/day") from None
+    return limit
+
+
 class ApiKey(Strict):
     """One of `Keys`."""
 
     key: Annotated[str, AfterValidator(check_key)]
-    limit: str = ""  # of requests that ask for something, such as ``60/minute; 2000/day``; empty = as many as come
-
-    @cached_property
-    def limits(self) -> list[RateLimitItem]:
-        """Those of `limit`. Raises ValueError."""
-        from limits import parse_many
-
-        return parse_many(self.limit) if self.limit else []
+    # of requests that ask for something, such as ``60/minute; 2000/day``; empty = as many as come
+    limit: Annotated[str, AfterValidator(check_limit)] = ""
 
 
 def load_keys(path: Path) -> dict[str, ApiKey]:
@@ -54,13 +59,6 @@ def load_keys(path: Path) -> dict[str, ApiKey]:
     if not isinstance(rows, Mapping) or not rows:
         raise UserError(f"{path}: accepted names with their keys, such as anna: {{key: ..., limit: 60/minute}}")
     keys = {str(name): ApiKey.read(row, f"{path}: {name}") for name, row in rows.items()}
-    for name, row in keys.items():
-        try:
-            _ = row.limits
-        except ValueError:
-            raise UserError(
-                f"{path}: {name}: limit {row.limit!r}; accepted such as 60/minute or 60/minute; 2000/day"
-            ) from None
     if len({row.key for row in keys.values()}) < len(keys):
         raise UserError(f"{path}: two names with one key; accepted a key of their own for each")
     return keys
@@ -73,11 +71,15 @@ class Keys:
         self._keys = keys
 
     @cached_property
-    def _windows(self):  # type: ignore[no-untyped-def]
+    def _windows(self) -> RateLimiter:
         from limits.storage import MemoryStorage
         from limits.strategies import MovingWindowRateLimiter
 
         return MovingWindowRateLimiter(MemoryStorage())
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._keys)
 
     def find_name(self, value: str) -> str | None:
         """The name of a key, None for no key; in the same time for all."""
@@ -89,7 +91,9 @@ class Keys:
 
     def spend(self, name: str) -> None:
         """Count a request. Raises Refusal (429) beyond a limit of its name, with the time after which one is free."""
-        for limit in self._keys[name].limits:
+        from limits import parse_many
+
+        for limit in parse_many(self._keys[name].limit) if self._keys[name].limit else ():
             if not self._windows.hit(limit, name):
                 free = self._windows.get_window_stats(limit, name).reset_time - time.time()
                 raise busy(f"more than {limit} of the key {name!r}", max(1, math.ceil(free)))

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from avatargpt.config import Schedule
-from avatargpt.train.film_landmarks import Detector, drop_frames, film, loosen, matrices, sits
+from avatargpt.train.film_landmarks import Detector, drop_frames, film, forth_and_back, loosen, matrices, sits
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
@@ -72,8 +72,7 @@ class Clips:
             if not (weight := train.weights.get(clip.source, 1.0)):
                 continue
             motion = clip.load()
-            length, last = max(len(motion), train.frames), max(len(motion) - 1, 1)
-            at = last - np.abs(np.arange(length) % (2 * last) - last)  # forth and back
+            at = forth_and_back(len(motion), max(len(motion), train.frames))
             seated = bool(sits(torch.from_numpy(motion.joints[None])))
             rotations.append((motion.rotations[at] * 32767).astype(np.int16))
             roots.append(motion.root[at].astype(np.float32))

@@ -13,7 +13,7 @@ import torch
 
 from avatargpt.export import renderers
 from avatargpt.export.renderers import BodyRenderer, View, capsule_ends
-from avatargpt.train.film_landmarks import DETECTOR, FRAMES, PARENTS
+from avatargpt.train.film_landmarks import DETECTOR, FRAMES, PARENTS, forth_and_back
 from avatargpt.video import poses
 from avatargpt.video.body_network import FPS, HIDDEN, LEFT, RIGHT, scale_of
 from avatargpt.video.frames import Frame
@@ -119,8 +119,7 @@ def measure(takes: list[Take]) -> dict[str, torch.Tensor]:
         true = joints[:, PARENTS] + np.einsum("tkab,kb->tka", turned[:, FRAMES], offsets)
         size = np.array(take.person.size)
         rays = (take.person.points - size / 2) * [1, -1] / take.focal
-        last = len(joints) - 1
-        at = last - np.abs(np.arange(FRAMES_A_TAKE) % (2 * last) - last)
+        at = forth_and_back(len(joints), FRAMES_A_TAKE)
         errors.append((world - true + m)[at].clip(-LIMITS[0], LIMITS[0]))
         aside.append((rays * -true[..., 2:] - true[..., :2])[at].clip(-LIMITS[1], LIMITS[1]))
     arrays = {"offsets": offsets, "errors": np.stack(errors), "aside": np.stack(aside)}

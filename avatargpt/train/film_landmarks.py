@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from avatargpt.video.body_network import LEGS, Landmarks, turn_about_y
@@ -57,6 +58,12 @@ class Detector:
         if not path.is_file():
             raise UserError(f"{folder}: no {DETECTOR} in it; make one: scripts/train.py film-detector")
         return cls(**{k: v.float() for k, v in load_tensors(path, "the errors of a detector").items()})
+
+
+def forth_and_back(length: int, frames: int) -> np.ndarray:
+    """(`frames`,) rows of a clip of so many, played on, and back again where it is shorter."""
+    last = max(length - 1, 1)
+    return np.asarray(last - np.abs(np.arange(frames) % (2 * last) - last))
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float) -> torch.Tensor:
