@@ -250,22 +250,24 @@ class Conversation:
         files: list[Path] = []
         motion: Motion | None = None
         done_acts: list[Act] = []
-        ok, unwritten, before, changed = True, False, self.timeline, False
+        ok, unwritten, before, changed, pushed = True, False, self.timeline, False, False
         alike: list[int] = []  # lines about one more segment that got what the one before got
         for act in acts:
             try:
                 if act.do in ("undo", "redo"):
                     lines.append(self._travel(act))
-                    changed = True
+                    changed, pushed = True, False
                 else:
                     result = perform(self._scene(text), act)
                     if result.state is not self.timeline:
                         settled, numbers = segments.settle_timeline(self._scene(text, result.state), self.timeline)
-                        if done_acts and _same_step(done_acts[-1], act):
-                            self.memory.now = settled
+                        if done_acts and _is_alike(done_acts[-1], act):
                             alike.append(len(lines))
+                        if pushed:  # all that a turn changes is one step of undo
+                            self.memory.now = settled
                         else:
                             self.memory.push(settled)
+                        pushed = True
                         self.memory.seed = mix(self.memory.seed, 1)
                         if numbers:
                             which = " and ".join(map(str, numbers))
@@ -333,8 +335,8 @@ class Conversation:
         return f"{what} {count} segment{'' if count == 1 else 's'}, {memory.now.seconds:.1f} s{captions}."
 
 
-def _same_step(before: Act, act: Act) -> bool:
-    """Whether an act does to one more segment, or take, what the one before it did: both are one step of undo."""
+def _is_alike(before: Act, act: Act) -> bool:
+    """Whether an act does to one more segment, or take, what the one before it did."""
     if act.do == before.do == "again":
         return act.segment == before.segment
     return act.do == before.do and act.do in EACH and (act.do == "move" or act.segment != before.segment)

@@ -29,7 +29,10 @@ def test_options_in_words_are_checked(tmp_path: Path) -> None:
             app(options)
 
 
-def test_two_replicas_share_motions_uploads_jobs_and_sessions(tmp_path: Path) -> None:
+def test_two_replicas_share_motions_uploads_jobs_and_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine needs longer than the 5 s that Serve waits for its proxy's process.
+    for check in ("READY", "HEALTH"):
+        monkeypatch.setenv(f"RAY_SERVE_PROXY_{check}_CHECK_TIMEOUT_S", "60")
     serve = pytest.importorskip("ray.serve", reason="needs the extra ray")
     import ray
 
