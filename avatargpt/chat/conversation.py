@@ -263,11 +263,9 @@ class Conversation:
                         settled, numbers = segments.settle_timeline(self._scene(text, result.state), self.timeline)
                         if done_acts and _is_alike(done_acts[-1], act):
                             alike.append(len(lines))
-                        if pushed:  # all that a turn changes is one step of undo
-                            self.memory.now = settled
-                        else:
-                            self.memory.push(settled)
-                        pushed = True
+                        if not pushed:  # all that a turn changes is one step of undo
+                            self.memory.push(self.timeline)
+                        self.memory.now, pushed = settled, True
                         self.memory.seed = mix(self.memory.seed, 1)
                         if numbers:
                             which = " and ".join(map(str, numbers))
