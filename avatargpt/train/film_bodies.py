@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import roma
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from avatargpt.config import Schedule
-from avatargpt.train.film_landmarks import Detector, drop_frames, film, forth_and_back, loosen, matrices, sits
+from avatargpt.train.film_landmarks import Detector, drop_frames, film, forth_and_back, loosen, sits
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
@@ -103,7 +104,7 @@ class Clips:
         other = torch.rand(count) < 0.5
         turns[other] = turns[other][:, :, torch.from_numpy(SMPL22.mirror)] * torch.tensor([1.0, 1, -1, -1])
         root[other] *= torch.tensor([-1.0, 1, 1])
-        turns = matrices(turns)
+        turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(roma.quat_normalize(turns)))
         looser = torch.rand(count) < t.loose
         before = SMPL22.fk_torch(turns, root)[..., 1].amin(-1)
         mixed = looser & (torch.rand(count) < 0.5)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
 
 from avatargpt.video.body_network import LEGS, Landmarks, turn_about_y
@@ -201,7 +202,7 @@ def err(
     for side in "lr":
         hip = world[:, :, AT[f"{side}_hip"]]
         swing = slow_noise((batch, frames, 3), 8.0) + torch.randn(batch, 1, 3)
-        swung = axis_angle(0.8 * torch.rand(batch, 1, 1) * swing)
+        swung = roma.rotvec_to_rotmat(0.8 * torch.rand(batch, 1, 1) * swing)
         swung = swung * uniform((batch, 1, 1, 1), 0.5, 1.1)
         for name, below in (("knee", 0.4), ("ankle", 0.8), ("heel", 0.84), ("toe", 0.84)):
             hanging[:, :, AT[f"{side}_{name}"]] = hip - swung @ torch.tensor([0, below, -0.1 * (name == "toe")])
@@ -231,22 +232,4 @@ def loosen(turns: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     size[[1, 2, 16, 17]] = 0.6
     size[[4, 5, 18, 19]] = 0.35
     angle = size * (slow_noise((batch, frames, JOINTS, 3), 12.0) * 0.5 + 0.8 * torch.randn(batch, 1, JOINTS, 3))
-    return turns @ axis_angle(angle * amount[:, None, None, None])
-
-
-def axis_angle(x: torch.Tensor) -> torch.Tensor:
-    """Rotation vectors (..., 3) to matrices."""
-    zero = torch.zeros_like(x[..., 0])
-    a, b, c = x.unbind(-1)
-    cross = torch.stack([zero, -c, b, c, zero, -a, -b, a, zero], -1).unflatten(-1, (3, 3))
-    size = x.norm(dim=-1).clamp(min=1e-6)[..., None, None]
-    return torch.eye(3) + size.sin() / size * cross + (1 - size.cos()) / size**2 * (cross @ cross)
-
-
-def matrices(q: torch.Tensor) -> torch.Tensor:
-    """Quaternions (..., 4) w, x, y, z of any length -> (..., 3, 3)."""
-    w, x, y, z = torch.nn.functional.normalize(q, dim=-1).unbind(-1)
-    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-            2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-            2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]  # fmt: skip
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return turns @ roma.rotvec_to_rotmat(angle * amount[:, None, None, None])

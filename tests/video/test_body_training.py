@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import roma
 import torch
 from safetensors.torch import save_file
 
 from avatargpt import resources
 from avatargpt.train.command import STAGES
 from avatargpt.train.film_bodies import Clips, FilmBodyStage, FilmRecipe, draw
-from avatargpt.train.film_landmarks import DETECTOR, Detector, film, landmarks_of, matrices, sits
+from avatargpt.train.film_landmarks import DETECTOR, Detector, film, landmarks_of, sits
 from avatargpt.train.loop import run
 from avatargpt.train.pack import _pack_parts
 from avatargpt.train.runtime import Runtime
@@ -68,7 +69,7 @@ def test_a_place_is_where_the_camera_has_it() -> None:
 def test_landmarks_of_the_simulated_detector_lie_where_the_camera_sees_them(corpus) -> None:
     torch.manual_seed(0)
     motion = stepping()
-    turns = matrices(torch.from_numpy(motion.rotations[None, :48]).float())
+    turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(torch.from_numpy(motion.rotations[None, :48]).float()))
     joints, turned = SMPL22.fk_global_torch(turns, torch.from_numpy(motion.root[None, :48]).float())
     detector = Detector.load(corpus)
     marks = landmarks_of(joints, turned, detector.offsets)
@@ -85,7 +86,7 @@ def test_something_often_hides_the_legs_of_who_sits_and_seldom_the_hips(corpus) 
     (clip,) = keyframed(families()["cross_legs_on_chair"], [0])
     hidden, hips = [], []
     for motion, seated in ((clip.load(), True), (stepping(), False)):
-        turns = matrices(torch.from_numpy(motion.rotations[None, :48]).float())
+        turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(torch.from_numpy(motion.rotations[None, :48]).float()))
         joints, turned = SMPL22.fk_global_torch(turns, torch.from_numpy(motion.root[None, :48]).float())
         assert bool(sits(joints)) == seated
         seen, _, _ = film(joints.repeat(512, 1, 1, 1), turned.repeat(512, 1, 1, 1, 1), Detector.load(corpus))
