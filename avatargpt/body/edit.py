@@ -1,7 +1,7 @@
 """Motion to motion: in-between, continuation, and motions that begin or end in a given pose."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from avatargpt import options
 from avatargpt.body import stitch
-from avatargpt.body.constraints import VERIFIED, motion_specs, other_attributes, unmet
+from avatargpt.body.constraints import motion_specs, unmet
 from avatargpt.body.contact import on_the_floor
 from avatargpt.body.generate import MotionGeneration
+from avatargpt.body.judge import MIN_JUDGED, Shown, StepJudge, find_unseen
 from avatargpt.body.model import BodyModel, pick, prolong_codes
 from avatargpt.kinematics.measures import acceleration, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
@@ -82,8 +83,7 @@ class MotionEditing:
 
         Args:
             seconds: of the middle; exact to the frame.
-            text: one movement in between, or empty. The network gets the words unchanged; where they hardly show, there
-                is a warning `avatargpt.options.UnheededText`.
+            text: one movement in between, or empty. The network gets the words unchanged.
             best_of: candidates; without text the one nearest to all others on feet that stand wins, with text the one
                 that fits it. Candidates that pop (`roughness`) do not count; where all do, more are made, twice.
             keep_place: END keeps its place in the world and the middle leads there; else END is moved to the middle.
@@ -91,7 +91,7 @@ class MotionEditing:
         Returns:
             START, the middle, END in one Motion; START is unchanged, END's poses are. END is brought to START's floor
             (`vqvae.ground`), with `keep_place` its height stays. `notes` says where the middle is interpolated or pops,
-            and where END cannot be reached in time.
+            where END cannot be reached in time, and where the text may not show; each is a warning, too.
         """
         self._check(seconds, text, seed, best_of)
         tokenizer = self.model.tokenizer
@@ -105,7 +105,8 @@ class MotionEditing:
         head = end.slice(0, count) if count else stitch.hold(end, tokenizer.downsample, before=False)
         ends = tokenizer.encode(self._tail(start)), tokenizer.encode(head)
         gap = _Gap(start, end, *ends, frames, keep_place)
-        caption = self._caption(self.model.resolve(text)) if text else ""
+        request = self.model.resolve(text) if text else None
+        caption = self._caption(request) if request else ""
         rough, bridge = np.inf, None
         for attempt in range(ROUNDS):
             middles = self._middles(gap, text, caption, options.mix(seed, attempt) if attempt else seed, best_of)
@@ -134,10 +135,10 @@ class MotionEditing:
                 notes = (*notes, f"in-between: {reason}; the middle is interpolated")
             if rough > 1:
                 notes = (*notes, f"in-between: {reason}; the middle has {rough:.1f} times the allowed jerk or step")
-        if text:
-            warn(self.model, middle, text)
+        if request:
+            notes = (*notes, note_unseen(self.model, self.generation.judge, middle, request))
         result = concatenate([source, *(raise_motion(m, floor) for m in (middle, last))])
-        return replace(result.with_caption(text or start.caption), notes=notes)
+        return tell(result.with_caption(text or start.caption), notes)
 
     @staticmethod
     def _check(seconds: float, text: str, seed: int, best_of: int) -> None:
@@ -238,12 +239,14 @@ class MotionEditing:
             stream = stitch.place(tokenizer.decode(longer), first - 1, motion, len(motion) - 1)
             last = motion.slice(max(0, len(motion) - 2), len(motion))
             stretches.append(stitch.fade_in(stream.slice(first, first + frames), last))
+        notes: tuple[str, ...] = ()
         if request:  # then there is one
             again = options.GenerationConfig(seed=seed, best_of=best_of)
-            stretches = [self._continuation(motion, stretches[0], request, caption, seconds, again)]
+            best, notes = self._continuation(motion, stretches[0], request, caption, seconds, again)
+            stretches = [best]
         best = stretches[int(stitch.distances(stretches).argmin())] if len(stretches) > 2 else stretches[0]
         best = on_the_floor(best, before=motion)
-        return concatenate([source, raise_motion(best, floor)]).with_caption(text or motion.caption)
+        return tell(concatenate([source, raise_motion(best, floor)]).with_caption(text or motion.caption), notes)
 
     @staticmethod
     def _caption(request: ResolvedRequest) -> str:
@@ -254,8 +257,8 @@ class MotionEditing:
     def _continuation(
         self, before: Motion, continued: Motion, request: ResolvedRequest, caption: str, seconds: float,
         config: options.GenerationConfig,
-    ) -> Motion:  # fmt: skip
-        """The continuation, or the motion of `generate` where that shows the text better and begins near enough."""
+    ) -> tuple[Motion, tuple[str, ...]]:  # fmt: skip
+        """The continuation, or what `generate` makes where that shows more and begins near enough; its notes."""
         frames = len(continued)
         result = self.generation.results(request, max(seconds, options.MIN_SECONDS), config)[0]
         longer = join_motions(before, result.motion.slice(0, frames))
@@ -265,12 +268,10 @@ class MotionEditing:
         captions = ", then ".join(result.captions)
         fit, generated_fit = self.model.motion_fit([continued, generated], [caption, captions])
         distance = suits(before, result.motion, 0.0).cost
+        notes: tuple[str, ...] = ()
         if len(result.captions) > 1 or result.measured or generated_fit - POSE_WEIGHT * distance > fit:
-            for note in result.notes:
-                warnings.warn(note, options.UnheededText, stacklevel=4)
-            continued = generated
-        warn(self.model, continued, request.text, captions)
-        return continued
+            continued, notes = generated, result.notes
+        return continued, notes or (note_unseen(self.model, self.generation.judge, continued, request),)
 
     def _tail(self, motion: Motion) -> Motion:
         """The last whole tokens' worth of frames, at most CONTEXT tokens; short clips hold their first pose."""
@@ -364,46 +365,26 @@ def _speed(motion: Motion) -> float:
     return float(np.linalg.norm(way, axis=-1).max()) * motion.fps / frames
 
 
-# Text adherence: whether a motion that continues another follows its text, and a warning where it does not.
-#
-# A continuation and a middle are bound to the pose they start from, are often short, and get the words unchanged, so
-# that words may be without effect. With the packaged weights (eight actions after walking and standing, three seconds)
-# the new part's fit to its text is 0.4 to 0.8 where the action shows, and -0.2 to 0.4, half of them below 0.1, where no
-# text was given; in a middle of 0.4 s it is 0.1 with a text, too.
-
-MIN_VISIBLE_FIT = 0.25  # to the text, below which it does not show
-ACTION_SECONDS = 1.0  # that an action needs about
-
-
-def warn(model: BodyModel, part: Motion, text: str, captions: str = "") -> None:
-    """Warns (`UnheededText`) of parts of the text that the motion does not show; `captions`: as `generate` read it."""
-    if missing := not_followed(model, part, text, captions):
-        warnings.warn(f"{text[:60]!r} {missing}", UnheededText, stacklevel=4)
-
-
-def not_followed(model: BodyModel, part: Motion, text: str, captions: str = "") -> str:
-    """The parts of a text that are not followed, in words; without a scorer only its constraints are tested."""
-    reason = unreadable(text)
-    if captions or reason:
-        return reason or _low_fit(model, part, captions)
-    specs = motion_specs(model.resolve(text), None, 0, model.tokenizer.tokens_per_second)
-    if len(specs) > 1:
-        return f"asks for {len(specs)} movements; accepted here: one, so give each a part of its own"
-    if reason := _low_fit(model, part, text):
-        return reason
-    # the end is that of the motion that follows
-    attributes = {k: v for k, v in specs[0].attributes.items() if k in VERIFIED and k != "end"}
-    others = other_attributes(part, attributes)
-    if len(others) > 1 and len(others) == len(attributes):
-        lacking = ", ".join(f"{name} is not {attributes[name]}" for name in others).replace("_", " ")
-        return f"hardly shows in the new part: {lacking}"
-    return "; ".join(unmet(part, specs[0]))
-
-
-def _low_fit(model: BodyModel, part: Motion, text: str) -> str:
-    """A note that a text hardly shows, or empty."""
-    (fit,) = model.motion_fit([part], [text])
-    if model.motion_scorer is None or model.grounder is None or fit >= MIN_VISIBLE_FIT:
+def note_unseen(model: BodyModel, judge: StepJudge | None, part: Motion, request: ResolvedRequest) -> str:
+    """What a part that is bound to the motion beside it does not show of its text; empty = nothing is missing."""
+    if reason := unreadable(request.text):
+        return f"{request.text[:60]!r} {reason}"
+    specs = motion_specs(request, None, 0, model.tokenizer.tokens_per_second)
+    if len(specs) == 1 and (lines := unmet(part, specs[0])):
+        return "; ".join(lines)
+    if judge is None:
         return ""
-    short = "; in less than a second there is hardly room for an action" if part.seconds < ACTION_SECONDS else ""
-    return f"hardly shows in the new part (fit {fit:.2f}, where an action shows 0.4 to 0.8){short}"
+    if len(part) < MIN_JUDGED:
+        return f"{request.text[:60]!r}: {part.seconds:.2g} s have hardly room for a movement"
+    captions, actions = tuple(c.bent_caption for c in request.clauses), tuple(c.action for c in request.clauses)
+    known = min((c.known for c in request.clauses), default=0.0)
+    note = find_unseen(model, judge, part, Shown(request.text, captions, actions, known))
+    return f"{note}: it asks for {len(specs)} movements, give each a part" if note and len(specs) > 1 else note
+
+
+def tell(motion: Motion, notes: Iterable[str]) -> Motion:
+    """The motion with its notes, each of which is warned of, too."""
+    lines = tuple(dict.fromkeys(filter(None, notes)))
+    for line in lines:
+        warnings.warn(line, UnheededText, stacklevel=4)
+    return replace(motion, notes=lines)

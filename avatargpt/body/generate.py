@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constrain_motion, constraint_cost, motion_specs, unmet, violates
 from avatargpt.body.contact import on_the_floor
-from avatargpt.body.judge import MEASURES, Shown, StepJudge, judge_of, measure, unseen
+from avatargpt.body.judge import MIN_JUDGED, Shown, StepJudge, find_unseen, judge_of
 from avatargpt.body.keys import pin_limbs, place_pelvis, pose_joints
 from avatargpt.body.loops import loop_motion, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolong_codes, sample_candidates, with_rests
@@ -46,7 +46,6 @@ PATH_EASE = 0.3  # seconds in which a bend sets in
 STRIDES = (0.7, 1.35)  # factors of the way
 MIN_RADIUS = 0.6  # metres, of a path in the mean
 POP = 0.4  # metres of the pelvis over a seam
-MIN_JUDGED = 12  # frames of a movement
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,13 @@ class MotionGeneration:
         return [r.motion for r in results]
 
     @cached_property
-    def _judge(self) -> StepJudge | None:
+    def judge(self) -> StepJudge | None:
+        """The model's judge, where it has one."""
         return judge_of(self.model)
 
     def _doubt(self, result: GenerationResult) -> GenerationResult:
         """A result with notes on known movements that neither geometry nor the judge sees and that no note is about."""
-        judge, clauses = self._judge, () if result.request is None else result.request.clauses
+        judge, clauses = self.judge, () if result.request is None else result.request.clauses
         if judge is None or len(clauses) != len(result.spans):
             return result
         notes = []
@@ -155,9 +155,7 @@ class MotionGeneration:
             free = clause.turn is None and clause.route is None and b - a >= MIN_JUDGED
             if free and not told and clause.known >= MIN_KNOWN:
                 shown = Shown(clause.words or clause.caption, (clause.bent_caption,), (clause.action,), clause.known)
-                measures = measure(self.model, result.motion.slice(a, b), shown)
-                if measures[MEASURES.index("seen")] <= 0:  # geometry is surer
-                    notes.append(unseen(shown.words, judge.judge(measures).verdict))
+                notes.append(find_unseen(self.model, judge, result.motion.slice(a, b), shown))
         lines = (*result.notes, *filter(None, notes))
         return replace(result, notes=lines, motion=replace(result.motion, notes=lines))
 

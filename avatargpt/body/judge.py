@@ -35,6 +35,7 @@ MEASURES = (
     "clauses", "unshown",  # movements; stretches of words that nothing shows
     "seconds",
 )  # fmt: skip
+MIN_JUDGED = 12  # frames of a movement
 FAR = 3.0  # standard deviations beyond which a measure does not count for more
 # whether a motion shows what it was made for
 Verdict = Literal["shown", "partly", "not"]
@@ -145,6 +146,12 @@ def measure(model: BodyModel, motion: Motion, shown: Shown, codes: np.ndarray | 
         len(motion) / motion.fps,
     )  # fmt: skip
     return np.array(values, np.float64)
+
+
+def find_unseen(model: BodyModel, judge: StepJudge, motion: Motion, shown: Shown) -> str:
+    """A note where neither geometry, which is surer, nor the judge sees what a motion was made for; else empty."""
+    measures = measure(model, motion, shown)
+    return "" if measures[MEASURES.index("seen")] > 0 else unseen(shown.words, judge.judge(measures).verdict)
 
 
 def unseen(words: str, verdict: Verdict) -> str:

@@ -220,7 +220,7 @@ def inbetween(
 
     The result holds START, the new middle and END; a body's END is moved to where the middle arrives. Bodies come at
     20 frames a second. The middle of two faces has at most 7.2 s. TEXT goes to the network as it stands: one movement,
-    for which less than a second is hardly room; where it hardly shows, a warning says so.
+    for which less than a second is hardly room; where it may not show, a warning says so.
     """
     from avatargpt.verbs.join import InbetweenRequest, check_kinds
     from avatargpt.verbs.request import make_request
@@ -233,10 +233,7 @@ def inbetween(
     for path, motion in ((start, first), (end, last)):
         note_rate(path, motion)
         note_floor(path, motion)
-    motions = _for_texts(setup.load().in_between, request, texts, "filling in", setup.quiet)
-    for line in dict.fromkeys(line for m in motions for line in getattr(m, "notes", ())):
-        note(line)
-    out.finish(motions)
+    out.finish(_for_texts(setup.load().in_between, request, texts, "filling in", setup.quiet))
 
 
 @takes("extend")
@@ -253,7 +250,7 @@ def extend(
     """Continue a motion.
 
     The result holds FILE and the continuation, at 20 frames a second. TEXT goes to the network as it stands: one
-    movement, without degrees of turns and shapes of paths; where it hardly shows, a warning says so.
+    movement, without degrees of turns and shapes of paths; where it may not show, a warning says so.
     """
     from avatargpt.verbs.join import ExtendRequest
     from avatargpt.verbs.request import make_request

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from avatargpt.api import AvatarGPT
-from avatargpt.body import edit, generate
+from avatargpt.body import edit, generate, judge
 from avatargpt.body import model as candidates
 from avatargpt.body.constraints import MotionSpec, motion_specs
-from avatargpt.body.edit import ROUNDS, not_followed
+from avatargpt.body.edit import ROUNDS, note_unseen
+from avatargpt.body.judge import MEASURES, Judgement, StepJudge, Verdict
 from avatargpt.body.model import BodyModel, onward, pick, text_prompts
 from avatargpt.body.tasks import REFINE_STEPS
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
@@ -395,50 +396,51 @@ def test_in_between(gpt: AvatarGPT, seconds: float, text: str, keep_place: bool)
     assert same(got, gpt.in_between(start, end, seconds, text, best_of=3, keep_place=keep_place))
 
 
-def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-
+def test_words_without_effect_are_noted(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, seen = walk(30), []
 
-    def missing(model: BodyModel, part: Motion, text: str, captions: str = "") -> str:
+    def missing(model: BodyModel, judge: StepJudge | None, part: Motion, request: ResolvedRequest) -> str:
         seen.append(part)
-        return text * (text == "jump")
+        return "'jump' jump" * (request.text == "jump")
 
-    monkeypatch.setattr(edit, "not_followed", missing)
+    monkeypatch.setattr(edit, "note_unseen", missing)
     for made in (partial(gpt.extend, clip), partial(gpt.in_between, clip, clip)):
         with pytest.warns(UnheededText, match="^'jump' jump$"):
-            made(2.0, text="jump", best_of=2)
+            assert "'jump' jump" in made(2.0, text="jump", best_of=2).notes
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            made(2.0, text="walk", best_of=2)
-            made(2.0, best_of=2)
+            warnings.filterwarnings("error", ".*jump")
+            for text in ("walk", ""):
+                assert all(n.startswith("in-between: ") for n in made(2.0, text=text, best_of=2).notes)
     assert [len(part) for part in seen] == [40] * 4
 
 
 ASKED, CIRCLE = Clause(action="turn"), Route("circle", "left", 1, 1.0, "walk")
 
 
-@pytest.mark.parametrize(("clauses", "fit", "frames", "said"), [
-    ([ClauseSpec("jump", 1.0)], 0.5, 60, ""),
-    ([ClauseSpec("jump", 1.0)], 0.1, 60, "hardly shows in the new part (fit 0.10, where an action"),
-    ([ClauseSpec("jump", 1.0)], 0.1, 16, "in less than a second there is hardly room"),
-    ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], 0.9, 60, "asks for 2 movements; accepted here: one"),
-    ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"), clause=ASKED)], 0.9, 60, "misses a turn of 90 degrees by"),
-    ([ClauseSpec("walk", 1.0, route=CIRCLE, clause=ASKED)], 0.9, 60, "misses a turn of 360 degrees by"),
-    ([ClauseSpec("flip", 1.0, measured={"hand": "left", "through": "plank"})], 0.9, 60,
-     "hardly shows in the new part: hand is not left, through is not plank"),
+@pytest.mark.parametrize(("clauses", "verdict", "frames", "said"), [
+    ([ClauseSpec("jump", 1.0)], "shown", 60, ""),
+    ([ClauseSpec("jump", 1.0)], "not", 60, "'turn by 90 degrees' may not look as it reads"),
+    ([ClauseSpec("jump", 1.0)], "not", 11, "'turn by 90 degrees': 0.55 s have hardly room for a movement"),
+    ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], "partly", 60, "it asks for 2 movements, give each a part"),
+    ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], "shown", 60, ""),
+    ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"), clause=ASKED)], "shown", 60, "misses a turn of 90 degrees by"),
+    ([ClauseSpec("walk", 1.0, route=CIRCLE, clause=ASKED)], "shown", 60, "misses a turn of 360 degrees by"),
 ])  # fmt: skip
-def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, said: str) -> None:
-    scorer = SimpleNamespace(texts=lambda *_: np.array([[1.0, 0.0]]), motions=lambda *_: np.array([[fit, 9.0]]))
-    tokenizer = SimpleNamespace(tokens_per_second=5.0)
-    loaded = SimpleNamespace(grounder=1, tokenizer=lambda modality: tokenizer)
-    model = BodyModel(loaded, None, scorer)  # type: ignore[arg-type]
-    model.resolve = lambda text, literal=False: ResolvedRequest(text, None, tuple(clauses))  # type: ignore[method-assign]
-    got = not_followed(model, walk(frames), "turn by 90 degrees")
+def test_what_is_not_heeded(
+    clauses: list[ClauseSpec], verdict: Verdict, frames: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "measure", lambda *_: np.zeros(len(MEASURES)))
+    judging = SimpleNamespace(judge=lambda _: Judgement(0.0, verdict))
+    model = SimpleNamespace(tokenizer=SimpleNamespace(tokens_per_second=5.0))
+
+    def noted(text: str, judging: Any = judging) -> str:
+        return note_unseen(model, judging, walk(frames), ResolvedRequest(text, None, tuple(clauses)))  # type: ignore[arg-type]
+
+    got = noted("turn by 90 degrees")
     assert said in got and bool(said) == bool(got)
-    assert "does not look like English but like Russian" in not_followed(model, walk(frames), "человек прыгает")
-    assert "has no word in it" in not_followed(model, walk(frames), "12345")
-    model.motion_scorer = None
-    assert ("hardly shows in the new part (" in said) <= (not_followed(model, walk(frames), "jump") == "")
+    assert "does not look like English but like Russian" in noted("человек прыгает")
+    assert "has no word in it" in noted("12345")
+    assert bool(noted("jump", None)) == ("misses" in said)
 
 
 def test_poses_to_begin_and_end_in_leave_the_way_as_long(gpt: AvatarGPT) -> None:
