@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from instruct_data.layering import FADE_SECONDS, HEAD, RAISED, SPINE, active_span, activity, layer
+from instruct_data.layering import FADE_SECONDS, HEAD, RAISED, SPINE, active_span, activity, find_stance, layer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -55,6 +55,8 @@ def rests(motion: Motion) -> bool:
     return bool(joints[12, 1] - joints[0, 1] > _UPRIGHT and _RESTING[0] < motion.root[-1, 1] < _RESTING[1])
 
 
+# of a motion that can be laid over another one: share of its time on both feet, metres that its pelvis goes down
+STANDS, SINKS = 0.9, 0.12
 # metres from where it hangs at which a hand acts, where none goes farther: hands on the hips
 HANDS_NEAR = 0.09
 
@@ -69,6 +71,19 @@ def layer_arms(lower: Motion, upper: Motion) -> Motion:
         return lower
     start = max(first, round(FADE_SECONDS * lower.fps))  # hands are on their way before anything begins
     return layer(lower, upper.slice(first, last), limbs, min(start, len(lower) - 1), raised)
+
+
+def lay_beside(first: Motion, second: Motion) -> Motion | None:
+    """Two motions at once, one of which keeps its feet in place; None where both step, or both need the same arm."""
+    still = [_keeps_feet(m) for m in (first, second)]
+    if not any(still) or (all(still) and {*activity(first).arms()} & {*activity(second).arms()}):
+        return None
+    return layer_arms(first, second) if still[1] else layer_arms(second, first)
+
+
+def _keeps_feet(motion: Motion) -> bool:
+    height = motion.root[:, 1]
+    return bool(find_stance(motion).mean() > STANDS and np.ptp(height) < SINKS and height.min() > _RESTING[1])
 
 
 def at_rest(before: Motion, motion: Motion, rng: np.random.Generator, longer: bool = True) -> Motion | None:

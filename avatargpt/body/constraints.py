@@ -133,7 +133,7 @@ class MotionSpec:
     tokens: int  # motion tokens, -1 = the model decides
     turn: Turn | None = None  # a turn by a measure
     route: Route | None = None  # the shape of the path
-    concurrent: MotionSpec | None = None  # action of arms or head at the same time
+    concurrent: MotionSpec | None = None  # action at the same time
     upper_body: bool = False  # arms or the head alone do it
     action: str = ""  # class of the nearest phrasing
     clause: Clause | None = None  # as it was typed
@@ -143,6 +143,7 @@ class MotionSpec:
     alternatives: tuple[MotionSpec, ...] = ()
     avoid: tuple[tuple[str, str], ...] = ()  # actions that were denied, and their captions
     attributes: Mapping[str, str] = field(default_factory=dict)  # for the network (`instruct_data.attributes`)
+    tentative: bool = False  # a concurrent action, where the motions go together
 
     @property
     def rests(self) -> bool:
@@ -223,7 +224,7 @@ def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec
             alternatives.append(replace(other_spec, frames=frames))
     return MotionSpec(
         spec.caption, tokens, spec.turn, spec.route, concurrent, is_above(spec.action), spec.action, clause, frames,
-        spec.not_shown, tuple(alternatives), spec.avoid, spec.attributes,
+        spec.not_shown, tuple(alternatives), spec.avoid, spec.attributes, spec.tentative,
     )  # fmt: skip
 
 

@@ -16,15 +16,16 @@ from avatargpt.body.judge import MIN_JUDGED, Shown, StepJudge, find_unseen, judg
 from avatargpt.body.keys import pin_limbs, place_pelvis, pose_joints
 from avatargpt.body.loops import loop_motion, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolong_codes, sample_candidates, with_rests
+from avatargpt.body.stitch import retime_motion
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.reading.reader import MIN_KNOWN
-from avatargpt.requests.clause_spec import AT_REST, Route, goes
+from avatargpt.requests.clause_spec import AFTERWARDS, AT_REST, Route, goes
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, Measures
 from instruct_data.joining import BLEND_SECONDS, join_best, join_motions
 from instruct_data.requests.spec import MotionRequest, Place
-from instruct_data.resting import at_rest, hold_pose, layer_arms
+from instruct_data.resting import at_rest, hold_pose, lay_beside, layer_arms
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.motion import Motion, concatenate
@@ -274,7 +275,11 @@ class MotionGeneration:
         take.shown.append([clip.spec for _, clip in parts])
         clip, *overlays = [clip.motion for _, clip in parts]
         if overlays:
-            clip = layer_arms(clip, overlays[0])
+            other = parts[1][0].spec
+            both = lay_beside(clip, overlays[0]) if other.tentative else layer_arms(clip, overlays[0])
+            if both is None and other.clause is not None:
+                take.notes.append(f"{other.clause.action!r}: {AFTERWARDS}")
+            clip = _do_in_turn(clip, overlays[0], spec.frames) if both is None else both
         fixed = take.job.seconds is not None or spec.frames is not None
         take.starts.append(0 if motion is None else len(motion))
         resting = None
@@ -423,6 +428,12 @@ def _from_posture(spec: MotionSpec, posture: str) -> MotionSpec:
     if begins in (None, POSTURES[0], posture) or (other := next(others, None)) is None:
         return spec
     return replace(other, concurrent=spec.concurrent, alternatives=(replace(spec, concurrent=None, alternatives=()),))
+
+
+def _do_in_turn(first: Motion, second: Motion, frames: int | None) -> Motion:
+    """One motion after the other; `frames`: of both together, None = as long as they are."""
+    joined, _ = join_best(first, second)
+    return joined if frames is None else retime_motion(joined, frames)
 
 
 def _cost(motion: Motion, spec: MotionSpec, before: np.ndarray | None) -> float:

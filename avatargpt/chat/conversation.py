@@ -265,7 +265,8 @@ class Conversation:
                             alike.append(len(lines))
                         if not pushed:  # all that a turn changes is one step of undo
                             self.memory.push(self.timeline)
-                        self.memory.now, pushed = settled, True
+                        changes = self.timeline.changes + 1 if pushed else 1
+                        self.memory.now, pushed = replace(settled, changes=changes), True
                         self.memory.seed = mix(self.memory.seed, 1)
                         if numbers:
                             which = " and ".join(map(str, numbers))
@@ -310,21 +311,22 @@ class Conversation:
         )  # fmt: skip
 
     def _travel(self, act: Act) -> str:
-        """Undo or redo, as many steps as there are."""
+        """Undo or redo, by whole turns, as far as there are any."""
         memory, requested = self.memory, act.steps or 1
         source, target = (memory.past, memory.future) if act.do == "undo" else (memory.future, memory.past)
         if not source:
             raise UserError(f"there is nothing to {act.do}")
-        steps = min(requested, len(source))
-        for _ in range(steps):
+        steps, left = 0, requested
+        while source and left > 0:  # of acts, but the acts of a turn go together
+            left -= (memory.now if act.do == "undo" else source[-1]).changes
             target.append(replace(memory.now))  # a copy keeps no composed motion in memory
-            memory.now = source.pop()
+            memory.now, steps = source.pop(), steps + 1
         done = memory.turns[-1]["acts"] if memory.turns else []
         segment = (done[-1].get("segment") or 0) if done else 0
         if act.do == "undo" and steps == 1 and 1 <= segment <= len(memory.now.segments):
             memory.now = replace(memory.now, focus=segment - 1)  # what was undone is spoken of
         verb = "Undone" if act.do == "undo" else "Redone"
-        short = f" (there were only {steps})" if steps < requested != ALL_STEPS else ""
+        short = f" (there were only {steps})" if left > 0 and requested != ALL_STEPS else ""
         what = f"{verb}{'' if steps == 1 else f' {steps} steps'}{short}."
         count = len(memory.now.segments)
         if not count:

@@ -115,6 +115,7 @@ class Timeline:
     takes: tuple[Segment, ...] = ()  # versions of segment `chosen` to choose from; empty = no choice is open
     chosen: int = 0  # index of that segment
     focus: int | None = None  # index of the segment last spoken of, None = the last one
+    changes: int = 1  # acts of the turn that it comes from
     files: tuple[str, ...] = field(default=())  # that were read, in order
 
     @cached_property
@@ -214,7 +215,7 @@ class Timeline:
         out: dict[str, Any] = {"segments": [s.to_json() for s in self.segments]}
         if self.takes:
             out |= {"takes": [s.to_json() for s in self.takes], "chosen": self.chosen}
-        return out | {"focus": self.focus, "files": list(self.files)}
+        return out | {"focus": self.focus, "changes": self.changes, "files": list(self.files)}
 
 
 def caption_of(segments: Sequence[Segment]) -> str:
@@ -409,7 +410,7 @@ class SessionStore:
             raise ValueError(f"loops of {times} times, {len(takes)} takes of segment {chosen + 1}")
         if out.focus is not None and not 0 <= out.focus < len(out.segments):
             raise ValueError(f"segment {out.focus + 1} of {len(out.segments)}")
-        return replace(out, takes=takes, chosen=chosen)
+        return replace(out, takes=takes, chosen=chosen, changes=int(data.get("changes", 1)))
 
     def _clip(self, key: str, kind: type[Motion] | type[AvatarMotion], motions: dict[str, Any]) -> Any:
         if key not in motions:

@@ -15,7 +15,7 @@ from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, mix, then
 from avatargpt.reading.reader import MIN_KNOWN
-from avatargpt.requests.clause_spec import TURN, ClauseSpec, Turn, is_above
+from avatargpt.requests.clause_spec import AFTERWARDS, TURN, ClauseSpec, Turn, is_above, one_by_one
 from avatargpt.requests.fidelity import doubts
 from instruct_data.attributes import Measures
 from instruct_data.requests.spec import Clause
@@ -153,7 +153,7 @@ class StepPipeline:
         rng, count = np.random.default_rng([seed % 2**32, 11]), 0
         ends = np.cumsum(seconds) * self.rate
         for number, step in enumerate(steps):
-            specs, grounder = self.body.model.resolve(step).clauses, self.body.model.grounder
+            specs, grounder = [*one_by_one(self.body.model.resolve(step).clauses)], self.body.model.grounder
             unsure = [""] * len(specs) if grounder is None else doubts(specs, grounder)
             until, parts = 0.0, 1
             for row, (spec, doubt) in enumerate(zip(specs, unsure, strict=True), 1):
@@ -210,7 +210,7 @@ class StepPipeline:
         if spec.words and spec.turn is None and spec.known < MIN_KNOWN:
             lost.append(f"{spec.words!r} is not known; shown instead: {spec.caption!r}")
         elif spec.in_sequence:
-            lost.append(f"{spec.words!r} is shown after the other, for they do not go together")
+            lost.append(f"{spec.words!r} is {AFTERWARDS}")
         if spec.route is not None and spec.route.shape != TURN:
             lost.append(f"the way {spec.route.description} is not shown")
         if spec.concurrent is not None:

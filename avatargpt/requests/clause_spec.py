@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -147,7 +147,8 @@ class ClauseSpec:
     turn: Turn | None = None  # of a clause that is a turn and nothing else
     route: Route | None = None  # the path that it names
     action: str = ""  # class of the phrasing, empty where none is near
-    concurrent: ClauseSpec | None = None  # action of arms or head at the same time
+    concurrent: ClauseSpec | None = None  # action at the same time, of arms or head unless it is tentative
+    tentative: bool = False  # a concurrent action that is shown afterwards where the motions do not go together
     phrasing: str = ""  # the nearest one
     words: str = ""  # of the request
     style: str = ""  # that it is shown in, empty = none
@@ -202,7 +203,7 @@ class ClauseSpec:
             return ()
         notes = []
         if self.in_sequence:
-            notes.append("shown after the other, for they do not go together")
+            notes.append(AFTERWARDS)
         if clause.path and self.route is None:
             notes.append(f"path {clause.path.replace('_', ' ')!r} not shown")
         if clause.style and not self.style and not {*lemmas(clause.style)} & {*lemmas(self.caption)}:
@@ -231,6 +232,7 @@ class ClauseSpec:
         return f"someone walks forward and turns {self.route.side}"
 
 
+AFTERWARDS = "shown after the other, for they do not go together"
 STEPS = frozenset("walk run jog sprint stroll march stride hike pace step".split())
 AT_REST = "hold_still"  # action whose clips keep a posture
 UPRIGHT = frozenset((
@@ -297,6 +299,16 @@ def which_is_below(first: str, second: str) -> int | None:
         if (lower in GAITS or (goes(lower) and not is_above(lower))) and is_above(upper):
             return i
     return None
+
+
+def one_by_one(clauses: Iterable[ClauseSpec]) -> Iterator[ClauseSpec]:
+    """Clauses with those concurrent actions behind them that are only tentative."""
+    for clause in clauses:
+        if clause.concurrent is None or not clause.concurrent.tentative:
+            yield clause
+        else:
+            yield replace(clause, concurrent=None)
+            yield replace(clause.concurrent, in_sequence=True)
 
 
 def goes(action: str) -> bool:

@@ -29,6 +29,7 @@ from avatargpt.requests.clause_spec import (
     is_above,
     is_rest,
     lookup_of,
+    one_by_one,
     which_is_below,
     with_bends,
 )
@@ -186,7 +187,7 @@ class PhraseIndex:
 
     def clauses(self, text: str, grounder: SentenceGrounder) -> list[ClauseSpec]:
         """The clauses of a text with their captions, in order."""
-        return self.resolve(self.read(text), grounder)
+        return [*one_by_one(self.resolve(self.read(text), grounder))]
 
     def clause(self, text: str, grounder: SentenceGrounder, style: str = "") -> ClauseSpec:
         """A text as one clause, in a style unless it names one."""
@@ -230,8 +231,8 @@ class PhraseIndex:
                     continue
             if clause.together and before is not None and before.clause is not None and not is_rest(before.action):
                 joint = None if before.concurrent else self._joint(before, spec, grounder)
-                if joint is not None:
-                    out[-1] = joint
+                if joint is not None or before.concurrent is None:
+                    out[-1] = joint or replace(before, concurrent=replace(spec, tentative=True))
                     continue
                 spec = replace(spec, in_sequence=True)
             out.append(spec)

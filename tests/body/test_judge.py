@@ -82,7 +82,7 @@ def test_generation_says_what_is_not_seen(gpt: AvatarGPT, monkeypatch: pytest.Mo
 
     judge = StepJudge.load(weights())
     assert judge is not None
-    monkeypatch.setitem(gpt.body.generation.__dict__, "_judge", Never(judge.weights))
+    monkeypatch.setitem(gpt.body.generation.__dict__, "judge", Never(judge.weights))
     with pytest.warns(UnheededText, match="may not look as it reads") as told:
         (motion,) = gpt.generate("massage your neck, then turn left 90 degrees", best_of=2)
     assert len(told) == 1 and "massage your neck" in motion.notes[0]  # a turn is measured

@@ -240,6 +240,19 @@ def test_clips_that_miss_their_action_are_sampled_together(gpt: AvatarGPT, monke
         assert same(gpt.body.generation._clips([part], [own], config)[0].motion, clip.motion)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_does_not_go_together_is_done_in_turn(
+    gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    monkeypatch.setattr(generate, "lay_beside", lambda first, second: first if together else None)
+    beside = ClauseSpec("they jump", 1.0, (4,), clause=Clause(action="jump"), tentative=True)
+    request = ResolvedRequest("walk and jump", None, (ClauseSpec("a person walks", 1.0, (5,), concurrent=beside),))
+    (free,), (timed,) = (gpt.body.generation.results(request, s, GenerationConfig(best_of=1)) for s in (None, 3.0))
+    assert timed.motion.seconds == 3.0 and len(free.spans) == 1
+    said = "'jump': shown after the other, for they do not go together"
+    assert [said in r.notes for r in (free, timed)] == [not together] * 2
+
+
 @pytest.mark.parametrize(("fit", "better", "again"), [(0.25, 0.4, True), (0.25, 0.3, False), (0.35, 0.9, False)])
 def test_a_clip_that_fits_badly_gives_way_to_a_clearly_better_one(
     gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch, fit: float, better: float, again: bool

@@ -81,7 +81,7 @@ def test_undo_and_redo_go_turn_by_turn(talk):
     assert captions(talk) == ["a person walks", "a person waves"]
     say(talk, "undo")
     assert captions(talk) == []
-    say(talk, "redo 2")
+    say(talk, "redo 3")
     assert captions(talk) == ["a person waves"]
     say(talk, "undo", "then: a person sits")
     assert not talk.say("redo").ok, "a new act ends the future"

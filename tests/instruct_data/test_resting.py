@@ -11,7 +11,8 @@ from instruct_data.factory.cleaning import measure_clip
 from instruct_data.factory.synth.families import families, keyframed
 from instruct_data.factory.synth.resting import HELD, HELD_FRAMES, HELD_TEXTS, make_resting_clips
 from instruct_data.factory.text.captions import CaptionBank
-from instruct_data.resting import at_rest, layer_arms
+from instruct_data.layering import activity
+from instruct_data.resting import at_rest, lay_beside, layer_arms
 from tests.instruct_data.synthetic import J, walking, waving
 from tests.train.conftest import write_texts
 from vqvae.motion import Motion
@@ -104,3 +105,15 @@ def test_a_body_that_stands_is_not_at_rest(clips: list[Clip]) -> None:
     assert longer is not None and fixed is not None and len(longer) > len(fixed) == len(waving())
     nothing = walking(40, speed=0.0, arms=0.0)
     assert len(layer_arms(sitting, nothing)) == len(sitting)
+
+
+def test_two_motions_at_once_where_one_keeps_its_feet(clips: list[Clip]) -> None:
+    motions = {c.action: c.motion for c in clips}
+    steps, waves, nods, bows = walking(100), motions["wave"], motions["nod"], motions["sit_down"]
+    both = lay_beside(waves, steps)  # in either order the legs are those that step
+    assert both is not None and both.root.shape == steps.root.shape and activity(both).arms()
+    np.testing.assert_array_equal(both.joints[:, LEGS], steps.joints[:, LEGS])
+    again = lay_beside(waves, nods)  # the arms wave on while the head nods
+    assert again is not None and activity(again).arms() == activity(waves).arms()
+    assert lay_beside(waves, waves) is None, "the same arm"
+    assert lay_beside(steps, bows) is None, "both need the legs"

@@ -6,7 +6,7 @@ import pytest
 
 from avatargpt.__main__ import main
 from avatargpt.reading.reader import MIN_KNOWN
-from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.clause_spec import ClauseSpec, one_by_one
 from avatargpt.requests.resolver import RequestResolver, ResolvedRequest
 from avatargpt.resources import weights
 from instruct_data.requests.spec import Clause, MotionRequest
@@ -64,21 +64,24 @@ def resolver() -> RequestResolver:
     return RequestResolver.load(weights())
 
 
-@pytest.mark.parametrize(("actions", "together", "captions", "after"), [
-    (("throw a ball", "catch a ball"), False, ["throws a ball", "catches a ball"], False),
-    (("jump over an obstacle", "running"), True, ["runs and jumps over something"], False),  # its caption names both
-    (("limp", "holding the belly"), True, ["limps and holds the belly"], False),
-    (("crawl", "doing squats"), True, ["crawl", "squat"], True),  # no caption does
+@pytest.mark.parametrize(("actions", "together", "captions", "beside"), [
+    (("throw a ball", "catch a ball"), False, ["throws a ball", "catches a ball"], ""),
+    (("jump over an obstacle", "running"), True, ["runs and jumps over something"], ""),  # its caption names both
+    (("limp", "holding the belly"), True, ["limps and holds the belly"], ""),
+    (("crawl", "doing squats"), True, ["crawl"], "squat"),  # no caption does
 ])  # fmt: skip
 def test_one_caption_for_two_actions_names_both(
-    resolver: RequestResolver, actions: tuple[str, str], together: bool, captions: list[str], after: bool
+    resolver: RequestResolver, actions: tuple[str, str], together: bool, captions: list[str], beside: str
 ) -> None:
     clauses = [Clause(action=actions[0]), Clause(action=actions[1], together=together)]
     request = MotionRequest(clauses=clauses, text=" ".join(actions))
     specs = resolver.phrase_index.resolve(request, resolver.grounder)
     assert len(specs) == len(captions)
     assert all(words in spec.caption for words, spec in zip(captions, specs, strict=True))
-    assert specs[-1].in_sequence == after
+    other = specs[-1].concurrent
+    assert other.tentative and beside in other.caption if beside and other else not beside and other is None
+    in_turn = [s.in_sequence for s in one_by_one(specs)]
+    assert in_turn == [False] * len(specs) + [True] * bool(beside)
 
 
 def test_what_two_concurrent_actions_have_in_common_keeps_its_direction(resolver: RequestResolver) -> None:
