@@ -173,14 +173,14 @@ class Steps:
     style: float
 
     def without(self, answer: np.ndarray) -> Steps:
-        """Of poses what is left without the answer (D, 30) to the mouth."""
+        """Of poses what is left without the answer (D, 20) to the mouth."""
         answers = _features(self) @ answer.T
         before = np.maximum(np.arange(-2, len(answers)), 0)
         return replace(self, latent=(self.latent - answers[before]).astype(np.float32))
 
 
 def _features(steps: Steps) -> np.ndarray:
-    """(S, 30), see `upper.add_style`."""
+    """(S, 20), see `upper.add_style`."""
     return add_style(steps.seen, steps.style)
 
 
@@ -193,7 +193,7 @@ def _find_components(speech: Sequence[np.ndarray], latent: int) -> np.ndarray:
 
 
 def _fit_answer(steps: Sequence[Steps]) -> np.ndarray:
-    """(D, 30) ridge regression of poses on what is seen of the mouth."""
+    """(D, 20) ridge regression of poses on what is seen of the mouth."""
     x = np.concatenate([_features(s)[s.counts > 0] for s in steps]).astype(np.float64)
     y = np.concatenate([s.latent[2:][s.counts > 0] for s in steps])
     return np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y).T.astype(np.float32)

@@ -23,13 +23,14 @@ TRAIN = {"steps": 4, "batch": 4, "window": 20, "save_every": 2, "val_every": 4, 
 
 
 def face(seed: int, frames: int = 600) -> np.ndarray:
-    """(T, 52): a jaw that opens in the first half, brows that follow it, and a blink."""
+    """(T, 52): a jaw that opens in the first half, brows that follow how widely it lately did, and a blink."""
     rng = np.random.default_rng(seed)
     weights = rng.uniform(0, 0.01, (frames, arkit.COUNT))
     k = np.arange(frames)
-    weights[:, arkit.INDEX["jawOpen"]] += 0.6 * np.sin(k / 6) ** 2 * (k < frames // 2)
+    wide = (0.2 + 0.6 * np.sin(k / 30) ** 2) * (k < frames // 2)
+    weights[:, arkit.INDEX["jawOpen"]] += wide * np.sin(k / 3) ** 2
     for name in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"):
-        weights[:, arkit.INDEX[name]] += 0.5 * weights[:, arkit.INDEX["jawOpen"]]
+        weights[:, arkit.INDEX[name]] += 0.5 * wide
     weights[400:405, [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]] = 1
     weights[398:408, arkit.INDEX["browInnerUp"]] = 0.4  # as if brows blinked, too
     return weights
@@ -59,7 +60,7 @@ def test_takes_without_blinks_and_missing_rows(tmp_path: Path) -> None:
 
 
 def test_what_follows_the_mouth_is_found() -> None:
-    """Brows that are half the jaw: most of their variance is the answer."""
+    """Brows that follow the mouth: most of their variance is the answer."""
     data = stage().data
     brow = data.basis[:, COLUMNS.index(arkit.INDEX["browInnerUp"])]
     rests = np.concatenate([(s.latent[2:] @ brow)[s.speaks] for s in data.steps])

@@ -42,10 +42,10 @@ for _k, _names in enumerate(MOUTH):
     for _name in _names:
         _GROUPS[[INDEX[n] for n in expand(_name)], _k] = 1 / len(expand(_name))
 SEEN = 3 * len(MOUTH)  # numbers of a step: envelopes of the mouth, their quick and their slow means
+MEANS = 2 * len(MOUTH)
 STEP = 0.1  # s between two poses that are drawn; in between the face moves along a cubic curve
-FALL, QUICK, SLOW = 0.15, 0.3, 1.2  # time constants of the envelopes' fall and of their means, in seconds
-KEEPS = 0.5  # correlation of chance from step to step: faces do not change their mind ten times a second
-FOLLOWS = 0.4  # share of the way to what was drawn that is gone in a step
+FALL, QUICK, SLOW = 0.15, 0.1, 1.2  # time constants of the envelopes' fall and of their means, in seconds
+KEEPS = 0.7  # correlation of chance from step to step: faces do not change their mind ten times a second
 LOWERED = 0.25  # weight by which lids are lowered at most: nobody shall look asleep
 # Growth of a mood by how much further the mouth was open lately than on the whole, and the most of it
 SWELLS, MAX_SWELL = 0.8, 0.25
@@ -55,8 +55,8 @@ ARRIVING = 0.5  # share of a step's mean speed with which its pose is reached
 MAX_SEEN = 1.6  # of the mouth
 MAX_LATENT = 6.0  # standard deviations
 WIDTH = 1.5  # of a Gaussian at first: softplus of less this
-MIN_SPREAD = 0.02  # of a Gaussian, in standard deviations of a pose
-NAME, VERSION = "upper", 1  # of the files
+MIN_SPREAD = 0.01  # of a Gaussian, in standard deviations of a pose: faces hold one still
+NAME, VERSION = "upper", 2  # of the files
 
 
 class UpperConfig(Strict):
@@ -67,14 +67,14 @@ class UpperConfig(Strict):
     mixtures: PositiveInt = 8
     dropout: Share = 0.2
     style: float = 0.0  # how lively the speaker is: standard deviations from the mean of the takes, on a log scale
-    temperature: Rate = 1.0  # of the Gaussians' width
-    size: Rate = 1.0  # of movements; makes up for components that are left out and for a low temperature
+    size: Rate = 1.0  # of movements; makes up for components that are left out
 
 
 class UpperNetwork(nn.Module):
     """Poses so far and what is seen of the mouth -> the distribution of the next pose.
 
-    A pose is the answer to the mouth, linear in what is seen of it, and a rest that is drawn. Legend: B takes, S steps
+    A pose is the answer to the mouth, linear in the means of what is seen of it, and a rest that is drawn: an answer to
+    every syllable would tremble, where real faces hold a pose and then change it briskly. Legend: B takes, S steps
     of 0.1 s, D principal components, K Gaussians.
     """
 
@@ -87,7 +87,7 @@ class UpperNetwork(nn.Module):
         super().__init__()
         self.config = config
         d, h = config.latent, config.hidden
-        self.register_buffer("answer", torch.zeros(d, 2 * SEEN))
+        self.register_buffer("answer", torch.zeros(d, 2 * MEANS))
         self.register_buffer("basis", torch.zeros(d, POSE))  # of components to deviations from rest
         # low, high: (5,) the driver's mouth at rest and open, see `MOUTH`
         self.register_buffer("low", torch.zeros(len(MOUTH)))
@@ -150,8 +150,9 @@ class MouthSteps:
 
 
 def add_style(seen: np.ndarray, style: float) -> np.ndarray:
-    """(.., 15) -> (.., 30): what an answer is linear in."""
-    return np.concatenate((seen, style * seen), -1)
+    """(.., 15) -> (.., 20): what an answer is linear in."""
+    means = seen[..., -MEANS:]
+    return np.concatenate((means, style * means), -1)
 
 
 class UpperFace:
@@ -178,8 +179,8 @@ class UpperFace:
         self._chance = self._rng.standard_normal(d + 1)
         self._state = np.zeros(network.config.hidden, np.float32)
         self._style = np.array([network.config.style], np.float32)
-        # last, drawn: (D,) the last two rests; smooth: (D,) what follows them
-        self._last, self._drawn, self._smooth = (np.zeros(d, np.float32) for _ in range(3))
+        # last, drawn: (D,) the last two rests
+        self._last, self._drawn = np.zeros(d, np.float32), np.zeros(d, np.float32)
         # before, pose: (D,) the last two poses; speed: (D,) a step with which they are reached
         self._before, self._pose = np.zeros(d, np.float32), np.zeros(d, np.float32)
         self._from_speed, self._to_speed = np.zeros(d), np.zeros(d)
@@ -222,11 +223,9 @@ class UpperFace:
         self._chance = KEEPS * self._chance + (1 - KEEPS**2) ** 0.5 * fresh
         chances = np.cumsum(weights, dtype=np.float64)
         k = min(int(np.searchsorted(chances, ndtr(self._chance[0]) * chances[-1])), config.mixtures - 1)
-        noise = config.temperature * self._chance[1:]
-        drawn = np.clip(means[k] + spreads[k] * noise, -MAX_LATENT, MAX_LATENT).astype(np.float32)
+        drawn = np.clip(means[k] + spreads[k] * self._chance[1:], -MAX_LATENT, MAX_LATENT).astype(np.float32)
         self._last, self._drawn = self._drawn, drawn
-        self._smooth = self._smooth + np.float32(FOLLOWS) * (drawn - self._smooth)
-        pose = self._smooth + self._answer @ add_style(seen, config.style)
+        pose = drawn + self._answer @ add_style(seen, config.style)
         self._before, self._pose = self._pose, pose.astype(np.float32)
         self._from_speed, self._to_speed = self._to_speed, ARRIVING * (self._pose - self._before).astype(np.float64)
         self._steps += 1
