@@ -11,9 +11,10 @@ import math
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ PHONES = 2 * len(ARPABET)  # logits of a frame
 MIN_ROW = np.array([0.0] * COUNT + [-MAX_TURN] * (WIDTH - COUNT), np.float32)
 MAX_ROW = np.array([1.0] * COUNT + [MAX_TURN] * (WIDTH - COUNT), np.float32)
 COLUMN_STEP = 32  # columns that torch's product with eight-bit weights takes at once; it reads past the end of others
+TOGETHER = 16  # frames of a product with eight-bit weights, which takes half as long a frame as one alone
 FAST_CPUS = ("AVX2", "AVX512")  # twice as fast with eight-bit weights as in float32; others take twice as long
 
 # The recorded pairs are single words with pauses between them: neither silence nor noise, and no connected speech.
@@ -93,7 +95,8 @@ class FaceStream:
         UserError: a rate, style or head that is not accepted, or a head that was never trained.
     """
 
-    # Every frame is computed by the same operations on arrays of the same shape; a complete file is one push.
+    # Products with eight-bit weights sum a row's terms in one order however many rows there are: frames that come with
+    # one push are computed together. In float32 sums differ, so that frames are computed one by one.
 
     def __init__(
         self, driver: Driver, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
@@ -171,7 +174,13 @@ class FaceStream:
         return self._push(pcm)
 
     def _push(self, pcm: np.ndarray) -> np.ndarray:
-        rows = [row for block in self._blocks.push(pcm) if (row := self._step(block)) is not None]
+        rows: list[np.ndarray] = []
+        blocks = self._blocks.push(pcm)
+        # What a direction adds depends on the second.
+        alone = self._directed or self._undirected is not self._backbone
+        count = 1 if alone else min(b.together for b in (self._backbone, self._mouth) if b is not None)
+        while part := [self._features(block) for block in islice(blocks, count)]:
+            rows += [row for row in self._step(part) if row is not None]
         return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
     @torch.inference_mode()
@@ -187,23 +196,34 @@ class FaceStream:
             rows += list(self._push(quiet)[: due - len(rows)])
         return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
-    def _step(self, block: np.ndarray) -> np.ndarray | None:
-        """One feature frame through the network -> a video frame, or None while there is none."""
-        net, features = self._net, self._features(block)
-        number = max(self._feature_frames - net.config.look_ahead, 0)  # of the newest video frame
-        time, phones = number / FPS, self._told[number] if number < len(self._told) else None
-        told = None if phones is None else net.tell(torch.from_numpy(phones))  # the same for both states
-        h, extra = self._backbone.step(features, (lambda x: self._add_text(x, time)) if self._directed else None, told)
-        plain = h if self._undirected is self._backbone else self._undirected.step(features, None, told)[0]
+    def _step(self, features: Sequence[np.ndarray]) -> Iterator[np.ndarray | None]:
+        """Feature frames through the network -> a video frame of each, or None while there is none."""
+        net = self._net
+        first = self._feature_frames - net.config.look_ahead  # of the video frames
+        numbers = [max(first + k, 0) for k in range(len(features))]
+        phones = [self._told[n] if n < len(self._told) else None for n in numbers]
+        told = [None if p is None else net.tell(torch.from_numpy(p)) for p in phones]  # the same for both states
+        time = numbers[0] / FPS
+        h, extra = self._backbone.step(features, told, (lambda x: self._add_text(x, time)) if self._directed else None)
+        plain = None if self._undirected is self._backbone else self._undirected.step(features, told)[0]
         mouth = None if self._mouth is None else self._mouth.step(features)[0]
-        self._feature_frames += 1
-        if self._feature_frames <= net.config.look_ahead:
-            return None
+        for k, known in enumerate(phones):
+            self._feature_frames += 1
+            if self._feature_frames <= net.config.look_ahead:
+                yield None
+            else:
+                rest, lips = (None if x is None else x[k] for x in (plain, mouth))
+                yield self._finish_row(h[k], rest, lips, extra, known)
+
+    def _finish_row(
+        self, h: Tensor, plain: Tensor | None, mouth: Tensor | None, extra: Tensor | None, phones: np.ndarray | None
+    ) -> np.ndarray | None:
+        """States of the backbones, `plain` the one without direction where there is one, -> a video frame or None."""
         out = F.linear(h, *self._heads)
         row = (out[:WIDTH] if extra is None else out[:WIDTH] + extra).numpy()
         shares = [networks.gate_share(float(x)) for x in out[WIDTH : WIDTH + len(self._gates)]]
         if mouth is not None:
-            undirected = out if plain is h else F.linear(plain, *self._heads)
+            undirected = out if plain is None else F.linear(plain, *self._heads)
             known, paired = phones is not None and bool((phones[:2] >= 0).all()), self._pairs.paired(mouth).numpy()
             rule, heard = undirected[:WIDTH].numpy(), undirected[-PHONES:]
             mixed = self._recorded.step(row, rule, heard, shares, paired, known)
@@ -246,7 +266,7 @@ def eight_bits_faster(width: int, hidden: int) -> bool:
 
 
 class Exact:
-    """(n,) float32 -> (m,) float32: weight (m, n) times it, plus bias."""
+    """(1, n) float32 -> (1, m) float32: weight (m, n) times it, plus bias."""
 
     dtype = torch.float32
 
@@ -254,12 +274,12 @@ class Exact:
         self._weight, self._bias = layer.weight.detach(), layer.bias.detach()
 
     def __call__(self, x: Tensor) -> Tensor:
-        out: Tensor = F.linear(x, self._weight, self._bias)
-        return out
+        out: Tensor = F.linear(x[0], self._weight, self._bias)
+        return out[None]
 
 
 class EightBits:
-    """(n,) bfloat16 -> (m,) bfloat16: the same with int8 weights and a scale for each row."""
+    """(k, n) bfloat16 -> (k, m) bfloat16: the same with int8 weights and a scale for each row."""
 
     # Such a product takes as long as its weights take to read. Weights that were stored in eight bits
     # (`vqvae.io.tensors`) are recovered to the bit, others are rounded.
@@ -273,7 +293,7 @@ class EightBits:
         self._scale, self._bias = scale[:, 0].to(self.dtype), layer.bias.detach().to(self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch._weight_int8pack_mm(x.view(1, -1), self._weight, self._scale).view(-1).add_(self._bias)
+        return torch._weight_int8pack_mm(x, self._weight, self._scale).add_(self._bias)
 
 
 @dataclass(frozen=True)
@@ -302,9 +322,10 @@ class Backbone:
         fast = eight_bits and eight_bits_faster(network.config.width, network.config.hidden)
         kind: type[Exact | EightBits] = EightBits if fast else Exact
         self.network, self._dtype = network, kind.dtype
-        zeros = torch.zeros(network.config.width, dtype=self._dtype)
         self._layers = [_BlockWeights.of(b, kind) for b in network.blocks]
-        self._past = [deque([zeros] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
+        self.together = TOGETHER if fast else 1  # frames that are computed at once, with the same bits as one by one
+        wide = network.config.width
+        self._past = [torch.zeros(2 * b.dilation, wide, dtype=self._dtype) for b in self._layers]
         self._spectrum = networks.LongTermSpectrum(network.config.slow) if network.config.slow else None
         enters = [network.enter.weight] + ([network.around.weight] if self._spectrum else [])
         with torch.inference_mode():  # one product for all inputs, the style in its bias
@@ -315,36 +336,42 @@ class Backbone:
     def copy(self) -> Backbone:
         """An independent copy of the state."""
         twin = copy(self)
-        twin._past = [past.copy() for past in self._past]
+        twin._past = [*self._past]
         twin._spectrum = None if self._spectrum is None else self._spectrum.copy()
         return twin
 
     def step(
-        self, features: np.ndarray, add_text: TextBranch | None = None, told: Tensor | None = None
+        self, features: Sequence[np.ndarray], told: Sequence[Tensor | None] = (), add_text: TextBranch | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """One frame's features (332,) -> the hidden state (D,), and what text adds to the curves (55,).
+        """Features (332,) of k frames -> their hidden states (k, D), and what text adds to the curves (55,).
 
         Args:
-            add_text: changes the state where text is added, and returns what it adds to the curves.
-            told: (D,) what `DriverNetwork.tell` makes of the phones; None = none is known.
+            told: (D,) of each frame, what `DriverNetwork.tell` makes of the phones; None = none is known.
+            add_text: of a single frame: changes the state (D,) where text is added, and returns what it adds to the
+                curves.
         """
+        x = torch.stack([self._enter_row(*pair) for pair in zip_longest(features, told)])
+        extra: Tensor | None = None
+        for number, layer in enumerate(self._layers, 1):
+            y = torch.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias).to(self._dtype)
+            seen = torch.cat((self._past[number - 1], y))
+            taps = layer.taps(torch.cat((seen[: len(y)], seen[layer.dilation :][: len(y)], y), 1))
+            self._past[number - 1] = seen[len(y) :]
+            x = x + layer.out(F.gelu(taps, approximate="tanh"))
+            if add_text is not None and number == self.network.config.inject:
+                row, extra = add_text(x[0])
+                x = row[None]
+        return torch.layer_norm(x, *self._leave), extra
+
+    def _enter_row(self, features: np.ndarray, told: Tensor | None) -> Tensor:
+        # Features (332,) of a frame -> what enters the blocks (D,).
         normal = (features - self._mean) / self._std
         # Half the time of `clip`.
         np.minimum(np.maximum(normal, -networks.MAX_DEVIATION, out=normal), networks.MAX_DEVIATION, out=normal)
         if self._spectrum is not None:
             normal = np.concatenate((normal, self._spectrum(normal)))
         x: Tensor = F.linear(torch.from_numpy(normal), *self._enter)
-        if told is not None:
-            x = x + told
-        extra: Tensor | None = None
-        for number, (layer, past) in enumerate(zip(self._layers, self._past, strict=True), 1):
-            y = torch.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias).to(self._dtype)
-            taps = layer.taps(torch.cat((past[0], past[layer.dilation], y)))
-            past.append(y)
-            x = x + layer.out(F.gelu(taps, approximate="tanh"))
-            if add_text is not None and number == self.network.config.inject:
-                x, extra = add_text(x)
-        return torch.layer_norm(x, *self._leave), extra
+        return x if told is None else x + told
 
 
 # The recorded mouth
