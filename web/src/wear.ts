@@ -320,6 +320,7 @@ export function presets(w: Record<string, number>): Record<string, number> {
 export class Moved implements Wearer {
   readonly object: three.Object3D;
   private readonly mixer: three.AnimationMixer;
+  private readonly action: three.AnimationAction | undefined;
   private readonly faces: three.Mesh[] = [];
   private readonly own: boolean;
   private hips: three.Object3D | null = null;
@@ -343,10 +344,13 @@ export class Moved implements Wearer {
     this.mixer = new three.AnimationMixer(this.object);
     const clip = moves ? gltf.animations.at(-1) : undefined;
     this.own = !!clip?.tracks.some((track) => track.name.includes("morphTargetInfluences"));
-    if (clip) this.mixer.clipAction(clip).setLoop(three.LoopOnce, 1).play().clampWhenFinished = true;
+    if (!clip) return;
+    this.action = this.mixer.clipAction(clip).setLoop(three.LoopOnce, 1).play();
+    this.action.clampWhenFinished = true;
   }
 
   wear(clip: Shape, pose: Pose, seconds: number): void {
+    this.action?.reset(); // at its end an action pauses, and would stay at its first frame
     this.mixer.setTime(seconds);
     if (this.own && !clip.face.length) return;
     // a face that lies over the timeline is not in the file
