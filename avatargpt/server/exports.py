@@ -101,9 +101,9 @@ def _save(clip: Clip, file: Path, options: dict[str, Any]) -> None:
         raise bad(text.replace(f"{options.get('character')}", "the character"), "format") from None
 
 
-def download(path: Path, name: str) -> Response:
-    """A file as an attachment."""
-    headers = {"Cache-Control": "private, max-age=3600"}
+def download(path: Path, name: str, cache: str = "no-cache") -> Response:
+    """A file as an attachment; `cache`: how long a browser may keep it, which of a session changes."""
+    headers = {"Cache-Control": cache}
     return FileResponse(path, media_type=TYPES.get(path.suffix, "application/octet-stream"), filename=name,
                         headers=headers)  # fmt: skip
 
@@ -136,4 +136,4 @@ async def export_motion(
     """``ID.EXT`` with the options of the format in the query."""
     number, _, form = name.partition(".")
     work = server.draw_in_thread if f".{form.lower()}" in DRAWN else server.in_thread
-    return download(*await work(export_stored, server, number, form, query))
+    return download(*await work(export_stored, server, number, form, query), "private, max-age=3600")

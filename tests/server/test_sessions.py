@@ -84,7 +84,8 @@ def test_mistakes_are_answers(client, session):
 
 def test_frames_and_files_of_the_timeline(client, session, tmp_path):
     assert client.get(f"/v1/sessions/{session}/frames").status_code == 404
-    turn(client, session, "make 2s: a person walks", "then 1s: a person waves")
+    turn(client, session, "make 2s: a person walks")
+    turn(client, session, "then 1s: a person waves")
     frames = client.get(f"/v1/sessions/{session}/frames").content
     later = client.get(f"/v1/sessions/{session}/frames?from=50").content
     assert about(frames)["frames"] == 60 and about(later)["frames"] == 10 and frames.endswith(later[-4 * 91 :])
@@ -94,6 +95,8 @@ def test_frames_and_files_of_the_timeline(client, session, tmp_path):
         path.write_bytes(client.get(f"/v1/sessions/{session}/exports.npz{query}").content)
         assert len(export.load(path)) == count
     assert client.get(f"/v1/sessions/{session}/exports.npz?first=9").status_code == 400
+    # what a session exports changes with each turn, so that a browser must ask again
+    assert client.get(f"/v1/sessions/{session}/exports.npz").headers["Cache-Control"] == "no-cache"
     assert client.get(f"/v1/sessions/{session}/exports.exe").status_code == 415
     turn(client, session, "undo")
     path.write_bytes(client.get(f"/v1/sessions/{session}/exports.npz").content)
