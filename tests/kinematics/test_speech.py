@@ -30,6 +30,16 @@ def test_a_talk_is_told_from_a_laugh() -> None:
     assert not find_speech(FaceMotion(np.zeros((1, 52)), np.zeros((1, 3)))).any()
 
 
+def test_who_moves_the_mouth_far_to_the_sides_makes_faces() -> None:
+    face = talk()
+    swing = np.sin(np.arange(len(face)) / 5)
+    for size, speaks in ((0.1, True), (0.5, False)):
+        aside = face.weights.copy()
+        aside[:, arkit.INDEX["mouthLeft"]] = size * swing.clip(0)
+        aside[:, arkit.INDEX["jawRight"]] = size * (-swing).clip(0)
+        assert bool(find_speech(FaceMotion(aside, face.head, face.fps)).mean() > 0.5) == speaks
+
+
 def test_the_mouth_rests_and_a_mood_stays() -> None:
     face = talk()
     for name in arkit.expand("mouthSmile"):
