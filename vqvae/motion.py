@@ -37,6 +37,7 @@ class Motion:
         notes: remarks of its generator, such as an applied rule; files do not hold them.
         fingers: of a gesture, or None: (T, 30, 4) float32 local unit quaternions of `skeleton.FINGER_NAMES`; 1 is
             relative to the wrist, 2 and 3 to the joint before; identity = the straight fingers of the T-pose.
+        filmed: read off a film, with the errors of that; files do not hold it.
     """
 
     rotations: np.ndarray
@@ -47,6 +48,7 @@ class Motion:
     skeleton: Skeleton = field(default=SMPL22, repr=False)
     notes: tuple[str, ...] = ()
     fingers: np.ndarray | None = None
+    filmed: bool = False
 
     def __post_init__(self) -> None:
         (r, p), joints = (np.asarray(x, np.float32) for x in (self.rotations, self.root)), len(self.skeleton.names)

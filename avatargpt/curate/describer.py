@@ -1,6 +1,6 @@
 """The stage ``describer``: what our own network says of a segment, for runs without a language model.
 
-It has learnt from motion alone and errs on films; its texts are marked wherever they go.
+It sees the motion alone and errs; its texts are marked wherever they go.
 """
 
 from __future__ import annotations
@@ -20,4 +20,4 @@ def describe_clip(task: StageTask, shop: Workshop) -> Result:
     model = shop.tool("describer", lambda: AvatarGPT.from_pretrained(threads=1))
     if track.row["modality"] == "face":
         return {"caption": str(model.describe_face([motion])[0])}
-    return {"caption": str(model.describe([motion], best_of=1)[0])}
+    return {"caption": str(model.describe([motion])[0])}

@@ -69,7 +69,7 @@ STAGES = {s.name: s for s in (
     CurateStage("descriptions", 1, "avatargpt.curate.questions:description_of", ("text",), model=True),
     CurateStage("scenes", 1, "avatargpt.curate.questions:scene_of", ("text",), model=True),
     CurateStage("instructions", 1, "avatargpt.curate.questions:instruction_of", ("text",), model=True),
-    CurateStage("describer", 1, "avatargpt.curate.describer:describe_clip"),
+    CurateStage("describer", 2, "avatargpt.curate.describer:describe_clip"),
     CurateStage("pictures", 1, "avatargpt.curate.report:picture_of"),
 )}  # fmt: skip
 

@@ -121,7 +121,7 @@ class StoredTrack:
         a, fps = self.arrays, float(self.row["fps"])
         if self.row["modality"] == "face":
             return FaceMotion(a["weights"], a["head"], fps)
-        return Motion(a["rotations"], a["root"], fps)
+        return Motion(a["rotations"], a["root"], fps, filmed=True)
 
     def piece(self, start: float, end: float) -> Any:
         """The motion between two seconds of the film, at its modality's rate; a body canonical: at the origin, facing

@@ -224,6 +224,12 @@ STAGES: dict[str, StageEntry] = {
         detector=Option("folder of the film-detector stage", needed=True),
         start=Option("folder of such a network that is trained on"),
     ),
+    "film-words": make_training_entry(
+        "film_words:film_words_stage", "train the network that says what people in films do",
+        "film_words:WordsRecipe", corpus=Option("folders of quantised clips, with commas between", needed=True),
+        detector=Option("folder of the film-detector stage", needed=True),
+        phrases=Option("folder of the phrase-index stage; default: the packaged weights"),
+    ),
     "portrait": make_training_entry(
         "portrait:portrait_stage", "train a portrait: a picture of a face, moved by landmarks",
         "portrait:PortraitRecipe", clips=Option("folder of videos with landmarks; default: our own head"),
@@ -249,6 +255,7 @@ STAGES: dict[str, StageEntry] = {
             "upper": Option("folder of the upper-face stage"),
             "parser": Option("folder of the parser stage, or several likewise"),
             "film-bodies": Option("folder of the film-bodies stage, or several likewise"),
+            "film-words": Option("folder of the film-words stage"),
             "portrait": Option("folder of the portrait stage"),
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "evaluator": Option("folder of the text-motion stage: the judge of the suite `retrieval`"),

@@ -46,6 +46,7 @@ from avatargpt.train.data.corpus import read_tokenizers
 from avatargpt.train.language import ADAPTER
 from avatargpt.train.reporting import origin_of
 from avatargpt.video.body_network import FilmReader
+from avatargpt.video.film_words import FilmWords
 from instruct_data.factory.gesture.bank import read_bank
 from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
 from instruct_data.registry import MODEL_TASKS
@@ -199,6 +200,8 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         InstructionParser(network.with_rank(args.rank or network.config.rank)).save(out / "driver", torch.int8)
     if args.film_bodies:
         mean_of(args.film_bodies, FilmReader.load).save(out)
+    if args.film_words:
+        FilmWords.load(args.film_words).save(out)
     if args.portrait:
         Portrait.load(args.portrait).save(out / PORTRAIT, torch.int8)
 

@@ -29,7 +29,7 @@ class DescribeRequest:
     )
     seed: Seed = SEED
     best_of: Annotated[int, Field(ge=1, le=64), NUMBER, Flag("--best-of K")] | None = Field(
-        default=None, description="Of bodies: sentences ranked, usually 7; 1: the likeliest, unranked."
+        default=None, description="Of bodies not filmed: sentences ranked, usually 7; 1: the likeliest, unranked."
     )
     feeling: Annotated[bool, Flag("--feeling")] = Field(default=False, description="Of faces: which feeling they show.")
     transcript: Annotated[str | list[str], Flag()] = Field(
@@ -44,7 +44,7 @@ def describe(model: Model, asked: DescribeRequest) -> list[Any]:
         A sentence for each motion, or `num` of them.
 
     Raises:
-        UserError: `num` or `best_of` of a face or an avatar, `feeling` of what is no face.
+        UserError: `num` or `best_of` of a face or an avatar, `best_of` of a film, `feeling` of what is no face.
     """
     from avatargpt.avatar.description import avatar_sentence, split_avatar, without_fingers
     from avatargpt.export.avatar import AvatarMotion
@@ -61,8 +61,17 @@ def describe(model: Model, asked: DescribeRequest) -> list[Any]:
         return model.feeling(clips)
     bodies |= {k: body for k, (body, _) in parts.items()}
     faces |= {k: face for k, (_, face) in parts.items()}
-    sentences = model.body.description.describe([*bodies.values()], asked.num, asked.seed, asked.best_of or RANKED)
-    of_bodies = dict(zip(bodies, sentences, strict=True))
+    filmed = {k: body for k, body in bodies.items() if body.filmed}
+    if filmed and asked.best_of is not None:
+        raise UserError("best_of: of a body in a film nothing is ranked; best_of goes with other bodies")
+    moved = {k: body for k, body in bodies.items() if k not in filmed}
+    sentences = model.body.description.describe([*moved.values()], asked.num, asked.seed, asked.best_of or RANKED)
+    of_bodies = dict(zip(moved, sentences, strict=True))
+    if filmed:
+        from avatargpt.video.film_words import packaged_words
+
+        words = packaged_words().describe([*filmed.values()], model.body.model, asked.num)
+        of_bodies |= dict(zip(filmed, words, strict=True))
     of_faces = dict(zip(faces, model.describe_face([*faces.values()]) if faces else [], strict=True))
     said = [asked.transcript] * len(clips) if isinstance(asked.transcript, str) else asked.transcript
     of_avatars = {k: avatar_sentence(of_bodies[k], of_faces[k], said[k]) for k in parts}

@@ -136,7 +136,7 @@ def capture_avatar(
     face = face.sampled(np.clip(at, 0, len(face) - 1))
     fingers = rot.identity((len(body), len(FINGER_NAMES)))
     rotations = with_head(body.rotations, turns(face.head))
-    body = Motion(rotations, body.root, faces.FPS, "gesture", fingers=fingers).canonical()
+    body = Motion(rotations, body.root, faces.FPS, "gesture", fingers=fingers, filmed=True).canonical()
     motion = AvatarMotion(body, face, caption=_name(captured.film.path), notes=captured.notes)
     return replace(captured, motion=motion, face=track)
 

@@ -49,7 +49,11 @@ def motion_of(person: Person, focal: float | None = None) -> Lifted:
     Args:
         focal: focal length in lengths of the picture's longer side; None = the usual one.
     """
-    marks, start = landmarks_of(person, focal or FOCAL)
+    return lift_landmarks(*landmarks_of(person, focal or FOCAL))
+
+
+def lift_landmarks(marks: Landmarks, start: float = 0.0) -> Lifted:
+    """The motion of one track of landmarks, the first of which is of the second `start`."""
     seen, body = packaged_reader().read(marks)
     heading = seen.heading[0].double().numpy()
     turns = rot.from_matrix(body.rotations[0].double().numpy())
@@ -67,7 +71,7 @@ def motion_of(person: Person, focal: float | None = None) -> Lifted:
     height = body.height[0].double().numpy()
     root[:, 1] = gaussian(place[:, 1], SETTLED[1]) + _trend((height - place[:, 1])[:, None], PATH_SECONDS * FPS)[:, 0]
     stands = gaussian(torch.sigmoid(body.contacts[0]).double().numpy(), SETTLED[1]) > STANDS
-    motion = plant_feet(Motion(turns, root, FPS), stands)
+    motion = plant_feet(Motion(turns, root, FPS, filmed=True), stands)
     hidden = gaussian(marks.visible[0][:, LEGS].mean(1).double().numpy(), LEGS_SECONDS * FPS) < LEGS_SEEN
     spans = ", ".join(f"{a / FPS + start:.1f} to {b / FPS + start:.1f} s" for a, b in runs_of(hidden, 1))
     does = "sit" if spans and np.median(motion.root[hidden, 1]) < SITS else "stand"

@@ -17,7 +17,7 @@ from vqvae.io.data_files import read_yaml
 CONFIGS = ROOT / "configs"
 ELSEWHERE = {
     "self_training": "self-training", "gesture/corpus": "gesture-corpus", "text_motion": "text-motion",
-    "upper_face": "upper-face", "film_bodies": "film-bodies",
+    "upper_face": "upper-face", "film_bodies": "film-bodies", "film_words": "film-words",
 }  # fmt: skip
 """Files whose folder, or name, is not that of their stage."""
 

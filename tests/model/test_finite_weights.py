@@ -27,6 +27,7 @@ from avatargpt.reading import store as reading_store
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import RequestReader
 from avatargpt.video.body_network import FilmReader
+from avatargpt.video.film_words import FilmWords
 from vqvae.errors import UserError
 from vqvae.io.tensors import check_finite, load_checkpoint_file
 from vqvae.tokenizer import MotionTokenizer
@@ -42,6 +43,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "face_language/face/tokenizer.safetensors": MotionTokenizer.load,
     "face_language/model.int8.safetensors": load_network,
     "film_bodies.safetensors": FilmReader.load,
+    "film_words.safetensors": FilmWords.load,
     "gesture/bank.safetensors": GestureBank.load,
     "gesture/gesture.safetensors": GestureDriver.load,
     "gesture/gesture_features.safetensors": GestureFeatureEncoder.load,
