@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
 
 from avatargpt.config import Schedule
@@ -21,7 +22,7 @@ from avatargpt.kinematics.measures import motion_signature
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.resources import weights
-from avatargpt.train.film_landmarks import Detector, drop_frames, film, forth_and_back, matrices
+from avatargpt.train.film_landmarks import Detector, drop_frames, film, forth_and_back
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -123,7 +124,8 @@ def film_motions(motions: Sequence[Motion], detector: Detector) -> list[Motion]:
     frames, known = min(map(len, motions)), detector.errors.shape[1]
     at = torch.from_numpy(forth_and_back(known, max(2 * frames, known)))
     longer = replace(detector, errors=detector.errors[:, at], aside=detector.aside[:, at])
-    turns = matrices(torch.from_numpy(np.stack([m.rotations[:frames] for m in motions])).float())
+    turns = torch.from_numpy(np.stack([m.rotations[:frames] for m in motions])).float()
+    turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(turns))
     root = torch.from_numpy(np.stack([m.root[:frames] for m in motions])).float()
     marks = drop_frames(film(*SMPL22.fk_global_torch(turns, root), longer)[0])
     tracks = [Landmarks(*(x[k : k + 1] for x in marks)) for k in range(len(motions))]
