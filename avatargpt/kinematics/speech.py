@@ -18,7 +18,7 @@ SLOW = 0.3  # s, standard deviation of what is slow: poses and moods
 # The product in talks with five moods is 0.58 or more, in laughs 0.44 or less, in all other actions below 0.25.
 SPOKEN = 0.55
 # Range of mouth or jaw to a side, 5 % to 95 % quantile of a window, from which on nobody speaks: in films of
-# talk and in recorded talk 0.16 at most, in recordings that go through what a face can do 0.7.
+# talk and in recorded talk 0.19 at most, in recordings that go through what a face can do 0.7.
 ASIDE = 0.3
 SPAN = 3.0  # s around a frame of which a mood's shapes are the median
 # Yaw, pitch, roll within which talks turn the head by themselves, in nine frames of ten or more; a nod goes beyond.
