@@ -102,7 +102,7 @@ def test_body_and_face_share_a_clock(model: AvatarGPT, tmp_path: Path) -> None:
         (made,) = model.composer.compose("walks in angrily @2, stops and smiles")
         again = model.composer.compose(["smile", made.division], seeds=[3, 0])
     assert [c.seed for c in again] == [3, 0] and np.array_equal(again[1].body.rotations, made.body.rotations)
-    (walk, stop, smile), avatar = made.spans, model.composer.perform(made.body, made.score)
+    (walk, stop, smile), avatar = made.spans, model.composer.perform(made.body, made.score, 3)
     assert walk[0] == 0 and walk[1] == stop[0] and stop[1] == smile[0] and abs(smile[1] - made.body.seconds) < 1e-6
     assert isinstance(avatar, AvatarMotion) and avatar.fps == 30 and abs(avatar.seconds - made.body.seconds) < 0.05
     weights, second = avatar.face.weights, np.arange(len(avatar)) / 30
