@@ -1505,7 +1505,7 @@ export interface components {
             seed?: number;
             /**
              * Best Of
-             * @description Of bodies: sentences ranked, usually 7; 1: the likeliest, unranked.
+             * @description Of bodies not filmed: sentences ranked, usually 7; 1: the likeliest, unranked.
              */
             best_of?: number | null;
             /**
