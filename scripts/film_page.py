@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.common import server  # noqa: E402
-from benchmarks.studio_page import until  # noqa: E402
+from benchmarks.studio_page import opened, until  # noqa: E402
 
 FPS, SIZE, WIDE = 6, (1200, 750), 900  # pictures a second; pixels of the page, and of the width of the film
 LETTERS = 4  # that are typed in a picture
@@ -122,11 +122,9 @@ def main() -> None:
 
     with server() as (address, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
-        width, height = SIZE
-        page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+        page = opened(browser, address)
+        page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
         page.set_default_timeout(120_000)
-        page.goto(f"{address}/")
-        until(page, "!!window.studio && studio.studio.state === 'ready'")
         film = Film(page)
         try:
             play_scene(film, args.character, args.voice)

@@ -160,6 +160,13 @@ def from_6d(x: np.ndarray) -> np.ndarray:
     return from_matrix(np.stack([a, b, np.cross(a, b)], -1))
 
 
+def matrix_from_quaternion(q: torch.Tensor) -> torch.Tensor:
+    """Unit quaternions (..., 4) w, x, y, z -> (..., 3, 3), differentiable, by roma."""
+    import roma
+
+    return roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(q))
+
+
 def matrix_from_6d(x: torch.Tensor) -> torch.Tensor:
     """(..., 6) -> (..., 3, 3), differentiable, by roma's Gram-Schmidt."""
     import roma

@@ -243,8 +243,8 @@ class MotionEditing:
         if request:  # then there is one
             again = options.GenerationConfig(seed=seed, best_of=best_of)
             best, notes = self._continuation(motion, stretches[0], request, caption, seconds, again)
-            stretches = [best]
-        best = stretches[int(stitch.distances(stretches).argmin())] if len(stretches) > 2 else stretches[0]
+        else:
+            best = stretches[int(stitch.distances(stretches).argmin())] if len(stretches) > 2 else stretches[0]
         best = on_the_floor(best, before=motion)
         return tell(concatenate([source, raise_motion(best, floor)]).with_caption(text or motion.caption), notes)
 

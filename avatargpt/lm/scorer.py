@@ -42,7 +42,8 @@ def attribute_vectors(rows: Sequence[Mapping[str, str]]) -> np.ndarray:
     return out
 
 
-def _layers(into: int, width: int, out: int, dropout: float) -> nn.Sequential:
+def make_layers(into: int, width: int, out: int, dropout: float) -> nn.Sequential:
+    """Two hidden layers of a width between numbers of two sizes."""
     return nn.Sequential(
         nn.Linear(into, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width), nn.GELU(),
         nn.Dropout(dropout), nn.Linear(width, out),
@@ -68,8 +69,8 @@ class ScorerNetwork(nn.Module):
         readings = READINGS * bool(attributes)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
-        self.motion = _layers(size, width, dim + readings * attributes, dropout)
-        self.text = _layers(SENTENCE + attributes, width, dim + readings, dropout / 2)
+        self.motion = make_layers(size, width, dim + readings * attributes, dropout)
+        self.text = make_layers(SENTENCE + attributes, width, dim + readings, dropout / 2)
         self.scale = nn.Parameter(torch.tensor(2.5))  # log of the inverse temperature
 
     def embed_motion(self, signatures: Tensor, noise: float = 0.0) -> Tensor:

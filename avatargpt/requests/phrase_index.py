@@ -230,8 +230,8 @@ class PhraseIndex:
                     out[-1:] = [spec, before]
                     continue
             if clause.together and before is not None and before.clause is not None and not is_rest(before.action):
-                joint = None if before.concurrent else self._joint(before, spec, grounder)
-                if joint is not None or before.concurrent is None:
+                if before.concurrent is None:
+                    joint = self._joint(before, spec, grounder)
                     out[-1] = joint or replace(before, concurrent=replace(spec, tentative=True))
                     continue
                 spec = replace(spec, in_sequence=True)

@@ -6,7 +6,7 @@ import hmac
 import math
 import time
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from vqvae.io.data_files import read_yaml
 from vqvae.strict import Strict
 
 if TYPE_CHECKING:
+    from limits import RateLimitItem
     from limits.strategies import RateLimiter
 
 MIN_KEY = 8  # characters
@@ -30,12 +31,18 @@ def check_key(key: str) -> str:
     return key
 
 
-def check_limit(limit: str) -> str:
-    """A limit as it is. Raises ValueError."""
+@cache
+def parse_limit(limit: str) -> tuple[RateLimitItem, ...]:
+    """What a limit in words says; empty = nothing. Raises ValueError."""
     from limits import parse_many
 
+    return tuple(parse_many(limit)) if limit else ()
+
+
+def check_limit(limit: str) -> str:
+    """A limit as it is. Raises ValueError."""
     try:
-        _ = limit and parse_many(limit)
+        parse_limit(limit)
     except ValueError:
         raise ValueError(f"{limit!r}; accepted such as 60/minute or 60/minute; 2000/day") from None
     return limit
@@ -91,9 +98,7 @@ class Keys:
 
     def spend(self, name: str) -> None:
         """Count a request. Raises Refusal (429) beyond a limit of its name, with the time after which one is free."""
-        from limits import parse_many
-
-        for limit in parse_many(self._keys[name].limit) if self._keys[name].limit else ():
+        for limit in parse_limit(self._keys[name].limit):
             if not self._windows.hit(limit, name):
                 free = self._windows.get_window_stats(limit, name).reset_time - time.time()
                 raise busy(f"more than {limit} of the key {name!r}", max(1, math.ceil(free)))

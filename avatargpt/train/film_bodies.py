@@ -23,6 +23,7 @@ from instruct_data.clip import Clip
 from instruct_data.factory.synth.families import VALIDATION, families, keyframed
 from instruct_data.sources.quantised import read_quantised
 from vqvae.errors import UserError
+from vqvae.rotations import matrix_from_quaternion
 from vqvae.skeleton import SMPL22, TOES
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Strict
 
@@ -104,7 +105,7 @@ class Clips:
         other = torch.rand(count) < 0.5
         turns[other] = turns[other][:, :, torch.from_numpy(SMPL22.mirror)] * torch.tensor([1.0, 1, -1, -1])
         root[other] *= torch.tensor([-1.0, 1, 1])
-        turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(roma.quat_normalize(turns)))
+        turns = matrix_from_quaternion(roma.quat_normalize(turns))
         looser = torch.rand(count) < t.loose
         before = SMPL22.fk_torch(turns, root)[..., 1].amin(-1)
         mixed = looser & (torch.rand(count) < 0.5)

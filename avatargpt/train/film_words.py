@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 
 from avatargpt.config import Schedule
@@ -37,6 +36,7 @@ from vqvae.errors import UserError
 from vqvae.features import smooth_heading
 from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
+from vqvae.rotations import matrix_from_quaternion
 from vqvae.skeleton import SMPL22
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Share, Strict
 
@@ -125,7 +125,7 @@ def film_motions(motions: Sequence[Motion], detector: Detector) -> list[Motion]:
     at = torch.from_numpy(forth_and_back(known, max(2 * frames, known)))
     longer = replace(detector, errors=detector.errors[:, at], aside=detector.aside[:, at])
     turns = torch.from_numpy(np.stack([m.rotations[:frames] for m in motions])).float()
-    turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(turns))
+    turns = matrix_from_quaternion(turns)
     root = torch.from_numpy(np.stack([m.root[:frames] for m in motions])).float()
     marks = drop_frames(film(*SMPL22.fk_global_torch(turns, root), longer)[0])
     tracks = [Landmarks(*(x[k : k + 1] for x in marks)) for k in range(len(motions))]

@@ -20,7 +20,7 @@ from torch import nn
 from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.measures import SIZE, motion_signature
 from avatargpt.lm.checkpoint import read_optional, store_tensors
-from avatargpt.lm.scorer import CLIP, SENTENCE, SENTENCE_SCALE
+from avatargpt.lm.scorer import CLIP, SENTENCE, SENTENCE_SCALE, make_layers
 from avatargpt.options import then
 from avatargpt.resources import PACKAGE
 from vqvae.errors import UserError
@@ -52,11 +52,7 @@ class WordsNet(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("std", torch.ones(SIZE))
-        width, drop = shape.width, shape.dropout
-        self.motion = nn.Sequential(
-            nn.Linear(SIZE, width), nn.GELU(), nn.Dropout(drop), nn.Linear(width, width), nn.GELU(), nn.Dropout(drop),
-            nn.Linear(width, shape.dim),
-        )  # fmt: skip
+        self.motion = make_layers(SIZE, shape.width, shape.dim, shape.dropout)
         self.sentence = nn.Linear(SENTENCE, shape.dim, bias=False)
 
     def forward(self, signatures: torch.Tensor, sentences: torch.Tensor) -> torch.Tensor:

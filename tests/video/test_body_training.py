@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import roma
 import torch
 from safetensors.torch import save_file
 
@@ -23,6 +22,7 @@ from instruct_data.factory.synth.families import families, keyframed
 from tests.video.landmarks import person_of
 from tests.video.test_lifting import stepping
 from vqvae.errors import UserError
+from vqvae.rotations import matrix_from_quaternion
 from vqvae.skeleton import SMPL22
 
 SMALL = {
@@ -69,7 +69,7 @@ def test_a_place_is_where_the_camera_has_it() -> None:
 def test_landmarks_of_the_simulated_detector_lie_where_the_camera_sees_them(corpus) -> None:
     torch.manual_seed(0)
     motion = stepping()
-    turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(torch.from_numpy(motion.rotations[None, :48]).float()))
+    turns = matrix_from_quaternion(torch.from_numpy(motion.rotations[None, :48]).float())
     joints, turned = SMPL22.fk_global_torch(turns, torch.from_numpy(motion.root[None, :48]).float())
     detector = Detector.load(corpus)
     marks = landmarks_of(joints, turned, detector.offsets)
@@ -86,7 +86,7 @@ def test_something_often_hides_the_legs_of_who_sits_and_seldom_the_hips(corpus) 
     (clip,) = keyframed(families()["cross_legs_on_chair"], [0])
     hidden, hips = [], []
     for motion, seated in ((clip.load(), True), (stepping(), False)):
-        turns = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(torch.from_numpy(motion.rotations[None, :48]).float()))
+        turns = matrix_from_quaternion(torch.from_numpy(motion.rotations[None, :48]).float())
         joints, turned = SMPL22.fk_global_torch(turns, torch.from_numpy(motion.root[None, :48]).float())
         assert bool(sits(joints)) == seated
         seen, _, _ = film(joints.repeat(512, 1, 1, 1), turned.repeat(512, 1, 1, 1, 1), Detector.load(corpus))
