@@ -37,7 +37,7 @@ class Motion:
         notes: remarks of its generator, such as an applied rule; files do not hold them.
         fingers: of a gesture, or None: (T, 30, 4) float32 local unit quaternions of `skeleton.FINGER_NAMES`; 1 is
             relative to the wrist, 2 and 3 to the joint before; identity = the straight fingers of the T-pose.
-        filmed: read off a film, with the errors of that; files do not hold it.
+        filmed: read off a film, with the errors of that; `.npz` alone holds it.
     """
 
     rotations: np.ndarray
@@ -177,6 +177,7 @@ class Motion:
             temporary, modality=self.modality, fps=float(self.fps), rotations=self.rotations, root=self.root,
             joints=self.joints, joint_names=np.array(self.skeleton.names), caption=self.caption,
             parents=np.array(self.skeleton.parents, np.int64), **({} if self.fingers is None else hands),
+            **({"filmed": True} if self.filmed else {}),
         ))  # fmt: skip
 
     @classmethod
@@ -187,7 +188,7 @@ class Motion:
             UserError: missing file, not an npz of a Motion, wrong joints, NaN, no frames.
         """
         path = Path(path)
-        data = read_arrays(path, (*REQUIRED, "caption", "fingers", "finger_names"), MAX_FRAMES)
+        data = read_arrays(path, (*REQUIRED, "caption", "fingers", "finger_names", "filmed"), MAX_FRAMES)
         if missing := [k for k in REQUIRED if k not in data]:
             raise UserError(f"{path}: not a motion .npz, missing {', '.join(missing)}")
         names = tuple(str(n) for n in np.ravel(data["joint_names"]))
@@ -202,7 +203,8 @@ class Motion:
                                     f"{FINGER_NAMES[0]} to {FINGER_NAMES[-1]}")  # fmt: skip
                 fingers = fingers[:, [hands.index(n) for n in FINGER_NAMES]]
             fps, modality = float(data["fps"]), str(data["modality"])
-            return cls(data["rotations"], data["root"], fps, modality, caption, fingers=fingers)
+            filmed = bool(data.get("filmed", False))
+            return cls(data["rotations"], data["root"], fps, modality, caption, fingers=fingers, filmed=filmed)
 
 
 def _of_unit_length(q: np.ndarray, norm: np.ndarray) -> np.ndarray:

@@ -18,6 +18,4 @@ def describe_clip(task: StageTask, shop: Workshop) -> Result:
     (track,) = read_tracks(Path(task.files["arrays"]), [dict(task.inputs["track"])])
     motion = track.piece(*task.inputs["span"])
     model = shop.tool("describer", lambda: AvatarGPT.from_pretrained(threads=1))
-    if track.row["modality"] == "face":
-        return {"caption": str(model.describe_face([motion])[0])}
     return {"caption": str(model.describe([motion])[0])}

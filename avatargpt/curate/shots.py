@@ -63,8 +63,7 @@ def _shots(film: Film, options: ShotOptions) -> list[dict[str, Any]]:
         recent.append(grey)
         if not hashes or time - hashes[-1][0] >= HASHED:
             hashes.append((time, difference_hash(grey)))
-        bgr = np.ascontiguousarray(picture[..., ::-1])
-        new = detector.process_frame(FrameTimecode(k, rate), bgr)
+        new = detector.process_frame(FrameTimecode(k, rate), np.ascontiguousarray(picture[..., ::-1]))
         # a flash of a frame or two ends as it began, and is no cut
         if new and _change(recent[0], recent[-1]) >= FLASH * _change(recent[0], recent[1]):
             cuts += [c.frame_num for c in new]

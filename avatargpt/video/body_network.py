@@ -15,18 +15,15 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from avatargpt.lm.checkpoint import read_optional, store_tensors
+from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.resources import PACKAGE
 from avatargpt.video.poses import AT, LANDMARKS, MIRROR
-from vqvae.errors import UserError
-from vqvae.io.files import atomic_write
-from vqvae.io.tensors import load_tensors, raise_weights
 from vqvae.networks import ResidualBlock
 from vqvae.rotations import matrix_from_6d
 from vqvae.skeleton import SMPL22
 from vqvae.strict import PositiveInt, Strict
 
-FILE = "film_bodies.safetensors"
+NAME, VERSION = "film_bodies", 1
 FPS = 20.0
 JOINTS = len(SMPL22.names)
 AXIS_SECONDS = 0.1  # over which the line across hips and shoulders is smoothed
@@ -128,28 +125,13 @@ class FilmReader:
         return seen, self.network(seen.numbers)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``film_bodies.safetensors`` into a folder, in 8 bits (`vqvae.io.tensors.lower_weight`)."""
-        from safetensors.torch import save_file
-
-        state = store_tensors(self.network, torch.int8)
-        state["dilations"] = torch.tensor(self.network.config.dilations)
-        return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
+        """Write ``film_bodies.json`` and ``.safetensors`` into a folder, in 8 bits (`checkpoint.save_part`)."""
+        return save_part(self.network, folder, NAME, VERSION, torch.int8)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> FilmReader:
-        """That of a model folder. Raises UserError: not there, or damaged."""
-        path = Path(folder) / FILE
-        if (reader := read_optional(path, "network of films", load_tensors, cls._from)) is None:
-            raise UserError(f"{path}: films need this network; it comes with the packaged weights")
-        return reader
-
-    @classmethod
-    def _from(cls, state: dict[str, torch.Tensor]) -> FilmReader:
-        dilations = state.pop("dilations").tolist()
-        raised = raise_weights(state)
-        network = BodyNet(FilmShape(width=len(raised["inp.bias"]), dilations=dilations))
-        network.load_state_dict(raised)
-        return cls(network.eval())
+        """That of a folder. Raises UserError: not there, or damaged."""
+        return cls(load_part(folder, NAME, VERSION, lambda f: BodyNet(FilmShape(**f))).eval())
 
 
 @cache

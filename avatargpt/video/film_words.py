@@ -19,18 +19,16 @@ from torch import nn
 
 from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.measures import SIZE, motion_signature
-from avatargpt.lm.checkpoint import read_optional, store_tensors
+from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.scorer import CLIP, SENTENCE, SENTENCE_SCALE, make_layers
 from avatargpt.options import then
 from avatargpt.resources import PACKAGE
 from vqvae.errors import UserError
-from vqvae.io.files import atomic_write
-from vqvae.io.tensors import load_tensors, raise_weights
 from vqvae.motion import Motion
 from vqvae.rates import BODY_FPS
 from vqvae.strict import Dropout, PositiveInt, Strict
 
-FILE = "film_words.safetensors"
+NAME, VERSION = "film_words", 1
 LONGEST = 10.0  # s that a sentence is about
 
 
@@ -50,6 +48,7 @@ class WordsNet(nn.Module):
 
     def __init__(self, shape: WordsShape) -> None:
         super().__init__()
+        self.config = shape
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("std", torch.ones(SIZE))
         self.motion = make_layers(SIZE, shape.width, shape.dim, shape.dropout)
@@ -100,26 +99,13 @@ class FilmWords:
         return np.asarray(self.network(torch.from_numpy(signatures), sentences).topk(num, -1).indices)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``film_words.safetensors`` into a folder, in 8 bits (`vqvae.io.tensors.lower_weight`)."""
-        from safetensors.torch import save_file
-
-        state = store_tensors(self.network, torch.int8)
-        return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
+        """Write ``film_words.json`` and ``.safetensors`` into a folder, in 8 bits (`checkpoint.save_part`)."""
+        return save_part(self.network, folder, NAME, VERSION, torch.int8)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> FilmWords:
-        """That of a model folder. Raises UserError: not there, or damaged."""
-        path = Path(folder) / FILE
-        if (words := read_optional(path, "words of films", load_tensors, cls._from)) is None:
-            raise UserError(f"{path}: films are described by this network; it comes with the packaged weights")
-        return words
-
-    @classmethod
-    def _from(cls, state: dict[str, torch.Tensor]) -> FilmWords:
-        raised = raise_weights(state)
-        network = WordsNet(WordsShape(width=len(raised["motion.0.bias"]), dim=len(raised["motion.6.bias"])))
-        network.load_state_dict(raised)
-        return cls(network)
+        """That of a folder. Raises UserError: not there, or damaged."""
+        return cls(load_part(folder, NAME, VERSION, lambda f: WordsNet(WordsShape(**f))))
 
 
 @cache

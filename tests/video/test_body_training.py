@@ -139,6 +139,6 @@ def test_it_is_packed_as_it_was_learnt(tmp_path) -> None:
 def test_what_is_missing_is_said(tmp_path) -> None:
     with pytest.raises(UserError, match="film-detector"):
         Detector.load(tmp_path)
-    with pytest.raises(UserError, match="needs? this network"):
+    with pytest.raises(UserError, match="no film_bodies.json"):
         FilmReader.load(tmp_path)
     assert {"film-detector", "film-bodies"} <= set(STAGES)

@@ -21,6 +21,7 @@ from avatargpt.video.film_words import FilmWords, WordsNet, WordsShape, packaged
 from tests.video.test_body_training import corpus as corpus
 from tests.video.test_lifting import stepping
 from vqvae.errors import UserError
+from vqvae.motion import Motion
 
 SMALL = {
     "model": {"width": 8, "dim": 4},
@@ -36,6 +37,7 @@ def model() -> AvatarGPT:
 def test_a_filmed_motion_is_read_as_a_film_is(corpus) -> None:
     torch.manual_seed(0)
     (got,) = film_motions([stepping()], Detector.load(corpus))
+    assert Motion.load(got.save(corpus / "filmed.npz")).filmed
     assert got.filmed and len(got) == len(stepping()) and np.allclose(got.root[0, ::2], 0)
 
 
@@ -73,7 +75,7 @@ def test_it_is_packed_as_it_was_learnt(tmp_path) -> None:
     signature, sentences = motion_signature(stepping().joints)[None], np.eye(384, dtype=np.float32)
     packed, source = (FilmWords.load(folder).choose(signature, sentences) for folder in (tmp_path, resources.weights()))
     assert np.array_equal(packed, source)
-    with pytest.raises(UserError, match="comes with the packaged weights"):
+    with pytest.raises(UserError, match="no film_words.json"):
         FilmWords.load(tmp_path / "nothing")
 
 
