@@ -28,7 +28,7 @@ LICENCES = {
     "cmu_deepmimic": _CMU, "cmu_bvh": _CMU, "deepmimic": "MIT (origin of single clips not stated)",
 }  # fmt: skip
 UNKNOWN_LICENCE = "not stated"
-_FIELDS = {"id", "shard", "index", "source", "captions", "split", "action", "style"}
+_FIELDS = {"id", "shard", "index", "source", "captions", "split", "action", "style", "licence"}
 
 
 class _Shards:
@@ -76,8 +76,9 @@ def read_quantised(folder: str | os.PathLike[str], split: str | None = None) -> 
         with parsing(f"{path}: line {n}", "a clip row"):
             captions = [str(c) for c in row["captions"]]
             load = partial(shards.motion, str(row["shard"]), int(row["index"]), captions[0] if captions else "")
+            licence = str(row.get("licence") or LICENCES.get(row["source"], UNKNOWN_LICENCE))
             clip = Clip(
-                str(row["id"]), load, captions, str(row["source"]), LICENCES.get(row["source"], UNKNOWN_LICENCE),
+                str(row["id"]), load, captions, str(row["source"]), licence,
                 str(row["split"]), str(row.get("action") or ""), str(row.get("style") or ""),
                 {k: v for k, v in row.items() if k not in _FIELDS},
             )  # fmt: skip

@@ -79,6 +79,7 @@ class Preparation(Strict):
     composed_prompts: NonNegativeInt = 5  # requests of a composed clip
     balance: Share = 0.6  # class balance of the composed clips' parts, 0 = as they come, 1 = all classes alike
     longest: PositiveInt = 240  # maximum of frames of a layered, styled, looped or composed clip
+    leave_out: list[str] = []  # sources of clips that are not wanted, for their licences
     seed: NonNegativeInt = 0  # of all random draws
 
     @model_validator(mode="after")
@@ -349,6 +350,9 @@ def prepare_stage(recipe: PreparationRecipe, args: SimpleNamespace) -> None:
     bank = CaptionBank(texts / "body_captions.json")
     workers = cores(args.threads)
     clips = [*read_corpora(args.corpus), *read_packs(args.cc0_actions, args.smartbody, args.packs, workers)]
+    if unknown := sorted(set(recipe.prepare.leave_out) - (sources := {c.source for c in clips})):
+        raise UserError(f"prepare.leave_out: no source {unknown[0]!r}; accepted: {', '.join(sorted(sources))}")
+    clips = [c for c in clips if c.source not in recipe.prepare.leave_out]
     if not any(c.split == "train" and c.captions for c in clips):
         raise UserError(f"{args.corpus}: no training clip with a caption in it")
     rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
