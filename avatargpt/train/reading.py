@@ -31,7 +31,7 @@ from instruct_data.factory.draw import Draw, Drawn
 from instruct_data.reading.examples import FILES, TEXTS, Example, read_authors
 from instruct_data.reading.programs import CONSTANTS, PROGRAMS
 from vqvae.errors import UserError
-from vqvae.strict import PositiveInt, Share, Strict
+from vqvae.strict import PositiveInt, Rate, Share, Strict
 
 POOL = 8  # steps whose examples are drawn at once and sorted by length
 NOISE = 0.1  # of the words that an item's mean state is taken over, share that is left out in training
@@ -57,6 +57,7 @@ class ReadingTraining(Schedule):
     shares: dict[str, Share] = {
         "people": 0.72, "joined": 0.06, "captions": 0.02, "phrasings": 0.03, "composed": 0.12, "templates": 0.05,
     }  # fmt: skip
+    authors: dict[str, Rate] = {}  # files whose texts are drawn so many times as often
     composed_turns: Share = 0.15  # of the turns, those of wordings
     validated: PositiveInt = 600  # validation texts of each author
 
@@ -131,8 +132,9 @@ class ReadingStage(AveragedStage):
             learnt = [e for e in learnt if not e.author.startswith(COMPOSED)]
             shares = t.shares if own else {"people": 1.0, "templates": t.composed_turns if composed else 0.0}
             self.draws[task] = Draw(
-                learnt, phrasings if own else (), shares, t.misspelt, composed, COMPOSED_FIELDS if own else None
-            )
+                learnt, phrasings if own else (), shares, t.misspelt, composed, COMPOSED_FIELDS if own else None,
+                t.authors,
+            )  # fmt: skip
             for author in recipe.validation:
                 theirs = [e for e in rows if e.author == author]
                 order = np.random.default_rng(0).permutation(len(theirs))[: t.validated]

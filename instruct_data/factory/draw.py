@@ -154,14 +154,15 @@ def caption_example(text: str, action: str | None, values: Mapping[str, object] 
     return Example(text, (Item({**named, **(values or {})}, {"words": spans}, text),), labelled_words=False)
 
 
-def how_often(examples: Sequence[Example]) -> np.ndarray:
+def how_often(examples: Sequence[Example], authors: Mapping[str, float] | None = None) -> np.ndarray:
     """Cumulative shares: a text of many items teaches more than one of a single item, one of rare acts more than one of
-    common ones, one behind a long timeline more than one behind a short one.
+    common ones, one behind a long timeline more than one behind a short one. `authors`: times for those named.
     """
     acts = Counter(i.values.get("do") for e in examples for i in e.items)
     rare = [max((acts[i.values.get("do")] ** -0.5 for i in e.items), default=1.0) for e in examples]
     long = [max(len(e.places) / USUAL_LINES, 1.0) for e in examples]
     weights = np.array([max(len(e.items), 1) ** 0.5 * r * n for e, r, n in zip(examples, rare, long, strict=True)])
+    weights *= np.array([(authors or {}).get(e.author, 1.0) for e in examples])
     return np.cumsum(weights / max(weights.sum(), 1e-9))
 
 
@@ -176,18 +177,20 @@ class Draw:
         people: requests as people write them. phrasings: (text, action) of known movements.
         shares: of ``people``, ``joined`` (two of one author), ``captions`` (of their clauses), ``phrasings`` (one),
             ``composed`` (of several phrasings), ``templates`` (as they are given, labelled in `template_fields`).
+        authors: how many times as often the people named write.
     """
 
     def __init__(
         self, people: Sequence[Example], phrasings: Sequence[tuple[str, str]], shares: Mapping[str, float],
         misspelt: float = 0.15, templates: Sequence[Example] = (), template_fields: frozenset[str] | None = None,
+        authors: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         self.people, self.misspelt, self.templates = list(people), misspelt, list(templates)
         self.template_fields = template_fields
         self.authors: dict[str, list[Example]] = defaultdict(list)
         for e in people:
             self.authors[e.author].append(e)
-        self.often, self.templates_often = how_often(people), how_often(templates)
+        self.often, self.templates_often = how_often(people, authors), how_often(templates)
         self.clauses = [i for e in people for i in e.items if i.caption]
         self.phrasings = list(phrasings)
         counts: dict[str, int] = defaultdict(int)
