@@ -390,8 +390,23 @@ class PhraseIndex:
                 ClauseSpec(text, 0.0, tuple(self.lengths.get(text, ())), action=action,
                            measured=self.measured.get(text, {})) for text, action in others
             ),
-            measured=self.measured.get(caption, {}),
+            measured=self._measured(caption, clause),
         )  # fmt: skip
+
+    @cached_property
+    def one_handed(self) -> frozenset[str]:
+        """Actions that either hand does: there are captions of the left one, of the right one, and of neither."""
+        hands: dict[str, set[str]] = {}
+        for caption, measured in self.measured.items():
+            if caption in self.rows:
+                hands.setdefault(self.classes[self.rows[caption]], set()).add(measured.get("hand", ""))
+        return frozenset(name for name, found in hands.items() if {"left", "right", ""} <= found)
+
+    def _measured(self, caption: str, clause: Clause) -> Mapping[str, str]:
+        """The attributes of a caption's clips; what either hand does is done with the right one where nothing is said."""
+        measured = self.measured.get(caption, {})
+        free = not clause.side and clause.direction not in ("left", "right") and "hand" not in measured
+        return {**measured, "hand": "right"} if measured and free and clause.name in self.one_handed else measured
 
     def _captions(self, clause: Clause, lookup: Lookup, best: int, similarity: Mapping[int, float]) -> tuple[str, str]:
         """Of an action's captions the one that agrees best with a clause, and the next one that differs in nothing

@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from avatargpt import AvatarGPT
 from avatargpt.requests.clause_spec import ClauseSpec, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.train.phrase_index import measure_attributes
 from instruct_data.requests.spec import Clause
 from instruct_data.store import ClipCodes
 from tests.factories import CountingGrounder, standing_figures
+
+@pytest.fixture(scope="module")
+def packaged() -> AvatarGPT:
+    return AvatarGPT.from_pretrained()
+
 
 GROUNDER: Any = CountingGrounder("walk wave kick left right", 1e-3)
 KICK = {"action": "kick", "side": "left", "support": "right", "end": "standing"}
@@ -112,3 +118,11 @@ def test_measured_are_attributes_that_nearly_all_clips_with_a_caption_share() ->
     clips += [ClipCodes("y", np.zeros((4, 1), int), ["a wave"], "train", "ours", "", "wave")]
     common = {"action": "kick", "start": "standing", "end": "standing"}
     assert measure_attributes(clips) == {"a person kicks": {**common, "support": "left"}, "a kick": common}
+
+
+@pytest.mark.parametrize(("text", "hand"), [
+    ("salutes", "right"), ("salutes with the left hand", "left"), ("knocks on a door", "right"), ("claps", "both"),
+])  # fmt: skip
+def test_the_right_hand_acts_where_none_is_said(packaged: AvatarGPT, text: str, hand: str) -> None:
+    (request,) = packaged.body.generation.resolve([text])
+    assert request.clauses[0].attributes.get("hand", "both") == hand
