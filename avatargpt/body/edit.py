@@ -12,7 +12,7 @@ from avatargpt.body import stitch
 from avatargpt.body.constraints import motion_specs, unmet
 from avatargpt.body.contact import on_the_floor
 from avatargpt.body.generate import MotionGeneration
-from avatargpt.body.judge import MIN_JUDGED, Shown, StepJudge, find_unseen
+from avatargpt.body.judge import MIN_JUDGED, Shown, StepJudge, judge_seen, unseen
 from avatargpt.body.model import BodyModel, pick, prolong_codes
 from avatargpt.kinematics.measures import acceleration, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
@@ -378,7 +378,8 @@ def note_unseen(model: BodyModel, judge: StepJudge | None, part: Motion, request
         return f"{request.text[:60]!r}: {part.seconds:.2g} s have hardly room for a movement"
     captions, actions = tuple(c.bent_caption for c in request.clauses), tuple(c.action for c in request.clauses)
     known = min((c.known for c in request.clauses), default=0.0)
-    note = find_unseen(model, judge, part, Shown(request.text, captions, actions, known))
+    shown = Shown(request.text, captions, actions, known)
+    note = unseen(request.text, judge_seen(model, judge, part, shown).verdict)
     return f"{note}: it asks for {len(specs)} movements, give each a part" if note and len(specs) > 1 else note
 
 

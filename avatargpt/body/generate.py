@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constrain_motion, constraint_cost, motion_specs, unmet, violates
 from avatargpt.body.contact import on_the_floor
-from avatargpt.body.judge import MIN_JUDGED, Shown, StepJudge, find_unseen, judge_of
+from avatargpt.body.judge import MIN_JUDGED, Judgement, Shown, StepJudge, judge_of, judge_seen, unseen
 from avatargpt.body.keys import pin_limbs, place_pelvis, pose_joints
 from avatargpt.body.loops import loop_motion, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolong_codes, sample_candidates, with_rests
@@ -39,6 +39,8 @@ MIN_FIT = 0.3
 # of each metre between a motion's first pose and the last one of the motion before it
 POSE_WEIGHT = 0.5
 MIN_GAIN = 0.1  # by which another round must be better
+TAKES = 3  # of a motion that the judge doubts, or that measurably lacks something, at most
+DOUBT = {"shown": 0.0, "partly": 0.5, "not": 1.0}  # in lines on what a motion lacks
 ONWARD_GUIDANCE = 1.0  # more than at the beginning
 BEFORE = 8  # motion tokens that a clause goes on from; after more of them its words count for less
 # seconds: what the heading does more slowly is its path, faster changes belong to the gait
@@ -60,6 +62,14 @@ class GenerationResult:
     notes: tuple[str, ...] = ()  # a line for each part of the request that is not shown
     measured: bool = False  # whether counts, turns or paths are requested
     request: ResolvedRequest | None = None
+    missed: int = 0  # of the notes, those on what was measured
+    judged: tuple[tuple[str, Judgement], ...] = ()  # movements that nothing else is known about, as words
+
+    @property
+    def lacks(self) -> tuple[float, float]:
+        """What a motion lacks, in lines, and how little sure it is; the smaller, the better."""
+        worst = Judgement.of([judgement for _, judgement in self.judged])
+        return self.missed + DOUBT[worst.verdict], -worst.score
 
 
 @dataclass(frozen=True)
@@ -134,31 +144,34 @@ class MotionGeneration:
         after: Motion | None = None,
     ) -> list[Motion]:  # fmt: skip
         """The motions of `results`, with what a judge takes for not shown; notes become warnings, too."""
-        results = [self._doubt(r) for r in self.results(texts, seconds, config, seeds, progress, after)]
-        for note in dict.fromkeys(note for r in results for note in r.notes):
+        motions = []
+        for result in self.results(texts, seconds, config, seeds, progress, after):
+            doubts = [unseen(words, judgement.verdict) for words, judgement in result.judged]
+            lines = (*result.notes, *filter(None, doubts))
+            motions.append(replace(result.motion, notes=lines))
+        for note in dict.fromkeys(note for motion in motions for note in motion.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
-        return [r.motion for r in results]
+        return motions
 
     @cached_property
     def judge(self) -> StepJudge | None:
         """The model's judge, where it has one."""
         return judge_of(self.model)
 
-    def _doubt(self, result: GenerationResult) -> GenerationResult:
-        """A result with notes on known movements that neither geometry nor the judge sees and that no note is about."""
+    def _judge(self, result: GenerationResult) -> GenerationResult:
+        """A result with how surely it shows each known movement that no note is about."""
         judge, clauses = self.judge, () if result.request is None else result.request.clauses
         if judge is None or len(clauses) != len(result.spans):
             return result
-        notes = []
+        judged = []
         for clause, (a, b) in zip(clauses, result.spans, strict=True):
             named = clause.clause.action if clause.clause is not None else clause.words
             told = any(repr(named) in note or repr(clause.words) in note for note in result.notes)
             free = clause.turn is None and clause.route is None and b - a >= MIN_JUDGED
             if free and not told and clause.known >= MIN_KNOWN:
                 shown = Shown(clause.words or clause.caption, (clause.bent_caption,), (clause.action,), clause.known)
-                notes.append(find_unseen(self.model, judge, result.motion.slice(a, b), shown))
-        lines = (*result.notes, *filter(None, notes))
-        return replace(result, notes=lines, motion=replace(result.motion, notes=lines))
+                judged.append((shown.words, judge_seen(self.model, judge, result.motion.slice(a, b), shown)))
+        return replace(result, judged=tuple(judged))
 
     def results(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
@@ -179,7 +192,7 @@ class MotionGeneration:
         out: list[GenerationResult] = []
         step = max(1, self.model.loaded.rows // config.best_of)
         for i in range(0, len(jobs), step):
-            out += self._generate(jobs[i : i + step], config, draft)
+            out += self._take(jobs[i : i + step], config, draft)
             if progress:
                 progress(len(out), len(jobs))
         return out
@@ -214,6 +227,18 @@ class MotionGeneration:
     ) -> list[list[str]]:
         """The captions that `generate` shows for each text, in order; raises as `generate`."""
         return [list(r.captions) for r in self.resolve(texts, seconds, literal)]
+
+    def _take(self, jobs: Sequence[_Job], config: GenerationConfig, draft: Draft) -> list[GenerationResult]:
+        """The results of jobs, of several takes of those that lack something the one that lacks least."""
+        best = [self._judge(r) for r in self._generate(jobs, config, draft)]
+        for number in range(1, TAKES if config.best_of > 1 else 1):
+            again = [i for i, result in enumerate(best) if result.lacks[0]]
+            if not again:
+                break
+            others = [replace(jobs[i], seed=mix(jobs[i].seed, 2000 + number)) for i in again]
+            for i, other in zip(again, self._generate(others, config, None), strict=True):
+                best[i] = min(best[i], self._judge(other), key=lambda result: result.lacks)
+        return best
 
     def _generate(self, jobs: Sequence[_Job], config: GenerationConfig, draft: Draft) -> list[GenerationResult]:
         rate = self.model.tokenizer.tokens_per_second
@@ -305,6 +330,7 @@ class MotionGeneration:
         if job.seconds is not None:
             motion = motion.slice(0, frames_of(job.seconds, motion.fps))
         spans = _spans(take, len(motion))
+        missed: list[str] = []
         if job.request.typed is not None:
             motion, missed = _finish_motion(motion, job.request.typed, take, spans)
             spans, notes = _spans(take, len(motion)), [*notes, *missed]
@@ -312,7 +338,7 @@ class MotionGeneration:
         lines = tuple(dict.fromkeys(notes))
         motion = replace(motion, notes=lines)
         measured = any(spec.measured for spec in take.plan)
-        return GenerationResult(motion, captions, spans, lines, measured, job.request)
+        return GenerationResult(motion, captions, spans, lines, measured, job.request, len(missed))
 
     def _clips(
         self, parts: Sequence[_ClausePart], codes: Sequence[np.ndarray], config: GenerationConfig

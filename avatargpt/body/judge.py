@@ -148,10 +148,10 @@ def measure(model: BodyModel, motion: Motion, shown: Shown, codes: np.ndarray | 
     return np.array(values, np.float64)
 
 
-def find_unseen(model: BodyModel, judge: StepJudge, motion: Motion, shown: Shown) -> str:
-    """A note where neither geometry, which is surer, nor the judge sees what a motion was made for; else empty."""
+def judge_seen(model: BodyModel, judge: StepJudge, motion: Motion, shown: Shown) -> Judgement:
+    """How surely a motion shows what it was made for: by geometry, which is surer, else by the judge."""
     measures = measure(model, motion, shown)
-    return "" if measures[MEASURES.index("seen")] > 0 else unseen(shown.words, judge.judge(measures).verdict)
+    return SURE if measures[MEASURES.index("seen")] > 0 else judge.judge(measures)
 
 
 def unseen(words: str, verdict: Verdict) -> str:

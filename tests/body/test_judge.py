@@ -88,6 +88,28 @@ def test_generation_says_what_is_not_seen(gpt: AvatarGPT, monkeypatch: pytest.Mo
     assert len(told) == 1 and "massage your neck" in motion.notes[0]  # a turn is measured
 
 
+def test_of_several_takes_the_one_that_lacks_least_is_taken(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that doubts the first two takes sees three; one that is sure sees one, and so does a single candidate."""
+    found: list[Judgement] = []
+    rows = [Judgement(-1.0, "not"), Judgement(0.1, "partly"), Judgement(0.3, "shown"), Judgement(0.5, "shown")]
+
+    class Next(StepJudge):
+        def judge(self, measures: np.ndarray) -> Judgement:
+            found.append(rows[len(found)])
+            return found[-1]
+
+    judge = StepJudge.load(weights())
+    assert judge is not None
+    monkeypatch.setitem(gpt.body.generation.__dict__, "judge", Next(judge.weights))
+    (best,) = gpt.body.generation.results(["massage your neck"], seeds=[3], config=GenerationConfig(best_of=2))
+    assert len(found) == 3 and best.judged[0][1] == rows[2] and best.lacks == (0.0, -0.3)
+    (again,) = gpt.body.generation.results(["massage your neck"], seeds=[3], config=GenerationConfig(best_of=2))
+    assert len(found) == 4 and not np.array_equal(again.motion.root, best.motion.root)
+    del found[:]
+    (single,) = gpt.body.generation.results(["massage your neck"], seeds=[3], config=GenerationConfig(best_of=1))
+    assert len(found) == 1 and single.lacks == (1.0, 1.0)
+
+
 def test_thresholds_are_by_precision() -> None:
     scores, missed = np.arange(10.0), np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0], bool)
     assert find_threshold(scores, missed, 0.8) == 5 and find_threshold(scores, missed, 1.0) == 2
