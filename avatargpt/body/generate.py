@@ -62,7 +62,7 @@ class GenerationResult:
     notes: tuple[str, ...] = ()  # a line for each part of the request that is not shown
     measured: bool = False  # whether counts, turns or paths are requested
     request: ResolvedRequest | None = None
-    missed: int = 0  # of the notes, those on what was measured
+    missed: int = 0  # of the notes, those on what was measured and another take may show
     judged: tuple[tuple[str, Judgement], ...] = ()  # movements that nothing else is known about, as words
 
     @property
@@ -231,13 +231,18 @@ class MotionGeneration:
     def _take(self, jobs: Sequence[_Job], config: GenerationConfig, draft: Draft) -> list[GenerationResult]:
         """The results of jobs, of several takes of those that lack something the one that lacks least."""
         best = [self._judge(r) for r in self._generate(jobs, config, draft)]
-        for number in range(1, TAKES if config.best_of > 1 else 1):
-            again = [i for i, result in enumerate(best) if result.lacks[0]]
+        again = list(range(len(jobs) if config.best_of > 1 else 0))
+        for number in range(1, TAKES):
+            # what a second take does not better, a third one hardly will
+            again = [i for i in again if best[i].lacks[0]]
             if not again:
                 break
             others = [replace(jobs[i], seed=mix(jobs[i].seed, 2000 + number)) for i in again]
-            for i, other in zip(again, self._generate(others, config, None), strict=True):
-                best[i] = min(best[i], self._judge(other), key=lambda result: result.lacks)
+            takes = map(self._judge, self._generate(others, config, None))
+            better = {i: take for i, take in zip(again, takes, strict=True) if take.lacks < best[i].lacks}
+            again = list(better)
+            for i, take in better.items():
+                best[i] = take
         return best
 
     def _generate(self, jobs: Sequence[_Job], config: GenerationConfig, draft: Draft) -> list[GenerationResult]:
@@ -330,15 +335,15 @@ class MotionGeneration:
         if job.seconds is not None:
             motion = motion.slice(0, frames_of(job.seconds, motion.fps))
         spans = _spans(take, len(motion))
-        missed: list[str] = []
+        missed = 0
         if job.request.typed is not None:
-            motion, missed = _finish_motion(motion, job.request.typed, take, spans)
-            spans, notes = _spans(take, len(motion)), [*notes, *missed]
+            motion, lines, missed = _finish_motion(motion, job.request.typed, take, spans)
+            spans, notes = _spans(take, len(motion)), [*notes, *lines]
         captions = tuple(spec.description for spec in take.plan)
-        lines = tuple(dict.fromkeys(notes))
-        motion = replace(motion, notes=lines)
+        told = tuple(dict.fromkeys(notes))
+        motion = replace(motion, notes=told)
         measured = any(spec.measured for spec in take.plan)
-        return GenerationResult(motion, captions, spans, lines, measured, job.request, len(missed))
+        return GenerationResult(motion, captions, spans, told, measured, job.request, missed)
 
     def _clips(
         self, parts: Sequence[_ClausePart], codes: Sequence[np.ndarray], config: GenerationConfig
@@ -407,8 +412,9 @@ def _spans(take: _Take, frames: int) -> tuple[tuple[int, int], ...]:
 
 def _finish_motion(
     motion: Motion, request: MotionRequest, take: _Take, spans: Sequence[tuple[int, int]]
-) -> tuple[Motion, list[str]]:
-    """A whole motion with its keys, looped and in place, as requested, and lines about it."""
+) -> tuple[Motion, list[str], int]:
+    """A whole motion with its keys, looped and in place, as requested, lines about it, and how many of them are on what
+    another take may show: turns and paths are the rules' (`with_rests`, `along`)."""
     motion, notes = place_pelvis(motion, request.places)
     motion, missed = pin_limbs(pose_joints(motion, request.poses), request.pins)
     notes += missed
@@ -420,16 +426,17 @@ def _finish_motion(
         motion, way = loop_motion(motion, seconds, whole, gait=any(goes(spec.action) for spec in take.plan))
         spans = _spans(take, len(motion))
     places = zip(take.plan, spans, strict=True)
-    notes += [
-        line for specs, span in zip(take.shown, spans, strict=True) if span[1] > span[0]
+    lacking = [
+        (spec, line) for specs, span in zip(take.shown, spans, strict=True) if span[1] > span[0]
         for spec in specs for line in unmet(motion.slice(*span), spec)
     ]  # fmt: skip
+    notes += [line for _, line in lacking]
     notes += [_pops(motion, take.plan[i], spans[i][0]) for i in range(1, len(spans))]
     moving = [x for spec, x in places if request.treadmill or (spec.clause is not None and spec.clause.in_place)]
     motion, speeds = on_treadmill(motion, moving, way)
     notes += speeds
     notes += [f"{name} {pose!r}: not shown" for name in ("start", "end") if (pose := getattr(request, name))]
-    return motion, list(filter(None, notes))
+    return motion, list(filter(None, notes)), sum(spec.turn is None and spec.route is None for spec, _ in lacking)
 
 
 def _pops(motion: Motion, spec: MotionSpec, seam: int) -> str:

@@ -9,7 +9,7 @@ Shapes: B texts, N word pieces, I items, F fields of a kind, D = 384.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -305,7 +305,8 @@ class ReadingNetwork(nn.Module):
     def __init__(self, config: ReadingConfig, start: bool = True) -> None:
         super().__init__()
         self.config, programs = config, PROGRAMS
-        self.apart: dict[str, ReadingNetwork] = {}  # tasks that a network of the same shape reads
+        # tasks that another network of the same shape reads, which is loaded when they come
+        self.apart: dict[str, Callable[[], ReadingNetwork]] = {}
         self.encoder = ReadingEncoder(config.dropout, start)
         for number, layer in enumerate(self.encoder.layers):
             layer.requires_grad_(number >= config.trained)
@@ -350,8 +351,8 @@ class ReadingNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def of_task(self, task: str) -> ReadingNetwork:
-        """The network that reads a task: this one, or one apart."""
-        return self.apart.get(task, self)
+        """The network that reads a task: this one, or one apart, where this one is."""
+        return self.apart[task]().to(self.more.weight.device) if task in self.apart else self
 
     def fill_tables(self) -> None:
         """Take what is not stored with the weights: the encoder's tables, and the pieces that the writer knows."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def load_network(folder: str | os.PathLike[str]) -> ReadingNetwork | None:
         network.fill_tables()
     for task in PROGRAMS:
         if (file := folder / f"{NAME}-{task}.safetensors").is_file():
-            network.apart[task] = _load_apart(network, file, what)
+            network.apart[task] = cache(partial(_load_apart, network, file, what))
     return network.requires_grad_(False).eval()
 
 

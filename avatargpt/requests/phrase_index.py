@@ -403,7 +403,7 @@ class PhraseIndex:
         return frozenset(name for name, found in hands.items() if {"left", "right", ""} <= found)
 
     def _measured(self, caption: str, clause: Clause) -> Mapping[str, str]:
-        """The attributes of a caption's clips; what either hand does is done with the right one where nothing is said."""
+        """The attributes of a caption's clips; what either hand does the right one does if nothing is said."""
         measured = self.measured.get(caption, {})
         free = not clause.side and clause.direction not in ("left", "right") and "hand" not in measured
         return {**measured, "hand": "right"} if measured and free and clause.name in self.one_handed else measured

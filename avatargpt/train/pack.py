@@ -151,7 +151,7 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         reading = mean_of(args.reading, Reader.load).network
         if args.turns:  # that of turns apart
             other = mean_of(args.turns, Reader.load).network
-            other = other.apart.get("turn", other)  # of a packed model
+            other = other.of_task("turn")  # of a packed model
             base = ReadingNetwork(other.config)
             take_over(base, reading)
             save_apart(base, other, "turn", out, int(args.turn_rank))

@@ -154,7 +154,9 @@ class ReadingStage(AveragedStage):
             plain = SentenceGrounder(cache_size=0).sentence([n.replace("_", " ") for n in faces])
             self.network.names["faces"][:-1].copy_(torch.from_numpy(plain))
         if start:
-            take_over(self.network, mean_of(start, Reader.load).network)
+            # of a packaged model's networks the one that reads what most steps are of
+            most = max(t.tasks, key=t.tasks.__getitem__)
+            take_over(self.network, mean_of(start, Reader.load).network.of_task(most))
         self.identity = {"shape": shape.model_dump()}
         trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
         groups = [

@@ -23,7 +23,7 @@ from avatargpt.metrics.gesture_features import GestureFeatureEncoder
 from avatargpt.planning.consequences import Consequences
 from avatargpt.planning.kinds import KindReader
 from avatargpt.planning.library import PlanLibrary
-from avatargpt.reading import store as reading_store
+from avatargpt.reading.store import load_network as load_reading
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import RequestReader
 from avatargpt.video.body_network import FilmReader
@@ -54,9 +54,9 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "model.int8.safetensors": load_network,
     "planning.safetensors": PlanLibrary.load,
     "portrait/portrait.safetensors": Portrait.load,
-    "reading-2.safetensors": reading_store.load_network,
-    "reading-turn.safetensors": reading_store.load_network,
-    "reading.safetensors": reading_store.load_network,
+    "reading-2.safetensors": load_reading,
+    "reading-turn.safetensors": lambda folder: load_reading(folder).of_task("turn"),  # type: ignore[union-attr]
+    "reading.safetensors": load_reading,
     "requests.safetensors": RequestReader.load,
     "wording.safetensors": PhraseIndex.load,
 }
