@@ -7,6 +7,7 @@ transformers reads, too) or, as shipped, in 8 bits a weight, the language model 
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 from collections.abc import Callable
@@ -127,13 +128,29 @@ def _runs_of(values: str) -> dict[str, Path]:
     return runs
 
 
-def mean_of(folders: str, load: Callable[[str], S]) -> S:
+def load_turns(folder: str) -> Reader:
+    """What reads turns: of a packed model the network that it has for them."""
+    return Reader(Reader.load(folder).network.of_task("turn"))
+
+
+def grow(before: Reader, last: Reader) -> Reader:
+    """A reading network in the shape of one that went on from it with further names and pieces, which are the latter's.
+    """
+    network = copy.deepcopy(last.network)
+    take_over(network, before.network)
+    return Reader(network)
+
+
+def mean_of(folders: str, load: Callable[[str], S], fit: Callable[[S, S], S] | None = None) -> S:
     """The mean of weights of networks that go on from one another (arXiv 2203.05482).
 
     Args:
         folders: one or more, with commas between; the configuration is that of the last. load: reads one.
+        fit: brings one into the shape of the last.
     """
     members = [load(f) for f in folders.split(",")]
+    if fit is not None:
+        members = [*(fit(m, members[-1]) for m in members[:-1]), members[-1]]
     configs = [m.network.config.model_dump() for m in members]
     shapes = [{k: v for k, v in config.items() if k not in TRAINING_FIELDS} for config in configs]
     if any(shape != shapes[-1] for shape in shapes):
@@ -148,10 +165,9 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
-        reading = mean_of(args.reading, Reader.load).network
+        reading = mean_of(args.reading, Reader.load, grow).network
         if args.turns:  # that of turns apart
-            other = mean_of(args.turns, Reader.load).network
-            other = other.of_task("turn")  # of a packed model
+            other = mean_of(args.turns, load_turns, grow).network
             base = ReadingNetwork(other.config)
             take_over(base, reading)
             save_apart(base, other, "turn", out, int(args.turn_rank))
