@@ -94,8 +94,7 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
         array = pos7.to_array(motion)
     else:
         positions, matrices = motion.skeleton.fk_full(motion.rotations, motion.root)
-        world = rot.continuous(rot.from_matrix(matrices))
-        array = np.concatenate([positions, world], -1).astype(np.float32)
+        array = np.concatenate([positions, rot.continuous(rot.from_matrix(matrices))], -1).astype(np.float32)
     return atomic_write(path, lambda temporary: np.save(temporary, array, allow_pickle=False))
 
 

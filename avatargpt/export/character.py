@@ -211,8 +211,7 @@ class _GltfCharacter(Character):
             tracks |= face_tracks(self.talk.document, face)
         gltf, blob = add_animation(gltf, blob, tracks, motion.fps, motion.caption or motion.modality)
         if path.suffix.lower() != ".fbx":
-            content = pack_glb(gltf, blob)
-            return atomic_write(path, lambda temporary: temporary.write_bytes(content))
+            return atomic_write(path, lambda temporary: temporary.write_bytes(pack_glb(gltf, blob)))
         if not gltf.get("skins"):
             gltf, blob = add_skin(self.skeleton, gltf, blob)
         with tempfile.TemporaryDirectory() as folder:

@@ -91,15 +91,14 @@ def _by_pairs(names: list[str]) -> list[str]:
 
 def face_of(gltf: Document) -> CharacterFace:
     """The face of a file; without any shape of a known name its tables are empty."""
-    binds = [*_targets(gltf), *_expressions(gltf)]
+    binds = [*_targets(gltf), *(b for b in _expressions(gltf) if not _is_still(gltf, b[1], b[2]))]
     have = {name for names, *_ in binds for name in names}
     used = _choose(have)
     tables: dict[int, np.ndarray] = {}
     for names, node, target, weight in binds:
-        count = _count(gltf, node)
-        if target >= count or not used & set(names):
+        if target >= _count(gltf, node) or not used & set(names):
             continue
-        table = tables.setdefault(node, np.zeros((len(SOURCES), count), np.float32))
+        table = tables.setdefault(node, np.zeros((len(SOURCES), _count(gltf, node)), np.float32))
         for name in names:
             table[_INDEX[name], target] = max(table[_INDEX[name], target], weight / len(names))
     moved = {SOURCES[k] for table in tables.values() for k in np.flatnonzero(table.any(1))} & used
@@ -127,6 +126,13 @@ def _count(gltf: Document, node: int) -> int:
     return max([len(mesh.target_names), *(len(p.targets) for p in mesh.primitives)])
 
 
+def _is_still(gltf: Document, node: int, target: int) -> bool:
+    """Whether a morph target moves no point: converters write empty ones for shapes that a head lacks."""
+    targets = [p.targets[target] for p in gltf.meshes[gltf.nodes[node].mesh or 0].primitives if target < len(p.targets)]
+    shifts = [gltf.accessors[t["POSITION"]] for t in targets if "POSITION" in t]
+    return bool(shifts) and not any(not s.min or any(s.min) or any(s.max) for s in shifts)
+
+
 def _targets(gltf: Document) -> Iterable[tuple[tuple[str, ...], int, int, float]]:
     """Sources, node, target and weight of every morph target with a known name.
 
@@ -134,7 +140,8 @@ def _targets(gltf: Document) -> Iterable[tuple[tuple[str, ...], int, int, float]
     ``mouthOpen`` beside ``jawOpen``, nor ``BLINK`` beside ``BLINK_L`` and ``BLINK_R``.
     """
     for number, node in enumerate(gltf.nodes):
-        found = [] if node.mesh is None else [(read_name(n), n) for n in gltf.meshes[node.mesh].target_names]
+        own = [] if node.mesh is None else gltf.meshes[node.mesh].target_names
+        found = [(() if _is_still(gltf, number, k) and "_sil" not in n else read_name(n), n) for k, n in enumerate(own)]
         ranks = [(-k if is_own_name(name, names) else 1, len(names)) for k, (names, name) in enumerate(found)]
         best = {n: min(r for r, (names, _) in zip(ranks, found, strict=True) if n in names)
                 for names, _ in found for n in names}  # fmt: skip

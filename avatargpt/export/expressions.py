@@ -46,8 +46,7 @@ def spell_shape(name: str, spelling: str) -> str:
 
 
 def _mean(weights: np.ndarray, name: str) -> np.ndarray:
-    columns = [arkit.INDEX[n] for n in arkit.expand(name)]
-    return np.asarray(weights[:, columns].mean(1), np.float64)
+    return np.asarray(weights[:, [arkit.INDEX[n] for n in arkit.expand(name)]].mean(1), np.float64)
 
 
 def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:

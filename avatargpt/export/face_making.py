@@ -89,10 +89,9 @@ def make_talk(gltf: dict[str, Any], blob: bytes, document: Document, always: boo
     if not (always and few) and face.speaks:
         return TalkingFile(gltf, blob, document, face, face.line)
     gltf, blob, made = add_shapes(gltf, blob, document)
-    document = document.model_copy(update={"meshes": Document.model_validate(gltf).meshes,
-                                           "extensions": gltf.get("extensions", {})})  # fmt: skip
-    face = face_of(document)
-    return TalkingFile(gltf, blob, document, face, made)
+    whole = Document.model_validate(gltf)
+    document = document.model_copy(update={k: getattr(whole, k) for k in ("meshes", "accessors", "extensions")})
+    return TalkingFile(gltf, blob, document, face_of(document), made)
 
 
 def write_shapes(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> str:
@@ -114,8 +113,7 @@ def write_shapes(path: str | os.PathLike[str], output: str | os.PathLike[str]) -
         if len(have) >= ENOUGH:
             raise UserError(f"{len(have)} of {arkit.COUNT} shapes are there already; accepted a head with fewer")
         talk = make_talk(*opened, always=True)
-    content = pack_glb(talk.gltf, talk.blob)
-    atomic_write(target, lambda temporary: temporary.write_bytes(content))
+    atomic_write(target, lambda temporary: temporary.write_bytes(pack_glb(talk.gltf, talk.blob)))
     return talk.line
 
 
@@ -132,8 +130,7 @@ def write_face(motion: FaceMotion, path: Path, character: str | os.PathLike[str]
         if bone >= 0:
             tracks[bone, "rotation"] = rot.continuous(local) if len(local) > 1 else local
         gltf, blob = add_animation(talk.gltf, talk.blob, tracks, motion.fps, motion.caption or "face")
-    content = pack_glb(gltf, blob)
-    return atomic_write(path, lambda temporary: temporary.write_bytes(content))
+    return atomic_write(path, lambda temporary: temporary.write_bytes(pack_glb(gltf, blob)))
 
 
 def add_shapes(gltf: dict[str, Any], blob: bytes, document: Document) -> tuple[dict[str, Any], bytes, str]:

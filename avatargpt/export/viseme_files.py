@@ -123,8 +123,7 @@ def read(data: Any, path: Path) -> FaceMotion:
         if isinstance(data, dict) and "vtimes" in data:
             rows = zip(data["visemes"], data["vtimes"], data["vdurations"], strict=True)
             names = ((str(n).removeprefix("viseme_"), float(t) / 1e3, float(d) / 1e3) for n, t, d in rows)
-            spans = [(_oculus(n, path), t, d) for n, t, d in names]
-            return _from_spans(spans, path)
+            return _from_spans([(_oculus(n, path), t, d) for n, t, d in names], path)
         chunks = data if isinstance(data, list) else [data]
         if isinstance(chunks[0], dict) and "BlendShapes" in chunks[0]:
             return _azure_shapes(chunks, path)

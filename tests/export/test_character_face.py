@@ -101,6 +101,16 @@ def test_a_mouth_is_moved_by_one_kind() -> None:
     assert not face_of(document(["hat"])).used and face_of(document(["hat"])).line.startswith("no shapes")
 
 
+def test_an_empty_jaw_is_none() -> None:
+    names = ["viseme_aa", *arkit.NAMES]
+    still = {"componentType": 5126, "count": 1, "type": "VEC3", "min": [0, 0, 0], "max": [0, 0, 0]}
+    file = document(names, accessors=[still, still | {"min": [0, -1, 0]}])
+    file.meshes[0].primitives[0].targets = [{"POSITION": int("jaw" not in n)} for n in names]
+    face = face_of(file)
+    assert face.mouth == "visemes" and "jawOpen" not in face.used
+    assert face.weights(FaceMotion(face_weights(1, jawOpen=0.5), np.zeros((1, 3))))[0][0, 0] > 0.5
+
+
 @pytest.mark.parametrize("version", [0, 1])
 def test_presets_of_a_vrm_move_its_targets(tmp_path: Path, version: int) -> None:
     avatar = write_vrm(tmp_path / "a.vrm", version, perfect_sync=False)

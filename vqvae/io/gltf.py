@@ -73,15 +73,13 @@ class BufferView(_Part):
     extensions: dict[str, Any] = {}
 
 
-class SparseIndices(_Part):
-    bufferView: Index
-    byteOffset: Index = 0
-    componentType: Index
-
-
 class SparseValues(_Part):
     bufferView: Index
     byteOffset: Index = 0
+
+
+class SparseIndices(SparseValues):
+    componentType: Index
 
 
 class Sparse(_Part):
@@ -98,6 +96,8 @@ class Accessor(_Part):
     type: str
     normalized: bool = False
     sparse: Sparse | None = None
+    min: list[Number] = []
+    max: list[Number] = []
 
 
 class Node(_Part):
