@@ -40,7 +40,7 @@ def drop(page, name, content):
 
 
 def a_vrm(scale: float = 1.2) -> bytes:
-    """A VRM 1.0 of bones alone, larger than we are, without upper chest and toes."""
+    """A VRM 1.0 of bones alone, larger than we are, without upper chest and toes; hair swings at its head."""
     missing = ("spine3", "l_foot", "r_foot")
     names = [n for n in SMPL22.names if n not in missing]
     places = SMPL22.rest_joints * scale
@@ -61,11 +61,16 @@ def a_vrm(scale: float = 1.2) -> bytes:
             node["children"] = children
     for node in nodes:
         del node["above"]
+    nodes[names.index("head")]["children"] = [len(nodes)]
+    spring = {"joints": [{"node": len(nodes) + k, "stiffness": 0.5, "gravityPower": 0.5} for k in range(2)]}
+    nodes += [{"name": "hair", "translation": [0.0, 0.1, -0.1], "children": [len(nodes) + 1]},
+              {"name": "tip", "translation": [0.0, 0.0, -0.3]}]  # fmt: skip
     meta = {"name": "bones", "authors": ["tests"], "licenseUrl": "https://vrm.dev/licenses/1.0/"}
     human = {node["name"]: {"node": i} for i, node in enumerate(nodes)}
     vrm = {"specVersion": "1.0", "meta": meta, "humanoid": {"humanBones": human}}
     gltf = {
-        "asset": {"version": "2.0"}, "extensionsUsed": ["VRMC_vrm"], "extensions": {"VRMC_vrm": vrm}, "scene": 0,
+        "asset": {"version": "2.0"}, "extensionsUsed": ["VRMC_vrm", "VRMC_springBone"], "scene": 0,
+        "extensions": {"VRMC_vrm": vrm, "VRMC_springBone": {"specVersion": "1.0", "springs": [spring]}},
         "scenes": [{"nodes": [0]}], "nodes": nodes, "buffers": [{"byteLength": 4}],
     }  # fmt: skip
     return pack_glb(gltf, bytes(4))
@@ -126,6 +131,25 @@ def test_a_dropped_vrm_wears_the_motion(page, clip):
     assert page.evaluate("studio.studio.avatar.name") == "bones.vrm"
     page.click("#own-avatar")
     assert page.evaluate("studio.studio.avatar.name") == "AvatarGPT"
+
+
+def test_hair_hangs_the_same_however_a_moment_was_reached(page, clip):
+    _, file = clip
+    drop(page, "bones.vrm", a_vrm())
+    until(page, "studio.studio.avatar.name === 'bones.vrm'")
+    drop(page, file.name, file.read_bytes())
+    page.evaluate("studio.studio.player.pause()")
+    tips = []
+    for second in (2.3, 0.2, 1.2, 0.2, 2.3, 0.2):
+        page.evaluate(f"(studio.studio.player.seek({second}), studio.studio.redraw())")
+        page.wait_for_timeout(150)
+        tips.append(page.evaluate("""(() => {
+          const at = (name) => studio.studio.avatar.object.getObjectByName(name).matrixWorld;
+          return at("head").clone().invert().multiply(at("tip")).elements.slice(12, 15);
+        })()"""))  # fmt: skip
+    tips = np.array(tips)
+    assert np.linalg.norm(tips[[3, 5]] - tips[1], axis=1).max() < 0.01
+    assert np.linalg.norm(tips[[2, 4]] - tips[1], axis=1).min() > 0.01, "it hangs down, whatever the head does"
 
 
 def a_voice(seconds=2.4, rate=16000):

@@ -64,7 +64,7 @@ function show(curves: Float32Array): void {
 stage.tick = () => {
   if (!changed || !wearer) return false;
   changed = false;
-  wearer.wear(FACE, pose, 0);
+  wearer.wear(FACE, pose, performance.now() / 1000);
   if (wearer instanceof Own) wearer.lookAt(stage.camera.position);
   return true;
 };

@@ -9,7 +9,7 @@ import { worldOf, type Pose, type Shape } from "./frames";
 export interface Wearer {
   readonly object: three.Object3D;
   readonly name: string;
-  /** Take a pose of a clip; `seconds` of a clip that was put on the character by the server. */
+  /** Take a pose of a clip at its second, or at one of any clock that goes on. */
   wear(clip: Shape, pose: Pose, seconds: number): void;
   /** Places of joints under our names, metres in the world. */
   joints(): Record<string, [number, number, number]>;
@@ -181,6 +181,9 @@ export class Vrm implements Wearer {
   private readonly height: number;
   private set: Record<string, number> = {};
   private standing = 0;
+  private seconds = NaN;
+  private at = new three.Vector3();
+  private owed = 0; // seconds that hair and cloth are behind
 
   constructor(
     private readonly vrm: VRM,
@@ -196,10 +199,24 @@ export class Vrm implements Wearer {
     if (vrm.lookAt) vrm.lookAt.autoUpdate = false;
   }
 
-  wear(clip: Shape, pose: Pose): void {
+  wear(clip: Shape, pose: Pose, seconds: number): void {
     if (clip.joints.length) this.body(clip, pose);
     this.face(clip, pose);
-    this.vrm.update(1 / 60);
+    this.vrm.update(0);
+    this.swing(seconds - this.seconds);
+    this.seconds = seconds;
+  }
+
+  /** Hair and cloth after so many seconds; where the body did not get there by moving they hang as after a while. */
+  private swing(passed: number): void {
+    this.object.updateWorldMatrix(true, true);
+    const head = new three.Vector3(...placed(this.vrm.humanoid.getRawBoneNode("head") ?? this.object));
+    const springs = this.vrm.springBoneManager;
+    const jumped = !(passed >= 0 && passed <= JUMP && head.distanceTo(this.at) <= LEAP);
+    this.at = head;
+    if (jumped) springs?.reset();
+    this.owed = jumped ? SETTLED : this.owed + passed;
+    for (; this.owed > 0; this.owed -= STEP) springs?.update(STEP);
   }
 
   private body(clip: Shape, pose: Pose): void {
@@ -270,6 +287,10 @@ export class Vrm implements Wearer {
 }
 
 const EYE_DEGREES = 35;
+const STEP = 1 / 60; // seconds in which hair and cloth move on
+const JUMP = 0.25; // seconds between two pictures from which on the time was set, not played
+const LEAP = 0.3; // metres that no head goes between two pictures
+const SETTLED = 1; // seconds after which they hang
 const OWN_JOINTS = [
   "pelvis", "spine1", "spine2", "spine3", "neck", "head",
   ..."lr".split("").flatMap((s) => ["hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist"].map((n) => `${s}_${n}`)),
