@@ -518,14 +518,21 @@ export class Studio {
 
   /** An avatar of the server's store: a VRM moves at once, others through the server's retargeting. */
   async dress(id: string, name: string): Promise<void> {
+    const [key, before] = [`avatar ${await this.id()}`, this.character];
     this.character = { id, name };
-    localStorage.setItem(`avatar ${await this.id()}`, JSON.stringify(this.character));
-    if (/\.vrm$/i.test(name)) {
-      const gltf = await parse(await (await api.request(`/v1/uploads/${id}`)).arrayBuffer());
-      const vrm = gltf.userData["vrm"];
-      if (!vrm) throw new Error(`${name}: the file holds no VRM avatar.`);
-      this.put(new Vrm(vrm, name));
-    } else await this.wearCharacter();
+    try {
+      if (/\.vrm$/i.test(name)) {
+        const gltf = await parse(await (await api.request(`/v1/uploads/${id}`)).arrayBuffer(), name);
+        const vrm = gltf.userData["vrm"];
+        if (!vrm) throw new Error(`${name}: the file holds no VRM avatar.`);
+        this.put(new Vrm(vrm, name));
+      } else await this.wearCharacter();
+    } catch (error) {
+      if (!(error instanceof Waits)) this.character = before; // else each turn to come would fail as this did
+      throw error;
+    } finally {
+      localStorage.setItem(key, JSON.stringify(this.character));
+    }
     this.emit("clip");
   }
 
@@ -537,22 +544,25 @@ export class Studio {
   private async restoreCharacter(): Promise<void> {
     const kept = localStorage.getItem(`avatar ${this.session?.id}`);
     if (!kept) return;
-    const { id, name } = JSON.parse(kept) as { id: string; name: string };
-    await this.dress(id, name).catch(() => this.undress());
+    const { id, name } = (JSON.parse(kept) ?? {}) as { id?: string; name?: string };
+    if (id && name) await this.dress(id, name).catch(() => this.undress());
   }
 
   private async wearCharacter(): Promise<void> {
     const { character, session } = this;
     if (!character || /\.vrm$/i.test(character.name)) return;
     if (!session?.segments.length) {
-      if (/\.fbx$/i.test(character.name)) throw new Error(`${character.name} is shown as soon as there is a motion for it; make one first.`);
+      if (/\.fbx$/i.test(character.name)) throw new Waits(`${character.name} is shown as soon as there is a motion for it; make one first.`);
       const bytes = await (await api.request(`/v1/uploads/${character.id}`)).arrayBuffer();
-      return this.put(new Moved(await parse(bytes), character.name, false));
+      return this.put(new Moved(await parse(bytes, character.name), character.name, false));
     }
     const path = `/v1/sessions/${session.id}/exports.glb?character=${character.id}`;
-    this.put(new Moved(await parse(await (await api.request(path)).arrayBuffer()), character.name));
+    this.put(new Moved(await parse(await (await api.request(path)).arrayBuffer(), character.name), character.name));
   }
 }
+
+/** A character that is worn, but not shown before there is a motion. */
+class Waits extends Error {}
 
 /** Turns that were clicked, not said, are written as the acts themselves; what was appended has no words. */
 const isActs = (turn: api.Turn): boolean => !turn.user || turn.user === turn.acts.join(" | ");

@@ -44,7 +44,14 @@ function loader(): GLTFLoader {
   return out;
 }
 
-export const parse = (bytes: ArrayBuffer): Promise<GLTF> => loader().parseAsync(bytes, "");
+/** A file's scene; what its compression needs is not part of the page. */
+export const parse = (bytes: ArrayBuffer, name = "The file"): Promise<GLTF> =>
+  loader()
+    .parseAsync(bytes, "")
+    .catch((error) => {
+      const kind = /DRACO|Meshopt|KTX2/i.exec(String(error))?.[0];
+      throw kind ? new Error(`${name} is compressed (${kind}), which is not read here; accepted one saved without compression.`) : error;
+    });
 
 const place = new three.Vector3();
 const placed = (node: three.Object3D): [number, number, number] => {
