@@ -163,6 +163,23 @@ def a_character(change):
     return pack_glb(gltf, data[28 + length :])
 
 
+def test_a_character_with_visemes_alone(page):
+    def change(gltf):
+        extras = next(m for m in gltf["meshes"] if m["name"] == "face")["extras"]
+        extras["targetNames"] = ["viseme_PP", "viseme_aa", *map(str, range(50))]
+        head = next(n for n in gltf["nodes"] if n["name"] == "head")
+        head["children"] = [*head.get("children", []), len(gltf["nodes"])]
+        gltf["skins"].append({"joints": [len(gltf["nodes"])]})
+        gltf["nodes"].append({"name": "HeadTop_End", "translation": [0.0, 0.2, 0.0]})
+
+    drop(page, "voice.wav", a_voice()[0])
+    drop(page, "visemes.glb", a_character(change))
+    until(page, "studio.studio.avatar.name === 'visemes.glb'")
+    assert "moved by shapes of its own: viseme_aa." in page.locator(".log li").last.text_content()
+    joints = page.evaluate("studio.joints")
+    assert joints["HeadTop_End"][1] > joints["head"][1] + 0.15, "the end of a head is none"
+
+
 def test_a_character_that_is_not_read_is_not_worn(page, tell):
     def change(gltf):
         gltf["extensionsUsed"] = [*gltf.get("extensionsUsed", []), "KHR_draco_mesh_compression"]

@@ -17,6 +17,8 @@ export interface Wearer {
   morphs(): Record<string, number>;
   /** Names of the shapes that its face has. */
   shapes(): string[];
+  /** Of a face with a movement of its own the shapes that this moves. */
+  moved?(): string[];
   dispose(): void;
 }
 
@@ -350,7 +352,7 @@ export class Moved implements Wearer {
   private readonly mixer: three.AnimationMixer;
   private readonly action: three.AnimationAction | undefined;
   private readonly faces: three.Mesh[] = [];
-  private readonly own: boolean;
+  private readonly tracks: three.KeyframeTrack[];
   private hips: three.Object3D | null = null;
   private top: three.Object3D | null = null;
 
@@ -365,13 +367,14 @@ export class Moved implements Wearer {
     this.object.traverse((node) => {
       if ((node as three.Mesh).morphTargetDictionary) this.faces.push(node as three.Mesh);
       if (!(node as three.Bone).isBone) return;
-      // whatever they are called: legs and spine part at the hips, and at rest nothing is above the head
+      // whatever they are called: legs and spine part at the hips, and at rest nothing but its own ends is above the head
       if (!this.hips && node.children.filter((child) => (child as three.Bone).isBone).length > 2) this.hips = node;
       if (!this.top || placed(node)[1] > placed(this.top)[1]) this.top = node;
     });
+    for (let node = this.top as three.Object3D | null; node; node = node.parent) if (/head$/.test(letters(node.name))) this.top = node;
     this.mixer = new three.AnimationMixer(this.object);
     const clip = moves ? gltf.animations.at(-1) : undefined;
-    this.own = !!clip?.tracks.some((track) => track.name.includes("morphTargetInfluences"));
+    this.tracks = (clip?.tracks ?? []).filter((track) => track.name.endsWith(".morphTargetInfluences"));
     if (!clip) return;
     this.action = this.mixer.clipAction(clip).setLoop(three.LoopOnce, 1).play();
     this.action.clampWhenFinished = true;
@@ -380,7 +383,7 @@ export class Moved implements Wearer {
   wear(clip: Shape, pose: Pose, seconds: number): void {
     this.action?.reset(); // at its end an action pauses, and would stay at its first frame
     this.mixer.setTime(seconds);
-    if (this.own && !clip.face.length) return;
+    if (this.tracks.length && !clip.face.length) return;
     // a face that lies over the timeline is not in the file
     const weights = new Map(clip.face.map((name, k) => [letters(name), pose.face[k] as number]));
     for (const mesh of this.faces) {
@@ -410,6 +413,15 @@ export class Moved implements Wearer {
     return Object.keys(this.morphs());
   }
 
+  moved(): string[] {
+    const names = this.tracks.flatMap(({ name, times, values }) => {
+      const mesh = this.faces.find((face) => name === `${face.name}.morphTargetInfluences`);
+      const width = values.length / times.length;
+      return Object.entries(mesh?.morphTargetDictionary ?? {}).filter(([, at]) => values.some((value, k) => k % width === at && value > 0.01));
+    });
+    return [...new Set(names.map(([name]) => name))];
+  }
+
   dispose(): void {
     this.mixer.stopAllAction();
     dispose(this.object);
@@ -428,9 +440,13 @@ export function faceOf(wearer: Wearer, ours: string[]): string {
   const shapes = wearer.shapes();
   const known = new Set(shapes.map(letters));
   const count = ours.filter((name) => known.has(letters(name))).length;
+  const moved = 2 * count < ours.length ? (wearer.moved?.() ?? []) : [];
+  if (moved.length) return `Its face is moved by shapes of its own: ${some(moved)}.`;
   if (count) return `Its face has ${count} of the ${ours.length} shapes.`;
   const presets = shapes.filter((name) => VRM_FACES.has(name));
   if (presets.length) return `Its face has VRM's presets: ${presets.join(", ")}.`;
   if (!shapes.length) return "Its face has no shapes, so it stays still.";
-  return `Its face has ${shapes.length} shapes, none of which we move: ${shapes.slice(0, 6).join(", ")}${shapes.length > 6 ? " …" : ""}.`;
+  return `Its face has ${shapes.length} shapes, none of which we move: ${some(shapes)}.`;
 }
+
+const some = (names: string[]): string => names.slice(0, 6).join(", ") + (names.length > 6 ? " …" : "");
