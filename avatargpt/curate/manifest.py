@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -55,10 +56,9 @@ def films_of(places: Sequence[Path], folder: Path) -> list[FilmFile]:
     for place in places:
         if place.is_dir():
             files = sorted(p for p in place.rglob("*") if p.suffix.lower() in FILMS and not p.name.startswith("."))
-            rows = {_name(p.relative_to(place)): p for p in files}
-            if len(rows) < len(files):
-                twice = next(p for p in files if rows[_name(p.relative_to(place))] != p)
-                raise UserError(f"{twice}: another film of that name lies beside it; accepted: different names")
+            names = Counter(_name(p.relative_to(place)) for p in files)
+            # the suffix belongs to the names of films that differ in nothing else
+            rows = {n + p.suffix * (names[n] > 1): p for p in files for n in [_name(p.relative_to(place))]}
         elif place.exists():
             rows = {_name(Path(place.name)): place}
         else:

@@ -15,7 +15,7 @@ from avatargpt.video.paths import motion_of
 from avatargpt.video.people import Person, people_of
 from avatargpt.video.weights import WEIGHTS
 
-VERSION = 4  # of how landmarks become motion
+VERSION = 5  # of how landmarks become motion
 SEEN = 0.5  # visibility of a landmark from which on it counts for a person's box
 
 
@@ -46,17 +46,15 @@ class FilmCapture:
 
     def _bodies(self, film: Film, start: float, end: float) -> Iterator[Track]:
         people, _ = people_of(frames(film, start, end), poses.estimator(self.options.poses))
-        believed = [p for p in people if p.doubt() is None]
-        for number, person in enumerate(believed):
-            for part in person.stretches():
-                if part.doubt() is not None:
-                    continue
-                lifted = motion_of(part)
-                box, height = _box(part)
-                times = lifted.start + np.arange(len(lifted.motion)) / lifted.motion.fps
-                visible = np.interp(times, part.times, part.score * part.visible.mean(1))
-                first, sure, doubts = max(lifted.start, 0.0), lifted.reliability, tuple(part.doubts)
-                yield Track(lifted.motion, first, number, height, visible, box, sure, doubts)
+        # what follows a gap or a leap may be somebody else
+        parts = [part for p in people if p.doubt() is None for part in p.stretches() if part.doubt() is None]
+        for number, part in enumerate(parts):
+            lifted = motion_of(part)
+            box, height = _box(part)
+            times = lifted.start + np.arange(len(lifted.motion)) / lifted.motion.fps
+            visible = np.interp(times, part.times, part.score * part.visible.mean(1))
+            first, sure, doubts = max(lifted.start, 0.0), lifted.reliability, tuple(part.doubts)
+            yield Track(lifted.motion, first, number, height, visible, box, sure, doubts)
 
     def _faces(self, film: Film, start: float, end: float, bodies: Sequence[Track]) -> Iterator[Track]:
         """Faces, each with the number of the body that it is on, where there is one."""

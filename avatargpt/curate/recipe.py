@@ -93,7 +93,7 @@ class TextOptions(Strict):
     paraphrases: Annotated[PositiveInt, Field(le=8)] = 3  # of a facial instruction
     together: Annotated[PositiveInt, Field(le=64)] = 24  # segments of one scene at most
     # without a language model: beside (captions beside the film), name (of the file), describer (our own network)
-    plain: list[str] = ["beside", "name", "describer"]
+    plain: list[str] = ["beside", "describer"]
 
     @model_validator(mode="after")
     def _require_known(self) -> TextOptions:

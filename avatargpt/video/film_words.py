@@ -1,8 +1,7 @@
 """What somebody in a film does, in words: the likeliest caption, by a network for motion that was read off films.
 
-`MotionDescription` has learnt from recorded and key-framed motion, in which hundreds of actions are as frequent. People
-in films mostly stand, walk and turn, partly hidden, and are read with errors. So this network has learnt, of captioned
-clips as simulated films show them, how likely each caption of the phrase index is.
+People in films mostly stand, walk and turn, partly hidden, and are read with errors. So this network has learnt, of
+captioned clips as simulated films show them, how likely each caption of the phrase index is.
 """
 
 from __future__ import annotations
@@ -81,8 +80,7 @@ class FilmWords:
         """
         if (index := model.phrase_index) is None:
             raise UserError("films are described in the words of a phrase index, which this model folder has not")
-        rows = index.caption_rows
-        captions, vectors = [index.keys[i] for i in rows], index.index.vectors_of(rows)
+        captions, vectors = [index.keys[i] for i in index.caption_rows], index.index.vectors_of(index.caption_rows)
         out: list[Any] = []
         for motion in motions:
             joints = motion.resampled(BODY_FPS).joints

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
@@ -215,7 +215,11 @@ def _turn_pictures(film: Film, start: float, longest: int) -> Iterator[tuple[flo
                 container.seek(int(start / stream.time_base) + (stream.start_time or 0), stream=stream)
             except av.FFmpegError:
                 container.seek(0)
-        for k, frame in enumerate(_decode_frames(film.path, container)):
+        pictures = _decode_frames(film.path, container)
+        if (ahead := next(pictures, None)) is None:  # some cannot be read from a key frame of their own on
+            yield from _turn_pictures(film, 0.0, longest) if start > 1.0 else ()
+            return
+        for k, frame in enumerate(chain([ahead], pictures)):
             time = float(frame.pts * frame.time_base) if frame.pts is not None else k / film.fps
             first = time if first is None else first
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from avatargpt.cli.app import run
+from avatargpt.curate.manifest import films_of
 from avatargpt.train.finetuning.clips import read_clips, read_recordings
 from instruct_data.planning import read_planning_pairs
 from instruct_data.store import Store
@@ -137,6 +138,14 @@ def test_bounds_of_calls(films: Path, tmp_path: Path, endpoint: StandIn, capsys:
     asked = len(endpoint.log)
     about = curate(capsys, films, tmp_path / "set", endpoint.url, "--llm-limits", "answer=100,price=1/1,money=99")
     assert about["clips"]["body"] and len(endpoint.log) == len(set(endpoint.log)) > asked
+
+
+def test_films_of_one_name_are_told_apart_by_their_suffix(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mov", "b.mp4", "deep/a.mp4"):
+        (tmp_path / "films" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "films" / name).write_bytes(name.encode())
+    found = films_of([tmp_path / "films"], tmp_path)
+    assert [f.name for f in found] == ["a.mov", "a.mp4", "b", "deep/a"]
 
 
 def test_without_a_language_model(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from avatargpt.video import frames as video_frames
 from avatargpt.video.frames import Shots, frames, inspect
 from avatargpt.video.sound import write_sound
 from vqvae.errors import UserError
@@ -151,3 +152,16 @@ def test_bad_films_are_one_line(tmp_path, kind):
         list(frames(inspect(path), start=99.0 if kind == "beyond" else 0.0))
     text = str(error.value)
     assert "\n" not in text and "Errno" not in text and text.count("a.mp4") == 1
+
+
+def test_a_film_that_cannot_be_read_from_its_middle_is_read_from_its_beginning(tmp_path, monkeypatch):
+    about = inspect(film(tmp_path / "a.mp4", np.arange(30) / 10))
+    whole = [f.time for f in frames(about, 1.5, 2.3)]
+    decode, calls = video_frames._decode_frames, []
+
+    def fail_once(path, container):
+        calls.append(path)
+        return decode(path, container) if len(calls) > 1 else iter(())
+
+    monkeypatch.setattr(video_frames, "_decode_frames", fail_once)
+    assert [f.time for f in frames(about, 1.5, 2.3)] == whole and len(calls) == 2
