@@ -128,6 +128,9 @@ def _runs_of(values: str) -> dict[str, Path]:
     return runs
 
 
+FINDS = ("names.", "name_bias.", "sharp", "heads.read.find.")  # weights that names of movements are found by
+
+
 def load_turns(folder: str) -> Reader:
     """What reads turns: of a packed model the network that it has for them."""
     return Reader(Reader.load(folder).network.of_task("turn"))
@@ -166,6 +169,9 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
         reading = mean_of(args.reading, Reader.load, grow).network
+        # a short run on few authors forgets rare names: what they are found by is that of the first network
+        first = grow(Reader.load(args.reading.split(",")[0]), Reader(reading)).network.state_dict()
+        reading.load_state_dict({k: v for k, v in first.items() if k.startswith(FINDS)}, strict=False)
         if args.turns:  # that of turns apart
             other = mean_of(args.turns, load_turns, grow).network
             base = ReadingNetwork(other.config)
