@@ -80,11 +80,11 @@ CHANGES = (
     (
         "the right hand where none is said; a motion that lacks something is taken again; texts of concurrent and of "
         "kept movements",
-        "`twenty_seeds` .662 to .742, `prompts_known` .854 to .867, `prompts_everyday` .931 to .939, `requests_joints` "
-        ".828 to .844 (turns .86 to .93, tempo .67 to .74), `multi_clause` .78 to .81",
-        "`requests_fresh` right .683 to .664, known ones called unknown .175 to .200; `people` in full .289 to .283; "
-        "`studio_requests` .683 to .675; of `requests_joints` sides .81 to .76, counts .86 to .84, negations .90 to "
-        ".88; CPU time of a cold `generate` that is taken again",
+        "`twenty_seeds` .662 to .742, `prompts_known` .854 to .867, `prompts_everyday` .931 to .937, "
+        "`requests_joints` .828 to .844, `multi_clause` .78 to .80; of `people` known ones called unknown .406 to .371",
+        "`people`: another action without a word .208 to .240, unknown ones noticed .879 to .850; `requests_fresh`: "
+        "unknown ones said .774 to .750; `studio_requests` .683 to .675; sides of `prompts_unseen` .91 to .82, of "
+        "`requests_joints` .81 to .76; CPU time of a cold `generate` that is taken again",
     ),
     (
         "turns of conversations: a network of their own",

@@ -332,7 +332,7 @@ def test_a_rest_comes_before_what_is_done_in_it(model):
             "a person stands up", "a person gets up calmly from sitting", "a person gets up from a chair",
         )
     results = model.body.generation.results(["lie down, then get up"] * 4, seeds=range(4))
-    assert all(r.motion.root[-1, 1] > 0.8 for r in results)
+    assert all(r.motion.root[-1, 1] > 0.7 for r in results)
 
 
 def test_who_sits_goes_on_sitting_while_the_hands_act(model):
