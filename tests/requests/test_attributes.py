@@ -15,6 +15,7 @@ from instruct_data.requests.spec import Clause
 from instruct_data.store import ClipCodes
 from tests.factories import CountingGrounder, standing_figures
 
+
 @pytest.fixture(scope="module")
 def packaged() -> AvatarGPT:
     return AvatarGPT.from_pretrained()
