@@ -337,13 +337,13 @@ class MotionGeneration:
         spans = _spans(take, len(motion))
         missed = 0
         if job.request.typed is not None:
-            motion, lines, missed = _finish_motion(motion, job.request.typed, take, spans)
-            spans, notes = _spans(take, len(motion)), [*notes, *lines]
+            motion, more, missed = _finish_motion(motion, job.request.typed, take, spans)
+            spans, notes = _spans(take, len(motion)), [*notes, *more]
         captions = tuple(spec.description for spec in take.plan)
-        told = tuple(dict.fromkeys(notes))
-        motion = replace(motion, notes=told)
+        lines = tuple(dict.fromkeys(notes))
+        motion = replace(motion, notes=lines)
         measured = any(spec.measured for spec in take.plan)
-        return GenerationResult(motion, captions, spans, told, measured, job.request, missed)
+        return GenerationResult(motion, captions, spans, lines, measured, job.request, missed)
 
     def _clips(
         self, parts: Sequence[_ClausePart], codes: Sequence[np.ndarray], config: GenerationConfig

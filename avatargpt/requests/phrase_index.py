@@ -390,7 +390,7 @@ class PhraseIndex:
                 ClauseSpec(text, 0.0, tuple(self.lengths.get(text, ())), action=action,
                            measured=self.measured.get(text, {})) for text, action in others
             ),
-            measured=self._measured(caption, clause),
+            measured=self._with_hand(caption, clause),
         )  # fmt: skip
 
     @cached_property
@@ -402,7 +402,7 @@ class PhraseIndex:
                 hands.setdefault(self.classes[self.rows[caption]], set()).add(measured.get("hand", ""))
         return frozenset(name for name, found in hands.items() if {"left", "right", ""} <= found)
 
-    def _measured(self, caption: str, clause: Clause) -> Mapping[str, str]:
+    def _with_hand(self, caption: str, clause: Clause) -> Mapping[str, str]:
         """The attributes of a caption's clips; what either hand does the right one does if nothing is said."""
         measured = self.measured.get(caption, {})
         free = not clause.side and clause.direction not in ("left", "right") and "hand" not in measured

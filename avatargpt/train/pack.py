@@ -144,22 +144,24 @@ def grow(before: Reader, last: Reader) -> Reader:
     return Reader(network)
 
 
-def mean_of(folders: str, load: Callable[[str], S], fit: Callable[[S, S], S] | None = None) -> S:
+def mean_of(
+    folders: str, load: Callable[[str], S], fit: Callable[[S, S], S] | None = None, kept: tuple[str, ...] = ()
+) -> S:
     """The mean of weights of networks that go on from one another (arXiv 2203.05482).
 
     Args:
         folders: one or more, with commas between; the configuration is that of the last. load: reads one.
-        fit: brings one into the shape of the last.
+        fit: brings one into the shape of the last. kept: beginnings of names of weights that are the first one's.
     """
     members = [load(f) for f in folders.split(",")]
-    if fit is not None:
-        members = [*(fit(m, members[-1]) for m in members[:-1]), members[-1]]
+    members = [*(fit(m, members[-1]) if fit else m for m in members[:-1]), members[-1]]
     configs = [m.network.config.model_dump() for m in members]
     shapes = [{k: v for k, v in config.items() if k not in TRAINING_FIELDS} for config in configs]
     if any(shape != shapes[-1] for shape in shapes):
         raise UserError(f"{folders}: of different shape; accepted: such as went on from one another")
     states, share = [m.network.state_dict() for m in members], 1 / len(members)
-    members[-1].network.load_state_dict({k: torch.stack([share * s[k] for s in states]).sum(0) for k in states[0]})
+    mean = {k: torch.stack([share * s[k] for s in states]).sum(0) for k in states[0] if not k.startswith(kept)}
+    members[-1].network.load_state_dict({k: mean.get(k, v) for k, v in states[0].items()})
     return members[-1]
 
 
@@ -168,10 +170,8 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
     if args.reading:
-        reading = mean_of(args.reading, Reader.load, grow).network
         # a short run on few authors forgets rare names: what they are found by is that of the first network
-        first = grow(Reader.load(args.reading.split(",")[0]), Reader(reading)).network.state_dict()
-        reading.load_state_dict({k: v for k, v in first.items() if k.startswith(FINDS)}, strict=False)
+        reading = mean_of(args.reading, Reader.load, grow, FINDS).network
         if args.turns:  # that of turns apart
             other = mean_of(args.turns, load_turns, grow).network
             base = ReadingNetwork(other.config)
