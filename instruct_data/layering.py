@@ -17,7 +17,7 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-from vqvae.smoothing import gaussian, minimum_jerk, smoothstep
+from vqvae.smoothing import close_gaps, gaussian, minimum_jerk, smoothstep, widen_runs
 
 SPINE = (3, 6, 9)
 HEAD = (12, 15)
@@ -204,12 +204,10 @@ def active_span(motion: Motion, parts: tuple[str, ...], raised: float = RAISED) 
 
 def _weight(busy: np.ndarray, fps: float) -> np.ndarray:
     """(T,) 0..1: 1 while busy, faded in before and out after; short pauses do not count."""
-    from scipy.ndimage import binary_closing, binary_dilation
-
     reach = max(1, round(FADE_SECONDS * fps / 2))
     edge = 4 * reach
-    filled = binary_closing(np.pad(busy, edge, mode="edge"), iterations=2 * reach, border_value=0)
-    grown = binary_dilation(filled | np.pad(busy, edge, mode="edge"), iterations=reach)
+    line = np.pad(busy, edge, mode="edge")
+    grown = widen_runs(close_gaps(line, 2 * reach) | line, reach)
     return np.clip(smooth(grown, reach / 2), 0, 1)[edge : edge + len(busy)]
 
 

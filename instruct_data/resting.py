@@ -10,6 +10,7 @@ from instruct_data.layering import FADE_SECONDS, HEAD, RAISED, SPINE, active_spa
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+from vqvae.smoothing import gaussian
 
 # actions of the legs: whatever the arms do leaves the caption true
 GAITS = {
@@ -38,12 +39,10 @@ _RESTING = (0.3, 0.72)  # metres: height of the pelvis of a body that sits or kn
 
 def hold_pose(motion: Motion, frames: int, rng: np.random.Generator) -> Motion:
     """The last pose for some time, breathing: trunk and head sway by less than a degree."""
-    from scipy.ndimage import gaussian_filter1d
-
     last = motion.slice(len(motion) - 1, len(motion))
     q = np.repeat(last.rotations.astype(np.float64), frames, 0)
     for j in (*SPINE, *HEAD):
-        noise = gaussian_filter1d(rng.normal(size=(frames, 3)), 0.5 * motion.fps, axis=0, mode="wrap")
+        noise = gaussian(rng.normal(size=(frames, 3)), 0.5 * motion.fps, "wrap")
         noise *= np.radians(0.5) / max(float(noise.std()), 1e-9)
         q[:, j] = rot.multiply(rot.from_axis_angle(noise), q[:, j])
     return replace(last, rotations=q, root=np.repeat(last.root, frames, 0))

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-# what stands beyond the ends: the last value, or zeros
-Ends = Literal["nearest", "constant"]
+# what stands beyond the ends: the last value, zeros, or the other end
+Ends = Literal["nearest", "constant", "wrap"]
 
 
 def _lengthen(x: np.ndarray, left: int, right: int, ends: Ends) -> np.ndarray:
     around = [(left, right), *[(0, 0)] * (x.ndim - 1)]
-    return np.pad(x.astype(np.float64), around, "edge" if ends == "nearest" else "constant")
+    return np.pad(x.astype(np.float64), around, "edge" if ends == "nearest" else ends)
 
 
 def average_window(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarray:
@@ -27,16 +27,26 @@ def average_window(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarr
     return out
 
 
-def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
-    """(T, ...) under a Gaussian of `sigma` frames: ``gaussian_filter1d(x, sigma, axis=0, mode="nearest")``."""
+def gaussian(x: np.ndarray, sigma: float, ends: Ends = "nearest") -> np.ndarray:
+    """(T, ...) under a Gaussian of `sigma` frames: ``gaussian_filter1d(x, sigma, axis=0, mode=ends)``."""
     reach = int(4 * sigma + 0.5)
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
     weights = weights / weights.sum()
-    line, count = _lengthen(x, reach, reach, "nearest"), len(x)
+    line, count = _lengthen(x, reach, reach, ends), len(x)
     out = line[reach : reach + count] * weights[reach]
     for i in range(reach):
         out += (line[i : i + count] + line[2 * reach - i : 2 * reach - i + count]) * weights[i]
     return out.astype(x.dtype)
+
+
+def widen_runs(mask: np.ndarray, by: int) -> np.ndarray:
+    """A (T,) mask with every stretch longer by `by` frames at both ends: ``binary_dilation(mask, iterations=by)``."""
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(np.pad(mask, by), 2 * by + 1).any(1))
+
+
+def close_gaps(mask: np.ndarray, by: int) -> np.ndarray:
+    """A (T,) mask without gaps of up to 2 `by` frames: ``binary_closing(mask, iterations=by)``."""
+    return ~widen_runs(np.pad(~widen_runs(mask, by), by, constant_values=True), by)[by:-by]
 
 
 def sample_frames(x: np.ndarray, at: np.ndarray) -> np.ndarray:

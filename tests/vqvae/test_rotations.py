@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+from scipy.ndimage import binary_closing, binary_dilation, gaussian_filter1d, uniform_filter1d
 from scipy.spatial.transform import Rotation, Slerp
 
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import average_window, fading, gaussian
+from vqvae.smoothing import average_window, close_gaps, fading, gaussian, widen_runs
 
 
 @pytest.fixture
@@ -180,7 +180,12 @@ def test_as_scipy_to_the_bit(shape: tuple[int, ...], dtype: type) -> None:
             wanted = uniform_filter1d(x, size, axis=0, mode=ends)
             np.testing.assert_array_equal(average_window(x, size, ends), wanted)
     for sigma in (0.4, 3.0, 7.3):
-        np.testing.assert_array_equal(gaussian(x, sigma), gaussian_filter1d(x, sigma, axis=0, mode="nearest"))
+        for ends in ("nearest", "wrap"):
+            np.testing.assert_array_equal(gaussian(x, sigma, ends), gaussian_filter1d(x, sigma, axis=0, mode=ends))
+    for by in (1, 3, 12) if len(shape) == 1 else ():
+        mask = x > 0.3
+        np.testing.assert_array_equal(widen_runs(mask, by), binary_dilation(mask, iterations=by))
+        np.testing.assert_array_equal(close_gaps(mask, by), binary_closing(mask, iterations=by))
 
 
 def test_an_offset_fades_with_its_speed_and_comes_to_rest() -> None:
