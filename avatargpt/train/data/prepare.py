@@ -65,8 +65,6 @@ class Preparation(Strict):
     keyframed: Annotated[NonNegativeInt, Field(le=VALIDATION)] = 0
     # Of every family of the lexicon, which share schemas; None = as many
     entries: Annotated[NonNegativeInt, Field(le=VALIDATION)] | None = None
-    # Of single families, by name, instead of these numbers
-    each: dict[str, Annotated[NonNegativeInt, Field(le=VALIDATION)]] = {}
     keyframed_val: NonNegativeInt = 0  # clips of every family for validation
     layered: NonNegativeInt = 0  # clips of two actions at once
     styled: NonNegativeInt = 0  # variations of speed, posture, amplitude and style
@@ -192,13 +190,10 @@ def make_keyframed_clips(
         yield from _make_keyframed(batch, bank, stances)
 
 
-def _batches(
-    count: int, entries: int | None, first: int, each: dict[str, int] | None = None
-) -> Iterator[tuple[str, range]]:
+def _batches(count: int, entries: int | None, first: int) -> Iterator[tuple[str, range]]:
     """Families with seeds of clips that are solved together."""
     for name, family in families().items():
-        usual = count if entries is None or not family.schema else entries
-        seeds = range(first, first + (each or {}).get(name, usual))
+        seeds = range(first, first + (count if entries is None or not family.schema else entries))
         yield from ((name, seeds[start : start + _BATCH]) for start in range(0, len(seeds), _BATCH))
 
 
@@ -266,7 +261,7 @@ def prepare(
     batch_clips = partial(_make_keyframed, bank=bank, stances=stances)
     # Seeds from VALIDATION on are never used for training.
     yield from _clean_clips(batch_clips, _batches(options.keyframed_val, None, VALIDATION), report, workers, 1)
-    training = _batches(options.keyframed, options.entries, 0, options.each)
+    training = _batches(options.keyframed, options.entries, 0)
     generated = list(_clean_clips(batch_clips, training, report, workers, 1))
     derived = _derive_clips(train, generated, bank, rewrites, options, workers)
     for clip in generated:
@@ -355,8 +350,6 @@ def prepare_stage(recipe: PreparationRecipe, args: SimpleNamespace) -> None:
     bank = CaptionBank(texts / "body_captions.json")
     workers = cores(args.threads)
     clips = [*read_corpora(args.corpus), *read_packs(args.cc0_actions, args.smartbody, args.packs, workers)]
-    if unnamed := sorted(set(recipe.prepare.each) - set(families())):
-        raise UserError(f"prepare.each: no family {unnamed[0]!r}; accepted: a family of instruct_data/factory/synth, as jump")
     if unknown := sorted(set(recipe.prepare.leave_out) - (sources := {c.source for c in clips})):
         raise UserError(f"prepare.leave_out: no source {unknown[0]!r}; accepted: {', '.join(sorted(sources))}")
     clips = [c for c in clips if c.source not in recipe.prepare.leave_out]
