@@ -15,6 +15,7 @@ from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.rotations import conjugate
+from vqvae.smoothing import gaussian
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.upper import UpperFace, UpperNetwork
@@ -90,9 +91,7 @@ def apply_controls(
         motion = replace(motion, weights=idle.remove_blinks(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
     if (sigma := controls.smooth * motion.fps) >= 1e-3:  # without delay; ends are held
-        from scipy.ndimage import gaussian_filter1d
-
-        weights, head = (gaussian_filter1d(x, sigma, axis=0, mode="nearest") for x in (motion.weights, motion.head))
+        weights, head = (gaussian(x, sigma) for x in (motion.weights, motion.head))
         motion = replace(motion, weights=weights, head=head)
     motion = idle.Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
     if (face := _start_upper(controls, motion.fps, seed, held, jaw, upper)) is not None:
