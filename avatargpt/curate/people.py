@@ -58,7 +58,7 @@ class FilmCapture:
 
     def _faces(self, film: Film, start: float, end: float, bodies: Sequence[Track]) -> Iterator[Track]:
         """Faces, each with the number of the body that it is on, where there is one."""
-        finder = faces.estimator(self.options.faces, self.options.people)
+        finder = faces.estimator(self.options.faces, self.options.people, certainty=self.options.certainty)
         tracks, _ = faces.faces_of(frames(film, start, end), finder)  # which closes it
         size = np.array([film.width, film.height]) * min(1.0, LONGEST / max(film.width, film.height))
         for number, face in enumerate(tracks, len(bodies)):
@@ -70,14 +70,13 @@ class FilmCapture:
                 (left, top), (right, bottom) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
                 height = float(np.median(boxes[:, 3] - boxes[:, 1]))
                 x, y = (left + right) / 2, (top + bottom) / 2
-                around = [b.person for b in bodies if b.box[0] <= x <= b.box[2] and b.box[1] <= y <= b.box[3]]
-                person = around[0] if around else number
+                on = (b.person for b in bodies if b.box[0] <= x <= b.box[2] and b.box[1] <= y <= b.box[3])
                 # a frame without the face counts as hidden
                 times = first + np.arange(len(motion)) / motion.fps
                 near = np.abs(times[:, None] - part.times[None]).min(1)
                 visible = (near <= 1.5 / min(film.fps, motion.fps)).astype(float)
                 box = float(left), float(top), float(right), float(bottom)
-                yield Track(motion, first, person, height, visible, box, faces.ALIVE)
+                yield Track(motion, first, next(on, number), height, visible, box, faces.ALIVE)
 
 
 def _box(person: Person) -> tuple[Box, float]:

@@ -33,6 +33,7 @@ class TrackOptions(Strict):
     body: Flag = True
     face: Flag = True
     people: PositiveInt = 4  # at most, the largest
+    certainty: Share = 0.7  # of a face at least where it is first seen: at 0.5 cymbals and dogs have faces, too
 
     @model_validator(mode="after")
     def _require_something(self) -> TrackOptions:

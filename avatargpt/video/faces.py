@@ -28,6 +28,7 @@ SHUT = 0.75  # the network's weight of closed lids: 0.6 to 0.9 on real faces
 MIN_FRAMES = 8
 SAME_FACE = 0.8  # sides of a face between two frames, within which it is the same one
 FORGET_SECONDS = 2.0
+CERTAINTY = 0.5  # of a detected face: what a film is thought to show is also found where it is small or dark
 # channels that MediaPipe's network never moves (its issues 4403, 4436, 4450, 5329), and the tongue, which it lacks
 DEAD = (
     "jawForward", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
@@ -62,22 +63,23 @@ class FaceEstimator(Protocol):
         ...
 
 
-# name -> ``module:function`` of the greatest number of faces and the focal length
+# name -> ``module:function`` of the greatest number of faces, the focal length and the certainty
 ESTIMATORS = {"mediapipe": "avatargpt.video.landmarker:Landmarker"}
 
 
-def estimator(name: str, count: int, focal: float | None = None) -> FaceEstimator:
+def estimator(name: str, count: int, focal: float | None = None, certainty: float = CERTAINTY) -> FaceEstimator:
     """A fresh estimator for one film.
 
     Args:
         count: faces at most. focal: focal length in lengths of the picture's longer side; None = that of phones.
+        certainty: 0 to 1, of the detector, from which on something counts as a face.
 
     Raises:
         UserError: a name that is unknown, or what it needs is missing.
     """
     if name not in ESTIMATORS:
         raise UserError(f"no face estimator called {name}; accepted {', '.join(ESTIMATORS)}")
-    finder: FaceEstimator = resolve_name(ESTIMATORS[name])(count, focal or FOCAL)
+    finder: FaceEstimator = resolve_name(ESTIMATORS[name])(count, focal or FOCAL, certainty)
     return finder
 
 
@@ -133,9 +135,8 @@ def face_motion(track: FaceTrack, neutral: bool = True, dead: bool = False) -> t
     weights = track.weights
     if neutral:
         weights = relative_to(rest_of(weights, track.mouth), weights, track.mouth)
-    if not dead:
-        weights = weights * ALIVE
-    curves = np.concatenate([weights, np.unwrap(track.head, axis=0)], 1)[..., None]
+    alive = 1.0 if dead else ALIVE
+    curves = np.concatenate([weights * alive, np.unwrap(track.head, axis=0)], 1)[..., None]
     smooth = even(track.times, curves, np.ones(curves.shape[:2]), grid, SIGMA)[..., 0]
     return FaceMotion.from_curves(smooth, FPS), start
 

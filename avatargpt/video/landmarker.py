@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.speech.audio import silent_stderr
 from avatargpt.video.canonical import BUNDLE, pose
-from avatargpt.video.faces import Face
+from avatargpt.video.faces import CERTAINTY, Face
 from avatargpt.video.frames import FOCAL, INSTALL
 from avatargpt.video.weights import weights
 from vqvae import arkit
@@ -37,9 +37,9 @@ class Marks(NamedTuple):
 
 
 class Landmarker:
-    """A `FaceEstimator` of at most `count` faces; `focal` in lengths of the picture's longer side."""
+    """A `FaceEstimator`; arguments as of `avatargpt.video.faces.estimator`."""
 
-    def __init__(self, count: int = 1, focal: float = FOCAL) -> None:
+    def __init__(self, count: int = 1, focal: float = FOCAL, certainty: float = CERTAINTY) -> None:
         path = weights(BUNDLE)
         if find_spec("mediapipe") is None:
             raise UserError(f"faces of films need mediapipe; install it: {INSTALL}")
@@ -49,12 +49,11 @@ class Landmarker:
 
             options = vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(path)), running_mode=vision.RunningMode.VIDEO,
-                num_faces=count, output_face_blendshapes=True,
+                num_faces=count, min_face_detection_confidence=certainty, output_face_blendshapes=True,
             )  # fmt: skip
             self._finder: Any = vision.FaceLandmarker.create_from_options(options)
         self._image = lambda picture: Image(image_format=ImageFormat.SRGB, data=picture)
-        self._focal = focal
-        self._last = -1
+        self._focal, self._last = focal, -1
         self._quiet = 3  # frames whose notices on stderr are left out
 
     def faces(self, picture: np.ndarray, time: float) -> list[Face]:

@@ -122,9 +122,11 @@ THERE = find_spec("mediapipe") is not None and (models() / "face_landmarker.task
 @pytest.mark.skipif(not THERE, reason="avatargpt[video-in], avatargpt data models video-in")
 def test_the_landmarker_places_the_landmarks_in_order(tmp_path: Path) -> None:
     points = RENDERER.project(landmarks(REST))
-    finder = Landmarker(2)
+    finder, doubter = Landmarker(2), Landmarker(2, certainty=1.0)
     (found,) = finder.marks(RENDERER.frame(REST), 0.0)
+    assert not doubter.marks(RENDERER.frame(REST), 0.0)
     finder.close()
+    doubter.close()
     off = np.linalg.norm(found.points / SIDE - points, axis=1)
     face = np.ptp(points[:, 1])
     assert off[36:].max() < 0.12 * face and np.median(off) < 0.05 * face  # eyes, lips, irises; jaws are drawn elsewhere

@@ -31,6 +31,7 @@ def test_a_woman_from_the_hips_up(shared: Path) -> None:
         assert abs(track.start - 2) < 0.1 and abs(track.motion.seconds - 1.5) < 0.2 and np.mean(track.visible) > 0.6
     assert 0.1 < face.height < 0.3 < body.height and body.box[1] < face.box[3] < body.box[3]
     assert face.reliability is not None and face.reliability[arkit.INDEX["tongueOut"]] == 0 < face.reliability[17]
+    assert not FilmCapture(TrackOptions(body=False, certainty=1.0)).people(film, 2.0, 3.5)  # nothing is that sure
 
 
 def test_a_doubtful_track_is_left_out_and_joints_keep_their_reliability(
