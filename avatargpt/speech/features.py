@@ -21,6 +21,7 @@ SHORTEST, LONGEST = RATE // 400, RATE // 60  # lags of 400 and 60 Hz
 FLOOR = 1e-5  # mel power that counts as silence: about 50 dB below speech
 ENERGY_FLOOR = 1e-7  # the same of the energy
 TARGET = -20.0  # dB full scale to which the running gain brings the loud frames of speech
+FALL, FIRST_FALL = 3.0, 18.0  # dB a second by which it follows a quieter voice, and in the first second of speech
 
 
 def mel_matrix() -> np.ndarray:
@@ -42,22 +43,23 @@ def mel_matrix() -> np.ndarray:
 
 
 class RunningGain:
-    """Follows the level of the loud frames of speech: up within 0.1 s, down by 3 dB a second while something speaks."""
+    """Follows the level of the loud frames of speech: up within 0.1 s, down by `FALL` while something speaks."""
 
     def __init__(self) -> None:
-        # level: dB full scale of the loud frames so far
-        # floor: dB full scale of the background
-        self.level, self.floor = -26.0, -60.0
+        # dB full scale of the loud frames so far and of the background, dB a second
+        self.level, self.floor, self.fall = -26.0, -60.0, FIRST_FALL
 
     def __call__(self, energy: float) -> float:
         """Mean square of one frame -> factor on power for this frame."""
         db = 10 * np.log10(energy + 1e-10)
         self.floor += 0.3 * (db - self.floor) if db < self.floor else min(2.0 / FPS, db - self.floor)
+        speaks = db > self.floor + 10  # silence is no reason to turn up the noise
         if db > self.level:
             self.level += 0.3 * (db - self.level)
-        elif db > self.floor + 10:  # silence is no reason to turn up the noise
-            self.level -= min(3.0 / FPS, self.level - db)
-        self.level = min(0.0, max(-55.0, self.level))
+        elif speaks:
+            self.level -= min(self.fall / FPS, self.level - db)
+        self.fall += (FALL - self.fall) / FPS * speaks
+        self.level = min(0.0, max(-65.0, self.level))
         return float(10 ** ((TARGET - self.level) / 10))
 
 
@@ -74,8 +76,7 @@ class SpeechFeatures:
         self._frame = 0
         self._mel = mel_matrix()
         self._hann = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-        wide = np.hanning(PITCH_WINDOW + 1)[:-1].astype(np.float32)
-        self._wide = wide
+        self._wide = wide = np.hanning(PITCH_WINDOW + 1)[:-1].astype(np.float32)
         self._mean = np.full(PITCH_WINDOW, 1 / PITCH_WINDOW, np.float32)
         # The window damps long lags; dividing by its own autocorrelation undoes that.
         taper = fft.irfft(np.abs(fft.rfft(wide, PITCH_FFT)) ** 2)[: LONGEST + 1]

@@ -194,6 +194,16 @@ def test_running_gain_evens_out_loudness() -> None:
     assert late < 0.3 * early
 
 
+def test_a_quiet_voice_is_raised_within_two_seconds() -> None:
+    gain = RunningGain()
+    for k in range(60):  # syllables and gaps
+        gain(10**-4.2 if k % 6 < 4 else 1e-8)
+    assert gain.level < -40
+    for k in range(30):  # who then goes on more softly is not raised as fast
+        gain(10**-6.0 if k % 6 < 4 else 1e-8)
+    assert gain.level > -48
+
+
 def test_silence_does_not_turn_the_gain_up() -> None:
     gain = RunningGain()
     for _ in range(60):

@@ -16,6 +16,8 @@ const LONGEST = Math.floor(RATE / 60);
 const FLOOR = 1e-5;
 const ENERGY_FLOOR = 1e-7;
 const TARGET = -20;
+const FALL = 3; // dB a second by which the gain follows a quieter voice
+const FIRST_FALL = 18; // and at first
 
 const roundHalfUp = (a: number, b: number): number => Math.floor((2 * a + b) / (2 * b));
 const frameEnd = (frame: number): number => roundHalfUp((frame + 1) * RATE, FPS);
@@ -197,14 +199,16 @@ function melBands(): Band[] {
 class RunningGain {
   private level = -26;
   private floor = -60;
+  private fall = FIRST_FALL;
 
   /** Mean square of a frame to the factor on power for this frame. */
   next(energy: number): number {
     const db = 10 * Math.log10(energy + 1e-10);
     this.floor += db < this.floor ? 0.3 * (db - this.floor) : Math.min(2 / FPS, db - this.floor);
     if (db > this.level) this.level += 0.3 * (db - this.level);
-    else if (db > this.floor + 10) this.level -= Math.min(3 / FPS, this.level - db);
-    this.level = Math.min(0, Math.max(-55, this.level));
+    else if (db > this.floor + 10) this.level -= Math.min(this.fall / FPS, this.level - db);
+    if (db > this.floor + 10) this.fall += (FALL - this.fall) / FPS;
+    this.level = Math.min(0, Math.max(-65, this.level));
     return 10 ** ((TARGET - this.level) / 10);
   }
 }
