@@ -15,7 +15,7 @@ from avatargpt.video.paths import motion_of
 from avatargpt.video.people import Person, people_of
 from avatargpt.video.weights import WEIGHTS
 
-VERSION = 5  # of how landmarks become motion
+VERSION = 6  # of how landmarks become motion
 SEEN = 0.5  # visibility of a landmark from which on it counts for a person's box
 
 
@@ -52,8 +52,9 @@ class FilmCapture:
             lifted = motion_of(part)
             box, height = _box(part)
             times = lifted.start + np.arange(len(lifted.motion)) / lifted.motion.fps
-            visible = np.interp(times, part.times, part.score * part.visible.mean(1))
             first, sure, doubts = max(lifted.start, 0.0), lifted.reliability, tuple(part.doubts)
+            # of things that look like limbs, and of several people taken for one, the network of bodies is not sure
+            visible = np.interp(times, part.times, part.score * part.visible.mean(1)).clip(max=sure.mean())
             yield Track(lifted.motion, first, number, height, visible, box, sure, doubts)
 
     def _faces(self, film: Film, start: float, end: float, bodies: Sequence[Track]) -> Iterator[Track]:
@@ -84,6 +85,5 @@ def _box(person: Person) -> tuple[Box, float]:
     points = np.where(person.visible[..., None] >= SEEN, person.points, np.nan) / person.size
     counts = np.isfinite(points[..., 0]).any(1)
     low, high = np.nanmin(points[counts], 1), np.nanmax(points[counts], 1)
-    left, top = low.min(0).clip(0, 1)
-    right, bottom = high.max(0).clip(0, 1)
+    (left, top), (right, bottom) = low.min(0).clip(0, 1), high.max(0).clip(0, 1)
     return (float(left), float(top), float(right), float(bottom)), float(np.median(high[:, 1] - low[:, 1]))

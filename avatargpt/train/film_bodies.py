@@ -31,7 +31,7 @@ UPPER = [j for j, n in enumerate(SMPL22.names) if j and n[2:] not in ("hip", "kn
 CONTACT_SPEED, CONTACT_HEIGHT = 0.02, 0.07  # m a frame, m of a toe that stands
 TRUNK, ROOT = 2.0, 4.0  # weights of rotations of hips, shoulders and spine, and of the pelvis
 WEIGHTS = {"rotations": 2.0, "doubt": 0.1, "places": 6.0, "speeds": 8.0, "height": 3.0, "velocity": 8.0,
-           "contacts": 0.1, "up": 1.0}  # fmt: skip
+           "contacts": 0.1, "up": 1.0, "slides": 3.0}  # fmt: skip
 
 
 class FilmTraining(Schedule):
@@ -146,11 +146,13 @@ def measure(body: Body, truth: Truth) -> Metrics:
     weight = torch.ones(22)
     weight[0], weight[[1, 2, 3, 6, 9, 16, 17]] = ROOT, TRUNK
     joints = SMPL22.fk_torch(body.rotations, torch.zeros_like(body.velocity))
+    faster = torch.diff(joints - truth.joints, dim=1)
+    slides = faster[:, :, list(TOES)] + (body.velocity - truth.velocity)[:, 1:, None]
     off = (joints - truth.joints).square().sum(-1).add(1e-6).sqrt()
     return {
         "rotations": (six(body.rotations) - six(truth.rotations)).abs().mean((0, 1, 3)) @ weight / weight.sum(),
         "doubt": (off * (-body.doubt).exp() + body.doubt)[..., 1:].mean(), "places": off.mean(),
-        "speeds": (torch.diff(joints, dim=1) - torch.diff(truth.joints, dim=1)).norm(dim=-1).mean(),
+        "speeds": faster.norm(dim=-1).mean(), "slides": (slides.norm(dim=-1) * truth.contacts[:, 1:]).mean(),
         "height": (body.height - truth.height).abs().mean(), "velocity": (body.velocity - truth.velocity).abs().mean(),
         "contacts": binary_cross_entropy_with_logits(body.contacts, truth.contacts),
         "up": (body.up - truth.up).norm(dim=-1).mean(),

@@ -118,8 +118,8 @@ def film(
     marks = landmarks_of(joints, turned, detector.offsets)
     marks = turn_about_y(marks, yaw[:, None, None])
     # the camera
-    pitch = (0.14 + 0.2 * torch.randn(batch)).clamp(-0.35, 1.0)
-    roll = 0.05 * torch.randn(batch) * torch.where(torch.rand(batch) < 0.2, 4.0, 1.0)
+    pitch = (0.14 + 0.2 * torch.randn(batch) * torch.where(torch.rand(batch) < 0.25, 2.0, 1.0)).clamp(-0.5, 1.1)
+    roll = 0.05 * torch.randn(batch) * torch.where(torch.rand(batch) < 0.25, 5.0, 1.0)
     axes = camera_axes(pitch, roll)
     focal = (-0.105 + 0.3 * torch.randn(batch)).exp().clamp(0.5, 2.5)
     stands = joints[:, :, 0, 1].median(1).values > STOOD
@@ -228,7 +228,7 @@ def loosen(turns: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     """The rotations (B, T, 22, 3, 3) with joints that are turned further at random, slowly, by so much (B,)."""
     batch, frames = turns.shape[:2]
     size = torch.full((JOINTS, 1), 0.25)
-    size[0], size[[3, 6, 9]] = 0.35, 0.15
+    size[0], size[[3, 6, 9]] = 0.45, 0.25
     size[[1, 2, 16, 17]] = 0.6
     size[[4, 5, 18, 19]] = 0.35
     angle = size * (slow_noise((batch, frames, JOINTS, 3), 12.0) * 0.5 + 0.8 * torch.randn(batch, 1, JOINTS, 3))

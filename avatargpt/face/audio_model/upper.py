@@ -46,7 +46,7 @@ MEANS = 2 * len(MOUTH)
 STEP = 0.1  # s between two poses that are drawn; in between the face moves along a cubic curve
 FALL, QUICK, SLOW = 0.15, 0.1, 1.2  # time constants of the envelopes' fall and of their means, in seconds
 KEEPS = 0.7  # correlation of chance from step to step: faces do not change their mind ten times a second
-LOWERED = 0.25  # weight by which lids are lowered at most: nobody shall look asleep
+LOWERED = 0.1  # weight by which lids are lowered at most: with 0.25 who looks ahead seems half asleep
 # Growth of a mood by how much further the mouth was open lately than on the whole, and the most of it
 SWELLS, MAX_SWELL = 0.8, 0.25
 CALMING = 0.08  # s, time constant of the driver's own upper face
