@@ -121,8 +121,7 @@ class FilmReader:
     @torch.inference_mode()
     def read(self, marks: Landmarks) -> tuple[Seen, Body]:
         """The bodies of tracks of any length."""
-        seen = see(marks)
-        return seen, self.network(seen.numbers)
+        return (seen := see(marks)), self.network(seen.numbers)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``film_bodies.json`` and ``.safetensors`` into a folder, in 8 bits (`checkpoint.save_part`)."""
@@ -195,11 +194,10 @@ def scale_of(world: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 def find_place(world: torch.Tensor, rays: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """(B, T, 3) where the origin of `world` lies, by least squares over the rays (B, T, 33, 2) to the landmarks."""
-    u, v = rays.unbind(-1)
     right = -world[..., :2] - rays * world[..., 2:]
     w = weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
     mean = lambda x: (w * x).sum(-1)  # noqa: E731
-    a, b = right.unbind(-1)
+    (u, v), (a, b) = rays.unbind(-1), right.unbind(-1)
     mu, mv, ma, mb = mean(u), mean(v), mean(a), mean(b)
     # x - u d = a and y - v d = b: d by the deviations from the weighted means
     top = -(mean(u * a) - mu * ma + mean(v * b) - mv * mb)

@@ -30,6 +30,7 @@ CONTACT_FRAMES = 3  # for which a foot stands at least
 TOGETHER = 2000  # frames whose feet are moved at once: an hour's at once take 0.7 GB
 MAX_STRIDE = 0.3  # m by which a foot is moved at most
 RELIABLE = 0.12  # m of an expected error, at which a joint is reliable by half
+UNSURE = 0.5  # mean certainty of the joints, below which it is said that this may be no body
 SITS = 0.8  # m of the pelvis above the floor, below which people with unseen legs sit
 
 
@@ -39,7 +40,7 @@ class Lifted(NamedTuple):
     motion: Motion
     start: float  # second of the film of the first frame
     tilt: float  # degrees by which the camera looks down
-    notes: tuple[str, ...]  # where the legs are not seen, and what they do there
+    notes: tuple[str, ...]  # where the legs are not seen, what they do there, and doubts
     reliability: np.ndarray  # (22,) 0..1, how sure the network is of each joint
 
 
@@ -76,7 +77,8 @@ def lift_landmarks(marks: Landmarks, start: float = 0.0) -> Lifted:
     spans = ", ".join(f"{a / FPS + start:.1f} to {b / FPS + start:.1f} s" for a, b in runs_of(hidden, 1))
     does = "sit" if spans and np.median(motion.root[hidden, 1]) < SITS else "stand"
     notes = (f"the legs are not seen from {spans}: there they {does}",) if spans else ()
-    return Lifted(motion, start, float(np.degrees(np.arctan2(up[2], up[1]))), notes, sure.mean(0))
+    doubt = (f"this may be no body, or several: certainty {sure.mean():.2f} of 1",) if sure.mean() < UNSURE else ()
+    return Lifted(motion, start, float(np.degrees(np.arctan2(up[2], up[1]))), notes + doubt, sure.mean(0))
 
 
 def landmarks_of(person: Person, focal: float) -> tuple[Landmarks, float]:

@@ -74,6 +74,13 @@ def test_what_is_no_person_is_refused():
     assert "pixels" in (replace(p, points=p.points / 40).doubt() or "")
 
 
+def test_what_may_be_no_body_is_said():
+    p = person_of(stepping())
+    mixed = replace(p, world=np.random.default_rng(1).normal(0, 0.3, p.world.shape))
+    assert not any("certainty" in note for note in motion_of(p).notes)
+    assert any("may be no body" in note for note in motion_of(mixed).notes)
+
+
 def test_a_leap_to_somebody_else_is_left_out():
     p = person_of(stepping())
     p.points[40:42] += 600
