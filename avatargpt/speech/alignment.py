@@ -15,7 +15,7 @@ import numpy as np
 from avatargpt.speech import audio as sound
 from avatargpt.speech import phone_times
 from avatargpt.speech.audio import FPS, RATE
-from avatargpt.speech.features import extract
+from avatargpt.speech.features import extract, level_sound
 from avatargpt.speech.phone_times import SKIP, STEPS, Alignment, PhoneModel
 from avatargpt.speech.phones import INDEX, SILENCE, Phone
 from avatargpt.speech.pronouncing import TranscriptWord, transcript_words
@@ -204,7 +204,7 @@ def _find_spoken_gaps(aligned: AlignedText, scores: SoundScores) -> list[tuple[f
 # Alignment by the phone model
 def score_sound(model: PhoneModel, audio: np.ndarray) -> SoundScores:
     """Features and phone scores of a sound (n,) at 16 kHz, of any length."""
-    features = extract(audio, RATE)
+    features = extract(level_sound(audio), RATE)
     parts = []
     for start in range(0, len(features), CHUNK):
         lead = min(start, LEAD)

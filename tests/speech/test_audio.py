@@ -18,6 +18,7 @@ from avatargpt.speech.features import (
     RunningGain,
     SpeechFeatures,
     extract,
+    level_sound,
     mel_matrix,
     silence,
 )
@@ -202,6 +203,12 @@ def test_a_quiet_voice_is_raised_within_two_seconds() -> None:
     for k in range(30):  # who then goes on more softly is not raised as fast
         gain(10**-6.0 if k % 6 < 4 else 1e-8)
     assert gain.level > -48
+
+
+def test_whole_sounds_are_as_loud_as_each_other() -> None:
+    x = voice(2.0)
+    assert np.allclose(level_sound(x), level_sound(x * 0.01), atol=1e-3)
+    assert len(level_sound(np.zeros(100, np.float32))) == 100
 
 
 def test_silence_does_not_turn_the_gain_up() -> None:
