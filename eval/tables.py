@@ -80,8 +80,8 @@ CHANGES = (
     (
         "the driver is told phones and finds a quiet voice within a second; calmer upper faces",
         "voices never heard, by sound: p, b, m .804 to .821, f, v .752 to .775, with words .953 to .964, .923 to .946; "
-        "hands' r .395 to .444; error of taught mouths 2.81 to 2.54 mm; onsets of words that the network times 65 to 25 ms "
-        "in one hard recording, its worst 1,579 to 581 ms in another",
+        "hands' r .395 to .444; error of taught mouths 2.81 to 2.54 mm; onsets of words that the network times 65 to "
+        "25 ms in one hard recording, its worst 1,579 to 581 ms in another",
         "`speech_face`: p, b, m of LJ .923 to .852, of LibriVox aligned .931 to .862, false ones in its vowels 0 to "
         ".02; held-out digits sealed .093 to .099; FGD of hands 38.2 to 39.1",
     ),
