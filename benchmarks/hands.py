@@ -175,9 +175,9 @@ def run(
         pairs = perform(pipeline, heard, **options)
         real = [t.motion for t in heard if t.motion is not None]
         result["all"] = figures(pairs)
-        for name, told in (("with words", True), ("without words", False)):
-            if some := [p for p in pairs if (p[0].words is not None) == told]:
-                result[name] = figures(some)
+        for name, with_words in (("with words", True), ("without words", False)):
+            if chosen := [p for p in pairs if (p[0].words is not None) == with_words]:
+                result[name] = figures(chosen)
         features = GestureFeatureEncoder.load()
         still = [mean_pose(real, len(m)) for _, m in pairs]
         result["fgd"] = round(fgd([m for _, m in pairs], real, features), 1)

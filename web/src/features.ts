@@ -205,9 +205,10 @@ class RunningGain {
   next(energy: number): number {
     const db = 10 * Math.log10(energy + 1e-10);
     this.floor += db < this.floor ? 0.3 * (db - this.floor) : Math.min(2 / FPS, db - this.floor);
+    const speaks = db > this.floor + 10;
     if (db > this.level) this.level += 0.3 * (db - this.level);
-    else if (db > this.floor + 10) this.level -= Math.min(this.fall / FPS, this.level - db);
-    if (db > this.floor + 10) this.fall += (FALL - this.fall) / FPS;
+    else if (speaks) this.level -= Math.min(this.fall / FPS, this.level - db);
+    if (speaks) this.fall += (FALL - this.fall) / FPS;
     this.level = Math.min(0, Math.max(-65, this.level));
     return 10 ** ((TARGET - this.level) / 10);
   }
